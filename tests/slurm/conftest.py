@@ -39,12 +39,14 @@ class Session:
 
     :ivar profiles: in the order in which Snakemake gets them.
     :ivar arguments: what every call has besides.
+    :ivar variables: of the environment, over those of every session.
     """
 
     cluster: Cluster
     directory: Path
     profiles: list[Path]
     arguments: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def scratch(self) -> Path:
@@ -54,7 +56,7 @@ class Session:
     def env(self) -> dict[str, str]:
         """The user's variables. One thread per process: the jobs of all three nodes share this machine's cores, and PyTorch's threads would wait
         for each other in loops."""
-        return {"CB_SCRATCH": str(self.scratch), "XDG_CONFIG_HOME": str(self.directory / "xdg"), "OMP_NUM_THREADS": "1"}
+        return {"CB_SCRATCH": str(self.scratch), "XDG_CONFIG_HOME": str(self.directory / "xdg"), "OMP_NUM_THREADS": "1", **self.variables}
 
     def command(self, *arguments: str | Path) -> list[str | Path]:
         profiles: list[str | Path] = [word for profile in self.profiles for word in ("--profile", profile)]

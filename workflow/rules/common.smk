@@ -1,5 +1,6 @@
 """What every rule file uses: the checked configuration, the file names of the output structure, and code digests. No rules here."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ if str(ROOT / "workflow" / "scripts") not in sys.path:
     sys.path.append(str(ROOT / "workflow" / "scripts"))
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 from cbdata.code_digest import code_digest
 from cbdata.config import ConfigError, find_file, is_path, resolve_config, trace_sources
@@ -17,6 +19,11 @@ from cbdata.config import expand as expand_path
 # (No DAG settings while rules are only listed or linted.)
 if workflow.dag_settings is not None:
     workflow.dag_settings.max_checksum_file_size = 0
+
+# Where the last module of `envmodules` brings a Python, Snakemake would run the scripts in it, without this environment's libraries or
+# with others of the same name. So this environment's Python goes before the modules' in every command that loads them.
+if workflow.deployment_settings is not None and DeploymentMethod.ENV_MODULES in workflow.deployment_settings.deployment_method:
+    shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 
 def checked(function, *arguments):
