@@ -44,11 +44,13 @@ def ended(cluster: Cluster, job: str) -> bool:
     return cluster.jobs()[job]["JobState"] not in {"RUNNING", "COMPLETING"}
 
 
-def test_a_node_that_dies_in_the_middle_of_a_shard(pipeline: Pipeline, cluster: Cluster) -> None:
+@pytest.mark.parametrize("jobs_too", [True, False], ids=["power lost", "only slurmd killed, the job works on"])
+def test_a_node_that_dies_in_the_middle_of_a_shard(pipeline: Pipeline, cluster: Cluster, jobs_too: bool) -> None:
+    """Where the node itself lives on out of SLURM's reach, the requeued job leaves the shard to its first try as long as that works on it."""
     run = start(pipeline)
     victim = pipeline.job_of(VICTIM)
     before = pipeline.stored()
-    cluster.kill_node(victim["NodeList"])
+    cluster.kill_node(victim["NodeList"], jobs_too=jobs_too)
     try:
         wait_until(lambda: cluster.node_state(victim["NodeList"]).startswith("DOWN"), 60, "the controller to give the node up")
         finish(pipeline, run, before)

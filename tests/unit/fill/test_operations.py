@@ -83,10 +83,11 @@ except ShardBusy as error:
 """
 
 
-def lock_elsewhere(lock: Path, seconds: float) -> subprocess.Popen[str]:
+def lock_elsewhere(lock: Path, seconds: float, **env: str) -> subprocess.Popen[str]:
     """Another process that takes the lock and holds it."""
     scripts = Path(__file__).resolve().parents[3] / "workflow/scripts"
-    return subprocess.Popen([sys.executable, "-c", HOLD, lock, str(seconds)], env={"PYTHONPATH": str(scripts)}, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", HOLD, lock, str(seconds)]
+    return subprocess.Popen(command, env={"PYTHONPATH": str(scripts), **env}, stdout=subprocess.PIPE, text=True)
 
 
 def test_the_second_job_on_a_shard_stops_and_names_the_first(tmp_path: Path) -> None:
@@ -107,6 +108,20 @@ def test_a_killed_jobs_lock_is_free_again(tmp_path: Path) -> None:
         holder.wait()
     with ShardLock(lock):
         pass
+
+
+def test_a_requeued_job_waits_for_what_is_left_of_its_first_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SLURM gives a node up that it cannot reach and starts the job elsewhere under the same id, while the node may go on working."""
+    monkeypatch.setattr("cbdata.fill.shard_lock.POLL_S", 0.05)
+    lock = tmp_path / "0-of-1.lock"
+    with lock_elsewhere(lock, 1.0, SLURM_JOB_ID="7") as first_try:
+        assert first_try.stdout is not None and first_try.stdout.readline() == "held\n"
+        monkeypatch.setenv("SLURM_JOB_ID", "8")
+        with pytest.raises(ShardBusy):
+            ShardLock(lock).__enter__()
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        with ShardLock(lock):
+            assert first_try.stdout.read() == "" and first_try.wait(10) == 0
 
 
 def test_the_environment_is_the_jobs_own_and_offline(tmp_path: Path) -> None:
