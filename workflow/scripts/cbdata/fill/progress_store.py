@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -55,9 +56,8 @@ class Stored:
         )
 
     @classmethod
-    def parse(cls, line: bytes) -> Stored:
-        """Inverse of ``line``. Raises ValueError, KeyError or TypeError for anything else."""
-        row = orjson.loads(line)
+    def from_row(cls, row: Any) -> Stored:
+        """Of a parsed ``line``. Raises ValueError, KeyError or TypeError for anything else."""
         key = (str(row["trace_id"]), str(row["mode"]), int(row["attempt"]), str(row["prompt_sha256"]), str(row["sampling_sha256"]))
         return cls(key, tuple(map(int, row["token_ids"])), str(row["finish_reason"]), str(row["text"]), str(row["backend"]), str(row["version"]))
 
@@ -87,12 +87,14 @@ class ProgressStore:
                         logger.info("%s:%d: torn last line of a job that was stopped, dropped", path, number)
                         continue
                     try:
-                        stored = Stored.parse(line)
+                        row = orjson.loads(line)
+                        if row["trace_id"] not in wanted:
+                            continue
+                        stored = Stored.from_row(row)
                     except (ValueError, KeyError, TypeError) as error:
                         logger.warning("%s:%d: not a stored completion (%s); it will be generated again", path, number, error)
                         continue
-                    if stored.key[0] in wanted:
-                        found.setdefault(stored.key, stored)
+                    found.setdefault(stored.key, stored)
         return found
 
     def append(self, entries: Iterable[Stored]) -> None:

@@ -42,16 +42,21 @@ class Skeleton:
         return found if isinstance(found, str) else f"line {self.line}"
 
 
-def selected_skeletons(path: str, limit: int | None) -> Iterator[Skeleton]:
-    """The first ``limit`` records (all if None) in file order; later copies of an id are marked as duplicates."""
+def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> Iterator[Skeleton]:
+    """One shard's part of the first ``limit`` records (all if None) in file order; later copies of an id are marked as duplicates.
+
+    Only the shard's own records are validated: copies of an id are all in one shard, and every record is in some shard.
+    """
     seen: set[str] = set()
     for line, record in read_records(path):
         if limit is not None and line > limit:
             return
+        trace_id = Skeleton(line, record).trace_id
+        if shard_of(trace_id, shards) != shard:
+            continue
         error = first_error("trace_v1", record)
-        skeleton = Skeleton(line, record, ("invalid_trace", error) if error else None, duplicate=error is None and record["id"] in seen)
-        seen.add(skeleton.trace_id)
-        yield skeleton
+        yield Skeleton(line, record, ("invalid_trace", error) if error else None, duplicate=error is None and trace_id in seen)
+        seen.add(trace_id)
 
 
 @dataclass
@@ -75,9 +80,7 @@ def plan_shard(job: FillJob, tools: ToolSchema, render: RenderPrompt, sampling: 
     """
     plan = ShardPlan()
     progress = Progress(f"prompts of shard {job.shard} of {job.shards}")
-    for skeleton in selected_skeletons(job.skeletons, job.settings.limit):
-        if shard_of(skeleton.trace_id, job.shards) != job.shard:
-            continue
+    for skeleton in shard_skeletons(job.skeletons, job.settings.limit, job.shard, job.shards):
         if not skeleton.duplicate:
             plan.skeletons[skeleton.trace_id] = skeleton
         for mode in job.settings.modes:
