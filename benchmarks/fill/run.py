@@ -3,8 +3,8 @@
 usage: python benchmarks/fill/run.py [--model DIR] [--copies N] [--max-tokens N] [--batch-size N] [--repeats N] [--singles N]
 
 Generates with the real engine (start-up left out of every figure) on the prompts of the demo's B4 records, each in N copies that
-differ in their last words, DS and DR. Reports completion tokens per second of each way, the share of the fill loop's time that
-the engine had to wait for it, how many completions are the same whatever the batch they ran in, and what weight type costs here.
+differ in their last words, DS and DR. Reports completion tokens per second of each way, how many steps the engine took and how long it
+stood still between them, how many completions are the same whatever the batch they ran in, and what weight type costs here.
 """
 
 from __future__ import annotations
@@ -48,12 +48,15 @@ Outputs = dict[tuple[str, str], tuple[int, ...]]
 class Measured:
     """Seconds and completions by (trace id, mode) of one way through some requests.
 
-    ``cpu_seconds`` of this process, which on the CPU build is all of the engine: a figure that other work on the machine hardly moves.
+    ``cpu_seconds`` of this process, which on the CPU build is all of the engine: a figure that other work on the machine moves less.
+    ``steps`` of the engine, and ``between_s``, the seconds outside them. With equal steps, the latter are all that one way can cost more.
     """
 
     seconds: float
     cpu_seconds: float
     outputs: Outputs
+    steps: int
+    between_s: float
 
     @property
     def tokens(self) -> int:
@@ -93,7 +96,7 @@ class Bench:
 
     def __init__(self, backend: VllmBackend, renderer: Renderer, tools: ToolSchema) -> None:
         self.backend, self.renderer, self.tools = backend, renderer, tools
-        self.in_steps = 0.0
+        self.step_seconds: list[float] = []
         step = backend._engine.step
 
         def timed_step() -> object:
@@ -101,18 +104,20 @@ class Bench:
             try:
                 return step()
             finally:
-                self.in_steps += time.perf_counter() - began
+                self.step_seconds.append(time.perf_counter() - began)
 
-        self._timed_step, self._plain_step = timed_step, step
+        backend._engine.step = timed_step
 
     def _timed(self, work: Callable[[], Outputs]) -> Measured:
         self.backend._llm.reset_prefix_cache()
+        self.step_seconds.clear()
         began, began_cpu = time.perf_counter(), time.process_time()
         outputs = work()
-        return Measured(time.perf_counter() - began, time.process_time() - began_cpu, outputs)
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
+        return Measured(seconds, cpu_seconds, outputs, len(self.step_seconds), seconds - sum(self.step_seconds))
 
-    def fill(self, items: Sequence[Item]) -> tuple[Measured, float]:
-        """The fill loop as a job runs it, progress store and judge included; and the share of its time outside the engine's steps."""
+    def fill(self, items: Sequence[Item]) -> Measured:
+        """The fill loop as a job runs it, progress store and judge included."""
 
         def verdict(item: Item, stored: Stored) -> Judgement:
             return judge(
@@ -124,8 +129,6 @@ class Bench:
                 tool_schema=self.tools,
             )
 
-        self.backend._engine.step = self._timed_step
-        self.in_steps = 0.0
         with tempfile.TemporaryDirectory(dir=REPO / "scratch") as folder:
             store = ProgressStore(folder, "bench")
             runner = Runner(
@@ -133,8 +136,7 @@ class Bench:
             )
             measured = self._timed(lambda: {(each.item.trace_id, each.item.mode): each.tries[-1][0].token_ids for each in runner.run()})
             store.close()
-        self.backend._engine.step = self._plain_step
-        return measured, 1 - self.in_steps / measured.seconds
+        return measured
 
     def bare(self, requests: Sequence[Request]) -> Measured:
         """vLLM's own batch call on the same prompts and parameters, in the same order."""
@@ -214,25 +216,27 @@ def main() -> int:
     bench.bare(requests[: options.batch_size])  # warm-up
 
     sys.stdout.flush()
-    ratios, cpu_ratios, waits = [], [], []
+    ratios, cpu_ratios, between = [], [], []
     for repeat in range(options.repeats):
         if repeat % 2:
             bare = bench.bare(requests)
-            fill, wait = bench.fill(items)
+            fill = bench.fill(items)
         else:
-            fill, wait = bench.fill(items)
+            fill = bench.fill(items)
             bare = bench.bare(requests)
         ratios.append(fill.tokens_per_second / bare.tokens_per_second)
         cpu_ratios.append(fill.tokens_per_cpu_second / bare.tokens_per_cpu_second)
-        waits.append(wait)
+        between.append((fill.between_s / fill.seconds, bare.between_s / bare.seconds))
         print(
-            f"  fill {fill.tokens_per_second:.1f} tokens/s, bare LLM.generate {bare.tokens_per_second:.1f} tokens/s, ratio {ratios[-1]:.3f}",
+            f"  fill {fill.tokens_per_second:.1f} tokens/s in {fill.steps} steps, bare LLM.generate {bare.tokens_per_second:.1f} tokens/s "
+            f"in {bare.steps} steps, ratio {ratios[-1]:.3f}",
             flush=True,
         )
     singles = bench.one_by_one(requests[:: max(1, len(requests) // options.singles)])
     print(f"fill / bare LLM.generate: median {statistics.median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f} (target 0.97)")
     print(f"  by CPU time: median {statistics.median(cpu_ratios):.3f}, from {min(cpu_ratios):.3f} to {max(cpu_ratios):.3f}")
-    print(f"share of the fill loop's time that the engine waits: median {statistics.median(waits):.2%}")
+    fill_between, bare_between = (statistics.median(shares) for shares in zip(*between, strict=True))
+    print(f"time between the engine's steps: fill {fill_between:.2%}, bare LLM.generate {bare_between:.2%} (medians)")
     print(f"one prompt at a time: {singles.tokens_per_second:.1f} tokens/s on {len(singles.outputs)} requests", end="; ")
     faster, by_cpu = fill.tokens_per_second / singles.tokens_per_second, fill.tokens_per_cpu_second / singles.tokens_per_cpu_second
     print(f"fill is {faster:.1f} times as fast, {by_cpu:.1f} times by CPU time (target 5)", flush=True)

@@ -111,7 +111,7 @@ def _snapshot(model: str, revision: str | None, cache_dir: str | None, offline: 
 def weight_type(dtype: str, on_cpu: bool) -> str:
     """The type to load weights as: a CPU computes in float32 under ``auto``.
 
-    Checkpoints are mostly bfloat16, which a CPU without AVX512-BF16 or AMX multiplies some twenty times slower than float32
+    Checkpoints are mostly bfloat16, which a CPU without AVX512-BF16 or AMX multiplies at least four times slower than float32
     (benchmarks/fill), and results should not depend on which CPU a job lands on.
     """
     return "float32" if on_cpu and dtype == "auto" else dtype
