@@ -48,12 +48,12 @@ def finished(cluster: Cluster, repo: Path, demo_model: Path, tmp_path_factory: p
     directory = tmp_path_factory.mktemp("demo")
     (directory / "Snakefile").touch()
     session = Session(cluster, directory, [repo / "profiles/slurm", repo / "profiles/slurm-ci"])
-    pipeline = Pipeline(session, repo, demo_model, fill_shards=SHARDS, use_vllm=False, attempts=1, max_tokens=48, limit=16)
+    pipeline = Pipeline(session, repo, demo_model, fill_shards=SHARDS)
     session.profiles = [Path("slurm"), Path("profiles/slurm-ci")]
     observations = directory / "observations.jsonl"
     watcher = cluster.spawn([sys.executable, repo / "tests/slurm/watch_jobs.py", observations], directory / "watcher.log")
     try:
-        output = session.run(seconds=800)
+        output = session.run(seconds=1500)
     finally:
         watcher.kill()
     mine = {job for job in cluster.jobs() if pipeline.logs_hold(job)}

@@ -40,16 +40,17 @@ def test_killed_at_half_and_resumed_as_two_shards_generates_at_most_1_05_of_one_
     assert one_pass + in_flight <= 1.05 * one_pass
 
 
-def test_sigterm_keeps_what_is_done_and_a_second_job_on_the_shard_is_told_of_the_first(jobs: Jobs) -> None:
+@pytest.mark.parametrize("warning", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_stop_keeps_what_is_done_and_a_second_job_on_the_shard_is_told_of_the_first(jobs: Jobs, warning: signal.Signals) -> None:
     first = jobs.start()
     jobs.wait_for(4, first)
     began = time.monotonic()
     status, messages = jobs.finish(jobs.start())
     assert status == 1 and "another job works on this shard" in messages and f'"pid":{first.pid}' in messages
     assert time.monotonic() - began < 60, "the second job must not load the model first"
-    first.send_signal(signal.SIGTERM)
+    first.send_signal(warning)
     status, messages = jobs.finish(first)
-    assert status == 75 and "SIGTERM received" in messages and "are kept" in messages
+    assert status == 75 and f"{warning.name} received" in messages and "are kept" in messages
     assert 4 <= len(jobs.stored()) < 2 * jobs.half
 
 
