@@ -8,8 +8,9 @@ DEMO_MODEL := scratch/cache/models/SmolLM2-135M-Instruct
 SNAKEMAKE := $(BIN)/snakemake
 PYTEST := $(BIN)/python -m pytest
 CORES ?= 2
-# Nodes that die and time limits of a minute, on a machine that may be busy: what fails is tried once more, and the first failure stays in the log.
-SLURM_TESTS = $(PYTEST) tests/slurm || $(PYTEST) tests/slurm --last-failed --last-failed-no-failures none
+# They mostly wait, so two clusters run beside each other. Nodes that die and time limits of a minute, on a machine that may be busy: what
+# fails is tried once more, and the first failure stays in the log.
+SLURM_TESTS = $(PYTEST) tests/slurm -n 2 --dist loadfile || $(PYTEST) tests/slurm --last-failed --last-failed-no-failures none
 
 .PHONY: help setup demo test test-slurm lint format bench config-table rulegraph cache-model clean-demo
 
