@@ -59,6 +59,10 @@ def test_the_time_limit_is_kept_and_the_share_of_loading_where_both_can_be(run: 
         assert choice.shards * run.load_s <= LOADING_SHARE * work_s * (1 + 1e-9)
 
 
+def test_a_model_that_loads_at_once() -> None:
+    assert choose(Measured(1, 1.0, 5e-324), 300, 8, 3600).most == 300
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [({}, "no stats of the fill stage"), (stats(generated=0), "generated nothing"), ([], "no stats of the fill stage")],

@@ -69,7 +69,9 @@ def choose(run: Measured, skeletons: int, gpus: int, limit_s: float) -> Choice:
     if usable_s <= 0:
         raise ShardCountError(f"loading takes {run.load_s:.0f} s of a limit of {limit_s:.0f} s. Hint: ask for more time")
     least = max(1, math.ceil(work_s / usable_s))
-    most = max(1, math.floor(LOADING_SHARE * work_s / run.load_s)) if run.load_s else skeletons
+    # Never more than there are skeletons: loading may take next to no time.
+    may_load_s = LOADING_SHARE * work_s
+    most = skeletons if skeletons * run.load_s <= may_load_s else max(1, math.floor(may_load_s / run.load_s))
     shards = max(least, min(most, math.ceil(least / gpus) * gpus))
     shard_s = run.load_s + work_s / shards
     return Choice(shards, least, most, shard_s, math.ceil(shards / gpus) * shard_s)
