@@ -69,7 +69,7 @@ def test_a_shard_that_always_runs_out_of_memory(cluster: Cluster, new_session: N
     assert published == ["0-of-2.jsonl"]
     assert not (pipeline.data / TRACES).exists()
 
-    # The cure as a user would do it: more memory on the command line.
+    # The cure: more memory.
     session.arguments[session.arguments.index("--set-resources") + 1] = "fill_shard:mem_mb=8000"
     before = pipeline.stored()
     session.run(pipeline.data / TRACES)

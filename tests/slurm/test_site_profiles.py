@@ -110,6 +110,16 @@ def test_a_workflow_profile_with_default_resources_would_lose_the_account(
         assert "\ndefault-resources:" not in keys and "\nset-resources:" not in keys
 
 
+def test_set_resources_on_the_command_line_would_lose_the_sites(
+    accounting_cluster: Cluster, new_session: NewSession, profiles: Path, tmp_path: Path
+) -> None:
+    """Why docs/slurm.md sends users to their site profile for more memory."""
+    session = new_session(accounting_cluster, SNAKEFILE.replace("GPUS", "1"), profiles / "slurm", site_profile(tmp_path / "site"))
+    assert "gpu_model=h100" in session.run("-n")
+    planned = session.run("-n", "--set-resources", "fill_shard:mem_mb=2000")
+    assert "mem_mb=2000" in planned and "gpu_model" not in planned
+
+
 def test_the_example_as_it_stands(accounting_cluster: Cluster, new_session: NewSession, profiles: Path) -> None:
     """The test cluster has the account, the partitions and the GPU model that profiles/site.example names."""
     session = new_session(accounting_cluster, SNAKEFILE.replace("GPUS", "1"), profiles / "slurm", profiles / "site.example")
