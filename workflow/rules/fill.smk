@@ -37,8 +37,8 @@ rule fill_shard:
         gpu=FILL_GPUS,
         # All of them on one node: sbatch --gpus=2 alone is content with one GPU each on two nodes, where the second is out of reach.
         nodes=1,
-        mem_mb=lambda wildcards, attempt: attempt * (24000 + 12000 * FILL_GPUS),
-        runtime=lambda wildcards, attempt: attempt * 240,
+        mem_mb=growing(24000 + 12000 * FILL_GPUS),
+        runtime=growing(240),
     params:
         settings=semantic_params(config),
         progress=f"{OUT}/fill/progress/{FILL_STEM}",
