@@ -24,7 +24,7 @@ def earlier_stages():
     return [entry for entry in skipped if all(Path(path).exists() for path in stage_files(*entry).values())]
 
 
-RUN_STAGES = [entry for entry in earlier_stages() if made_here(*entry)] + summary_stages()
+RUN_STAGES = [entry for entry in earlier_stages() if made_here(*entry)] + SUMMARY_STAGES
 STAGE_FILES = {kind: [stage_files(*entry)[kind] for entry in RUN_STAGES] for kind in ("stats", "rejects")}
 USED_SKELETONS = [path for path in [skeleton_file()] if any(stage == "fill" for stage, _ in RUN_STAGES)]
 

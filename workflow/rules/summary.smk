@@ -27,17 +27,20 @@ def summary_stages():
     return [entry for entry in stages if made_here(*entry)]
 
 
+SUMMARY_STAGES = summary_stages()
+
+
 def stage_data(stage, name):
     return f"{OUT}/{STAGE_FOLDERS[stage]}/{name}.jsonl"
 
 
 rule check_conservation:
     input:
-        stats=[stage_files(*entry)["stats"] for entry in summary_stages()],
-        rejects=[stage_files(*entry)["rejects"] for entry in summary_stages()],
-        data=[stage_data(*entry) for entry in summary_stages()],
+        stats=[stage_files(*entry)["stats"] for entry in SUMMARY_STAGES],
+        rejects=[stage_files(*entry)["rejects"] for entry in SUMMARY_STAGES],
+        data=[stage_data(*entry) for entry in SUMMARY_STAGES],
         traces=[traces(name) for name in dataset_names()],
-        skeletons=[skeleton_file()] if any(stage == "fill" for stage, _ in summary_stages()) else [],
+        skeletons=[skeleton_file()] if any(stage == "fill" for stage, _ in SUMMARY_STAGES) else [],
     output:
         table=report(
             f"{OUT}/stats/summary.txt",
