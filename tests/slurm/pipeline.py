@@ -34,17 +34,11 @@ class Pipeline:
             (session.directory / name).symlink_to(repo / name)
         self.data = session.scratch / "data"
         self.logs = session.scratch / "logs"
-        self._given = list(session.arguments)
-        self._keys: dict[str, object] = {}
-        self.change(output_base=self.data, log_dir=self.logs, model=model, tokenizer=model, **config)
-        self.limit = config.get("limit")
-
-    def change(self, **config: object) -> None:
-        """Give further runs these configuration keys."""
-        self._keys |= config
-        words = [f"{key}={value}" for key, value in self._keys.items()]
+        keys = {"output_base": self.data, "log_dir": self.logs, "model": model, "tokenizer": model, **config}
+        words = [f"{key}={value}" for key, value in keys.items()]
         # An option after --config, which would otherwise take the targets for further keys.
-        self.session.arguments = [*self._given, "--configfile", "config/demo/config.yaml", "--config", *words, "--nocolor"]
+        session.arguments += ["--configfile", "config/demo/config.yaml", "--config", *words, "--nocolor"]
+        self.limit = config.get("limit")
 
     # ---- progress of the shards -----------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from tests.slurm.pipeline import SMALL_FILL, Pipeline
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
 MODULES_INIT = Path("/usr/share/modules/init/bash")
-SKELETONS = "traces/fujitsu_b4_skeletons.jsonl"
 SHARD = "fill/shards/fujitsu_b4/0-of-1.jsonl"
 
 

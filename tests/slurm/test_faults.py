@@ -20,10 +20,11 @@ TRACES = "traces/fujitsu_b4_ds.jsonl"
 
 
 @pytest.fixture
-def pipeline(cluster: Cluster, new_session: NewSession, profiles: Path, repo: Path, demo_model: Path) -> Pipeline:
-    """Two shards with enough to do to be interrupted half-way."""
+def pipeline(request: pytest.FixtureRequest, cluster: Cluster, new_session: NewSession, profiles: Path, repo: Path, demo_model: Path) -> Pipeline:
+    """Two shards with enough to do to be interrupted half-way; a test's parameter holds configuration keys of its own."""
     session = new_session(cluster, "", profiles / "slurm", profiles / "slurm-ci")
-    return Pipeline(session, repo, demo_model, **SMALL_FILL, fill_shards=SHARDS, limit=16)
+    config = {**SMALL_FILL, **getattr(request, "param", {})}
+    return Pipeline(session, repo, demo_model, **config, fill_shards=SHARDS, limit=16)
 
 
 def start(pipeline: Pipeline, *arguments: str) -> Background:
@@ -44,12 +45,15 @@ def ended(cluster: Cluster, job: str) -> bool:
     return cluster.jobs()[job]["JobState"] not in {"RUNNING", "COMPLETING"}
 
 
-@pytest.mark.parametrize("jobs_too", [True, False], ids=["power lost", "only slurmd killed, the job works on"])
+# A job that works on has more to do than fits into the seconds until the controller misses its node.
+@pytest.mark.parametrize(
+    ("pipeline", "jobs_too"),
+    [({}, True), ({"max_tokens": 64}, False)],
+    indirect=["pipeline"],
+    ids=["power lost", "only slurmd killed, the job works on"],
+)
 def test_a_node_that_dies_in_the_middle_of_a_shard(pipeline: Pipeline, cluster: Cluster, jobs_too: bool) -> None:
     """Where the node itself lives on out of SLURM's reach, the requeued job leaves the shard to its first try as long as that works on it."""
-    if not jobs_too:
-        # More than fits into the seconds until the controller misses the node.
-        pipeline.change(max_tokens=64)
     run = start(pipeline)
     victim = pipeline.job_of(VICTIM)
     before = pipeline.stored()
