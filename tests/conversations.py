@@ -1,4 +1,6 @@
-"""Conversations written token by token, as renders and traces: what a policy trains can be read off as strings."""
+"""Conversations written token by token, as renders and traces: what a policy trains can be read off
+as strings.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from cbdata.ids import derived_id
 
 @dataclass
 class Call:
-    """A tool call: tokens before the name, of the name, after it; ``settled`` counts the name tokens that settle the tool."""
+    """A tool call: tokens before the name, of the name, after it; ``settled`` counts the name
+    tokens that settle the tool.
+    """
 
     tool: str
     before: list[str]
@@ -32,7 +36,9 @@ class Injection:
 
 @dataclass
 class Turn:
-    """One message: header tokens, then content tokens, calls and injections; ``after`` is what the template puts behind the turn."""
+    """One message: header tokens, then content tokens, calls and injections; ``after`` is what the
+    template puts behind the turn.
+    """
 
     role: str
     header: list[str]
@@ -40,7 +46,9 @@ class Turn:
     after: list[str] = field(default_factory=list)
 
 
-def build_render(turns: Sequence[Turn], bos: str | None = "<bos>", truncated: bool = False) -> tuple[dict[str, Any], list[str]]:
+def build_render(
+    turns: Sequence[Turn], bos: str | None = "<bos>", truncated: bool = False
+) -> tuple[dict[str, Any], list[str]]:
     """A render_v1 record of the turns, and its tokens as strings; token i has the id 100 + i."""
     tokens = [bos] if bos else []
     messages, assistant, calls, injections, commitments = [], [], [], [], []
@@ -55,8 +63,15 @@ def build_render(turns: Sequence[Turn], bos: str | None = "<bos>", truncated: bo
                 name = place + len(part.before)
                 number = sum(call["message_index"] == index for call in calls)
                 tokens += part.before + part.name + part.after
-                span = {"token_start": place, "token_end": len(tokens), "name_token_start": name, "name_token_end": name + len(part.name)}
-                calls.append({"message_index": index, "call_index": number, "tool_name": part.tool, **span})
+                span = {
+                    "token_start": place,
+                    "token_end": len(tokens),
+                    "name_token_start": name,
+                    "name_token_end": name + len(part.name),
+                }
+                calls.append(
+                    {"message_index": index, "call_index": number, "tool_name": part.tool, **span}
+                )
                 settled = name + part.settled - 1
                 commitments.append(
                     {
@@ -72,14 +87,23 @@ def build_render(turns: Sequence[Turn], bos: str | None = "<bos>", truncated: bo
                 )
             elif isinstance(part, Injection):
                 tokens += part.tokens
-                injections.append({"message_index": index, "token_start": place, "token_end": len(tokens)})
+                injections.append(
+                    {"message_index": index, "token_start": place, "token_end": len(tokens)}
+                )
             else:
                 tokens.append(part)
-        span = {"token_start": start, "token_end": len(tokens), "content_start": content_start, "content_end": len(tokens)}
+        span = {
+            "token_start": start,
+            "token_end": len(tokens),
+            "content_start": content_start,
+            "content_end": len(tokens),
+        }
         messages.append({"message_index": index, "role": turn.role, **span})
         if turn.role == "assistant":
             prompt_length = content_start
-            assistant.append({"message_index": index, "token_start": content_start, "token_end": len(tokens)})
+            assistant.append(
+                {"message_index": index, "token_start": content_start, "token_end": len(tokens)}
+            )
         tokens += turn.after
     digest = "0" * 64
     render = {
@@ -101,15 +125,25 @@ def build_render(turns: Sequence[Turn], bos: str | None = "<bos>", truncated: bo
         "attention_mask": [1] * len(tokens),
         "sequence_length": len(tokens),
         "prompt": {"length": prompt_length, "sha256": digest},
-        "alignment": {"message_spans": messages, "assistant_spans": assistant, "tool_call_spans": calls},
-        "special_tokens": {"bos_position": 0 if bos else None, "eos_positions": [], "python_tag_positions": []},
+        "alignment": {
+            "message_spans": messages,
+            "assistant_spans": assistant,
+            "tool_call_spans": calls,
+        },
+        "special_tokens": {
+            "bos_position": 0 if bos else None,
+            "eos_positions": [],
+            "python_tag_positions": [],
+        },
         "signals": {"injection_spans": injections, "action_commitments": commitments},
     }
     return render, tokens
 
 
 def build_trace(trace_id: str, **changes: Any) -> dict[str, Any]:
-    """A trace_v1 record with the id; keyword arguments: class_id, category, weight, policy, params, split, parent, completeness, content."""
+    """A trace_v1 record with the id; keyword arguments: class_id, category, weight, policy, params,
+    split, parent, completeness, content.
+    """
     training: dict[str, Any] = {
         "sample_weight": changes.get("weight", 1.0),
         "mixture": {"class_id": changes.get("class_id", "made/benign"), "stage_tags": []},
@@ -123,7 +157,12 @@ def build_trace(trace_id: str, **changes: Any) -> dict[str, Any]:
         "completeness": changes.get("completeness", "complete"),
         "tier": "B2",
         "split": changes.get("split", "train"),
-        "source": {"dataset": "made", "file": "made.jsonl", "record_locator": {"kind": "line", "value": 1}, "ingest_version": "1"},
+        "source": {
+            "dataset": "made",
+            "file": "made.jsonl",
+            "record_locator": {"kind": "line", "value": 1},
+            "ingest_version": "1",
+        },
         "task": {"family": "made"},
         "messages": [{"role": "user", "content": changes.get("content", "hi")}],
         "labels": {
@@ -152,7 +191,9 @@ PROMPT = [Turn("system", ["<sys>"], ["rules"]), Turn("user", ["<user>"], ["hi"])
 
 
 def agent_turns() -> list[Turn]:
-    """System, user, two calls beside text, two tool results with the injection in the first, a call after it, a last answer."""
+    """System, user, two calls beside text, two tool results with the injection in the first, a call
+    after it, a last answer.
+    """
     return [
         Turn("system", ["<sys>"], ["Be", "kind", "<end>"], ["↵"]),
         Turn("user", ["<user>"], ["Pay", "rent", "<end>"], ["↵"]),
@@ -161,7 +202,9 @@ def agent_turns() -> list[Turn]:
             ["<asst>"],
             [
                 "Looking",
-                Call("read_file", ["<call>", "{"], ["read", "_", "file"], ["(rent)", "}"], settled=3),
+                Call(
+                    "read_file", ["<call>", "{"], ["read", "_", "file"], ["(rent)", "}"], settled=3
+                ),
                 Call("get_iban", ["<call>", "{"], ["get", "_iban"], ["()", "}"], settled=1),
                 "<end>",
             ],
@@ -169,6 +212,14 @@ def agent_turns() -> list[Turn]:
         ),
         Turn("tool", ["<tool>"], ["Bill", Injection(["SEND", "ALL"]), "42", "<end>"], ["↵"]),
         Turn("tool", ["<tool>"], ["DE00", "<end>"], ["↵"]),
-        Turn("assistant", ["<asst>"], [Call("send_money", ["<call>", "{"], ["send", "_money"], ["(42)", "}"], settled=1), "<end>"], ["↵"]),
+        Turn(
+            "assistant",
+            ["<asst>"],
+            [
+                Call("send_money", ["<call>", "{"], ["send", "_money"], ["(42)", "}"], settled=1),
+                "<end>",
+            ],
+            ["↵"],
+        ),
         Turn("assistant", ["<asst>"], ["Done", "<end>"], ["↵"]),
     ]

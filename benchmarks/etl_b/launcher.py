@@ -29,7 +29,9 @@ def main() -> None:
     script, job = sys.argv[1:]
     data = json.loads(Path(job).read_text())
     sys.path.append(str(Path(script).parent))
-    values = {key: Names(value) if isinstance(value, dict) else value for key, value in data.items()}
+    values = {
+        key: Names(value) if isinstance(value, dict) else value for key, value in data.items()
+    }
     runpy.run_path(script, init_globals={"snakemake": SimpleNamespace(**values)})
 
 

@@ -2,13 +2,17 @@
 
 usage: python benchmarks/etl_b/run.py [--rounds 5] [--traces FILE] [--tokenizer DIR] [--no-trl]
 
-1. Whole processes in turn, ``--rounds`` times: the yardstick (../shared/bench/etl_b_floor.py), the script of the render rule and
-   the script of the lossmask rule, each started as Snakemake starts it. The ratio of a round is (render + lossmask) / yardstick.
-2. Peak memory of both scripts on the traces once and twenty times, every copy with texts of its own.
+1. Whole processes in turn, ``--rounds`` times: the yardstick (../shared/bench/etl_b_floor.py), the
+  script of the render rule and
+   the script of the lossmask rule, each started as Snakemake starts it. The ratio of a round is
+   (render + lossmask) / yardstick.
+2. Peak memory of both scripts on the traces once and twenty times, every copy with texts of its
+  own.
 3. Time for one trace against its number of messages, all of the same size.
 4. TRL's preparation of the same traces, once, as a whole process.
 
-Without the real transcripts beside the checkout (../shared) the demo's are used with SmolLM2, and 1 and 4 are left out.
+Without the real transcripts beside the checkout (../shared) the demo's are used with SmolLM2, and 1
+and 4 are left out.
 """
 
 from __future__ import annotations
@@ -45,7 +49,9 @@ class Taken(NamedTuple):
 def measure(command: list[str | Path]) -> Taken:
     """Run a process to its end; its exit status must be 0."""
     start = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout and process.stderr
     output, errors = process.stdout.read(), process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -60,29 +66,58 @@ def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
     """Job files of the two rules for one trace file, with the defaults of the configuration."""
 
     def stage(kind: str) -> dict[str, str]:
-        return {"rejects": str(WORK / f"{name}.{kind}.rejects.jsonl"), "stats": str(WORK / f"{name}.{kind}.stats.json")}
+        return {
+            "rejects": str(WORK / f"{name}.{kind}.rejects.jsonl"),
+            "stats": str(WORK / f"{name}.{kind}.stats.json"),
+        }
 
     renders = str(WORK / f"{name}.renders.jsonl")
     render = {
-        "input": {"traces": str(traces), "tool_schema": str(ROOT / "configs/tool_schemas/b4_standard_v1.json")},
+        "input": {
+            "traces": str(traces),
+            "tool_schema": str(ROOT / "configs/tool_schemas/b4_standard_v1.json"),
+        },
         "output": {"renders": renders, **stage("render")},
         "params": {
-            **{"tokenizer": str(tokenizer), "chat_template": None, "force_llama": False, "control_tokens": "escape", "template_date": "26 Jul 2024"},
-            **{"max_length": 4096, "overlength": "truncate", "include_text": False, "allow_skeleton": False, "tools_included": False},
+            **{
+                "tokenizer": str(tokenizer),
+                "chat_template": None,
+                "force_llama": False,
+                "control_tokens": "escape",
+                "template_date": "26 Jul 2024",
+            },
+            **{
+                "max_length": 4096,
+                "overlength": "truncate",
+                "include_text": False,
+                "allow_skeleton": False,
+                "tools_included": False,
+            },
             "tool_schema_dir": str(ROOT / "configs" / "tool_schemas"),
         },
         "log": [str(WORK / f"{name}.render.log")],
     }
     mask = {
-        "input": {"traces": str(traces), "renders": renders, "registry": str(ROOT / "configs/lmp_registry_v1.json")},
+        "input": {
+            "traces": str(traces),
+            "renders": renders,
+            "registry": str(ROOT / "configs/lmp_registry_v1.json"),
+        },
         "output": {"lossmasks": str(WORK / f"{name}.lossmasks.jsonl"), **stage("lossmask")},
-        "params": {"policy": "assistant_only", "mwcs_step": None, "allow_skeleton": False, "skeleton_policy": "full_sequence"},
+        "params": {
+            "policy": "assistant_only",
+            "mwcs_step": None,
+            "allow_skeleton": False,
+            "skeleton_policy": "full_sequence",
+        },
         "log": [str(WORK / f"{name}.lossmask.log")],
     }
     files = []
     for kind, job in (("render", render), ("lossmask", mask)):
         path = WORK / f"{name}.{kind}.job.json"
-        path.write_text(json.dumps({**job, "config": {"cache_dir": None}, "wildcards": {"name": "bench"}}))
+        path.write_text(
+            json.dumps({**job, "config": {"cache_dir": None}, "wildcards": {"name": "bench"}})
+        )
         files.append(path)
     return files[0], files[1]
 
@@ -96,21 +131,45 @@ def prepare(traces: Path | None, tokenizer: Path | None) -> tuple[Path, Path, st
     from cbdata.sources.agentdojo import convert
 
     real = (SHARED / "data" / "agentdojo").is_dir()
-    tokenizer = tokenizer or (SHARED / "tokenizers" / "qwen3" if real else ROOT / "scratch/cache/models/SmolLM2-135M-Instruct")
-    what = f"{traces or ('real AgentDojo transcripts' if real else 'transcripts of the demo')}, {tokenizer.name} tokenizer"
+    tokenizer = tokenizer or (
+        SHARED / "tokenizers" / "qwen3"
+        if real
+        else ROOT / "scratch/cache/models/SmolLM2-135M-Instruct"
+    )
+    what = (
+        f"{traces or ('real AgentDojo transcripts' if real else 'transcripts of the demo')},"
+        f" {tokenizer.name} tokenizer"
+    )
     if traces is None:
         traces = WORK / "traces.jsonl"
-        raw = SHARED / "data" / "agentdojo" if real else ROOT / "config" / "demo" / "agentdojo.jsonl"
+        raw = (
+            SHARED / "data" / "agentdojo" if real else ROOT / "config" / "demo" / "agentdojo.jsonl"
+        )
         schemas = sorted((ROOT / "configs" / "tool_schemas").glob("agentdojo_*.json"))
         side = {"rejects": WORK / "etl_a.rejects.jsonl", "stats": WORK / "etl_a.stats.json"}
-        convert([str(raw)], split="train", out=traces, max_reject_fraction=1.0, tool_schemas=schemas, **side)
+        convert(
+            [str(raw)],
+            split="train",
+            out=traces,
+            max_reject_fraction=1.0,
+            tool_schemas=schemas,
+            **side,
+        )
     return traces, tokenizer, what
 
 
 def against_yardstick(traces: Path, tokenizer: Path, rounds: int) -> None:
     render, mask = jobs("1x", traces, tokenizer)
     commands = {
-        "yardstick": lambda: measure([sys.executable, SHARED / "bench" / "etl_b_floor.py", traces, tokenizer, WORK / "yardstick.jsonl"]),
+        "yardstick": lambda: measure(
+            [
+                sys.executable,
+                SHARED / "bench" / "etl_b_floor.py",
+                traces,
+                tokenizer,
+                WORK / "yardstick.jsonl",
+            ]
+        ),
         "render": lambda: run_script("render_traces.py", render),
         "lossmask": lambda: run_script("apply_lossmask.py", mask),
     }
@@ -122,14 +181,23 @@ def against_yardstick(traces: Path, tokenizer: Path, rounds: int) -> None:
     for name, runs in taken.items():
         walls = [run.wall for run in runs]
         spread = f"{statistics.median(walls):.2f} ({min(walls):.2f}-{max(walls):.2f})"
-        print(f"{name:<12}{spread:>28}{statistics.median(run.cpu for run in runs):>8.2f}{max(run.peak_mib for run in runs):>10.0f}")
+        print(
+            f"{name:<12}{spread:>28}{statistics.median(run.cpu for run in runs):>8.2f}"
+            f"{max(run.peak_mib for run in runs):>10.0f}"
+        )
     for what in ("wall", "cpu"):
         rows = [[getattr(taken[name][index], what) for name in commands] for index in range(rounds)]
         ratios = [(render_s + mask_s) / yardstick_s for yardstick_s, render_s, mask_s in rows]
-        spread = f"median {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) of {rounds} rounds"
+        spread = (
+            f"median {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) of"
+            f" {rounds} rounds"
+        )
         print(f"(render + lossmask) / yardstick, {what}: {spread}")
     stats = json.loads((WORK / "1x.render.stats.json").read_text())["details"]
-    print(f"tokens {stats['tokens_before_cut']:,}, cut at 4096: {stats['tokens']:,} ({stats['cut_fraction']:.1%} dropped)")
+    print(
+        f"tokens {stats['tokens_before_cut']:,}, cut at 4096: {stats['tokens']:,}"
+        f" ({stats['cut_fraction']:.1%} dropped)"
+    )
     print(f"yardstick: {taken['yardstick'][0].output.strip()}")
 
 
@@ -173,18 +241,32 @@ def growth(tokenizer: Path) -> None:
             messages: list[dict[str, Any]] = [{"role": "user", "content": f"question {salt}"}]
             for index in range(rounds):
                 text = " ".join(f"word{salt}x{index}x{word}" for word in range(60))
-                calls = [{"call_id": f"c{index}", "function": {"name": "look_up", "arguments": {"text": text}}}]
+                calls = [
+                    {
+                        "call_id": f"c{index}",
+                        "function": {"name": "look_up", "arguments": {"text": text}},
+                    }
+                ]
                 messages.append({"role": "assistant", "content": text, "tool_calls": calls})
-                messages.append({"role": "tool", "content": text[::-1], "tool_call_id": f"c{index}"})
+                messages.append(
+                    {"role": "tool", "content": text[::-1], "tool_call_id": f"c{index}"}
+                )
             start = time.process_time()
-            writer.row({"id": "bench", "messages": messages, "signal_hints": {}}, renderer.render(messages), None, tools_included=False)
+            writer.row(
+                {"id": "bench", "messages": messages, "signal_hints": {}},
+                renderer.render(messages),
+                None,
+                tools_included=False,
+            )
             times.append(time.process_time() - start)
         best = statistics.median(times) * 1000
         print(f"{len(messages):>9}{best:>12.2f}{best / len(messages):>14.3f}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--traces", type=Path)
     parser.add_argument("--tokenizer", type=Path)
@@ -201,7 +283,10 @@ def main() -> None:
     growth(tokenizer)
     if yardstick and not arguments.no_trl:
         trl = measure([sys.executable, HERE / "trl_prepare.py", traces, tokenizer, WORK / "trl"])
-        print(f"TRL: {trl.wall:.1f} s, {trl.cpu:.1f} s of all cores, {trl.peak_mib:.0f} MiB, {trl.output.strip()}")
+        print(
+            f"TRL: {trl.wall:.1f} s, {trl.cpu:.1f} s of all cores, {trl.peak_mib:.0f} MiB,"
+            f" {trl.output.strip()}"
+        )
 
 
 if __name__ == "__main__":

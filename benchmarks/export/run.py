@@ -1,13 +1,16 @@
-"""Export, validation and the report page: time, memory and size on real transcripts, once and eight times over.
+"""Export, validation and the report page: time, memory and size on real transcripts, once and eight
+times over.
 
 usage: python benchmarks/export/run.py [--repeats 3] [--no-browser]
 
-Makes traces, renders (cut at 4,096 tokens) and assistant_only masks of the AgentDojo transcripts beside the checkout (../shared)
-with the Qwen3 tokenizer, or of the demo's transcripts with SmolLM2's where there are none, into scratch/bench/export; the larger
-set repeats them with ids of their own. Then, as whole processes in turn: ``jsonl`` only parses the same two files, ``export``
-writes the Parquet files, ``datasets`` joins the same rows in memory and lets Hugging Face datasets write its default Parquet,
-``validate`` makes every check, ``report`` builds the page. Median wall time and peak memory of each, then the sizes, then what
-the page of the larger set needs in Chromium to open, to search and to show the next trace.
+Makes traces, renders (cut at 4,096 tokens) and assistant_only masks of the AgentDojo transcripts
+beside the checkout (../shared) with the Qwen3 tokenizer, or of the demo's transcripts with
+SmolLM2's where there are none, into scratch/bench/export; the larger set repeats them with ids of
+their own. Then, as whole processes in turn: ``jsonl`` only parses the same two files, ``export``
+writes the Parquet files, ``datasets`` joins the same rows in memory and lets Hugging Face datasets
+write its default Parquet, ``validate`` makes every check, ``report`` builds the page. Median wall
+time and peak memory of each, then the sizes, then what the page of the larger set needs in Chromium
+to open, to search and to show the next trace.
 """
 
 from __future__ import annotations
@@ -33,13 +36,25 @@ def source() -> tuple[Path, Path, int, str]:
     """Raw transcripts, tokenizer, how often to take them for ``1x``, and what they are."""
     real = ROOT.parent / "shared"
     if (real / "data" / "agentdojo").is_dir():
-        return real / "data" / "agentdojo", real / "tokenizers" / "qwen3", 1, "real AgentDojo transcripts, Qwen3 tokenizer"
+        return (
+            real / "data" / "agentdojo",
+            real / "tokenizers" / "qwen3",
+            1,
+            "real AgentDojo transcripts, Qwen3 tokenizer",
+        )
     demo = ROOT / "config" / "demo" / "agentdojo.jsonl"
-    return demo, ROOT / "scratch/cache/models/SmolLM2-135M-Instruct", 100, "the demo's transcripts 100 times over, SmolLM2 tokenizer"
+    return (
+        demo,
+        ROOT / "scratch/cache/models/SmolLM2-135M-Instruct",
+        100,
+        "the demo's transcripts 100 times over, SmolLM2 tokenizer",
+    )
 
 
 def repeat(path: Path, copies: int, keys: tuple[str, ...]) -> None:
-    """Write ``{copies}x.jsonl`` beside a file: the same records, the hex digits of their ids changed in each copy."""
+    """Write ``{copies}x.jsonl`` beside a file: the same records, the hex digits of their ids
+    changed in each copy.
+    """
     lines = path.read_bytes().splitlines(keepends=True)
     import orjson
 
@@ -65,12 +80,36 @@ def prepare() -> None:
     side = {"rejects": WORK / "rejects.jsonl", "stats": WORK / "stats.json"}
     once = {kind: WORK / kind / "1x.jsonl" for kind in ("traces", "renders", "lossmasks")}
     found = sorted(schemas.glob("agentdojo_*_v1.json"))
-    convert([str(raw)], split="train", out=once["traces"], max_reject_fraction=1.0, tool_schemas=found, **side)
-    render_traces(
-        once["traces"], once["renders"], side["rejects"], side["stats"], RenderSettings(str(tokenizer)), name="bench", tool_schema_dir=schemas
+    convert(
+        [str(raw)],
+        split="train",
+        out=once["traces"],
+        max_reject_fraction=1.0,
+        tool_schemas=found,
+        **side,
     )
-    apply_lossmask(once["renders"], once["traces"], once["lossmasks"], side["rejects"], side["stats"], name="bench")
-    ids = {"traces": ("id",), "renders": ("render_id", "trace_id"), "lossmasks": ("lossmask_id", "render_id", "trace_id")}
+    render_traces(
+        once["traces"],
+        once["renders"],
+        side["rejects"],
+        side["stats"],
+        RenderSettings(str(tokenizer)),
+        name="bench",
+        tool_schema_dir=schemas,
+    )
+    apply_lossmask(
+        once["renders"],
+        once["traces"],
+        once["lossmasks"],
+        side["rejects"],
+        side["stats"],
+        name="bench",
+    )
+    ids = {
+        "traces": ("id",),
+        "renders": ("render_id", "trace_id"),
+        "lossmasks": ("lossmask_id", "render_id", "trace_id"),
+    }
     for kind, path in once.items():
         if copies > 1:
             repeat(path, copies, ids[kind])
@@ -95,7 +134,9 @@ def export(size: str) -> None:
     from cbdata.export.dataset import export_parquet
 
     paths = files(size)
-    export_parquet([paths["lossmasks"]], [paths["renders"]], [paths["traces"]], WORK / f"export-{size}")
+    export_parquet(
+        [paths["lossmasks"]], [paths["renders"]], [paths["traces"]], WORK / f"export-{size}"
+    )
 
 
 def datasets(size: str) -> None:
@@ -105,12 +146,23 @@ def datasets(size: str) -> None:
     from cbdata.jsonl import read_records
 
     renders = {row["render_id"]: row for _, row in read_records(files(size)["renders"])}
-    kept = ("labels", "loss_mask", "sample_weight", "category", "class_id", "policy_id", "trace_id", "pair_id")
+    kept = (
+        "labels",
+        "loss_mask",
+        "sample_weight",
+        "category",
+        "class_id",
+        "policy_id",
+        "trace_id",
+        "pair_id",
+    )
     rows = []
     for _, mask in read_records(files(size)["lossmasks"]):
         render = renders[mask["render_id"]]
         tokens = {"input_ids": render["input_ids"], "attention_mask": render["attention_mask"]}
-        rows.append(tokens | {key: mask[key] for key in kept} | {"prompt_length": prompt_length(render)})
+        rows.append(
+            tokens | {key: mask[key] for key in kept} | {"prompt_length": prompt_length(render)}
+        )
     disable_progress_bars()
     Dataset.from_list(rows).to_parquet(str(WORK / f"datasets-{size}.parquet"))
 
@@ -128,21 +180,38 @@ def report(size: str) -> None:
     from cbdata.report.inputs import DataSet, ReportInputs
 
     dataset = DataSet(size, *(files(size)[kind] for kind in ("traces", "renders", "lossmasks")))
-    build_report(ReportInputs((dataset,), tokenizer=source()[1]), load_registry(), WORK / f"report-{size}.html")
+    build_report(
+        ReportInputs((dataset,), tokenizer=source()[1]),
+        load_registry(),
+        WORK / f"report-{size}.html",
+    )
 
 
-MEASURED: dict[str, Callable[[str], None]] = {"jsonl": jsonl, "export": export, "datasets": datasets, "validate": validate, "report": report}
+MEASURED: dict[str, Callable[[str], None]] = {
+    "jsonl": jsonl,
+    "export": export,
+    "datasets": datasets,
+    "validate": validate,
+    "report": report,
+}
 
 
 def measure(name: str, size: str) -> tuple[float, float]:
     """Wall seconds and peak MiB of a whole process."""
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, __file__, "--child", name, size], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", name, size],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     return time.perf_counter() - began, float(done.stdout.splitlines()[-1])
 
 
 def browse() -> list[tuple[str, float]]:
-    """Seconds that the page of the larger set takes in Chromium, the median of the repeated actions."""
+    """Seconds that the page of the larger set takes in Chromium, the median of the repeated
+    actions.
+    """
     from playwright.sync_api import Page, sync_playwright
 
     def timed(page: Page, action: Callable[[], object]) -> float:
@@ -152,21 +221,40 @@ def browse() -> list[tuple[str, float]]:
             pass
         return time.perf_counter() - began
 
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         page = browser.new_page(viewport={"width": 1300, "height": 900})
         opened = timed(page, lambda: page.goto((WORK / f"report-{SIZES[1]}.html").as_uri()))
-        search = statistics.median(timed(page, lambda text=text: page.fill("#search", text)) for text in ("bill", "send_money", "xyz", ""))
+        search = statistics.median(
+            timed(page, lambda text=text: page.fill("#search", text))
+            for text in ("bill", "send_money", "xyz", "")
+        )
         step = statistics.median(timed(page, lambda: page.click("#next")) for _ in range(30))
         page.focus("#list")
-        far = statistics.median(timed(page, lambda: page.keyboard.press("PageDown")) for _ in range(30))
+        far = statistics.median(
+            timed(page, lambda: page.keyboard.press("PageDown")) for _ in range(30)
+        )
         browser.close()
-    return [("open the page", opened), ("search all traces", search), ("next trace", step), ("a page of the list further", far)]
+    return [
+        ("open the page", opened),
+        ("search all traces", search),
+        ("next trace", step),
+        ("a page of the list further", far),
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-browser", action="store_true")
     parser.add_argument("--child", nargs=2)
@@ -175,9 +263,13 @@ def main() -> None:
         {**MEASURED, "prepare": lambda _: prepare()}[arguments.child[0]](arguments.child[1])
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
-    # In a process of its own: a child's peak memory starts at that of the process it was forked from.
+    # In a process of its own: a child's peak memory starts at that of the process it was forked
+    # from.
     measure("prepare", "")
-    print(f"{source()[3]}; {SIZES[1]} repeats them; median of {arguments.repeats} whole processes, taken in turn")
+    print(
+        f"{source()[3]}; {SIZES[1]} repeats them; median of {arguments.repeats} whole processes,"
+        " taken in turn"
+    )
     print(f"{'':<10}{'set':>5}{'wall s':>10}{'peak MiB':>10}{'time / jsonl':>14}")
     for size in SIZES:
         runs = {name: [] for name in MEASURED}
@@ -187,17 +279,32 @@ def main() -> None:
         walls = {name: statistics.median(wall for wall, _ in taken) for name, taken in runs.items()}
         for name, taken in runs.items():
             peak = statistics.median(memory for _, memory in taken)
-            print(f"{name:<10}{size:>5}{walls[name]:>10.2f}{peak:>10.0f}{walls[name] / walls['jsonl']:>14.2f}")
+            print(
+                f"{name:<10}{size:>5}{walls[name]:>10.2f}{peak:>10.0f}"
+                f"{walls[name] / walls['jsonl']:>14.2f}"
+            )
     import pyarrow.parquet as pq
 
     for size in SIZES:
         table = pq.ParquetFile(WORK / f"export-{size}/data/train.parquet")
-        tokens = sum(len(value) for batch in table.iter_batches(columns=["input_ids"]) for value in batch.column(0))
-        own, default = (WORK / f"export-{size}/data/train.parquet").stat().st_size, (WORK / f"datasets-{size}.parquet").stat().st_size
+        tokens = sum(
+            len(value)
+            for batch in table.iter_batches(columns=["input_ids"])
+            for value in batch.column(0)
+        )
+        own, default = (
+            (WORK / f"export-{size}/data/train.parquet").stat().st_size,
+            (WORK / f"datasets-{size}.parquet").stat().st_size,
+        )
         plain = sum(files(size)[kind].stat().st_size for kind in ("renders", "lossmasks"))
-        print(f"{size}: {table.metadata.num_rows:,} rows, {tokens:,} tokens; bytes a token: JSON Lines {plain / tokens:.2f}, ", end="")
         print(
-            f"datasets' Parquet {default / tokens:.2f}, export {own / tokens:.2f}; page {(WORK / f'report-{size}.html').stat().st_size / 1e6:.1f} MB"
+            f"{size}: {table.metadata.num_rows:,} rows, {tokens:,} tokens; bytes a token: JSON"
+            f" Lines {plain / tokens:.2f}, ",
+            end="",
+        )
+        print(
+            f"datasets' Parquet {default / tokens:.2f}, export {own / tokens:.2f}; page"
+            f" {(WORK / f'report-{size}.html').stat().st_size / 1e6:.1f} MB"
         )
     if not arguments.no_browser:
         for action, seconds in browse():

@@ -1,10 +1,13 @@
-"""The fill loop against vLLM's own batch call and against one prompt at a time, on one engine in one run.
+"""The fill loop against vLLM's own batch call and against one prompt at a time, on one engine in
+one run.
 
-usage: python benchmarks/fill/run.py [--model DIR] [--copies N] [--max-tokens N] [--batch-size N] [--repeats N] [--singles N]
+usage: python benchmarks/fill/run.py [--model DIR] [--copies N] [--max-tokens N] [--batch-size N]
+[--repeats N] [--singles N]
 
-Generates with the real engine (start-up left out of every figure) on the prompts of the demo's B4 records, each in N copies that
-differ in their last words, DS and DR. Reports completion tokens per second of each way, how many steps the engine took and how long it
-stood still between them, how many completions are the same whatever the batch they ran in, and what weight type costs here.
+Generates with the real engine (start-up left out of every figure) on the prompts of the demo's B4
+records, each in N copies that differ in their last words, DS and DR. Reports completion tokens per
+second of each way, how many steps the engine took and how long it stood still between them, how
+many completions are the same whatever the batch they ran in, and what weight type costs here.
 """
 
 from __future__ import annotations
@@ -48,8 +51,9 @@ Outputs = dict[tuple[str, str], tuple[int, ...]]
 class Measured:
     """Seconds and completions by (trace id, mode) of one way through some requests.
 
-    ``cpu_seconds`` of this process, which on the CPU build is all of the engine: a figure that other work on the machine moves less.
-    ``steps`` of the engine, and ``between_s``, the seconds outside them. With equal steps, the latter are all that one way can cost more.
+    ``cpu_seconds`` of this process, which on the CPU build is all of the engine: a figure that
+    other work on the machine moves less. ``steps`` of the engine, and ``between_s``, the seconds
+    outside them. With equal steps, the latter are all that one way can cost more.
     """
 
     seconds: float
@@ -71,11 +75,23 @@ class Measured:
         return self.tokens / self.cpu_seconds
 
 
-def make_items(renderer: Renderer, tools: ToolSchema, settings: FillSettings, copies: int) -> list[Item]:
-    """The demo's records as items, each in ``copies`` that share all but the end of their prompt."""
+def make_items(
+    renderer: Renderer, tools: ToolSchema, settings: FillSettings, copies: int
+) -> list[Item]:
+    """The demo's records as items, each in ``copies`` that share all but the end of
+    their prompt.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "skeletons.jsonl"
-        convert(RAW, tools, split="train", out=out, rejects=out.with_suffix(".r"), stats=out.with_suffix(".s"), max_reject_fraction=0.5)
+        convert(
+            RAW,
+            tools,
+            split="train",
+            out=out,
+            rejects=out.with_suffix(".r"),
+            stats=out.with_suffix(".s"),
+            max_reject_fraction=0.5,
+        )
         skeletons = [record for _, record in read_records(out)]
     items = []
     for line, skeleton in enumerate(skeletons, start=1):
@@ -84,10 +100,22 @@ def make_items(renderer: Renderer, tools: ToolSchema, settings: FillSettings, co
                 continue
             messages = prompt_messages(skeleton, mode, settings)
             for copy in range(copies):
-                asked = [*messages[:-1], {**messages[-1], "content": f"{messages[-1]['content']}\n(request {copy + 1})"}]
+                asked = [
+                    *messages[:-1],
+                    {**messages[-1], "content": f"{messages[-1]['content']}\n(request {copy + 1})"},
+                ]
                 prompt = renderer.prompt(asked, list(tools.tools))
                 ids = array.array("I", prompt.ids)
-                items.append(Item(f"{skeleton['id']}-{copy}", line, mode, ids, prompt.sha256, Sampling(settings, mode, {})))
+                items.append(
+                    Item(
+                        f"{skeleton['id']}-{copy}",
+                        line,
+                        mode,
+                        ids,
+                        prompt.sha256,
+                        Sampling(settings, mode, {}),
+                    )
+                )
     return items
 
 
@@ -114,7 +142,9 @@ class Bench:
         began, began_cpu = time.perf_counter(), time.process_time()
         outputs = work()
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
-        return Measured(seconds, cpu_seconds, outputs, len(self.step_seconds), seconds - sum(self.step_seconds))
+        return Measured(
+            seconds, cpu_seconds, outputs, len(self.step_seconds), seconds - sum(self.step_seconds)
+        )
 
     def fill(self, items: Sequence[Item]) -> Measured:
         """The fill loop as a job runs it, progress store and judge included."""
@@ -132,9 +162,20 @@ class Bench:
         with tempfile.TemporaryDirectory(dir=REPO / "scratch") as folder:
             store = ProgressStore(folder, "bench")
             runner = Runner(
-                items, store=store, judge=verdict, attempts=1, open_backend=lambda: self.backend, decode=self.renderer.decode, stop=StopFlag()
+                items,
+                store=store,
+                judge=verdict,
+                attempts=1,
+                open_backend=lambda: self.backend,
+                decode=self.renderer.decode,
+                stop=StopFlag(),
             )
-            measured = self._timed(lambda: {(each.item.trace_id, each.item.mode): each.tries[-1][0].token_ids for each in runner.run()})
+            measured = self._timed(
+                lambda: {
+                    (each.item.trace_id, each.item.mode): each.tries[-1][0].token_ids
+                    for each in runner.run()
+                }
+            )
             store.close()
         return measured
 
@@ -143,8 +184,13 @@ class Bench:
 
         def work() -> Outputs:
             prompts = [{"prompt_token_ids": list(request.prompt_ids)} for request in requests]
-            answers = self.backend._llm.generate(prompts, [self.backend.parameters(request) for request in requests], use_tqdm=False)
-            return {(request.trace_id, request.mode): tuple(answer.outputs[0].token_ids) for request, answer in zip(requests, answers, strict=True)}
+            answers = self.backend._llm.generate(
+                prompts, [self.backend.parameters(request) for request in requests], use_tqdm=False
+            )
+            return {
+                (request.trace_id, request.mode): tuple(answer.outputs[0].token_ids)
+                for request, answer in zip(requests, answers, strict=True)
+            }
 
         return self._timed(work)
 
@@ -155,7 +201,9 @@ class Bench:
             outputs = {}
             for request in requests:
                 prompt = {"prompt_token_ids": list(request.prompt_ids)}
-                (answer,) = self.backend._llm.generate([prompt], self.backend.parameters(request), use_tqdm=False)
+                (answer,) = self.backend._llm.generate(
+                    [prompt], self.backend.parameters(request), use_tqdm=False
+                )
                 outputs[request.trace_id, request.mode] = tuple(answer.outputs[0].token_ids)
             return outputs
 
@@ -185,13 +233,20 @@ def weight_type_costs() -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default=str(REPO / "scratch/cache/models/SmolLM2-135M-Instruct"))
     parser.add_argument("--copies", type=int, default=3)
     parser.add_argument("--max-tokens", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--singles", type=int, default=24, help="requests of the one-at-a-time loop, spread over all")
+    parser.add_argument(
+        "--singles",
+        type=int,
+        default=24,
+        help="requests of the one-at-a-time loop, spread over all",
+    )
     options = parser.parse_args()
 
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -205,13 +260,19 @@ def main() -> int:
     requests = by_shared_prefix(item.request(1) for item in items)
     longest = max(len(item.prompt_ids) for item in items) + settings.max_tokens
     began = time.perf_counter()
-    backend = VllmBackend(str(model.path), runtime=runtime, dtype="auto", max_model_len=longest, grammar=None)
+    backend = VllmBackend(
+        str(model.path), runtime=runtime, dtype="auto", max_model_len=longest, grammar=None
+    )
     bench = Bench(backend, renderer, tools)
     print(
-        f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}; vllm {backend.version}"
+        f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores, load"
+        f" {os.getloadavg()[0]:.1f}; vllm {backend.version}"
     )
     mean = statistics.mean(len(item.prompt_ids) for item in items)
-    print(f"{len(requests)} requests, {mean:.0f} prompt tokens each, at most {settings.max_tokens} more; {options.batch_size} in flight")
+    print(
+        f"{len(requests)} requests, {mean:.0f} prompt tokens each, at most {settings.max_tokens}"
+        f" more; {options.batch_size} in flight"
+    )
     print(f"engine started in {time.perf_counter() - began:.1f} s (in no figure below)")
     bench.bare(requests[: options.batch_size])  # warm-up
 
@@ -228,25 +289,48 @@ def main() -> int:
         cpu_ratios.append(fill.tokens_per_cpu_second / bare.tokens_per_cpu_second)
         between.append((fill.between_s / fill.seconds, bare.between_s / bare.seconds))
         print(
-            f"  fill {fill.tokens_per_second:.1f} tokens/s in {fill.steps} steps, bare LLM.generate {bare.tokens_per_second:.1f} tokens/s "
-            f"in {bare.steps} steps, ratio {ratios[-1]:.3f}",
+            f"  fill {fill.tokens_per_second:.1f} tokens/s in {fill.steps} steps, bare LLM.generate"
+            f" {bare.tokens_per_second:.1f} tokens/s in {bare.steps} steps, ratio {ratios[-1]:.3f}",
             flush=True,
         )
     singles = bench.one_by_one(requests[:: max(1, len(requests) // options.singles)])
-    print(f"fill / bare LLM.generate: median {statistics.median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f} (target 0.97)")
-    print(f"  by CPU time: median {statistics.median(cpu_ratios):.3f}, from {min(cpu_ratios):.3f} to {max(cpu_ratios):.3f}")
-    fill_between, bare_between = (statistics.median(shares) for shares in zip(*between, strict=True))
-    print(f"time between the engine's steps: fill {fill_between:.2%}, bare LLM.generate {bare_between:.2%} (medians)")
-    print(f"one prompt at a time: {singles.tokens_per_second:.1f} tokens/s on {len(singles.outputs)} requests", end="; ")
-    faster, by_cpu = fill.tokens_per_second / singles.tokens_per_second, fill.tokens_per_cpu_second / singles.tokens_per_cpu_second
-    print(f"fill is {faster:.1f} times as fast, {by_cpu:.1f} times by CPU time (target 5)", flush=True)
+    print(
+        f"fill / bare LLM.generate: median {statistics.median(ratios):.3f}, from {min(ratios):.3f}"
+        f" to {max(ratios):.3f} (target 0.97)"
+    )
+    print(
+        f"  by CPU time: median {statistics.median(cpu_ratios):.3f}, from {min(cpu_ratios):.3f} to"
+        f" {max(cpu_ratios):.3f}"
+    )
+    fill_between, bare_between = (
+        statistics.median(shares) for shares in zip(*between, strict=True)
+    )
+    print(
+        f"time between the engine's steps: fill {fill_between:.2%}, bare LLM.generate"
+        f" {bare_between:.2%} (medians)"
+    )
+    print(
+        f"one prompt at a time: {singles.tokens_per_second:.1f} tokens/s on {len(singles.outputs)}"
+        " requests",
+        end="; ",
+    )
+    faster, by_cpu = (
+        fill.tokens_per_second / singles.tokens_per_second,
+        fill.tokens_per_cpu_second / singles.tokens_per_cpu_second,
+    )
+    print(
+        f"fill is {faster:.1f} times as fast, {by_cpu:.1f} times by CPU time (target 5)", flush=True
+    )
     shuffled = bench.bare(sorted(requests, key=lambda request: request.seed))
     print("completions equal token for token, same seeds:")
     print(f"  fill and bare call: {same_share(fill.outputs, bare.outputs)}")
     print(f"  other neighbours (shuffled order): {same_share(bare.outputs, shuffled.outputs)}")
     print(f"  alone and in a batch: {same_share(bare.outputs, singles.outputs)}")
     greedy = [replace(request, temperature=0.0) for request in requests[::3]]
-    print(f"  greedy, other neighbours: {same_share(bench.bare(greedy).outputs, bench.bare(greedy[::-1]).outputs)}")
+    print(
+        "  greedy, other neighbours:"
+        f" {same_share(bench.bare(greedy).outputs, bench.bare(greedy[::-1]).outputs)}"
+    )
     if on_cpu_build():
         print("matrix product of 64 x 576 by 576 x 49152 on this CPU:")
         weight_type_costs()

@@ -2,10 +2,12 @@
 
 usage: python benchmarks/lossmask/run.py [--repeats 5]
 
-Renders the AgentDojo transcripts beside the checkout (../shared) with the Qwen3 tokenizer, or the demo's transcripts with SmolLM2's
-where there are none, into scratch/bench/lossmask. Then whole processes, in turn: ``floor`` parses the same renders and traces and
-writes rows with the same fields with orjson, without looking at a span; ``one`` is the stage with assistant_only; ``all`` is every
-policy of the registry in one pass; ``20x`` is ``one`` on the files twenty times over. The median wall time of each counts.
+Renders the AgentDojo transcripts beside the checkout (../shared) with the Qwen3 tokenizer, or the
+demo's transcripts with SmolLM2's where there are none, into scratch/bench/lossmask. Then whole
+processes, in turn: ``floor`` parses the same renders and traces and writes rows with the same
+fields with orjson, without looking at a span; ``one`` is the stage with assistant_only; ``all`` is
+every policy of the registry in one pass; ``20x`` is ``one`` on the files twenty times over. The
+median wall time of each counts.
 """
 
 from __future__ import annotations
@@ -22,11 +24,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "workflow" / "scripts"))
 WORK = ROOT / "scratch" / "bench" / "lossmask"
-CUSTOM = {"roles": {"assistant": 1.0, "tool": 0.2}, "token_ranges": [{"start": 0, "end": 8, "weight": 0.5}]}
+CUSTOM = {
+    "roles": {"assistant": 1.0, "tool": 0.2},
+    "token_ranges": [{"start": 0, "end": 8, "weight": 0.5}],
+}
 
 
 def prepare() -> tuple[str, int]:
-    """Write ``traces/`` and ``renders/`` once and twenty times; return what they hold and the number of rows."""
+    """Write ``traces/`` and ``renders/`` once and twenty times; return what they hold and the
+    number of rows.
+    """
     import orjson
 
     from cbdata.jsonl import read_records
@@ -36,13 +43,29 @@ def prepare() -> tuple[str, int]:
 
     real = ROOT.parent / "shared"
     if (real / "data" / "agentdojo").is_dir():
-        raw, tokenizer, copies, what = real / "data" / "agentdojo", real / "tokenizers" / "qwen3", 1, "real AgentDojo transcripts, Qwen3 tokenizer"
+        raw, tokenizer, copies, what = (
+            real / "data" / "agentdojo",
+            real / "tokenizers" / "qwen3",
+            1,
+            "real AgentDojo transcripts, Qwen3 tokenizer",
+        )
     else:
-        raw, tokenizer, copies = ROOT / "config" / "demo" / "agentdojo.jsonl", ROOT / "scratch/cache/models/SmolLM2-135M-Instruct", 1000
+        raw, tokenizer, copies = (
+            ROOT / "config" / "demo" / "agentdojo.jsonl",
+            ROOT / "scratch/cache/models/SmolLM2-135M-Instruct",
+            1000,
+        )
         what = "the demo's transcripts 1000 times over, SmolLM2 tokenizer"
     schemas = sorted((ROOT / "configs" / "tool_schemas").glob("agentdojo_*_v1.json"))
     side = {"rejects": WORK / "rejects.jsonl", "stats": WORK / "stats.json"}
-    convert([str(raw)], split="train", out=WORK / "raw.jsonl", max_reject_fraction=1.0, tool_schemas=schemas, **side)
+    convert(
+        [str(raw)],
+        split="train",
+        out=WORK / "raw.jsonl",
+        max_reject_fraction=1.0,
+        tool_schemas=schemas,
+        **side,
+    )
     # The policy custom takes its parameters from the traces; the other policies do not read them.
     traces = WORK / "traces" / "1x.jsonl"
     traces.parent.mkdir(parents=True, exist_ok=True)
@@ -52,9 +75,19 @@ def prepare() -> tuple[str, int]:
             handle.write(orjson.dumps(trace) + b"\n")
     folder = ROOT / "configs" / "tool_schemas"
     renders = WORK / "renders" / "1x.jsonl"
-    render_traces(traces, renders, WORK / "rejects.jsonl", WORK / "stats.json", RenderSettings(str(tokenizer)), name="bench", tool_schema_dir=folder)
+    render_traces(
+        traces,
+        renders,
+        WORK / "rejects.jsonl",
+        WORK / "stats.json",
+        RenderSettings(str(tokenizer)),
+        name="bench",
+        tool_schema_dir=folder,
+    )
     rendered = {render["trace_id"] for _, render in read_records(renders)}
-    kept = [orjson.dumps(trace) + b"\n" for _, trace in read_records(traces) if trace["id"] in rendered]
+    kept = [
+        orjson.dumps(trace) + b"\n" for _, trace in read_records(traces) if trace["id"] in rendered
+    ]
     traces.write_bytes(b"".join(kept))
     for path in (traces, renders):
         content = path.read_bytes() * copies
@@ -64,7 +97,9 @@ def prepare() -> tuple[str, int]:
 
 
 def floor(size: str) -> None:
-    """Read renders and traces, write rows of the same fields: what no loss mask stage can leave out."""
+    """Read renders and traces, write rows of the same fields: what no loss mask stage can leave
+    out.
+    """
     import orjson
 
     with (
@@ -88,7 +123,12 @@ def floor(size: str) -> None:
                 "sample_weight": training["sample_weight"],
                 "class_weight": 1.0,
                 "zero_weight": False,
-                "stats": {"total_tokens": len(ids), "masked_tokens": 0, "unmasked_tokens": len(ids), "mask_ratio": 0.0},
+                "stats": {
+                    "total_tokens": len(ids),
+                    "masked_tokens": 0,
+                    "unmasked_tokens": len(ids),
+                    "mask_ratio": 0.0,
+                },
                 "category": trace["labels"]["category"],
                 "class_id": training["mixture"]["class_id"],
                 "split": trace["split"],
@@ -104,10 +144,25 @@ def stage(size: str, policies: list[str]) -> None:
     from cbdata.lossmask.stage import apply_policies
 
     files = {
-        policy: tuple(WORK / f"out/{kind}/{policy}.jsonl" for kind in ("lossmasks", "rejects", "stats")) for policy in policies or load_registry().ids
+        policy: tuple(
+            WORK / f"out/{kind}/{policy}.jsonl" for kind in ("lossmasks", "rejects", "stats")
+        )
+        for policy in policies or load_registry().ids
     }
-    settings = {"mwcs_schedule": None, "mwcs_step": None, "mixture": None, "allow_skeleton": False, "skeleton_policy": "full_sequence"}
-    apply_policies(WORK / f"renders/{size}.jsonl", WORK / f"traces/{size}.jsonl", files, name="bench", **settings)
+    settings = {
+        "mwcs_schedule": None,
+        "mwcs_step": None,
+        "mixture": None,
+        "allow_skeleton": False,
+        "skeleton_policy": "full_sequence",
+    }
+    apply_policies(
+        WORK / f"renders/{size}.jsonl",
+        WORK / f"traces/{size}.jsonl",
+        files,
+        name="bench",
+        **settings,
+    )
 
 
 CASES = {
@@ -121,7 +176,9 @@ CASES = {
 def measure(case: str) -> tuple[float, float, int]:
     """Wall seconds, CPU seconds and peak KiB of one process that does ``case`` and nothing else."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, __file__, "--case", case], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--case", case], check=True, stdout=subprocess.PIPE, text=True
+    )
     wall = time.perf_counter() - start
     cpu, peak = done.stdout.split()
     return wall, float(cpu), int(peak)
@@ -146,14 +203,27 @@ def main() -> None:
     for _ in range(arguments.repeats):
         for case, measured in results.items():
             measured.append(measure(case))
-    wall = {case: statistics.median(row[0] for row in measured) for case, measured in results.items()}
-    cpu = {case: statistics.median(row[1] for row in measured) for case, measured in results.items()}
+    wall = {
+        case: statistics.median(row[0] for row in measured) for case, measured in results.items()
+    }
+    cpu = {
+        case: statistics.median(row[1] for row in measured) for case, measured in results.items()
+    }
     peak = {case: max(row[2] for row in measured) / 1024 for case, measured in results.items()}
     for case in CASES:
-        print(f"  {case:5}  {wall[case]:6.2f} s wall  {cpu[case]:6.2f} s CPU  {peak[case]:6.1f} MiB")
-    for top, bottom, target in (("one", "floor", "at most 1.5"), ("all", "one", "at most 4"), ("20x", "one", "20 times the rows")):
+        print(
+            f"  {case:5}  {wall[case]:6.2f} s wall  {cpu[case]:6.2f} s CPU  {peak[case]:6.1f} MiB"
+        )
+    for top, bottom, target in (
+        ("one", "floor", "at most 1.5"),
+        ("all", "one", "at most 4"),
+        ("20x", "one", "20 times the rows"),
+    ):
         ratios = [figures[top] / figures[bottom] for figures in (wall, cpu, peak)]
-        print(f"  {top} / {bottom}: {ratios[0]:.2f} wall, {ratios[1]:.2f} CPU, {ratios[2]:.2f} memory ({target})")
+        print(
+            f"  {top} / {bottom}: {ratios[0]:.2f} wall, {ratios[1]:.2f} CPU, {ratios[2]:.2f} memory"
+            f" ({target})"
+        )
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
     .venv/bin/python benchmarks/slurm_scale/run.py [--skeletons 100000] [--shards 512]
 
 1. `snakemake -n --profile slurm`: time and memory of the Snakemake process.
-2. A real submission of every shard to the test cluster of tests/slurm, whose partition is closed meanwhile so that no job starts: sbatch calls,
+2. A real submission of every shard to the test cluster of tests/slurm, whose partition is closed
+  meanwhile so that no job starts: sbatch calls,
    time and memory of the Snakemake process. (Skipped where no such cluster can be started.)
-3. The fill stage from the first shard to the merge, run by Snakemake on this machine, every shard a fill process as in a job, with a stub in the
-   engine's place (stub/): time and memory of the Snakemake process, of the shards and of the merge, and the files per directory. 15 minutes.
+3. The fill stage from the first shard to the merge, run by Snakemake on this machine, every shard a
+  fill process as in a job, with a stub in the
+   engine's place (stub/): time and memory of the Snakemake process, of the shards and of the merge,
+   and the files per directory. 15 minutes.
 """
 
 from __future__ import annotations
@@ -43,33 +46,81 @@ def make_skeletons(count: int) -> None:
     config = ["--config", f"output_base={WORK / 'demo'}", f"log_dir={LOGS}"]
     target = WORK / "demo" / "traces" / SKELETONS.name
     subprocess.run(
-        [sys.executable, "-m", "snakemake", "--nolock", "--quiet", "all", *LOCAL, "--configfile", "config/demo/config.yaml", *config, "--", target],
-        cwd=REPO, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--nolock",
+            "--quiet",
+            "all",
+            *LOCAL,
+            "--configfile",
+            "config/demo/config.yaml",
+            *config,
+            "--",
+            target,
+        ],
+        cwd=REPO,
+        check=True,
+    )
     demo = [record for _, record in read_records(target)]
-    copies = (demo[i % len(demo)] | {"id": f"{demo[i % len(demo)]['id'][:-8]}{i:08x}"} for i in range(count))
+    copies = (
+        demo[i % len(demo)] | {"id": f"{demo[i % len(demo)]['id'][:-8]}{i:08x}"}
+        for i in range(count)
+    )
     write_atomic(SKELETONS, b"".join(dumps(copy) for copy in copies))
 
 
 def snakemake_command(profiles: tuple[str, ...], shards: int, *options: str) -> list[str]:
     """The fill stage on the large file."""
-    keys = {"output_base": DATA, "log_dir": LOGS, "model": MODEL, "tokenizer": MODEL, "skip_load": True, "fill_shards": shards, "use_vllm": False}
-    config = [f"{key}={value}" for key, value in {**keys, "constrain_tool_calls": False, "attempts": 1}.items()]
-    command = [sys.executable, "-m", "snakemake", "--nolock", *profiles, "--configfile", "config/demo/config.yaml", *options]
+    keys = {
+        "output_base": DATA,
+        "log_dir": LOGS,
+        "model": MODEL,
+        "tokenizer": MODEL,
+        "skip_load": True,
+        "fill_shards": shards,
+        "use_vllm": False,
+    }
+    config = [
+        f"{key}={value}"
+        for key, value in {**keys, "constrain_tool_calls": False, "attempts": 1}.items()
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--nolock",
+        *profiles,
+        "--configfile",
+        "config/demo/config.yaml",
+        *options,
+    ]
     return [*command, "--config", *config, "--", "fill"]
 
 
 def peak_mb(status: str) -> float:
-    """The greatest resident memory so far in a ``/proc/<pid>/status``; 0 for a process that has just ended."""
+    """The greatest resident memory so far in a ``/proc/<pid>/status``; 0 for a process that has
+    just ended.
+    """
     return int(status.split("VmHWM:")[1].split()[0]) / 1024 if "VmHWM:" in status else 0.0
 
 
 def measured(command: list[str], **env: str) -> tuple[float, float, float]:
-    """Seconds, CPU seconds and peak memory in MB of the command's own process, without its children."""
+    """Seconds, CPU seconds and peak memory in MB of the command's own process, without its
+    children.
+    """
     began = time.monotonic()
-    process = subprocess.Popen(command, cwd=REPO, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        cwd=REPO,
+        env={**os.environ, **env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     peak = cpu = 0.0
-    # Not the usage that wait4 gives: that counts this process's own memory before exec, and the children's time.
+    # Not the usage that wait4 gives: that counts this process's own memory before exec, and the
+    # children's time.
     while process.poll() is None:
         peak = max(peak, peak_mb(Path(f"/proc/{process.pid}/status").read_text()))
         fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -96,26 +147,47 @@ def submission(shards: int) -> None:
         cluster.run(["scontrol", "update", "PartitionName=cpu", "State=DOWN"])
         began = time.monotonic()
         command = snakemake_command(SLURM, shards, "--jobs", str(shards))
-        run = cluster.spawn(command, WORK / "submission.log", env={"CB_SCRATCH": str(WORK / "scratch")}, cwd=REPO)
-        slurm.wait_until(lambda: run.text().count("submitted with SLURM jobid") == shards, 900, f"{shards} submissions", run.text)
+        run = cluster.spawn(
+            command, WORK / "submission.log", env={"CB_SCRATCH": str(WORK / "scratch")}, cwd=REPO
+        )
+        slurm.wait_until(
+            lambda: run.text().count("submitted with SLURM jobid") == shards,
+            900,
+            f"{shards} submissions",
+            run.text,
+        )
         seconds = time.monotonic() - began
         status = cluster.run(["cat", f"/proc/{run.pid}/status"]).stdout
         queued = len(cluster.jobs_of("fill_shard"))
         run.kill(signal.SIGINT)
         run.wait(120)
-    report("submission", f"{shards} sbatch calls in {seconds:.0f} s from the start of Snakemake, {queued} jobs queued, {peak_mb(status):.0f} MB")
+    report(
+        "submission",
+        f"{shards} sbatch calls in {seconds:.0f} s from the start of Snakemake, {queued} jobs"
+        f" queued, {peak_mb(status):.0f} MB",
+    )
 
 
 def fill(shards: int) -> None:
     options = ["--cores", "2", "--set-threads", "fill_shard=1", "--resources", "gpu=2"]
     path = os.pathsep.join([str(STUB), *filter(None, [os.environ.get("PYTHONPATH")])])
     seconds, cpu, peak = measured(snakemake_command(LOCAL, shards, *options), PYTHONPATH=path)
-    report("fill stage", f"{seconds:.0f} s on two cores; the Snakemake process itself {cpu:.0f} s of CPU time, {peak:.0f} MB")
+    report(
+        "fill stage",
+        f"{seconds:.0f} s on two cores; the Snakemake process itself {cpu:.0f} s of CPU time,"
+        f" {peak:.0f} MB",
+    )
     tables = sorted((LOGS / "benchmarks" / "fill_shard").rglob("*.tsv"))
-    rows = [row for table in tables for row in csv.DictReader(table.open(newline=""), delimiter="\t")]
+    rows = [
+        row for table in tables for row in csv.DictReader(table.open(newline=""), delimiter="\t")
+    ]
     # Snakemake samples it every half second.
     figures = [float(row["cpu_time"]) for row in rows]
-    report("a shard", f"{statistics.median(figures):.1f} s of CPU time (median; at most {max(figures):.1f}), {len(figures)} shards")
+    report(
+        "a shard",
+        f"{statistics.median(figures):.1f} s of CPU time (median; at most {max(figures):.1f}),"
+        f" {len(figures)} shards",
+    )
     (table,) = (LOGS / "benchmarks" / "merge_fill").rglob("*.tsv")
     (row,) = csv.DictReader(table.open(newline=""), delimiter="\t")
     report("merge", f"{row['s']} s, {row['max_rss']} MB")
@@ -123,7 +195,11 @@ def fill(shards: int) -> None:
 
 def count_files() -> None:
     """One row for each folder with more than one file or a large one."""
-    for folder, count in sorted(Counter(str(path.parent.relative_to(WORK)) for path in WORK.rglob("*") if path.is_file()).items()):
+    for folder, count in sorted(
+        Counter(
+            str(path.parent.relative_to(WORK)) for path in WORK.rglob("*") if path.is_file()
+        ).items()
+    ):
         size = sum(path.stat().st_size for path in (WORK / folder).iterdir() if path.is_file())
         if count > 1 or size > 1e6:
             report(f"files in {folder}", f"{count}, {size / 1e6:.1f} MB")
@@ -134,14 +210,20 @@ def report(what: str, figure: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--skeletons", type=int, default=100_000)
     parser.add_argument("--shards", type=int, default=512)
     arguments = parser.parse_args()
     shutil.rmtree(WORK, ignore_errors=True)
     SKELETONS.parent.mkdir(parents=True)
     make_skeletons(arguments.skeletons)
-    report("input", f"{arguments.skeletons} skeletons, {SKELETONS.stat().st_size / 1e6:.0f} MB, {arguments.shards} shards")
+    report(
+        "input",
+        f"{arguments.skeletons} skeletons, {SKELETONS.stat().st_size / 1e6:.0f} MB,"
+        f" {arguments.shards} shards",
+    )
     dry_run(arguments.shards)
     submission(arguments.shards)
     fill(arguments.shards)

@@ -31,7 +31,9 @@ class Watched:
     messages: list[str] = field(default_factory=list)
 
     def check_quiet(self) -> None:
-        """Fail if anything but the page itself was asked for, a dialog opened, or the console complained."""
+        """Fail if anything but the page itself was asked for, a dialog opened, or the console
+        complained.
+        """
         assert self.requests == self.requests[:1] and self.requests[0].startswith("file://")
         assert self.dialogs == []
         assert self.messages == []
@@ -41,7 +43,9 @@ class Watched:
         self.wait_until("STATE.shown === STATE.opened")
 
     def wait_until(self, expression: str) -> None:
-        """Poll a condition; the page's own policy forbids the evaluation that Playwright's waiting needs."""
+        """Poll a condition; the page's own policy forbids the evaluation that Playwright's waiting
+        needs.
+        """
         deadline = time.monotonic() + PATIENCE_S
         while not self.page.evaluate(expression):
             assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {expression}"
@@ -71,11 +75,15 @@ def open_page(browser: Any) -> Iterator[Open]:
     contexts = []
 
     def call(path: Path, width: int = 1300, height: int = 900, scheme: str = "light") -> Watched:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
         contexts.append(context)
         watched = Watched(context.new_page())
         watched.page.on("request", lambda request: watched.requests.append(request.url))
-        watched.page.on("console", lambda message: watched.messages.append(f"{message.type}: {message.text}"))
+        watched.page.on(
+            "console", lambda message: watched.messages.append(f"{message.type}: {message.text}")
+        )
         watched.page.on("pageerror", lambda error: watched.messages.append(f"error: {error}"))
 
         def dismiss(dialog: Any) -> None:
@@ -95,6 +103,17 @@ def open_page(browser: Any) -> Iterator[Open]:
 def build(corpus: Corpus, folder: Path, rejects: tuple[Path, ...] = (), **options: Any) -> Path:
     """Write the rows of a corpus and the page over them."""
     corpus.write(folder)
-    dataset = DataSet("demo", corpus.trace_file, corpus.render_file, corpus.mask_file, find_sweeps(corpus.mask_file))
-    build_report(ReportInputs((dataset,), rejects=rejects, tokenizer=corpus.tokenizer), load_registry(), folder / "index.html", **options)
+    dataset = DataSet(
+        "demo",
+        corpus.trace_file,
+        corpus.render_file,
+        corpus.mask_file,
+        find_sweeps(corpus.mask_file),
+    )
+    build_report(
+        ReportInputs((dataset,), rejects=rejects, tokenizer=corpus.tokenizer),
+        load_registry(),
+        folder / "index.html",
+        **options,
+    )
     return folder / "index.html"

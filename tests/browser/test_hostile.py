@@ -16,15 +16,26 @@ PAYLOADS = {
     "script": "<script>document.title='PWNED'; alert(1)</script>",
     "end of script": "</script><script>alert('out')</script>",
     "end of style and template": "</style></template></textarea></title><script>alert(2)</script>",
-    "event handlers": "<img src=x onerror=\"alert(3)\"><svg/onload=alert(4)><body onload='alert(5)'>",
-    "links": '<a href="javascript:alert(6)" autofocus onfocus=alert(7)>x</a> [md](javascript:alert(8)) javascript:alert(9)',
-    "fetching": "<img src='http://127.0.0.1:9/beacon'><link rel=stylesheet href=//127.0.0.1:9/x.css><iframe src='http://127.0.0.1:9/'></iframe>",
+    "event handlers": (
+        "<img src=x onerror=\"alert(3)\"><svg/onload=alert(4)><body onload='alert(5)'>"
+    ),
+    "links": (
+        '<a href="javascript:alert(6)" autofocus onfocus=alert(7)>x</a> [md](javascript:alert(8))'
+        " javascript:alert(9)"
+    ),
+    "fetching": (
+        "<img src='http://127.0.0.1:9/beacon'><link rel=stylesheet href=//127.0.0.1:9/x.css><iframe"
+        " src='http://127.0.0.1:9/'></iframe>"
+    ),
     "template engines": "{{ 7*7 }} ${7*7} {% raw %} <%= 7*7 %> %s {0}",
     "comment and cdata": "<!-- <![CDATA[ ]]> --> <!--<script>",
     "quotes": "\"'`&quot;&#x3C;script&#x3E;alert(10)&lt;/script&gt;",
     "control characters": "nul\x00bell\x07esc\x1b[31m del\x7f c1\x9b end",
     "bidi marks": "user \u202e// txet desrever\u202c \u2066isolate\u2069 \u200f\u061c mark",
-    "invisible": "zero\u200bwidth\u2060joiner\ufeff soft\u00adhyphen tag\U000e0041 space\u00a0nb line\u2028para\u2029",
+    "invisible": (
+        "zero\u200bwidth\u2060joiner\ufeff soft\u00adhyphen tag\U000e0041 space\u00a0nb"
+        " line\u2028para\u2029"
+    ),
 }
 
 
@@ -42,7 +53,11 @@ def hostile_corpus() -> Corpus:
         trace["task"] = {"family": text, "name": text, "variant": text}
         trace["training"]["mixture"]["class_id"] = text
         trace["source"]["file"] = text
-        trace["tool_attack"] = {"expected_tool": text, "simulated_tool": text, "observed_tool": text}
+        trace["tool_attack"] = {
+            "expected_tool": text,
+            "simulated_tool": text,
+            "observed_tool": text,
+        }
         corpus.traces.append(trace)
         corpus.renders.append(make_render(trace, corpus.vocabulary))
         corpus.masks.append(make_mask(trace, corpus.renders[-1]))
@@ -50,15 +65,53 @@ def hostile_corpus() -> Corpus:
 
 
 def python_visible(text: str) -> str:
-    """What the page must show, by its own rules written out once more: pictures for C0, code points in brackets for what hides."""
-    hidden = {0x7F, 0x9B, 0x202E, 0x202C, 0x2066, 0x2069, 0x200F, 0x061C, 0x200B, 0x2060, 0xFEFF, 0xAD, 0xE0041, 0xA0, 0x2028, 0x2029}
-    return "".join(chr(0x2400 + ord(char)) if ord(char) < 0x20 else f"⟦U+{ord(char):04X}⟧" if ord(char) in hidden else char for char in text)
+    """What the page must show, by its own rules written out once more: pictures for C0, code points
+    in brackets for what hides.
+    """
+    hidden = {
+        0x7F,
+        0x9B,
+        0x202E,
+        0x202C,
+        0x2066,
+        0x2069,
+        0x200F,
+        0x061C,
+        0x200B,
+        0x2060,
+        0xFEFF,
+        0xAD,
+        0xE0041,
+        0xA0,
+        0x2028,
+        0x2029,
+    }
+    return "".join(
+        (
+            chr(0x2400 + ord(char))
+            if ord(char) < 0x20
+            else f"⟦U+{ord(char):04X}⟧"
+            if ord(char) in hidden
+            else char
+        )
+        for char in text
+    )
 
 
-def test_nothing_runs_and_nothing_is_fetched_and_all_is_shown(tmp_path: Path, open_page: Open) -> None:
+def test_nothing_runs_and_nothing_is_fetched_and_all_is_shown(
+    tmp_path: Path, open_page: Open
+) -> None:
     corpus = hostile_corpus()
     rows = [
-        {"stage": "fill", "file": text, "line": None, "record_id": text, "reason": "no_call", "detail": text, "raw": {text: text}}
+        {
+            "stage": "fill",
+            "file": text,
+            "line": None,
+            "record_id": text,
+            "reason": "no_call",
+            "detail": text,
+            "raw": {text: text},
+        }
         for text in PAYLOADS.values()
     ]
     rejects = write_jsonl(tmp_path / "rejects/fill/demo.jsonl", rows)
@@ -69,15 +122,30 @@ def test_nothing_runs_and_nothing_is_fetched_and_all_is_shown(tmp_path: Path, op
     for element in page.query_selector_all("details"):
         element.evaluate("node => { node.open = true }")
     page.check("#unfold")
-    elements = page.evaluate("[...new Set([...document.querySelectorAll('main *')].map((node) => node.localName))]")
-    assert not set(elements) & {"script", "img", "iframe", "link", "body", "a", "object", "template"}
+    elements = page.evaluate(
+        "[...new Set([...document.querySelectorAll('main *')].map((node) => node.localName))]"
+    )
+    assert not set(elements) & {
+        "script",
+        "img",
+        "iframe",
+        "link",
+        "body",
+        "a",
+        "object",
+        "template",
+    }
     for number, text in enumerate(PAYLOADS.values()):
         if number:
             page.click("#next")
             watched.wait_for_record()
-        for label in page.eval_on_selector_all("#policy option", "nodes => nodes.map((node) => node.value)"):
+        for label in page.eval_on_selector_all(
+            "#policy option", "nodes => nodes.map((node) => node.value)"
+        ):
             page.select_option("#policy", label)
-        turns = page.eval_on_selector_all("#record .turn .tokens", "nodes => nodes.map((node) => node.textContent)")
+        turns = page.eval_on_selector_all(
+            "#record .turn .tokens", "nodes => nodes.map((node) => node.textContent)"
+        )
         assert len(turns) == 4
         for turn in turns:
             assert python_visible(text) in turn
@@ -114,7 +182,7 @@ def test_the_policy_stops_what_would_run(tmp_path: Path, open_page: Open) -> Non
       document.body.append(image);
       try { document.body.innerHTML = "<b>x</b>"; } catch (error) { window.violations.push("blocked by type"); }
       fetch(`http://127.0.0.1:${port}/`).catch(() => {});
-    }""",
+    }""",  # noqa: E501 - embedded text
         listener.getsockname()[1],
     )
     watched.wait_until("window.violations.length >= 5")
@@ -131,12 +199,17 @@ def test_hidden_characters_stay_where_they_are(tmp_path: Path, open_page: Open) 
     corpus.traces, corpus.renders = [trace], [make_render(trace, corpus.vocabulary)]
     corpus.masks = [make_mask(trace, corpus.renders[0])]
     page = open_page(build(corpus, tmp_path)).page
-    boxes = page.eval_on_selector_all("#record .turn.user .t", "nodes => nodes.map((node) => [node.textContent, node.getBoundingClientRect().left])")
+    boxes = page.eval_on_selector_all(
+        "#record .turn.user .t",
+        "nodes => nodes.map((node) => [node.textContent, node.getBoundingClientRect().left])",
+    )
     content = boxes[3:5]
     assert [text for text, _ in content] == ["left", " ⟦U+202E⟧right"]
     assert content[0][1] < content[1][1]
     words = page.eval_on_selector_all(
-        "#record .turn.assistant .t", "nodes => nodes.map((node) => [node.textContent.trim(), node.getBoundingClientRect().left])"
+        "#record .turn.assistant .t",
+        "nodes => nodes.map((node) => [node.textContent.trim(),"
+        " node.getBoundingClientRect().left])",
     )
     left = {text: position for text, position in words}
     assert left["fine"] < left["שלום"] < left["end"]

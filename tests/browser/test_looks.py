@@ -26,8 +26,11 @@ CONTRAST = """(selector) => {
     const [dark, light] = [luminance(ground), luminance(ink)].sort((a, b) => a - b);
     return [node.textContent.trim().slice(0, 40), (light + 0.05) / (dark + 0.05)];
   });
-}"""
-READ = "h1, h2, h3, h4, p, figcaption, summary, td, th, .tile-name, .tile-value, .chart text, .row span, dt, dd, .t, button, label, option, #token"
+}"""  # noqa: E501 - embedded text
+READ = (
+    "h1, h2, h3, h4, p, figcaption, summary, td, th, .tile-name, .tile-value, .chart text, .row"
+    " span, dt, dd, .t, button, label, option, #token"
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -47,18 +50,27 @@ def test_no_width_needs_sideways_scrolling(tmp_path: Path, open_page: Open, widt
 
 def test_charts_stay_legible_on_a_narrow_window(tmp_path: Path, open_page: Open) -> None:
     page = open_page(build(Corpus(pairs=3), tmp_path), width=360).page
-    heights = page.eval_on_selector_all(".chart .label, .chart .value", "nodes => nodes.map((node) => node.getBoundingClientRect().height)")
+    heights = page.eval_on_selector_all(
+        ".chart .label, .chart .value",
+        "nodes => nodes.map((node) => node.getBoundingClientRect().height)",
+    )
     assert heights and min(heights) >= 11
 
 
 def test_controls_and_charts_have_names(tmp_path: Path, open_page: Open) -> None:
     page = open_page(build(Corpus(pairs=2), tmp_path)).page
     controls = "button, select, input, [role=listbox], [role=tablist]"
-    named = "nodes => nodes.map((node) => [node.id, Boolean(node.textContent.trim() || node.getAttribute('aria-label') || node.closest('label'))])"
-    unnamed = [name for name, has_name in page.eval_on_selector_all(controls, named) if not has_name]
+    named = (
+        "nodes => nodes.map((node) => [node.id, Boolean(node.textContent.trim() ||"
+        " node.getAttribute('aria-label') || node.closest('label'))])"
+    )
+    unnamed = [
+        name for name, has_name in page.eval_on_selector_all(controls, named) if not has_name
+    ]
     assert unnamed == []
     charts = page.eval_on_selector_all(
         "svg.chart",
-        "nodes => nodes.map((node) => [node.getAttribute('role'), node.getAttribute('aria-label'), node.querySelectorAll('.axis-title').length])",
+        "nodes => nodes.map((node) => [node.getAttribute('role'), node.getAttribute('aria-label'),"
+        " node.querySelectorAll('.axis-title').length])",
     )
     assert charts and all(role == "img" and label and axes >= 1 for role, label, axes in charts)

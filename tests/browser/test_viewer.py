@@ -13,19 +13,26 @@ from tests.records import Corpus, make_mask, make_render, mask_record, write_jso
 pytestmark = pytest.mark.browser
 
 HIGHLIGHTED = """() => [...document.querySelectorAll("#record .t")].filter((span) => /\\bw\\d+\\b/.test(span.className))
-  .map((span) => [Number(span.dataset.i), Number(/\\bw(\\d+)\\b/.exec(span.className)[1]), span.textContent])"""
-MARKED = """(name) => [...document.querySelectorAll("#record .t." + name)].map((span) => Number(span.dataset.i))"""
+  .map((span) => [Number(span.dataset.i), Number(/\\bw(\\d+)\\b/.exec(span.className)[1]), span.textContent])"""  # noqa: E501 - embedded text
+MARKED = (
+    '(name) => [...document.querySelectorAll("#record .t." + name)]'
+    ".map((span) => Number(span.dataset.i))"
+)
 
 
 def visible_lines(text: str) -> str:
     return text.replace("\n", "\u23ce\n")
 
 
-def positions(spans: list[dict[str, Any]], start: str = "token_start", end: str = "token_end") -> list[int]:
+def positions(
+    spans: list[dict[str, Any]], start: str = "token_start", end: str = "token_end"
+) -> list[int]:
     return [position for span in spans for position in range(span[start], span[end])]
 
 
-def check_highlight(watched: Watched, corpus: Corpus, mask: dict[str, Any], render: dict[str, Any]) -> None:
+def check_highlight(
+    watched: Watched, corpus: Corpus, mask: dict[str, Any], render: dict[str, Any]
+) -> None:
     words = {index: token for token, index in corpus.vocabulary.ids.items()}
     expected = [
         [position, max(1, round(weight * 10)), visible_lines(words[render["input_ids"][position]])]
@@ -39,7 +46,12 @@ def test_every_trace_under_every_mask_file(tmp_path: Path, open_page: Open) -> N
     corpus = Corpus(pairs=3)
     both = list(zip(corpus.traces, corpus.renders, strict=True))
     sweeps = {"tool_calls_only": [make_mask(*pair, "tool_calls_only") for pair in both]}
-    tenths = [mask_record(*pair, [position % 11 / 10 for position in range(len(pair[1]["input_ids"]))], "custom") for pair in both]
+    tenths = [
+        mask_record(
+            *pair, [position % 11 / 10 for position in range(len(pair[1]["input_ids"]))], "custom"
+        )
+        for pair in both
+    ]
     sweeps["custom"] = tenths
     for policy, rows in sweeps.items():
         write_jsonl(tmp_path / f"lossmasks/by_policy/{policy}/demo.jsonl", rows)
@@ -51,19 +63,30 @@ def test_every_trace_under_every_mask_file(tmp_path: Path, open_page: Open) -> N
             page.click("#next")
             watched.wait_for_record()
         assert page.locator("#record .about").inner_text().count(corpus.traces[number]["id"]) == 1
-        for label, rows in {"lossmasks": corpus.masks, "by_policy/tool_calls_only": sweeps["tool_calls_only"], "by_policy/custom": tenths}.items():
+        for label, rows in {
+            "lossmasks": corpus.masks,
+            "by_policy/tool_calls_only": sweeps["tool_calls_only"],
+            "by_policy/custom": tenths,
+        }.items():
             page.select_option("#policy", label)
             check_highlight(watched, corpus, rows[number], render)
         page.select_option("#policy", "policy tool_calls_only")
         check_highlight(watched, corpus, sweeps["tool_calls_only"][number], render)
         assert page.evaluate(MARKED, "call") == positions(render["alignment"]["tool_call_spans"])
-        assert page.evaluate(MARKED, "name") == positions(render["alignment"]["tool_call_spans"], "name_token_start", "name_token_end")
-        assert page.evaluate(MARKED, "injection") == positions(render["signals"]["injection_spans"])
-        assert page.evaluate(MARKED, "commit") == [commitment["commitment_token_idx"] for commitment in render["signals"]["action_commitments"]]
-        assert page.evaluate(MARKED, "special") == [position for position, token in enumerate(render["input_ids"]) if token < 4]
-        assert page.evaluate("[...document.querySelectorAll('#record .t')].map((span) => Number(span.dataset.i))") == list(
-            range(len(render["input_ids"]))
+        assert page.evaluate(MARKED, "name") == positions(
+            render["alignment"]["tool_call_spans"], "name_token_start", "name_token_end"
         )
+        assert page.evaluate(MARKED, "injection") == positions(render["signals"]["injection_spans"])
+        assert page.evaluate(MARKED, "commit") == [
+            commitment["commitment_token_idx"]
+            for commitment in render["signals"]["action_commitments"]
+        ]
+        assert page.evaluate(MARKED, "special") == [
+            position for position, token in enumerate(render["input_ids"]) if token < 4
+        ]
+        assert page.evaluate(
+            "[...document.querySelectorAll('#record .t')].map((span) => Number(span.dataset.i))"
+        ) == list(range(len(render["input_ids"])))
     assert page.is_disabled("#next") and not page.is_disabled("#previous")
     watched.check_quiet()
 
@@ -96,7 +119,10 @@ def test_search_and_filters(tmp_path: Path, open_page: Open) -> None:
     assert page.inner_text("#count") == "1 of 20 traces"
     page.fill("#search", "retrieve_docs")
     watched.wait_for_record()
-    assert page.inner_text("#count") == "0 of 20 traces" and page.inner_text("#record") == "No record matches."
+    assert (
+        page.inner_text("#count") == "0 of 20 traces"
+        and page.inner_text("#record") == "No record matches."
+    )
     page.select_option("#filter-2", "")
     page.select_option("#filter-3", "safe")
     assert page.inner_text("#count") == "10 of 20 traces"
@@ -120,13 +146,17 @@ def test_rejects_are_browsed_and_filtered_by_reason(tmp_path: Path, open_page: O
     page = watched.page
     page.click("#tab-rejects")
     watched.wait_for_record()
-    assert page.inner_text("#count") == "7 of 7 rejects" and "detail 1" in page.inner_text("#record")
+    assert page.inner_text("#count") == "7 of 7 rejects" and "detail 1" in page.inner_text(
+        "#record"
+    )
     assert "something harmful" not in page.inner_text("#record")
     page.get_by_role("button", name="Show the raw record").click()
     assert "something harmful" in page.inner_text("#record")
     page.select_option("#filter-3", "no_call")
     watched.wait_for_record()
-    assert page.inner_text("#count") == "3 of 7 rejects" and "detail 2" in page.inner_text("#record")
+    assert page.inner_text("#count") == "3 of 7 rejects" and "detail 2" in page.inner_text(
+        "#record"
+    )
     page.click("#next")
     watched.wait_for_record()
     assert "detail 4" in page.inner_text("#record")
@@ -144,7 +174,16 @@ def test_a_token_tells_its_id_text_and_weight(tmp_path: Path, open_page: Open) -
     page.locator(f"#record .t[data-i='{position}']").hover()
     told = page.inner_text("#token")
     token = corpus.renders[0]["input_ids"][position]
-    for part in (f"token {position}", f"id {token}", '"search"', "assistant", "loss 1", f"label {token}", "tool name", "commitment point"):
+    for part in (
+        f"token {position}",
+        f"id {token}",
+        '"search"',
+        "assistant",
+        "loss 1",
+        f"label {token}",
+        "tool name",
+        "commitment point",
+    ):
         assert part in told
     page.locator("#record .t[data-i='1']").hover()
     assert "label -100" in page.inner_text("#token") and "loss 0" in page.inner_text("#token")
@@ -155,7 +194,10 @@ def test_the_first_token_with_loss_is_brought_into_sight(tmp_path: Path, open_pa
     for trace in corpus.traces:
         trace["messages"][0]["content"] = "a long system message " * 400
     corpus.renders = [make_render(trace, corpus.vocabulary) for trace in corpus.traces]
-    corpus.masks = [make_mask(trace, render) for trace, render in zip(corpus.traces, corpus.renders, strict=True)]
+    corpus.masks = [
+        make_mask(trace, render)
+        for trace, render in zip(corpus.traces, corpus.renders, strict=True)
+    ]
     page = open_page(build(corpus, tmp_path)).page
     page.check("#unfold")
     first = corpus.renders[0]["alignment"]["assistant_spans"][0]["token_start"]
@@ -214,7 +256,9 @@ def test_ten_thousand_traces_keep_few_rows_in_the_page(tmp_path: Path, open_page
     assert page.locator("#list .row").count() < 60
     page.fill("#search", "planet 4321")
     watched.wait_for_record()
-    assert page.inner_text("#count") == "2 of 10,000 traces" and corpus.traces[2 * 4321]["id"] in page.inner_text("#record .about")
+    assert page.inner_text("#count") == "2 of 10,000 traces" and corpus.traces[2 * 4321][
+        "id"
+    ] in page.inner_text("#record .about")
     watched.check_quiet()
 
 

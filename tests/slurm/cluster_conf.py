@@ -13,11 +13,13 @@ GPUS_PER_NODE = 2
 GPU_MODELS = {"n1": "a100", "n2": "h100", "n3": "h100"}
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-# PID 1 of the cluster: lays the configuration over /etc/slurm in its own mount namespace, then reaps orphans (bash does that by itself) until
-# its standard input closes, which happens at the latest when the process that holds the other end dies.
+# PID 1 of the cluster: lays the configuration over /etc/slurm in its own mount namespace, then
+# reaps orphans (bash does that by itself) until its standard input closes, which happens at the
+# latest when the process that holds the other end dies.
 INIT = 'mount --bind "$1/etc" /etc/slurm && touch "$1/ready" && while read -r _; do :; done'
 
-# Prints the PIDs (inside the namespace it runs in) of all job processes of node argv[1] and of the step daemons above them.
+# Prints the PIDs (inside the namespace it runs in) of all job processes of node argv[1] and of the
+# step daemons above them.
 PIDS_ON_NODE = """
 import pathlib, sys
 marker = f"SLURMD_NODENAME={sys.argv[1]}".encode()
@@ -36,7 +38,7 @@ for pid in list(mine):
         mine.add(parent)
         parent = stat[parent][0]
 print(*sorted(mine))
-"""
+"""  # noqa: E501 - embedded text
 
 
 def apt_packages() -> list[str]:
@@ -45,7 +47,9 @@ def apt_packages() -> list[str]:
 
 
 def parse_fields(block: str) -> dict[str, str]:
-    """``Key=value`` pairs of scontrol's output; a value reaches to the next `` Key=`` or the end of the line."""
+    """``Key=value`` pairs of scontrol's output; a value reaches to the next `` Key=`` or the end of
+    the line.
+    """
     fields: dict[str, str] = {}
     for line in block.splitlines():
         for key, value in re.findall(r"(?<!\S)([\w/:]+)=(.*?)(?=\s+[\w/:]+=|$)", line.strip()):
@@ -54,8 +58,19 @@ def parse_fields(block: str) -> dict[str, str]:
 
 
 def write_all(home: Path, ports: dict[str, int], accounting: bool) -> None:
-    """Write slurm.conf, gres.conf, slurmdbd.conf, the munge key, the device nodes and the directories of the daemons below ``home``."""
-    for name in ("etc", "log", "run", "state", "munge", "dev", "db", *(f"spool/{node}" for node in NODES)):
+    """Write slurm.conf, gres.conf, slurmdbd.conf, the munge key, the device nodes and the
+    directories of the daemons below ``home``.
+    """
+    for name in (
+        "etc",
+        "log",
+        "run",
+        "state",
+        "munge",
+        "dev",
+        "db",
+        *(f"spool/{node}" for node in NODES),
+    ):
         (home / name).mkdir(parents=True)
     key = home / "munge" / "key"
     key.write_bytes(secrets.token_bytes(128))
@@ -65,7 +80,10 @@ def write_all(home: Path, ports: dict[str, int], accounting: bool) -> None:
         os.mknod(home / "dev" / f"nvidia{index}", stat.S_IFCHR | 0o600, os.makedev(1, 3))
     (home / "etc" / "slurm.conf").write_text(slurm_conf(home, ports, accounting), encoding="utf-8")
     (home / "etc" / "gres.conf").write_text(
-        "".join(f"NodeName={node} Name=gpu Type={model} File={home}/dev/nvidia[0-{GPUS_PER_NODE - 1}]\n" for node, model in GPU_MODELS.items()),
+        "".join(
+            f"NodeName={node} Name=gpu Type={model} File={home}/dev/nvidia[0-{GPUS_PER_NODE - 1}]\n"
+            for node, model in GPU_MODELS.items()
+        ),
         encoding="utf-8",
     )
     if accounting:
@@ -74,14 +92,16 @@ def write_all(home: Path, ports: dict[str, int], accounting: bool) -> None:
         dbd.touch(mode=0o600)
         dbd.write_text(slurmdbd_conf(home, ports, password), encoding="utf-8")
         (home / "db" / "init.sql").write_text(
-            f"CREATE DATABASE slurm_acct_db; CREATE USER slurm@'127.0.0.1' IDENTIFIED BY '{password}';"
-            "GRANT ALL ON slurm_acct_db.* TO slurm@'127.0.0.1';\n",
+            "CREATE DATABASE slurm_acct_db; CREATE USER slurm@'127.0.0.1' IDENTIFIED BY"
+            f" '{password}';GRANT ALL ON slurm_acct_db.* TO slurm@'127.0.0.1';\n",
             encoding="utf-8",
         )
 
 
 def slurm_conf(home: Path, ports: dict[str, int], accounting: bool) -> str:
-    """slurm.conf. The short intervals make failures visible within seconds instead of minutes; memory is policed as on a real cluster."""
+    """slurm.conf. The short intervals make failures visible within seconds instead of minutes;
+    memory is policed as on a real cluster.
+    """
     lines = [
         "ClusterName=test",
         "SlurmctldHost=localhost",
@@ -107,14 +127,16 @@ def slurm_conf(home: Path, ports: dict[str, int], accounting: bool) -> str:
         "SchedulerParameters=bf_interval=3,sched_interval=5",
         "JobAcctGatherType=jobacct_gather/linux",
         "JobAcctGatherFrequency=2",
-        # cgroups cannot be taken for granted in a container: SLURM's own polling kills a job above its memory.
+        # cgroups cannot be taken for granted in a container: SLURM's own polling kills a job above
+        # its memory.
         "JobAcctGatherParams=OverMemoryKill",
         "PreemptType=preempt/partition_prio",
         "PreemptMode=REQUEUE",
         "JobRequeue=1",
         "MinJobAge=900",
         "SlurmdTimeout=10",
-        # Between SIGTERM and SIGKILL: long enough for a fill job to finish the step it is in (SLURM's default is 30).
+        # Between SIGTERM and SIGKILL: long enough for a fill job to finish the step it is in
+        # (SLURM's default is 30).
         "KillWait=15",
         "InactiveLimit=0",
         "MaxArraySize=1001",
@@ -135,8 +157,12 @@ def slurm_conf(home: Path, ports: dict[str, int], accounting: bool) -> str:
         lines.append("AccountingStorageType=accounting_storage/none")
     for node, model in GPU_MODELS.items():
         address = f"NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[node]}"
-        lines.append(f"NodeName={node} {address} CPUs=8 RealMemory=128000 Gres=gpu:{model}:{GPUS_PER_NODE} State=UNKNOWN")
-    # LLN (the least loaded node first) spreads the jobs, so that the tests see more than one node at work.
+        lines.append(
+            f"NodeName={node} {address} CPUs=8 RealMemory=128000 Gres=gpu:{model}:{GPUS_PER_NODE}"
+            " State=UNKNOWN"
+        )
+    # LLN (the least loaded node first) spreads the jobs, so that the tests see more than one node
+    # at work.
     partition = "MaxTime=INFINITE State=UP LLN=YES"
     lines += [
         # The partitions of profiles/site.example; all nodes are in each.
@@ -157,34 +183,63 @@ def slurmdbd_conf(home: Path, ports: dict[str, int], password: str) -> str:
     )
 
 
-def daemons(home: Path, ports: dict[str, int], accounting: bool) -> list[tuple[str, list[str], list[str]]]:
-    """(name, start command, command that succeeds once it is up) in the order of starting; the nodes come after these."""
+def daemons(
+    home: Path, ports: dict[str, int], accounting: bool
+) -> list[tuple[str, list[str], list[str]]]:
+    """(name, start command, command that succeeds once it is up) in the order of starting; the
+    nodes come after these.
+    """
     munge = [
-        "munged", f"--key-file={home}/munge/key", f"--socket={home}/munge/socket", f"--pid-file={home}/run/munged.pid",
-        f"--log-file={home}/log/munged.log", f"--seed-file={home}/munge/seed",
-    ]  # fmt: skip
+        "munged",
+        f"--key-file={home}/munge/key",
+        f"--socket={home}/munge/socket",
+        f"--pid-file={home}/run/munged.pid",
+        f"--log-file={home}/log/munged.log",
+        f"--seed-file={home}/munge/seed",
+    ]
     steps = [("munged", munge, ["munge", f"--socket={home}/munge/socket", "--no-input"])]
     if accounting:
         database = f"--datadir={home}/db/data"
         client = ["mariadb", "--no-defaults", f"--socket={home}/db/socket", "--user=root"]
-        install = f"mariadb-install-db --no-defaults --user=root --auth-root-authentication-method=normal --skip-test-db {database}"
+        install = (
+            "mariadb-install-db --no-defaults --user=root --auth-root-authentication-method=normal"
+            f" --skip-test-db {database}"
+        )
         server = (
-            f"mariadbd --no-defaults --user=root {database} --socket={home}/db/socket --port={ports['mariadbd']} --bind-address=127.0.0.1 "
-            f"--pid-file={home}/run/mariadbd.pid --innodb-buffer-pool-size=64M --innodb-log-file-size=16M"
+            f"mariadbd --no-defaults --user=root {database} --socket={home}/db/socket"
+            f" --port={ports['mariadbd']} --bind-address=127.0.0.1"
+            f" --pid-file={home}/run/mariadbd.pid --innodb-buffer-pool-size=64M"
+            " --innodb-log-file-size=16M"
         )
         log = f"{home}/log/mariadbd.log"
         steps += [
-            ("mariadbd", ["sh", "-c", f"{install} >{log} 2>&1 && exec setsid {server} </dev/null >>{log} 2>&1 &"], [*client, "-e", "SELECT 1"]),
-            ("the accounting database", ["sh", "-c", f"{' '.join(client)} < {home}/db/init.sql"], ["true"]),
+            (
+                "mariadbd",
+                [
+                    "sh",
+                    "-c",
+                    f"{install} >{log} 2>&1 && exec setsid {server} </dev/null >>{log} 2>&1 &",
+                ],
+                [*client, "-e", "SELECT 1"],
+            ),
+            (
+                "the accounting database",
+                ["sh", "-c", f"{' '.join(client)} < {home}/db/init.sql"],
+                ["true"],
+            ),
             ("slurmdbd", ["slurmdbd"], ["sacctmgr", "-n", "show", "cluster"]),
-            # Accounting knows who may run: the account of profiles/site.example, with the user that runs the tests.
+            # Accounting knows who may run: the account of profiles/site.example, with the user that
+            # runs the tests.
             (
                 "the accounts",
                 [
                     "sh",
                     "-c",
-                    "sacctmgr -i add cluster test; sacctmgr -i add account def-mygroup Description=test Organization=test && "
-                    "sacctmgr -i add user root Account=def-mygroup",
+                    (
+                        "sacctmgr -i add cluster test; sacctmgr -i add account def-mygroup"
+                        " Description=test Organization=test && sacctmgr -i add user root"
+                        " Account=def-mygroup"
+                    ),
                 ],
                 ["true"],
             ),

@@ -23,7 +23,9 @@ def running(accounting: bool) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Three nodes with two GPUs each, without accounting: the state of a job comes from ``squeue``."""
+    """Three nodes with two GPUs each, without accounting: the state of a job comes from
+    ``squeue``.
+    """
     yield from running(accounting=False)
 
 
@@ -35,7 +37,8 @@ def accounting_cluster() -> Iterator[Cluster]:
 
 @dataclass
 class Session:
-    """Snakemake as a user of the cluster would call it, in a working directory of its own, with CB_SCRATCH below it.
+    """Snakemake as a user of the cluster would call it, in a working directory of its own, with
+    CB_SCRATCH below it.
 
     :ivar profiles: in the order in which Snakemake gets them.
     :ivar arguments: what every call has besides.
@@ -54,24 +57,49 @@ class Session:
 
     @property
     def env(self) -> dict[str, str]:
-        """The user's variables. One thread per process: the jobs of all three nodes share this machine's cores, and PyTorch's threads would wait
-        for each other in loops."""
-        return {"CB_SCRATCH": str(self.scratch), "XDG_CONFIG_HOME": str(self.directory / "xdg"), "OMP_NUM_THREADS": "1", **self.variables}
+        """The user's variables. One thread per process: the jobs of all three nodes share this
+        machine's cores, and PyTorch's threads would wait for each other in loops.
+        """
+        return {
+            "CB_SCRATCH": str(self.scratch),
+            "XDG_CONFIG_HOME": str(self.directory / "xdg"),
+            "OMP_NUM_THREADS": "1",
+            **self.variables,
+        }
 
     def command(self, *arguments: str | Path) -> list[str | Path]:
-        profiles: list[str | Path] = [word for profile in self.profiles for word in ("--profile", profile)]
+        profiles: list[str | Path] = [
+            word for profile in self.profiles for word in ("--profile", profile)
+        ]
         return [sys.executable, "-m", "snakemake", *profiles, *self.arguments, *arguments]
 
-    def run(self, *arguments: str | Path, check: bool = True, seconds: float = 300, env: Mapping[str, str] | None = None) -> str:
+    def run(
+        self,
+        *arguments: str | Path,
+        check: bool = True,
+        seconds: float = 300,
+        env: Mapping[str, str] | None = None,
+    ) -> str:
         """Call Snakemake and wait; what it printed."""
-        done = self.cluster.run(self.command(*arguments), check=False, timeout=seconds, env={**self.env, **(env or {})}, cwd=self.directory)
+        done = self.cluster.run(
+            self.command(*arguments),
+            check=False,
+            timeout=seconds,
+            env={**self.env, **(env or {})},
+            cwd=self.directory,
+        )
         if check and done.returncode:
             raise ClusterError(f"Snakemake ended with {done.returncode}\n{done.stdout[-8000:]}")
         return done.stdout
 
     def spawn(self, *arguments: str | Path) -> Background:
         """Call Snakemake without waiting."""
-        return self.cluster.spawn(self.command(*arguments), self.directory / "snakemake.log", env=self.env, cwd=self.directory)
+        return self.cluster.spawn(
+            self.command(*arguments),
+            self.directory / "snakemake.log",
+            env=self.env,
+            cwd=self.directory,
+        )
 
 
 @pytest.fixture
@@ -84,7 +112,9 @@ NewSession = Callable[..., Session]
 
 @pytest.fixture
 def new_session(tmp_path: Path) -> NewSession:
-    """A working directory with the given Snakefile text; every call of the fixture makes another one."""
+    """A working directory with the given Snakefile text; every call of the fixture makes another
+    one.
+    """
     count = 0
 
     def make(cluster: Cluster, snakefile: str, *profiles: Path) -> Session:

@@ -1,4 +1,6 @@
-"""On a cluster with slurmdbd and MariaDB: job states by sacct, the efficiency report, and a site's limit on submitted jobs."""
+"""On a cluster with slurmdbd and MariaDB: job states by sacct, the efficiency report, and a site's
+limit on submitted jobs.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,18 @@ rule work:
     output: "{i}.txt"
     resources: mem_mb=1000, runtime=lambda wildcards, attempt: 5 * attempt
     shell: "if [ {wildcards.i} = FAILING ] && ! [ -e failed-once ]; then touch failed-once; exit 3; fi; sleep SECONDS; touch {output}"
-"""
+"""  # noqa: E501 - embedded text
 
 
 def make_session(
-    new_session: NewSession, cluster: Cluster, repo: Path, directory: Path, count: int, seconds: int = 1, failing: str = "none", **changes: object
+    new_session: NewSession,
+    cluster: Cluster,
+    repo: Path,
+    directory: Path,
+    count: int,
+    seconds: int = 1,
+    failing: str = "none",
+    **changes: object,
 ) -> Session:
     """The workflow's profile with that of a site with accounting, ``changes`` added.
 
@@ -40,17 +49,31 @@ def make_session(
     }
     directory.mkdir()
     (directory / "config.yaml").write_text(yaml.safe_dump(site), encoding="utf-8")
-    snakefile = SNAKEFILE.replace("COUNT", str(count)).replace("SECONDS", str(seconds)).replace("FAILING", failing)
+    snakefile = (
+        SNAKEFILE.replace("COUNT", str(count))
+        .replace("SECONDS", str(seconds))
+        .replace("FAILING", failing)
+    )
     return new_session(cluster, snakefile, repo / "profiles/slurm", directory)
 
 
 def test_sacct_shows_success_and_failure_and_makes_the_report(
     accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
 ) -> None:
-    session = make_session(new_session, accounting_cluster, repo, tmp_path / "site", 2, failing="1", **{"slurm-status-command": "sacct"})
+    session = make_session(
+        new_session,
+        accounting_cluster,
+        repo,
+        tmp_path / "site",
+        2,
+        failing="1",
+        **{"slurm-status-command": "sacct"},
+    )
     output = session.run()
     run_id = output.split("SLURM run ID: ")[1].split()[0]
-    states = accounting_cluster.run(["sacct", "-X", "-n", "-P", "--format=State,Comment,Account", f"--name={run_id}"]).stdout.split()
+    states = accounting_cluster.run(
+        ["sacct", "-X", "-n", "-P", "--format=State,Comment,Account", f"--name={run_id}"]
+    ).stdout.split()
     assert sorted(states) == [
         "COMPLETED|rule_work_wildcards_0|def-mygroup",
         "COMPLETED|rule_work_wildcards_1|def-mygroup",
@@ -60,21 +83,36 @@ def test_sacct_shows_success_and_failure_and_makes_the_report(
     (report,) = (session.scratch / "logs").glob("efficiency_report_*.csv")
     with report.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    assert sorted(row["RuleName"] for row in rows) == ["rule_work_wildcards_0", "rule_work_wildcards_1", "rule_work_wildcards_1"]
+    assert sorted(row["RuleName"] for row in rows) == [
+        "rule_work_wildcards_0",
+        "rule_work_wildcards_1",
+        "rule_work_wildcards_1",
+    ]
     assert {row["RequestedMem_MB"] for row in rows} == {"1000.0"}
 
 
-def test_a_cancelled_job_is_noticed_with_squeue(accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path) -> None:
-    """And why the profile does not leave the choice to the plugin: the words of sacct for it are none that the plugin knows."""
+def test_a_cancelled_job_is_noticed_with_squeue(
+    accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
+) -> None:
+    """And why the profile does not leave the choice to the plugin: the words of sacct for it are
+    none that the plugin knows.
+    """
     session = make_session(new_session, accounting_cluster, repo, tmp_path / "site", 1, seconds=20)
     run = session.spawn()
     wait_until(lambda: "submitted with SLURM jobid" in run.text(), 60, "a submitted job", run.text)
     job = run.text().split("submitted with SLURM jobid ")[1].split()[0]
-    wait_until(lambda: accounting_cluster.jobs()[job]["JobState"] == "RUNNING", 30, "the job to run")
+    wait_until(
+        lambda: accounting_cluster.jobs()[job]["JobState"] == "RUNNING", 30, "the job to run"
+    )
     accounting_cluster.run(["scancel", job])
     assert run.wait(150) == 0, run.text()
     assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in run.text()
-    assert accounting_cluster.run(["sacct", "-X", "-n", "-P", "--format=State", "-j", job]).stdout.strip() == "CANCELLED by 0"
+    assert (
+        accounting_cluster.run(
+            ["sacct", "-X", "-n", "-P", "--format=State", "-j", job]
+        ).stdout.strip()
+        == "CANCELLED by 0"
+    )
 
 
 @pytest.fixture
@@ -86,10 +124,16 @@ def two_jobs_at_most(accounting_cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_jobs_at_most")
-def test_jobs_below_the_sites_limit_is_enough(accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path) -> None:
+def test_jobs_below_the_sites_limit_is_enough(
+    accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
+) -> None:
     """MaxSubmitJobs makes sbatch fail for the job above it; `jobs:` keeps Snakemake below."""
-    careless = make_session(new_session, accounting_cluster, repo, tmp_path / "careless", 3, seconds=8, retries=0)
+    careless = make_session(
+        new_session, accounting_cluster, repo, tmp_path / "careless", 3, seconds=8, retries=0
+    )
     output = careless.run(check=False)
     assert "AssocMaxSubmitJobLimit" in output
-    careful = make_session(new_session, accounting_cluster, repo, tmp_path / "careful", 3, jobs=2, retries=0)
+    careful = make_session(
+        new_session, accounting_cluster, repo, tmp_path / "careful", 3, jobs=2, retries=0
+    )
     assert "AssocMaxSubmitJobLimit" not in careful.run()

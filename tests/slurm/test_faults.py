@@ -1,4 +1,6 @@
-"""What goes wrong on clusters, done to running fill shards: each time the workflow ends complete, with no record twice and none missing."""
+"""What goes wrong on clusters, done to running fill shards: each time the workflow ends complete,
+with no record twice and none missing.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,26 @@ TRACES = "traces/fujitsu_b4_ds.jsonl"
 
 
 @pytest.fixture
-def pipeline(request: pytest.FixtureRequest, cluster: Cluster, new_session: NewSession, profiles: Path, repo: Path, demo_model: Path) -> Pipeline:
-    """Two shards with enough to do to be interrupted half-way; a test's parameter holds configuration keys of its own."""
+def pipeline(
+    request: pytest.FixtureRequest,
+    cluster: Cluster,
+    new_session: NewSession,
+    profiles: Path,
+    repo: Path,
+    demo_model: Path,
+) -> Pipeline:
+    """Two shards with enough to do to be interrupted half-way; a test's parameter holds
+    configuration keys of its own.
+    """
     session = new_session(cluster, "", profiles / "slurm", profiles / "slurm-ci")
     config = {**SMALL_FILL, **getattr(request, "param", {})}
     return Pipeline(session, repo, demo_model, **config, fill_shards=SHARDS, limit=16)
 
 
 def start(pipeline: Pipeline, *arguments: str) -> Background:
-    """Start the fill stage and return once the first shard has stored something and goes on generating."""
+    """Start the fill stage and return once the first shard has stored something and goes on
+    generating.
+    """
     run = pipeline.session.spawn(pipeline.data / TRACES, *arguments)
     pipeline.wait_for_progress(VICTIM)
     return run
@@ -45,25 +58,35 @@ def ended(cluster: Cluster, job: str) -> bool:
     return cluster.jobs()[job]["JobState"] not in {"RUNNING", "COMPLETING"}
 
 
-# A job that works on has more to do than fits into the seconds until the controller misses its node.
+# A job that works on has more to do than fits into the seconds until the controller misses its
+# node.
 @pytest.mark.parametrize(
     ("pipeline", "jobs_too"),
     [({}, True), ({"max_tokens": 64}, False)],
     indirect=["pipeline"],
     ids=["power lost", "only slurmd killed, the job works on"],
 )
-def test_a_node_that_dies_in_the_middle_of_a_shard(pipeline: Pipeline, cluster: Cluster, jobs_too: bool) -> None:
-    """Where the node itself lives on out of SLURM's reach, the requeued job leaves the shard to its first try as long as that works on it."""
+def test_a_node_that_dies_in_the_middle_of_a_shard(
+    pipeline: Pipeline, cluster: Cluster, jobs_too: bool
+) -> None:
+    """Where the node itself lives on out of SLURM's reach, the requeued job leaves the shard to its
+    first try as long as that works on it.
+    """
     run = start(pipeline)
     victim = pipeline.job_of(VICTIM)
     before = pipeline.stored()
     cluster.kill_node(victim["NodeList"], jobs_too=jobs_too)
     try:
-        wait_until(lambda: cluster.node_state(victim["NodeList"]).startswith("DOWN"), 60, "the controller to give the node up")
+        wait_until(
+            lambda: cluster.node_state(victim["NodeList"]).startswith("DOWN"),
+            60,
+            "the controller to give the node up",
+        )
         finish(pipeline, run, before)
     finally:
         cluster.start_node(victim["NodeList"])
-    # SLURM put the job back into the queue itself: the same id on another node, not a second job beside it.
+    # SLURM put the job back into the queue itself: the same id on another node, not a second job
+    # beside it.
     again = cluster.jobs()[victim["JobId"]]
     assert (again["JobState"], again["Restarts"]) == ("COMPLETED", "1")
     assert again["NodeList"] != victim["NodeList"]
@@ -82,14 +105,31 @@ def test_a_cancelled_job(pipeline: Pipeline, cluster: Cluster) -> None:
     assert memory_mb(retry) == 2 * memory_mb(victim)
 
 
-def test_a_job_pushed_off_its_node_by_one_of_higher_priority(pipeline: Pipeline, cluster: Cluster) -> None:
+def test_a_job_pushed_off_its_node_by_one_of_higher_priority(
+    pipeline: Pipeline, cluster: Cluster
+) -> None:
     run = start(pipeline)
     victim = pipeline.job_of(VICTIM)
     before = pipeline.stored()
     node = victim["NodeList"]
-    urgent = ["sbatch", "--parsable", "--partition=urgent", f"--nodelist={node}", "--exclusive", "--mem=0", "--output=/dev/null", "--wrap", "sleep 8"]
+    urgent = [
+        "sbatch",
+        "--parsable",
+        "--partition=urgent",
+        f"--nodelist={node}",
+        "--exclusive",
+        "--mem=0",
+        "--output=/dev/null",
+        "--wrap",
+        "sleep 8",
+    ]
     cluster.run(urgent)
-    wait_until(lambda: cluster.jobs()[victim["JobId"]]["Restarts"] == "1", 60, "the job to be pre-empted", lambda: cluster.log("slurmctld"))
+    wait_until(
+        lambda: cluster.jobs()[victim["JobId"]]["Restarts"] == "1",
+        60,
+        "the job to be pre-empted",
+        lambda: cluster.log("slurmctld"),
+    )
     finish(pipeline, run, before)
     again = cluster.jobs()[victim["JobId"]]
     assert (again["JobState"], again["Restarts"]) == ("COMPLETED", "1")
@@ -101,7 +141,8 @@ def test_a_killed_snakemake_and_a_restart(pipeline: Pipeline, cluster: Cluster) 
     victim = pipeline.job_of(VICTIM)
     run.kill(signal.SIGKILL)
     run.wait(20)
-    # Its jobs live on; a second Snakemake must not start before they have ended, and the lock of the first says so.
+    # Its jobs live on; a second Snakemake must not start before they have ended, and the lock of
+    # the first says so.
     refused = pipeline.session.run(pipeline.data / TRACES, check=False)
     assert "Directory cannot be locked" in refused
     cluster.run(["scancel", f"--name={victim['JobName']}"])
@@ -111,12 +152,18 @@ def test_a_killed_snakemake_and_a_restart(pipeline: Pipeline, cluster: Cluster) 
     finish(pipeline, pipeline.session.spawn(pipeline.data / TRACES), before)
 
 
-def test_an_interrupted_snakemake_takes_its_jobs_along(pipeline: Pipeline, cluster: Cluster) -> None:
+def test_an_interrupted_snakemake_takes_its_jobs_along(
+    pipeline: Pipeline, cluster: Cluster
+) -> None:
     run = start(pipeline)
     victim = pipeline.job_of(VICTIM)
     run.kill(signal.SIGINT)
     assert run.wait(60) != 0
-    wait_until(lambda: cluster.jobs()[victim["JobId"]]["JobState"] == "CANCELLED", 30, "the job to be cancelled")
+    wait_until(
+        lambda: cluster.jobs()[victim["JobId"]]["JobState"] == "CANCELLED",
+        30,
+        "the job to be cancelled",
+    )
     finish(pipeline, pipeline.session.spawn(pipeline.data / TRACES), pipeline.stored())
 
 

@@ -47,10 +47,19 @@ def taken_over(log: str) -> int:
     return int(count)
 
 
-def test_a_shard_that_always_runs_out_of_memory(cluster: Cluster, new_session: NewSession, profiles: Path, repo: Path, demo_model: Path) -> None:
-    """The error names rule, shard, job and log; the other shard's work is kept, and a later run needs only the failed one."""
+def test_a_shard_that_always_runs_out_of_memory(
+    cluster: Cluster, new_session: NewSession, profiles: Path, repo: Path, demo_model: Path
+) -> None:
+    """The error names rule, shard, job and log; the other shard's work is kept, and a later run
+    needs only the failed one.
+    """
     session = new_session(cluster, "", profiles / "slurm", profiles / "slurm-ci")
-    session.arguments += ["--set-resources", "fill_shard:mem_mb=300 if wildcards.shard == '1' else 8000", "--retries", "1"]
+    session.arguments += [
+        "--set-resources",
+        "fill_shard:mem_mb=300 if wildcards.shard == '1' else 8000",
+        "--retries",
+        "1",
+    ]
     pipeline = Pipeline(session, repo, demo_model, **SMALL_FILL, limit=8, fill_shards=2)
     output = session.run(pipeline.data / TRACES, check=False, seconds=400)
     jobs = [job for job in cluster.jobs_of("fill_shard") if pipeline.logs_hold(job["JobId"])]
@@ -62,10 +71,15 @@ def test_a_shard_that_always_runs_out_of_memory(cluster: Cluster, new_session: N
     assert f"external_jobid: {last}" in output
     slurm_log = pipeline.slurm_log(last)
     assert slurm_log == pipeline.logs / "rule_fill_shard" / "1_2" / f"{last}.log"
-    assert str(slurm_log) in output and str(pipeline.logs / "fill_shard" / "fujitsu_b4" / "1-of-2.log") in output
+    assert (
+        str(slurm_log) in output
+        and str(pipeline.logs / "fill_shard" / "fujitsu_b4" / "1-of-2.log") in output
+    )
     assert "memory limit" in slurm_log.read_text()
     assert "Complete log" in output or "job execution failed" in output
-    published = sorted(path.name for path in (pipeline.data / "fill" / "shards" / "fujitsu_b4").iterdir())
+    published = sorted(
+        path.name for path in (pipeline.data / "fill" / "shards" / "fujitsu_b4").iterdir()
+    )
     assert published == ["0-of-2.jsonl"]
     assert not (pipeline.data / TRACES).exists()
 
@@ -73,6 +87,9 @@ def test_a_shard_that_always_runs_out_of_memory(cluster: Cluster, new_session: N
     session.arguments[session.arguments.index("--set-resources") + 1] = "fill_shard:mem_mb=8000"
     before = pipeline.stored()
     session.run(pipeline.data / TRACES)
-    assert len([job for job in cluster.jobs_of("fill_shard") if pipeline.logs_hold(job["JobId"])]) == len(jobs) + 1
+    assert (
+        len([job for job in cluster.jobs_of("fill_shard") if pipeline.logs_hold(job["JobId"])])
+        == len(jobs) + 1
+    )
     pipeline.check_every_skeleton_once()
     pipeline.check_nothing_generated_twice(before)

@@ -1,6 +1,8 @@
-"""The workflow's profile together with a site's: neither takes anything from the other, and each way to ask for a GPU gives one.
+"""The workflow's profile together with a site's: neither takes anything from the other, and each
+way to ask for a GPU gives one.
 
-The Snakefile here has a rule with the name and the resources of the workflow's fill rule whose job notes what SLURM gave it.
+The Snakefile here has a rule with the name and the resources of the workflow's fill rule whose job
+notes what SLURM gave it.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ rule fill_shard:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 9 * attempt,
     shell: "scontrol --details show job $SLURM_JOB_ID > {output}; echo DEVICES=${{CUDA_VISIBLE_DEVICES-none}} >> {output}"
-"""
+"""  # noqa: E501 - embedded text
 
 SITE = {
     "default-resources": {"slurm_account": "def-mygroup", "slurm_partition": "cpu"},
@@ -58,21 +60,39 @@ def site_profile(directory: Path, **changes: object) -> Path:
 def check_that_nothing_is_lost(session: Session) -> None:
     cpu, gpu = seen_by_slurm(session, "cpu.txt"), seen_by_slurm(session, "gpu.txt")
     assert (cpu["Account"], cpu["Partition"]) == ("def-mygroup", "cpu")
-    assert (cpu["TRES"], cpu["TimeLimit"], cpu["DEVICES"]) == ("cpu=1,mem=1000M,node=1,billing=1", "00:07:00", "none")
+    assert (cpu["TRES"], cpu["TimeLimit"], cpu["DEVICES"]) == (
+        "cpu=1,mem=1000M,node=1,billing=1",
+        "00:07:00",
+        "none",
+    )
     assert (gpu["Account"], gpu["Partition"]) == ("def-mygroup", "gpu")
-    assert (gpu["TRES"], gpu["TimeLimit"]) == ("cpu=4,mem=1500M,node=1,billing=4,gres/gpu=1", "00:09:00")
+    assert (gpu["TRES"], gpu["TimeLimit"]) == (
+        "cpu=4,mem=1500M,node=1,billing=4,gres/gpu=1",
+        "00:09:00",
+    )
     assert gpu["GRES"].startswith("gpu:h100:1(IDX:")
     assert gpu["DEVICES"] in {"0", "1"}
 
 
-def test_site_after_the_workflows_profile(accounting_cluster: Cluster, new_session: NewSession, profiles: Path, tmp_path: Path) -> None:
-    session = new_session(accounting_cluster, SNAKEFILE.replace("GPUS", "1"), profiles / "slurm", site_profile(tmp_path / "site"))
+def test_site_after_the_workflows_profile(
+    accounting_cluster: Cluster, new_session: NewSession, profiles: Path, tmp_path: Path
+) -> None:
+    session = new_session(
+        accounting_cluster,
+        SNAKEFILE.replace("GPUS", "1"),
+        profiles / "slurm",
+        site_profile(tmp_path / "site"),
+    )
     session.run()
     check_that_nothing_is_lost(session)
 
 
-@pytest.mark.parametrize("order", ["site first", "site user-wide, the workflow's as workflow profile"])
-def test_other_orders_plan_the_same(order: str, accounting_cluster: Cluster, new_session: NewSession, profiles: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "order", ["site first", "site user-wide, the workflow's as workflow profile"]
+)
+def test_other_orders_plan_the_same(
+    order: str, accounting_cluster: Cluster, new_session: NewSession, profiles: Path, tmp_path: Path
+) -> None:
     site = site_profile(tmp_path / "site")
     snakefile = SNAKEFILE.replace("GPUS", "1")
     usual = new_session(accounting_cluster, snakefile, profiles / "slurm", site)
@@ -86,20 +106,35 @@ def test_other_orders_plan_the_same(order: str, accounting_cluster: Cluster, new
     assert len(plans[0]) == 3
     assert plans[0] == plans[1]
     (fill,) = [words for words in plans[0] if "gpu=1" in words]
-    assert {"slurm_account=def-mygroup", "slurm_partition=gpu", "gpu_model=h100", "nodes=1", "mem_mb=1500", "runtime=9"} <= fill
+    assert {
+        "slurm_account=def-mygroup",
+        "slurm_partition=gpu",
+        "gpu_model=h100",
+        "nodes=1",
+        "mem_mb=1500",
+        "runtime=9",
+    } <= fill
 
 
 def planned_resources(session: Session) -> list[set[str]]:
     """The resources of every job in the order of a dry run's listing."""
     lines = [line.strip() for line in session.run("-n").splitlines()]
-    return [set(line.removeprefix("resources: ").split(", ")) for line in lines if line.startswith("resources:")]
+    return [
+        set(line.removeprefix("resources: ").split(", "))
+        for line in lines
+        if line.startswith("resources:")
+    ]
 
 
 def test_a_workflow_profile_with_default_resources_would_lose_the_account(
     accounting_cluster: Cluster, new_session: NewSession, profiles: Path, tmp_path: Path
 ) -> None:
-    """Why profiles/slurm has no such key: Snakemake's merge is per key, so this is what it would do."""
-    session = new_session(accounting_cluster, SNAKEFILE.replace("GPUS", "1"), site_profile(tmp_path / "site"))
+    """Why profiles/slurm has no such key: Snakemake's merge is per key, so this is what it would
+    do.
+    """
+    session = new_session(
+        accounting_cluster, SNAKEFILE.replace("GPUS", "1"), site_profile(tmp_path / "site")
+    )
     careless = session.directory / "careless"
     careless.mkdir()
     (careless / "config.yaml").write_text("default-resources:\n  mem_mb: 100\n", encoding="utf-8")
@@ -114,19 +149,37 @@ def test_set_resources_on_the_command_line_would_lose_the_sites(
     accounting_cluster: Cluster, new_session: NewSession, profiles: Path, tmp_path: Path
 ) -> None:
     """Why docs/slurm.md sends users to their site profile for more memory."""
-    session = new_session(accounting_cluster, SNAKEFILE.replace("GPUS", "1"), profiles / "slurm", site_profile(tmp_path / "site"))
+    session = new_session(
+        accounting_cluster,
+        SNAKEFILE.replace("GPUS", "1"),
+        profiles / "slurm",
+        site_profile(tmp_path / "site"),
+    )
     assert "gpu_model=h100" in session.run("-n")
     planned = session.run("-n", "--set-resources", "fill_shard:mem_mb=2000")
     assert "mem_mb=2000" in planned and "gpu_model" not in planned
 
 
-def test_the_example_as_it_stands(accounting_cluster: Cluster, new_session: NewSession, profiles: Path) -> None:
-    """The test cluster has the account, the partitions and the GPU model that profiles/site.example names."""
-    session = new_session(accounting_cluster, SNAKEFILE.replace("GPUS", "1"), profiles / "slurm", profiles / "site.example")
+def test_the_example_as_it_stands(
+    accounting_cluster: Cluster, new_session: NewSession, profiles: Path
+) -> None:
+    """The test cluster has the account, the partitions and the GPU model that profiles/site.example
+    names.
+    """
+    session = new_session(
+        accounting_cluster,
+        SNAKEFILE.replace("GPUS", "1"),
+        profiles / "slurm",
+        profiles / "site.example",
+    )
     session.run("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "15")
     cpu, gpu = seen_by_slurm(session, "cpu.txt"), seen_by_slurm(session, "gpu.txt")
     assert (cpu["Account"], cpu["Partition"]) == ("def-mygroup", "cpu")
-    assert (gpu["Account"], gpu["Partition"], gpu["TimeLimit"]) == ("def-mygroup", "gpu", "01:00:00")
+    assert (gpu["Account"], gpu["Partition"], gpu["TimeLimit"]) == (
+        "def-mygroup",
+        "gpu",
+        "01:00:00",
+    )
     assert gpu["GRES"].startswith("gpu:h100:1(IDX:")
 
 
@@ -138,15 +191,29 @@ RECIPES = {
 
 # The fill rule once for every way, so that one site profile can hold them all.
 EACH_WAY = (
-    SNAKEFILE.split("rule fill_shard:")[0].replace('"cpu.txt", "gpu.txt"', "expand('{way}.txt', way=WAYS)")
+    SNAKEFILE.split("rule fill_shard:")[0].replace(
+        '"cpu.txt", "gpu.txt"', "expand('{way}.txt', way=WAYS)"
+    )
     + "\nfor way in WAYS:\n    rule:\n        name: f'fill_{way}'"
-    + SNAKEFILE.split("rule fill_shard:")[1].replace("\n", "\n    ").replace('"gpu.txt"', "f'{way}.txt'")
+    + SNAKEFILE.split("rule fill_shard:")[1]
+    .replace("\n", "\n    ")
+    .replace('"gpu.txt"', "f'{way}.txt'")
 )
 
 
-def test_three_ways_to_two_gpus_on_one_node(accounting_cluster: Cluster, new_session: NewSession, profiles: Path, tmp_path: Path) -> None:
-    site = site_profile(tmp_path / "site", **{"set-resources": {f"fill_{way}": resources for way, resources in RECIPES.items()}})
-    session = new_session(accounting_cluster, f"WAYS = {list(RECIPES)}\n" + EACH_WAY.replace("GPUS", "2"), profiles / "slurm", site)
+def test_three_ways_to_two_gpus_on_one_node(
+    accounting_cluster: Cluster, new_session: NewSession, profiles: Path, tmp_path: Path
+) -> None:
+    site = site_profile(
+        tmp_path / "site",
+        **{"set-resources": {f"fill_{way}": resources for way, resources in RECIPES.items()}},
+    )
+    session = new_session(
+        accounting_cluster,
+        f"WAYS = {list(RECIPES)}\n" + EACH_WAY.replace("GPUS", "2"),
+        profiles / "slurm",
+        site,
+    )
     session.run()
     for way in RECIPES:
         job = seen_by_slurm(session, f"{way}.txt")

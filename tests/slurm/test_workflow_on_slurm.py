@@ -1,4 +1,6 @@
-"""The whole demo on the cluster with four fill shards, seen by SLURM and from inside the jobs; and single files as targets."""
+"""The whole demo on the cluster with four fill shards, seen by SLURM and from inside the jobs; and
+single files as targets.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,14 @@ from tests.slurm.pipeline import Pipeline
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
 SHARDS = 4
-CPU_RULES = {"convert_fujitsu_b4", "convert_agentdojo", "merge_fill", "render_traces", "apply_lossmask", "check_conservation"}
+CPU_RULES = {
+    "convert_fujitsu_b4",
+    "convert_agentdojo",
+    "merge_fill",
+    "render_traces",
+    "apply_lossmask",
+    "check_conservation",
+}
 
 
 @dataclass
@@ -40,18 +49,27 @@ class Finished:
 
     def of_rule(self, rule: str) -> dict[str, dict[str, str]]:
         pattern = re.compile(rf"rule_{rule}(_wildcards_.*)?")
-        return {job: fields for job, fields in self.details.items() if pattern.fullmatch(fields.get("Comment", ""))}
+        return {
+            job: fields
+            for job, fields in self.details.items()
+            if pattern.fullmatch(fields.get("Comment", ""))
+        }
 
 
 @pytest.fixture(scope="module")
-def finished(cluster: Cluster, repo: Path, demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+def finished(
+    cluster: Cluster, repo: Path, demo_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Finished]:
     directory = tmp_path_factory.mktemp("demo")
     (directory / "Snakefile").touch()
     session = Session(cluster, directory, [repo / "profiles/slurm", repo / "profiles/slurm-ci"])
     pipeline = Pipeline(session, repo, demo_model, fill_shards=SHARDS)
     session.profiles = [Path("slurm"), Path("profiles/slurm-ci")]
     observations = directory / "observations.jsonl"
-    watcher = cluster.spawn([sys.executable, repo / "tests/slurm/watch_jobs.py", observations], directory / "watcher.log")
+    watcher = cluster.spawn(
+        [sys.executable, repo / "tests/slurm/watch_jobs.py", observations],
+        directory / "watcher.log",
+    )
     try:
         output = session.run(seconds=1500)
     finally:
@@ -83,7 +101,9 @@ def test_everything_is_there_and_conserved(finished: Finished) -> None:
 def test_every_fill_shard_held_one_gpu_and_no_two_the_same(finished: Finished) -> None:
     fills = finished.of_rule("fill_shard")
     assert len(fills) == SHARDS
-    assert {fields["Comment"] for fields in fills.values()} == {f"rule_fill_shard_wildcards_{shard}_{SHARDS}" for shard in range(SHARDS)}
+    assert {fields["Comment"] for fields in fills.values()} == {
+        f"rule_fill_shard_wildcards_{shard}_{SHARDS}" for shard in range(SHARDS)
+    }
     held = set()
     for job, fields in fills.items():
         assert re.fullmatch(r"gpu:(a100|h100):1\(IDX:[01]\)", fields["GRES"]), fields["GRES"]
@@ -102,7 +122,11 @@ def nodes_of(finished: Finished, job: str) -> set[str]:
 
 def test_cpu_rules_held_no_gpu(finished: Finished) -> None:
     comments = {fields["Comment"] for fields in finished.details.values()}
-    assert {rule for rule in CPU_RULES if any(comment.startswith(f"rule_{rule}") for comment in comments)} == CPU_RULES
+    assert {
+        rule
+        for rule in CPU_RULES
+        if any(comment.startswith(f"rule_{rule}") for comment in comments)
+    } == CPU_RULES
     for rule in CPU_RULES:
         for job, fields in finished.of_rule(rule).items():
             assert "GRES" not in fields or fields["GRES"] in {"", "(null)"}
@@ -116,7 +140,9 @@ def test_logs_of_successful_jobs_are_kept_under_rule_and_job_id(finished: Finish
         logs = list((finished.pipeline.logs / f"rule_{rule}").rglob(f"{job}.log"))
         assert len(logs) == 1, (job, rule)
     for shard in range(SHARDS):
-        assert (finished.pipeline.logs / "fill_shard" / "fujitsu_b4" / f"{shard}-of-{SHARDS}.log").stat().st_size > 0
+        assert (
+            finished.pipeline.logs / "fill_shard" / "fujitsu_b4" / f"{shard}-of-{SHARDS}.log"
+        ).stat().st_size > 0
 
 
 def test_a_second_run_submits_nothing(finished: Finished, cluster: Cluster) -> None:
@@ -127,23 +153,42 @@ def test_a_second_run_submits_nothing(finished: Finished, cluster: Cluster) -> N
 
 @pytest.mark.parametrize("target", ["traces", "renders", "lossmasks"])
 def test_a_single_file_is_a_target(finished: Finished, cluster: Cluster, target: str) -> None:
-    """`snakemake --profile slurm <file>` makes that file, with what it needs, as jobs of the cluster."""
+    """`snakemake --profile slurm <file>` makes that file, with what it needs, as jobs of the
+    cluster.
+    """
     path = finished.pipeline.data / target / "agentdojo_complete.jsonl"
     content = path.read_bytes()
     before = set(cluster.jobs())
     path.unlink()
     finished.pipeline.session.run(path)
     assert path.read_bytes() == content
-    rule = {"traces": "convert_agentdojo", "renders": "render_traces", "lossmasks": "apply_lossmask"}[target]
+    rule = {
+        "traces": "convert_agentdojo",
+        "renders": "render_traces",
+        "lossmasks": "apply_lossmask",
+    }[target]
     new = [fields for job, fields in cluster.jobs().items() if job not in before]
     assert [fields["Comment"].split("_wildcards_")[0] for fields in new] == [f"rule_{rule}"]
 
 
-def test_tensor_parallel_two_holds_two_gpus_on_one_node(cluster: Cluster, repo: Path, demo_model: Path, tmp_path: Path, finished: Finished) -> None:
-    """One GPU of every node is taken, so two free ones on a single node do not exist until the blockers end; SLURM must not split the pair."""
+def test_tensor_parallel_two_holds_two_gpus_on_one_node(
+    cluster: Cluster, repo: Path, demo_model: Path, tmp_path: Path, finished: Finished
+) -> None:
+    """One GPU of every node is taken, so two free ones on a single node do not exist until the
+    blockers end; SLURM must not split the pair.
+    """
     blockers = [
         cluster.run(
-            ["sbatch", "--parsable", f"--nodelist={node}", "--gpus=1", "--mem=100", "--output=/dev/null", "--wrap", "sleep 600"]
+            [
+                "sbatch",
+                "--parsable",
+                f"--nodelist={node}",
+                "--gpus=1",
+                "--mem=100",
+                "--output=/dev/null",
+                "--wrap",
+                "sleep 600",
+            ]
         ).stdout.strip()
         for node in ("n1", "n2", "n3")
     ]
@@ -155,10 +200,24 @@ def test_tensor_parallel_two_holds_two_gpus_on_one_node(cluster: Cluster, repo: 
     (pipeline.data / "traces/fujitsu_b4_skeletons.jsonl").write_bytes(skeletons.read_bytes())
     run = session.spawn("fill")
     try:
-        wait_until(lambda: any(pipeline.logs.glob("rule_fill_shard/*")), 60, "the fill job to be submitted", run.text)
-        wait_until(lambda: "submitted with SLURM jobid" in run.text(), 60, "the fill job to be submitted", run.text)
+        wait_until(
+            lambda: any(pipeline.logs.glob("rule_fill_shard/*")),
+            60,
+            "the fill job to be submitted",
+            run.text,
+        )
+        wait_until(
+            lambda: "submitted with SLURM jobid" in run.text(),
+            60,
+            "the fill job to be submitted",
+            run.text,
+        )
         (job,) = re.findall(r"submitted with SLURM jobid (\d+)", run.text())
-        wait_until(lambda: cluster.jobs()[job]["Reason"] == "Resources", 30, "the job to wait for resources")
+        wait_until(
+            lambda: cluster.jobs()[job]["Reason"] == "Resources",
+            30,
+            "the job to wait for resources",
+        )
         cluster.run(["scancel", *blockers])
         wait_until(lambda: cluster.jobs()[job]["JobState"] == "RUNNING", 30, "the job to start")
         fields = cluster.jobs()[job]
@@ -175,11 +234,28 @@ def test_the_plan_needs_no_cluster(repo: Path, tmp_path: Path) -> None:
     path = tmp_path / "bin"
     path.mkdir()
     for program in ("sh", "bash", "which", "env"):
-        (path / program).symlink_to(f"/bin/{program}" if Path(f"/bin/{program}").exists() else f"/usr/bin/{program}")
-    command = [sys.executable, "-m", "snakemake", "-n", "--profile", "slurm", "--configfile", "config/demo/config.yaml"]
+        (path / program).symlink_to(
+            f"/bin/{program}" if Path(f"/bin/{program}").exists() else f"/usr/bin/{program}"
+        )
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "--profile",
+        "slurm",
+        "--configfile",
+        "config/demo/config.yaml",
+    ]
     config = ["--config", f"output_base={tmp_path / 'data'}", "fill_shards=3", "tensor_parallel=4"]
     done = subprocess.run(
-        [*command, *config], cwd=repo, env={**os.environ, "PATH": str(path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        [*command, *config],
+        cwd=repo,
+        env={**os.environ, "PATH": str(path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
     assert re.search(r"^fill_shard +3$", done.stdout, re.MULTILINE)

@@ -18,7 +18,9 @@ LEARNING_RATE = 5e-3
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The export folder of twelve DS/DR twins, with ``pairs.parquet`` in it; the tokenizer lies beside it."""
+    """The export folder of twelve DS/DR twins, with ``pairs.parquet`` in it; the tokenizer lies
+    beside it.
+    """
     folder = tmp_path_factory.mktemp("training")
     corpus = Corpus(pairs=12, validation_pairs=2).write(folder)
     export_parquet([corpus.mask_file], [corpus.render_file], [corpus.trace_file], folder / "export")
@@ -31,7 +33,11 @@ def tokenizer(exported: Path) -> Any:
     """The toy tokenizer as transformers sees it; its end-of-turn token pads."""
     from transformers import PreTrainedTokenizerFast
 
-    return PreTrainedTokenizerFast(tokenizer_file=str(exported.parent / "tokenizer/tokenizer.json"), pad_token="<|im_end|>", eos_token="<|im_end|>")
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(exported.parent / "tokenizer/tokenizer.json"),
+        pad_token="<|im_end|>",
+        eos_token="<|im_end|>",
+    )
 
 
 @pytest.fixture
@@ -59,4 +65,9 @@ def load_rows(exported: Path, name: str = "data/train.parquet", cache: Path | No
     """Rows of an exported Parquet file as a data set."""
     from datasets import load_dataset
 
-    return load_dataset("parquet", data_files=str(exported / name), split="train", cache_dir=str(cache or exported.parent / "cache"))
+    return load_dataset(
+        "parquet",
+        data_files=str(exported / name),
+        split="train",
+        cache_dir=str(cache or exported.parent / "cache"),
+    )

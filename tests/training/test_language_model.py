@@ -1,4 +1,6 @@
-"""Trainers of transformers and TRL take the export as it is, and train on exactly the tokens that the masks name."""
+"""Trainers of transformers and TRL take the export as it is, and train on exactly the tokens that
+the masks name.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +18,37 @@ TOKEN_COLUMNS = ["input_ids", "attention_mask", "labels"]
 
 
 def by_hand(logits: torch.Tensor, rows: list[dict[str, Any]]) -> float:
-    """Cross-entropy of the tokens with loss, each predicted from the position before it, in plain numpy."""
+    """Cross-entropy of the tokens with loss, each predicted from the position before it, in plain
+    numpy.
+    """
     total, count = 0.0, 0
     for row_logits, row in zip(logits.double().numpy(), rows, strict=True):
         for position in range(1, len(row["input_ids"])):
             if row["loss_mask"][position] > 0:
                 scores = row_logits[position - 1]
-                total += np.log(np.exp(scores - scores.max()).sum()) + scores.max() - scores[row["input_ids"][position]]
+                total += (
+                    np.log(np.exp(scores - scores.max()).sum())
+                    + scores.max()
+                    - scores[row["input_ids"][position]]
+                )
                 count += 1
     return total / count
 
 
-def collated(rows: Any, tokenizer: Any, count: int = 6) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
+def collated(
+    rows: Any, tokenizer: Any, count: int = 6
+) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
     """The first rows as a batch, and as they are in the export."""
     picked = [rows[index] for index in range(count)]
-    batch = DataCollatorForTokenClassification(tokenizer)([{key: row[key] for key in TOKEN_COLUMNS} for row in picked])
+    batch = DataCollatorForTokenClassification(tokenizer)(
+        [{key: row[key] for key in TOKEN_COLUMNS} for row in picked]
+    )
     return dict(batch), picked
 
 
-def test_the_models_own_loss_is_the_masked_cross_entropy(exported: Path, tokenizer: Any, model: Any) -> None:
+def test_the_models_own_loss_is_the_masked_cross_entropy(
+    exported: Path, tokenizer: Any, model: Any
+) -> None:
     batch, rows = collated(load_rows(exported), tokenizer)
     with torch.no_grad():
         output = model(**batch)
@@ -43,7 +57,9 @@ def test_the_models_own_loss_is_the_masked_cross_entropy(exported: Path, tokeniz
     assert abs(float(output.loss) - by_hand(output.logits, shifted)) > 1e-3
 
 
-def test_only_the_positions_before_tokens_with_loss_get_gradients(exported: Path, tokenizer: Any, model: Any) -> None:
+def test_only_the_positions_before_tokens_with_loss_get_gradients(
+    exported: Path, tokenizer: Any, model: Any
+) -> None:
     batch, rows = collated(load_rows(exported), tokenizer)
     output = model(**batch)
     output.logits.retain_grad()
@@ -57,7 +73,9 @@ def test_only_the_positions_before_tokens_with_loss_get_gradients(exported: Path
     assert torch.equal(touched, expected)
 
 
-def arguments(folder: Path, kind: type[TrainingArguments] = TrainingArguments, **more: Any) -> TrainingArguments:
+def arguments(
+    folder: Path, kind: type[TrainingArguments] = TrainingArguments, **more: Any
+) -> TrainingArguments:
     return kind(
         output_dir=str(folder),
         per_device_train_batch_size=4,
@@ -80,9 +98,16 @@ def check_history(trainer: Trainer, before: float) -> None:
     assert losses[-1] < losses[0] / 2
 
 
-def test_a_plain_trainer_learns_from_the_export(exported: Path, tokenizer: Any, model: Any, tmp_path: Path) -> None:
+def test_a_plain_trainer_learns_from_the_export(
+    exported: Path, tokenizer: Any, model: Any, tmp_path: Path
+) -> None:
     rows = load_rows(exported)
-    trainer = Trainer(model, arguments(tmp_path), train_dataset=rows, data_collator=DataCollatorForTokenClassification(tokenizer))
+    trainer = Trainer(
+        model,
+        arguments(tmp_path),
+        train_dataset=rows,
+        data_collator=DataCollatorForTokenClassification(tokenizer),
+    )
     batch, picked = collated(rows, tokenizer, 24)
     with torch.no_grad():
         before = by_hand(model(**batch).logits, picked)
@@ -94,13 +119,17 @@ def test_a_plain_trainer_learns_from_the_export(exported: Path, tokenizer: Any, 
     assert float(output.loss) < before / 2
 
 
-def test_trl_takes_the_export_as_tokenised_rows(exported: Path, tokenizer: Any, model: Any, tmp_path: Path) -> None:
+def test_trl_takes_the_export_as_tokenised_rows(
+    exported: Path, tokenizer: Any, model: Any, tmp_path: Path
+) -> None:
     trl = pytest.importorskip("trl")
     rows = load_rows(exported)
     batch, picked = collated(rows, tokenizer, 24)
     with torch.no_grad():
         before = by_hand(model(**batch).logits, picked)
-    config = arguments(tmp_path, trl.SFTConfig, max_length=256, bf16=False, gradient_checkpointing=False)
+    config = arguments(
+        tmp_path, trl.SFTConfig, max_length=256, bf16=False, gradient_checkpointing=False
+    )
     trainer = trl.SFTTrainer(model, config, train_dataset=rows, processing_class=tokenizer)
     assert trainer.train_dataset["labels"][:] == rows["labels"][:]
     first = next(iter(trainer.get_train_dataloader()))
@@ -111,13 +140,19 @@ def test_trl_takes_the_export_as_tokenised_rows(exported: Path, tokenizer: Any, 
         assert by_hand(model(**batch).logits, picked) < before / 2
 
 
-def test_fractional_weights_and_row_weights_are_there_for_a_loss_that_wants_them(exported: Path, tokenizer: Any, model: Any) -> None:
+def test_fractional_weights_and_row_weights_are_there_for_a_loss_that_wants_them(
+    exported: Path, tokenizer: Any, model: Any
+) -> None:
     rows = load_rows(exported)
     batch, picked = collated(rows, tokenizer)
     weights = torch.zeros(batch["input_ids"].shape)
     for index, row in enumerate(picked):
-        weights[index, : len(row["loss_mask"])] = torch.tensor(row["loss_mask"]) * 0.5 * row["sample_weight"]
+        weights[index, : len(row["loss_mask"])] = (
+            torch.tensor(row["loss_mask"]) * 0.5 * row["sample_weight"]
+        )
     logits = model(**batch).logits
-    losses = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), batch["input_ids"][:, 1:], reduction="none")
+    losses = torch.nn.functional.cross_entropy(
+        logits[:, :-1].transpose(1, 2), batch["input_ids"][:, 1:], reduction="none"
+    )
     weighted = (losses * weights[:, 1:]).sum() / weights[:, 1:].sum()
     assert float(weighted.detach()) == pytest.approx(by_hand(logits.detach(), picked), abs=1e-5)

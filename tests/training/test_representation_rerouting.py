@@ -1,7 +1,8 @@
 """A minimal representation-rerouting step on the exported pairs.
 
-After circuit breakers (arXiv 2406.04313): on harmful rows the trained model's hidden states are turned away from the frozen
-model's, ``relu(cos)``; on benign rows they are held where they are, an L2 distance. Both act on tokens inside the loss masks.
+After circuit breakers (arXiv 2406.04313): on harmful rows the trained model's hidden states are
+turned away from the frozen model's, ``relu(cos)``; on benign rows they are held where they are, an
+L2 distance. Both act on tokens inside the loss masks.
 """
 
 from __future__ import annotations
@@ -19,17 +20,23 @@ LAYER = 1
 
 
 def side(rows: list[dict[str, Any]], name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """``input_ids``, ``attention_mask`` and ``loss_mask`` of one side of some pairs, padded on the right with 0."""
+    """``input_ids``, ``attention_mask`` and ``loss_mask`` of one side of some pairs, padded on the
+    right with 0.
+    """
 
     def padded(column: str) -> torch.Tensor:
-        return torch.nn.utils.rnn.pad_sequence([torch.tensor(row[f"{name}_{column}"]) for row in rows], batch_first=True)
+        return torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(row[f"{name}_{column}"]) for row in rows], batch_first=True
+        )
 
     return padded("input_ids"), padded("attention_mask"), padded("loss_mask")
 
 
 def hidden(model: Any, ids: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
     """Hidden states after LAYER, batch x tokens x width."""
-    return model(input_ids=ids, attention_mask=attention, output_hidden_states=True).hidden_states[LAYER]
+    return model(input_ids=ids, attention_mask=attention, output_hidden_states=True).hidden_states[
+        LAYER
+    ]
 
 
 def reroute_loss(states: torch.Tensor, frozen: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -52,7 +59,9 @@ def pairs(exported: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def models(model: Any) -> tuple[Any, Any]:
-    """The trained model, moved a little so that no loss starts at a point without gradient, and the frozen one."""
+    """The trained model, moved a little so that no loss starts at a point without gradient, and the
+    frozen one.
+    """
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     torch.manual_seed(1)
     with torch.no_grad():
@@ -68,7 +77,9 @@ def test_pairs_hold_a_harmful_and_a_benign_row_of_one_skeleton(pairs: list[dict[
 
 
 @pytest.mark.parametrize(("name", "loss"), [("ds", reroute_loss), ("dr", retain_loss)])
-def test_gradients_touch_only_the_tokens_inside_the_mask(pairs: list[dict[str, Any]], models: tuple[Any, Any], name: str, loss: Any) -> None:
+def test_gradients_touch_only_the_tokens_inside_the_mask(
+    pairs: list[dict[str, Any]], models: tuple[Any, Any], name: str, loss: Any
+) -> None:
     trained, frozen = models
     ids, attention, mask = side(pairs[:6], name)
     states = hidden(trained, ids, attention)
@@ -79,7 +90,9 @@ def test_gradients_touch_only_the_tokens_inside_the_mask(pairs: list[dict[str, A
     assert 0 < int(touched.sum()) < int(attention.sum())
 
 
-def test_a_few_steps_turn_harmful_states_and_hold_benign_ones(pairs: list[dict[str, Any]], models: tuple[Any, Any]) -> None:
+def test_a_few_steps_turn_harmful_states_and_hold_benign_ones(
+    pairs: list[dict[str, Any]], models: tuple[Any, Any]
+) -> None:
     trained, frozen = models
     optimizer = torch.optim.AdamW(trained.parameters(), lr=LEARNING_RATE / 10)
     ds, dr = side(pairs, "ds"), side(pairs, "dr")

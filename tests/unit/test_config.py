@@ -1,4 +1,6 @@
-"""The configuration through its public door: defaults, folders, and errors that name key, value and fix."""
+"""The configuration through its public door: defaults, folders, and errors that name key, value and
+fix.
+"""
 
 from __future__ import annotations
 
@@ -47,13 +49,24 @@ def test_every_seed_variable_has_a_key_of_the_same_name() -> None:
     for variable in SEED_VARIABLES:
         assert properties[variable.lower()]["x-seed"].startswith(variable)
     assert "OUTPUT_BASE" in properties["output_base"]["x-seed"]
-    assert {"INPUT_TRACES (stage 2)", "INPUT_TRACES (stage 3)"} == {properties[key]["x-seed"] for key in ("skeleton_traces", "input_traces")}
+    assert {"INPUT_TRACES (stage 2)", "INPUT_TRACES (stage 3)"} == {
+        properties[key]["x-seed"] for key in ("skeleton_traces", "input_traces")
+    }
 
 
 def test_seed_defaults() -> None:
     config = resolve_config({}, environ={})
     assert {
-        key: config[key] for key in ("mode", "temperature_ds", "temperature_dr", "max_tokens", "batch_size", "tensor_parallel", "max_length")
+        key: config[key]
+        for key in (
+            "mode",
+            "temperature_ds",
+            "temperature_dr",
+            "max_tokens",
+            "batch_size",
+            "tensor_parallel",
+            "max_length",
+        )
     } == {
         "mode": "both",
         "temperature_ds": 0.7,
@@ -63,12 +76,20 @@ def test_seed_defaults() -> None:
         "tensor_parallel": 1,
         "max_length": 4096,
     }
-    assert (config["output_base"], config["log_dir"], config["cache_dir"]) == ("scratch/data", "scratch/logs", "scratch/cache/hf")
+    assert (config["output_base"], config["log_dir"], config["cache_dir"]) == (
+        "scratch/data",
+        "scratch/logs",
+        "scratch/cache/hf",
+    )
 
 
 def test_folders_follow_cb_scratch() -> None:
     config = resolve_config({"log_dir": "elsewhere"}, environ={"CB_SCRATCH": "/big"})
-    assert (config["output_base"], config["log_dir"], config["cache_dir"]) == ("/big/data", "elsewhere", "/big/cache/hf")
+    assert (config["output_base"], config["log_dir"], config["cache_dir"]) == (
+        "/big/data",
+        "elsewhere",
+        "/big/cache/hf",
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +127,9 @@ def test_wrong_configuration_names_key_value_and_fix(given: dict, words: list[st
         ("model", "null", "null"),
     ],
 )
-def test_values_of_the_command_line_are_read_as_yaml_where_the_key_is_no_text(key: str, text: str, value: object) -> None:
+def test_values_of_the_command_line_are_read_as_yaml_where_the_key_is_no_text(
+    key: str, text: str, value: object
+) -> None:
     assert resolve_config({key: text}, environ={})[key] == value
 
 
@@ -128,12 +151,16 @@ def test_two_input_traces_of_one_name_are_an_error() -> None:
         trace_sources({"input_traces": ["/x/a.jsonl", "/y/a.jsonl"]}, "out")
 
 
-def test_find_file_looks_in_the_working_directory_then_in_the_workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_file_looks_in_the_working_directory_then_in_the_workflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "workflow").mkdir()
     (tmp_path / "workflow" / "schema.json").write_text("{}")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert find_file("tool_schema", "schema.json", tmp_path / "workflow") == str(tmp_path / "workflow" / "schema.json")
+    assert find_file("tool_schema", "schema.json", tmp_path / "workflow") == str(
+        tmp_path / "workflow" / "schema.json"
+    )
     (tmp_path / "here" / "schema.json").write_text("{}")
     assert find_file("tool_schema", "schema.json", tmp_path / "workflow") == "schema.json"
     with pytest.raises(ConfigError, match=r"tool_schema: 'nothing.json' does not exist.*Fix"):

@@ -5,7 +5,9 @@ from cbdata.config_table import README, config_table
 
 
 def test_readme_holds_the_table_of_the_schema() -> None:
-    assert README.read_text(encoding="utf-8").endswith(config_table()), "config/README.md is out of date: make config-table"
+    assert README.read_text(encoding="utf-8").endswith(config_table()), (
+        "config/README.md is out of date: make config-table"
+    )
 
 
 def test_every_key_has_a_row() -> None:

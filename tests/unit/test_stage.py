@@ -15,7 +15,14 @@ from cbdata.stage import ConservationError, StageWriter, TooManyRejects
 
 
 def writer(folder: Path, **options: float) -> StageWriter:
-    return StageWriter("etl_a", "demo", out=folder / "out.jsonl", rejects=folder / "rejects.jsonl", stats=folder / "stats.json", **options)
+    return StageWriter(
+        "etl_a",
+        "demo",
+        out=folder / "out.jsonl",
+        rejects=folder / "rejects.jsonl",
+        stats=folder / "stats.json",
+        **options,
+    )
 
 
 def files(folder: Path) -> list[str]:
@@ -43,14 +50,24 @@ def test_counts_rejects_and_stats_are_published_together(tmp_path: Path) -> None
         "raw": '{"a": \\xff',
     }
     stats = json.loads((tmp_path / "stats.json").read_text())
-    assert stats["counts"] == {"records_in": 4, "records_out": 1, "rejected": 1, "duplicates": 1, "not_selected": 1, "headers": 1}
+    assert stats["counts"] == {
+        "records_in": 4,
+        "records_out": 1,
+        "rejected": 1,
+        "duplicates": 1,
+        "not_selected": 1,
+        "headers": 1,
+    }
     assert stats["rejected_by_reason"] == {"not_json": 1}
     assert first_error("stats_v1", stats) is None
     assert first_error("reject_v1", reject) is None
 
 
 def test_a_lost_record_fails_and_publishes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ConservationError, match="2 records in, 1 accounted for"), writer(tmp_path) as stage:
+    with (
+        pytest.raises(ConservationError, match="2 records in, 1 accounted for"),
+        writer(tmp_path) as stage,
+    ):
         stage.take(2)
         stage.emit({"id": "a"})
     assert files(tmp_path) == []
@@ -86,8 +103,12 @@ def test_max_reject_fraction(tmp_path: Path, rejects: int, fails: bool) -> None:
         run()
 
 
-@given(st.lists(st.sampled_from(["emit", "reject", "duplicate", "not_selected", "lost"]), max_size=30))
-def test_the_law_holds_for_every_course_of_events(tmp_path_factory: pytest.TempPathFactory, events: list[str]) -> None:
+@given(
+    st.lists(st.sampled_from(["emit", "reject", "duplicate", "not_selected", "lost"]), max_size=30)
+)
+def test_the_law_holds_for_every_course_of_events(
+    tmp_path_factory: pytest.TempPathFactory, events: list[str]
+) -> None:
     folder = tmp_path_factory.mktemp("stage")
     actions = {
         "emit": lambda s: s.emit({"x": 1}),
@@ -109,7 +130,16 @@ def test_the_law_holds_for_every_course_of_events(tmp_path_factory: pytest.TempP
         assert files(folder) == []
     else:
         run()
-        table, data = check_run([(str(folder / "stats.json"), str(folder / "out.jsonl"), str(folder / "rejects.jsonl"))], {})
+        table, data = check_run(
+            [
+                (
+                    str(folder / "stats.json"),
+                    str(folder / "out.jsonl"),
+                    str(folder / "rejects.jsonl"),
+                )
+            ],
+            {},
+        )
         assert data["stages"][0]["records_in"] == len(events)
         assert "demo" in table
 
@@ -124,13 +154,33 @@ def test_the_recount_finds_a_line_that_went_missing(tmp_path: Path, damaged: str
     path = tmp_path / damaged
     path.write_text(path.read_text().splitlines(keepends=True)[0])
     with pytest.raises(ConservationViolation, match=r"etl_a/demo.*2.*1 lines"):
-        check_run([(str(tmp_path / "stats.json"), str(tmp_path / "out.jsonl"), str(tmp_path / "rejects.jsonl"))], {})
+        check_run(
+            [
+                (
+                    str(tmp_path / "stats.json"),
+                    str(tmp_path / "out.jsonl"),
+                    str(tmp_path / "rejects.jsonl"),
+                )
+            ],
+            {},
+        )
 
 
 def test_the_recount_compares_a_stage_with_the_one_before(tmp_path: Path) -> None:
-    with StageWriter("render", "demo", out=tmp_path / "out.jsonl", rejects=tmp_path / "r.jsonl", stats=tmp_path / "s.json") as stage:
+    with StageWriter(
+        "render",
+        "demo",
+        out=tmp_path / "out.jsonl",
+        rejects=tmp_path / "r.jsonl",
+        stats=tmp_path / "s.json",
+    ) as stage:
         stage.take()
         stage.emit({"id": "a"})
     (tmp_path / "traces.jsonl").write_text('{"id":"a"}\n{"id":"b"}\n')
-    with pytest.raises(ConservationViolation, match="render/demo: read 1 records of a trace file of 2 lines"):
-        check_run([(str(tmp_path / "s.json"), str(tmp_path / "out.jsonl"), str(tmp_path / "r.jsonl"))], {"demo": str(tmp_path / "traces.jsonl")})
+    with pytest.raises(
+        ConservationViolation, match="render/demo: read 1 records of a trace file of 2 lines"
+    ):
+        check_run(
+            [(str(tmp_path / "s.json"), str(tmp_path / "out.jsonl"), str(tmp_path / "r.jsonl"))],
+            {"demo": str(tmp_path / "traces.jsonl")},
+        )

@@ -7,7 +7,11 @@ import pytest
 
 from cbdata.tools import ToolSchemaError, load_tool_schema
 
-GOOD = {"version": "v1", "tools": [{"type": "function", "function": {"name": "a", "parameters": {"type": "object"}}}], "system_prompt": "Hi"}
+GOOD = {
+    "version": "v1",
+    "tools": [{"type": "function", "function": {"name": "a", "parameters": {"type": "object"}}}],
+    "system_prompt": "Hi",
+}
 
 
 def test_a_schema_has_names_parameters_and_a_digest_of_its_content(tmp_path: Path) -> None:

@@ -34,9 +34,21 @@ class Jobs:
     batch_size: int = 2
 
     def job(self, shard: int = 0, shards: int = 1) -> FillJob:
-        output, log = (str(self.folder / f"{kind}/{shard}-of-{shards}") for kind in ("shards", "logs"))
+        output, log = (
+            str(self.folder / f"{kind}/{shard}-of-{shards}") for kind in ("shards", "logs")
+        )
         runtime = RuntimeSettings(batch_size=self.batch_size, enforce_eager=True)
-        return FillJob(str(self.skeletons), str(TOOLS), output, str(self.folder / "progress"), shard, shards, log, self.settings, runtime)
+        return FillJob(
+            str(self.skeletons),
+            str(TOOLS),
+            output,
+            str(self.folder / "progress"),
+            shard,
+            shards,
+            log,
+            self.settings,
+            runtime,
+        )
 
     def start(self, shard: int = 0, shards: int = 1, **environ: str) -> subprocess.Popen[str]:
         """The job's process, in a process group of its own."""
@@ -57,15 +69,25 @@ class Jobs:
 
     def stored(self) -> list[dict]:
         """Every whole line of the progress store."""
-        lines = [line for path in (self.folder / "progress").glob("*.jsonl") for line in path.read_bytes().splitlines(keepends=True)]
+        lines = [
+            line
+            for path in (self.folder / "progress").glob("*.jsonl")
+            for line in path.read_bytes().splitlines(keepends=True)
+        ]
         return [orjson.loads(line) for line in lines if line.endswith(b"\n")]
 
     def wait_for(self, count: int, process: subprocess.Popen[str]) -> None:
-        """Return when ``count`` completions are stored; fail if the job ends or hangs before that."""
+        """Return when ``count`` completions are stored; fail if the job ends or hangs before
+        that.
+        """
         deadline = time.monotonic() + START_LIMIT_S
         while len(self.stored()) < count:
-            assert process.poll() is None, f"the job ended early: {process.stderr.read() if process.stderr else ''}"
-            assert time.monotonic() < deadline, f"{len(self.stored())} of {count} completions after {START_LIMIT_S} s"
+            assert process.poll() is None, (
+                f"the job ended early: {process.stderr.read() if process.stderr else ''}"
+            )
+            assert time.monotonic() < deadline, (
+                f"{len(self.stored())} of {count} completions after {START_LIMIT_S} s"
+            )
             time.sleep(0.05)
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -89,7 +111,13 @@ def jobs(tmp_path: Path, demo_model: Path) -> Iterator[Jobs]:
         max_reject_fraction=0.5,
     )
     skeletons = tmp_path / "fujitsu_b4_skeletons.jsonl"
-    usable = [record for _, record in read_records(whole) if record["tool_attack"]["simulated_tool"] != record["tool_attack"]["expected_tool"]]
+    usable = [
+        record
+        for _, record in read_records(whole)
+        if record["tool_attack"]["simulated_tool"] != record["tool_attack"]["expected_tool"]
+    ]
     skeletons.write_bytes(b"".join(map(dumps, usable)))
-    settings = FillSettings(model=str(demo_model), constrain_tool_calls=True, max_tokens=32, temperature_dr=0.7)
+    settings = FillSettings(
+        model=str(demo_model), constrain_tool_calls=True, max_tokens=32, temperature_dr=0.7
+    )
     yield Jobs(tmp_path, skeletons, replace(settings, seed=1))

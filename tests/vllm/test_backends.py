@@ -1,4 +1,6 @@
-"""The two backends on the same requests: what a call is held to, and what one bad prompt does to the others."""
+"""The two backends on the same requests: what a call is held to, and what one bad prompt does to
+the others.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ for round in range(2):
             text = renderer.decode(result.token_ids) if done else result.detail
             rows.append({"query": result.request.trace_id, "done": done, "text": text, "finish": result.finish_reason if done else None})
 open(out, "wb").write(orjson.dumps(rows))
-"""
+"""  # noqa: E501 - embedded text
 
 
 def run(backend: str, model: Path, folder: Path) -> list[dict]:
@@ -60,13 +62,21 @@ def run(backend: str, model: Path, folder: Path) -> list[dict]:
     environ = {**os.environ, "PYTHONPATH": str(REPO / "workflow/scripts")}
     script = folder / "generate.py"
     script.write_text(CODE)
-    done = subprocess.run([sys.executable, script, backend, model, TOOLS, out], env=environ, capture_output=True, text=True, timeout=START_LIMIT_S)
+    done = subprocess.run(
+        [sys.executable, script, backend, model, TOOLS, out],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=START_LIMIT_S,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return orjson.loads(out.read_bytes())
 
 
 @pytest.mark.parametrize("backend", ["vllm", "transformers"])
-def test_calls_follow_the_tool_schema_and_a_bad_prompt_fails_alone(backend: str, demo_model: Path, tmp_path: Path) -> None:
+def test_calls_follow_the_tool_schema_and_a_bad_prompt_fails_alone(
+    backend: str, demo_model: Path, tmp_path: Path
+) -> None:
     schema = load_tool_schema(TOOLS)
     rows = run(backend, demo_model, tmp_path)
     assert len(rows) == 12
@@ -84,5 +94,6 @@ def test_calls_follow_the_tool_schema_and_a_bad_prompt_fails_alone(backend: str,
     for row in rows:
         both.setdefault(row["query"], []).append(row["text"])
     same = sum(first == second for first, second in both.values())
-    # The second round has other neighbours in each batch; float32 on the CPU leaves few draws close enough to tip over.
+    # The second round has other neighbours in each batch; float32 on the CPU leaves few draws close
+    # enough to tip over.
     assert same >= 4

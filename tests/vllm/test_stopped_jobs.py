@@ -22,7 +22,9 @@ def end_group(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def test_killed_at_half_and_resumed_as_two_shards_generates_at_most_1_05_of_one_pass(jobs: Jobs) -> None:
+def test_killed_at_half_and_resumed_as_two_shards_generates_at_most_1_05_of_one_pass(
+    jobs: Jobs,
+) -> None:
     first = jobs.start()
     jobs.wait_for(jobs.half, first)
     end_group(first)
@@ -32,21 +34,33 @@ def test_killed_at_half_and_resumed_as_two_shards_generates_at_most_1_05_of_one_
         assert status == 0, messages
     stored = jobs.stored()
     keys = {(row["trace_id"], row["mode"], row["attempt"]) for row in stored}
-    wanted = [row for shard in range(2) for _, row in read_records(jobs.job(shard, 2).output) if "outcomes" in row]
+    wanted = [
+        row
+        for shard in range(2)
+        for _, row in read_records(jobs.job(shard, 2).output)
+        if "outcomes" in row
+    ]
     assert len(keys) == len(stored) == len(wanted)
     one_pass = sum(len(row["token_ids"]) for row in stored)
-    # Nothing stored was generated twice; on top comes at most what was in flight when the job was killed.
+    # Nothing stored was generated twice; on top comes at most what was in flight when the job was
+    # killed.
     in_flight = jobs.batch_size * jobs.settings.max_tokens
     assert one_pass + in_flight <= 1.05 * one_pass
 
 
 @pytest.mark.parametrize("warning", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_stop_keeps_what_is_done_and_a_second_job_on_the_shard_is_told_of_the_first(jobs: Jobs, warning: signal.Signals) -> None:
+def test_a_stop_keeps_what_is_done_and_a_second_job_on_the_shard_is_told_of_the_first(
+    jobs: Jobs, warning: signal.Signals
+) -> None:
     first = jobs.start()
     jobs.wait_for(4, first)
     began = time.monotonic()
     status, messages = jobs.finish(jobs.start())
-    assert status == 1 and "another job works on this shard" in messages and f'"pid":{first.pid}' in messages
+    assert (
+        status == 1
+        and "another job works on this shard" in messages
+        and f'"pid":{first.pid}' in messages
+    )
     assert time.monotonic() - began < 60, "the second job must not load the model first"
     first.send_signal(warning)
     status, messages = jobs.finish(first)
@@ -57,7 +71,11 @@ def test_a_stop_keeps_what_is_done_and_a_second_job_on_the_shard_is_told_of_the_
 def test_a_dead_engine_fails_the_job_and_keeps_what_is_done(jobs: Jobs) -> None:
     job = jobs.start(VLLM_ENABLE_V1_MULTIPROCESSING="1")
     jobs.wait_for(4, job)
-    engines = [child for child in psutil.Process(job.pid).children(recursive=True) if "EngineCore" in "".join(child.cmdline())]
+    engines = [
+        child
+        for child in psutil.Process(job.pid).children(recursive=True)
+        if "EngineCore" in "".join(child.cmdline())
+    ]
     assert engines
     engines[0].kill()
     status, messages = jobs.finish(job)

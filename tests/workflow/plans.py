@@ -6,7 +6,9 @@ import re
 
 
 def planned_jobs(output: str) -> dict[str, int]:
-    """Rule -> number of jobs, from the job table of a dry run; empty where nothing is to be done."""
+    """Rule -> number of jobs, from the job table of a dry run; empty where nothing is to
+    be done.
+    """
     match = re.search(r"^job +count\n-+ +-+\n((?:\S+ +\d+\n)+)", output, re.MULTILINE)
     if match is None:
         return {}

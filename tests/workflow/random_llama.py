@@ -1,4 +1,6 @@
-"""A Llama-shaped model with random weights and a real tokenizer: real engines run it, and it costs nothing to load."""
+"""A Llama-shaped model with random weights and a real tokenizer: real engines run it, and it costs
+nothing to load.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,18 @@ SPECIAL = {"bos_token_id": 128000, "eos_token_id": 128009, "pad_token_id": 12800
 
 
 def write_random_llama(tokenizer: Path, out: Path) -> Path:
-    """Write a model directory for the Llama 3.1 tokenizer: 2 layers of width 128, seeded, everything it says is noise.
+    """Write a model directory for the Llama 3.1 tokenizer: 2 layers of width 128, seeded,
+    everything it says is noise.
 
-    One output is not noise: a constant part of the hidden state favours the closing quote, so that a constrained call's strings
-    come to an end within a few tokens.
+    One output is not noise: a constant part of the hidden state favours the closing quote, so that
+    a constrained call's strings come to an end within a few tokens.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    vocabulary = json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    vocabulary = json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))["model"][
+        "vocab"
+    ]
     config = LlamaConfig(
         vocab_size=128256,
         hidden_size=128,

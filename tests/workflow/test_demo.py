@@ -1,4 +1,6 @@
-"""The demo end to end: a real model, a real tokenizer, real vLLM on the CPU; then what a second run does and does not do."""
+"""The demo end to end: a real model, a real tokenizer, real vLLM on the CPU; then what a second run
+does and does not do.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,19 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 class Demo:
-    """A finished run of the demo, with its own copy of the raw files so that they can be touched."""
+    """A finished run of the demo, with its own copy of the raw files so that they can
+    be touched.
+    """
 
     def __init__(self, folder: Path, snakemake: Snakemake, repo: Path) -> None:
         self.data, self.snakemake = folder / "data", snakemake
         self.raw = folder / "fujitsu_b4.jsonl"
         self.raw.write_bytes((repo / "config/demo/fujitsu_b4.jsonl").read_bytes())
-        self.config = {"output_base": self.data, "log_dir": folder / "logs", "fujitsu_b4_path": self.raw}
+        self.config = {
+            "output_base": self.data,
+            "log_dir": folder / "logs",
+            "fujitsu_b4_path": self.raw,
+        }
         self.logs = folder / "logs"
 
     def run(self, *arguments: str, **config: object) -> str:
@@ -43,7 +51,9 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, repo: Path, demo_model: Path) -> Iterator[Demo]:
+def demo(
+    tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, repo: Path, demo_model: Path
+) -> Iterator[Demo]:
     run = Demo(tmp_path_factory.mktemp("demo"), snakemake, repo)
     run.run()
     yield run
@@ -56,7 +66,12 @@ def test_at_least_five_rows_of_each_kind(demo: Demo) -> None:
 
 def test_every_file_is_valid_against_its_schema(demo: Demo) -> None:
     checked = 0
-    for folder, schema in [("traces", "trace_v1"), ("renders", "render_v1"), ("lossmasks", "lossmask_v1"), ("rejects/*", "reject_v1")]:
+    for folder, schema in [
+        ("traces", "trace_v1"),
+        ("renders", "render_v1"),
+        ("lossmasks", "lossmask_v1"),
+        ("rejects/*", "reject_v1"),
+    ]:
         for path in sorted(demo.data.glob(f"{folder}/*.jsonl")):
             for row in rows(path):
                 assert first_error(schema, row) is None, path
@@ -64,7 +79,10 @@ def test_every_file_is_valid_against_its_schema(demo: Demo) -> None:
     for path in sorted(demo.data.glob("stats/*/*.json")):
         assert first_error("stats_v1", orjson.loads(path.read_bytes())) is None
     assert checked > 50
-    assert {path.stem for path in demo.data.glob("traces/*.jsonl")} == {"fujitsu_b4_skeletons", *NAMES}
+    assert {path.stem for path in demo.data.glob("traces/*.jsonl")} == {
+        "fujitsu_b4_skeletons",
+        *NAMES,
+    }
 
 
 def test_harmful_rows_called_the_target_and_benign_rows_the_expected_tool(demo: Demo) -> None:
@@ -93,10 +111,15 @@ def test_twins_point_at_each_other(demo: Demo) -> None:
 
 def test_renders_hold_the_prompt_that_the_model_saw(demo: Demo) -> None:
     for name in ("fujitsu_b4_ds", "fujitsu_b4_dr"):
-        prompts = {row["id"]: row["raw_metadata"]["generation"]["prompt_sha256"] for row in rows(demo.data / f"traces/{name}.jsonl")}
+        prompts = {
+            row["id"]: row["raw_metadata"]["generation"]["prompt_sha256"]
+            for row in rows(demo.data / f"traces/{name}.jsonl")
+        }
         renders = rows(demo.data / f"renders/{name}.jsonl")
         assert renders
-        assert [render["prompt"]["sha256"] for render in renders] == [prompts[render["trace_id"]] for render in renders]
+        assert [render["prompt"]["sha256"] for render in renders] == [
+            prompts[render["trace_id"]] for render in renders
+        ]
 
 
 def test_no_record_is_lost(demo: Demo, repo: Path) -> None:
@@ -106,13 +129,25 @@ def test_no_record_is_lost(demo: Demo, repo: Path) -> None:
     raw_lines = len(demo.raw.read_bytes().splitlines())
     assert by_key["etl_a", "fujitsu_b4_skeletons"]["records_in"] == raw_lines
     skeletons = by_key["etl_a", "fujitsu_b4_skeletons"]["records_out"]
-    assert by_key["fill", "fujitsu_b4_ds"]["records_in"] == by_key["fill", "fujitsu_b4_dr"]["records_in"] == skeletons
+    assert (
+        by_key["fill", "fujitsu_b4_ds"]["records_in"]
+        == by_key["fill", "fujitsu_b4_dr"]["records_in"]
+        == skeletons
+    )
     table = (demo.data / "stats/summary.txt").read_text()
     assert "trained tokens" in table and "Rejected by reason:" in table
 
 
 def test_every_rule_left_a_log_and_a_benchmark(demo: Demo) -> None:
-    rules = {"convert_fujitsu_b4", "convert_agentdojo", "fill_shard", "merge_fill", "render_traces", "apply_lossmask", "check_conservation"}
+    rules = {
+        "convert_fujitsu_b4",
+        "convert_agentdojo",
+        "fill_shard",
+        "merge_fill",
+        "render_traces",
+        "apply_lossmask",
+        "check_conservation",
+    }
     assert rules <= {path.name for path in demo.logs.iterdir()}
     assert {path.name for path in (demo.logs / "benchmarks").iterdir()} == rules
     assert "tokens" in next((demo.logs / "fill_shard").rglob("*.log")).read_text()
@@ -121,7 +156,9 @@ def test_every_rule_left_a_log_and_a_benchmark(demo: Demo) -> None:
 def test_a_second_run_does_nothing(demo: Demo) -> None:
     before = {path: path.stat().st_mtime_ns for path in demo.data.rglob("*") if path.is_file()}
     assert "Nothing to be done" in demo.run()
-    assert {path: path.stat().st_mtime_ns for path in demo.data.rglob("*") if path.is_file()} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in demo.data.rglob("*") if path.is_file()
+    } == before
 
 
 def test_no_half_file_lies_under_any_name(demo: Demo) -> None:
@@ -134,11 +171,16 @@ def test_no_half_file_lies_under_any_name(demo: Demo) -> None:
         ({"policy": "completion_only"}, {"apply_lossmask": 3}),
         ({"max_length": 512}, {"render_traces": 3, "apply_lossmask": 3}),
         ({"include_text": True}, {"render_traces": 3, "apply_lossmask": 3}),
-        ({"temperature_ds": 0.9}, {"fill_shard": 1, "merge_fill": 1, "render_traces": 2, "apply_lossmask": 2}),
+        (
+            {"temperature_ds": 0.9},
+            {"fill_shard": 1, "merge_fill": 1, "render_traces": 2, "apply_lossmask": 2},
+        ),
         ({"batch_size": 7, "tensor_parallel": 1, "enforce_eager": False}, {}),
     ],
 )
-def test_a_changed_key_reruns_what_depends_on_it(demo: Demo, change: dict[str, object], rules: dict[str, int]) -> None:
+def test_a_changed_key_reruns_what_depends_on_it(
+    demo: Demo, change: dict[str, object], rules: dict[str, int]
+) -> None:
     assert demo.plan(**change) == (rules | {"check_conservation": 1, "all": 1} if rules else {})
 
 
@@ -159,7 +201,9 @@ def test_touching_the_raw_file_reruns_what_depends_on_it(demo: Demo) -> None:
         os.utime(demo.raw, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def test_nothing_is_canned_another_seed_gives_other_rows(demo: Demo, tmp_path: Path, repo: Path) -> None:
+def test_nothing_is_canned_another_seed_gives_other_rows(
+    demo: Demo, tmp_path: Path, repo: Path
+) -> None:
     other = Demo(tmp_path, demo.snakemake, repo)
     other.run("fill", seed=1, limit=12)
 
@@ -167,7 +211,9 @@ def test_nothing_is_canned_another_seed_gives_other_rows(demo: Demo, tmp_path: P
         found = {}
         for mode in ("ds", "dr"):
             for row in rows(run.data / f"traces/fujitsu_b4_{mode}.jsonl"):
-                found[mode, row["links"]["parent_trace_ids"][0]] = row["signal_hints"]["raw_assistant_content"]
+                found[mode, row["links"]["parent_trace_ids"][0]] = row["signal_hints"][
+                    "raw_assistant_content"
+                ]
         return found
 
     first, second = said(demo), said(other)

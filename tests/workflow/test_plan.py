@@ -1,4 +1,6 @@
-"""What a dry run promises: the right jobs, the GPUs of the fill job, and errors that name the key and the fix."""
+"""What a dry run promises: the right jobs, the GPUs of the fill job, and errors that name the key
+and the fix.
+"""
 
 from __future__ import annotations
 
@@ -44,38 +46,71 @@ def test_the_whole_plan(snakemake: Snakemake, inputs: dict[str, object]) -> None
     [
         ("load", {"load", "convert_fujitsu_b4", "convert_agentdojo"}),
         ("fill", {"fill", "convert_fujitsu_b4", "fill_shard", "merge_fill"}),
-        ("lossmask", {"lossmask", "convert_fujitsu_b4", "convert_agentdojo", "fill_shard", "merge_fill", "render_traces", "apply_lossmask"}),
+        (
+            "lossmask",
+            {
+                "lossmask",
+                "convert_fujitsu_b4",
+                "convert_agentdojo",
+                "fill_shard",
+                "merge_fill",
+                "render_traces",
+                "apply_lossmask",
+            },
+        ),
     ],
 )
-def test_the_three_stages_are_targets(snakemake: Snakemake, inputs: dict[str, object], target: str, rules: set[str]) -> None:
+def test_the_three_stages_are_targets(
+    snakemake: Snakemake, inputs: dict[str, object], target: str, rules: set[str]
+) -> None:
     assert set(planned_jobs(snakemake("-n", target, config=inputs).output)) == rules
 
 
 def test_every_output_file_is_a_target(snakemake: Snakemake, inputs: dict[str, object]) -> None:
     base = inputs["output_base"]
-    assert set(planned_jobs(snakemake("-n", f"{base}/traces/fujitsu_b4_skeletons.jsonl", config=inputs).output)) == {"convert_fujitsu_b4"}
-    assert set(planned_jobs(snakemake("-n", f"{base}/lossmasks/agentdojo_complete.jsonl", config=inputs).output)) == {
+    assert set(
+        planned_jobs(
+            snakemake("-n", f"{base}/traces/fujitsu_b4_skeletons.jsonl", config=inputs).output
+        )
+    ) == {"convert_fujitsu_b4"}
+    assert set(
+        planned_jobs(
+            snakemake("-n", f"{base}/lossmasks/agentdojo_complete.jsonl", config=inputs).output
+        )
+    ) == {
         "convert_agentdojo",
         "render_traces",
         "apply_lossmask",
     }
 
 
-def test_a_trace_file_of_the_user_is_rendered_by_name_or_path(snakemake: Snakemake, inputs: dict[str, object], tmp_path: Path) -> None:
+def test_a_trace_file_of_the_user_is_rendered_by_name_or_path(
+    snakemake: Snakemake, inputs: dict[str, object], tmp_path: Path
+) -> None:
     (tmp_path / "data" / "traces").mkdir(parents=True)
     (tmp_path / "data" / "traces" / "mine.jsonl").write_text("")
     (tmp_path / "other.jsonl").write_text("")
     by_name = snakemake("-n", f"{inputs['output_base']}/lossmasks/mine.jsonl", config=inputs)
     assert planned_jobs(by_name.output) == {"render_traces": 1, "apply_lossmask": 1}
-    by_key = snakemake("-n", "lossmask", config=inputs | {"input_traces": f"mine,{tmp_path}/other.jsonl"})
+    by_key = snakemake(
+        "-n", "lossmask", config=inputs | {"input_traces": f"mine,{tmp_path}/other.jsonl"}
+    )
     assert planned_jobs(by_key.output) == {"lossmask": 1, "render_traces": 2, "apply_lossmask": 2}
 
 
 @pytest.mark.parametrize("tensor_parallel", [1, 4])
-def test_the_slurm_plan_asks_for_the_gpus(snakemake: Snakemake, inputs: dict[str, object], tensor_parallel: int) -> None:
-    """By the messages: what a job has been given is in them where it is not the same for all (tests/slurm asks SLURM itself)."""
-    run = snakemake("-n", "--profile", "slurm", config=inputs | {"tensor_parallel": tensor_parallel})
-    assert re.findall(r"Job \d+: Complete the skeletons of shard 0 of 1 with the model \((\d+) GPU,", run.output) == [str(tensor_parallel)]
+def test_the_slurm_plan_asks_for_the_gpus(
+    snakemake: Snakemake, inputs: dict[str, object], tensor_parallel: int
+) -> None:
+    """By the messages: what a job has been given is in them where it is not the same for all
+    (tests/slurm asks SLURM itself).
+    """
+    run = snakemake(
+        "-n", "--profile", "slurm", config=inputs | {"tensor_parallel": tensor_parallel}
+    )
+    assert re.findall(
+        r"Job \d+: Complete the skeletons of shard 0 of 1 with the model \((\d+) GPU,", run.output
+    ) == [str(tensor_parallel)]
     assert run.output.count("GPU") == 1
 
 
@@ -84,7 +119,15 @@ def test_the_slurm_plan_asks_for_the_gpus(snakemake: Snakemake, inputs: dict[str
     [
         ({"temperture_ds": 0.5}, ["temperture_ds", "did you mean temperature_ds"]),
         ({"batch_size": "lots"}, ["batch_size", "'lots'", "integer"]),
-        ({"fujitsu_b4_path": "nowhere.jsonl"}, ["fujitsu_b4_path", "nowhere.jsonl", "does not exist", "Fix: snakemake --config fujitsu_b4_path="]),
+        (
+            {"fujitsu_b4_path": "nowhere.jsonl"},
+            [
+                "fujitsu_b4_path",
+                "nowhere.jsonl",
+                "does not exist",
+                "Fix: snakemake --config fujitsu_b4_path=",
+            ],
+        ),
         ({"tool_schema": "nowhere.json"}, ["tool_schema", "nowhere.json", "does not exist"]),
     ],
 )
@@ -98,8 +141,12 @@ def test_a_wrong_configuration_stops_the_run_with_the_fix(
     assert "Traceback (most recent call last)" not in run.output
 
 
-def test_skipped_stages_have_no_rules_and_missing_files_are_named(snakemake: Snakemake, inputs: dict[str, object]) -> None:
-    listed = snakemake("--list-rules", config=inputs | {"skip_load": True, "skip_fill": True}).output
+def test_skipped_stages_have_no_rules_and_missing_files_are_named(
+    snakemake: Snakemake, inputs: dict[str, object]
+) -> None:
+    listed = snakemake(
+        "--list-rules", config=inputs | {"skip_load": True, "skip_fill": True}
+    ).output
     assert "convert_fujitsu_b4" not in listed
     assert "fill_shard" not in listed
     assert "render_traces" in listed
@@ -110,9 +157,13 @@ def test_skipped_stages_have_no_rules_and_missing_files_are_named(snakemake: Sna
 
 def test_looking_at_the_workflow(snakemake: Snakemake, inputs: dict[str, object]) -> None:
     assert "digraph snakemake_dag" in snakemake("--dag", config=inputs).output
-    assert '"render_traces"' in snakemake("--rulegraph", config=inputs).output.replace("label = ", "")
+    assert '"render_traces"' in snakemake("--rulegraph", config=inputs).output.replace(
+        "label = ", ""
+    )
     assert "fujitsu_b4_skeletons.jsonl" in snakemake("--summary", config=inputs).output
-    assert {"all", "load", "fill", "lossmask"} <= set(snakemake("--list-target-rules", config=inputs).output.split())
+    assert {"all", "load", "fill", "lossmask"} <= set(
+        snakemake("--list-target-rules", config=inputs).output.split()
+    )
 
 
 def test_no_default_profile(repo: Path) -> None:
@@ -128,4 +179,6 @@ def test_demo_data_are_json_lines_of_their_own(repo: Path) -> None:
             readable += isinstance(json.loads(line), dict)
         except ValueError:
             continue
-    assert 35 <= readable < len(lines) <= 50, "about 40 records, at least one of them broken on purpose"
+    assert 35 <= readable < len(lines) <= 50, (
+        "about 40 records, at least one of them broken on purpose"
+    )

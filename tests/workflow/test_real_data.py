@@ -1,4 +1,6 @@
-"""The whole workflow on real data with the Llama 3.1 tokenizer: AgentDojo's transcripts and Fujitsu B4's rows."""
+"""The whole workflow on real data with the Llama 3.1 tokenizer: AgentDojo's transcripts and Fujitsu
+B4's rows.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ NAMES = ["fujitsu_b4_ds", "fujitsu_b4_dr", "agentdojo_complete"]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, shared_dir: Path) -> Path:
-    """The output folder of a finished run. The completions come from a model with random weights, through real vLLM."""
+    """The output folder of a finished run. The completions come from a model with random weights,
+    through real vLLM.
+    """
     folder = tmp_path_factory.mktemp("real")
     model = write_random_llama(shared_dir / "tokenizers/llama-3.1", folder / "llama-3.1")
     snakemake(
@@ -68,18 +72,27 @@ def test_every_transcript_and_row_is_accounted_for(run: Path) -> None:
     for name in NAMES:
         render, lossmask = counts(run, "render", name), counts(run, "lossmask", name)
         assert render["records_in"] == render["records_out"] + render["rejected"]
-        assert render["records_out"] == lossmask["records_in"] == lossmask["records_out"] + lossmask["rejected"]
+        assert (
+            render["records_out"]
+            == lossmask["records_in"]
+            == lossmask["records_out"] + lossmask["rejected"]
+        )
     assert orjson.loads((run / "data/stats/summary.json").read_bytes())["conserved"] is True
 
 
 def said(messages: list[dict[str, Any]], index: int) -> str:
-    """What the model wrote in a turn, in the form of the project's Llama 3.1 template, spelled out without the renderer."""
+    """What the model wrote in a turn, in the form of the project's Llama 3.1 template, spelled out
+    without the renderer.
+    """
     message = messages[index]
     calls = message.get("tool_calls", [])
     text = message["content"].lstrip()
     for call in calls:
         arguments = json.dumps(call["function"]["arguments"], ensure_ascii=False)
-        text += f'<|python_tag|>{{"name": {json.dumps(call["function"]["name"], ensure_ascii=False)}, "parameters": {arguments}}}'
+        text += (
+            f'<|python_tag|>{{"name": {json.dumps(call["function"]["name"], ensure_ascii=False)},'
+            f' "parameters": {arguments}}}'
+        )
     followed = index + 1 < len(messages) and messages[index + 1]["role"] == "tool"
     return text + ("<|eom_id|>" if calls and followed else "<|eot_id|>")
 
@@ -88,18 +101,32 @@ def said(messages: list[dict[str, Any]], index: int) -> str:
 def test_the_text_under_the_assistant_mask_is_what_the_model_said(run: Path, name: str) -> None:
     tokenizer = Tokenizer.from_file(str(run / "llama-3.1/tokenizer.json"))
     traces = {trace["id"]: trace for _, trace in read_records(run / f"data/traces/{name}.jsonl")}
-    renders = {render["render_id"]: render for _, render in read_records(run / f"data/renders/{name}.jsonl")}
+    renders = {
+        render["render_id"]: render
+        for _, render in read_records(run / f"data/renders/{name}.jsonl")
+    }
     rows = truncated = 0
     for _, row in read_records(run / f"data/lossmasks/{name}.jsonl"):
         render, messages = renders[row["render_id"]], traces[row["trace_id"]]["messages"]
         assert row["policy_id"] == "assistant_only"
         assert set(row["loss_mask"]) <= {0, 1}
-        assert row["labels"] == [token if weight else -100 for token, weight in zip(render["input_ids"], row["loss_mask"], strict=True)]
-        trained = tokenizer.decode([token for token in row["labels"] if token != -100], skip_special_tokens=False)
-        expected = "".join(said(messages, index) for index, message in enumerate(messages) if message["role"] == "assistant")
+        assert row["labels"] == [
+            token if weight else -100
+            for token, weight in zip(render["input_ids"], row["loss_mask"], strict=True)
+        ]
+        trained = tokenizer.decode(
+            [token for token in row["labels"] if token != -100], skip_special_tokens=False
+        )
+        expected = "".join(
+            said(messages, index)
+            for index, message in enumerate(messages)
+            if message["role"] == "assistant"
+        )
         if render["render_options"]["truncated"]:
             truncated += 1
-            trained = trained.rstrip("\ufffd")  # the cut may fall inside a character of several tokens
+            trained = trained.rstrip(
+                "\ufffd"
+            )  # the cut may fall inside a character of several tokens
             assert expected.startswith(trained)
         else:
             assert trained == expected

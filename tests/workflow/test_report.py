@@ -23,13 +23,30 @@ class Run:
 
     def __init__(self, folder: Path, snakemake: Snakemake, demo_model: Path) -> None:
         self.data, self._call = folder / "data", snakemake
-        settings = {"fujitsu_b4_path": None, "agentdojo_path": "config/demo/agentdojo.jsonl", "tokenizer": str(demo_model)}
-        settings |= {"output_base": str(self.data), "log_dir": str(folder / "logs"), "split": {"train": 0.7, "eval": 0.3}}
+        settings = {
+            "fujitsu_b4_path": None,
+            "agentdojo_path": "config/demo/agentdojo.jsonl",
+            "tokenizer": str(demo_model),
+        }
+        settings |= {
+            "output_base": str(self.data),
+            "log_dir": str(folder / "logs"),
+            "split": {"train": 0.7, "eval": 0.3},
+        }
         self.configfile = folder / "config.yaml"
         self.configfile.write_bytes(orjson.dumps(settings))
 
     def call(self, *arguments: str, **options: Any) -> Any:
-        return self._call("--cores", "2", "--nolock", "--configfile", "config/config.yaml", self.configfile, *arguments, **options)
+        return self._call(
+            "--cores",
+            "2",
+            "--nolock",
+            "--configfile",
+            "config/config.yaml",
+            self.configfile,
+            *arguments,
+            **options,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +60,32 @@ def test_every_check_passed_and_most_were_made(run: Run) -> None:
     result = orjson.loads((run.data / "validation/validation.json").read_bytes())
     assert result["passed"] is True
     made = {name for name, check in result["checks"].items() if check["checked"]}
-    assert {"trace_schema", "render_spans", "lossmask_policy", "lossmask_roles", "lossmask_complete", "conservation"} <= made
+    assert {
+        "trace_schema",
+        "render_spans",
+        "lossmask_policy",
+        "lossmask_roles",
+        "lossmask_complete",
+        "conservation",
+    } <= made
     assert "PASSED" in (run.data / "validation/validation.txt").read_text()
 
 
 def test_the_export_is_the_loss_masks_split_by_split(run: Run) -> None:
     masks = [mask for _, mask in read_records(run.data / "lossmasks/agentdojo_complete.jsonl")]
-    exported = {path.stem: pq.read_table(path).to_pylist() for path in (run.data / "export/data").glob("*.parquet")}
+    exported = {
+        path.stem: pq.read_table(path).to_pylist()
+        for path in (run.data / "export/data").glob("*.parquet")
+    }
     assert set(exported) == {mask["split"] for mask in masks} and len(exported) == 2
     for split, rows in exported.items():
         expected = [mask for mask in masks if mask["split"] == split]
         assert [(row["trace_id"], row["labels"], row["loss_mask"]) for row in rows] == [
             (mask["trace_id"], mask["labels"], mask["loss_mask"]) for mask in expected
         ]
-    assert orjson.loads((run.data / "export/pairs/pairs.json").read_bytes())["rows_in"] == len(masks)
+    assert orjson.loads((run.data / "export/pairs/pairs.json").read_bytes())["rows_in"] == len(
+        masks
+    )
 
 
 def test_the_page_is_there_and_names_its_traces(run: Run) -> None:
@@ -74,7 +103,12 @@ def test_snakemakes_own_report_bundles_page_checks_and_card(run: Run) -> None:
     bundle = run.data.parent / "report.html"
     run.call("--report", bundle, "--", *TARGETS)
     text = bundle.read_text(encoding="utf-8")
-    for label in ("Report page with the token viewer", "Checks of every file", "Data set card", "training-ready loss masks"):
+    for label in (
+        "Report page with the token viewer",
+        "Checks of every file",
+        "Data set card",
+        "training-ready loss masks",
+    ):
         assert label in text
 
 

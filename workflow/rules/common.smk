@@ -15,14 +15,18 @@ from cbdata.code_digest import code_digest
 from cbdata.config import ConfigError, find_file, is_path, resolve_config, trace_sources
 from cbdata.config import expand as expand_path
 
-# Skip-if-exists follows timestamps alone: without this, Snakemake compares small inputs by checksum and `touch` does nothing.
-# (No DAG settings while rules are only listed or linted.)
+# Skip-if-exists follows timestamps alone: without this, Snakemake compares small inputs by checksum
+# and `touch` does nothing. (No DAG settings while rules are only listed or linted.)
 if workflow.dag_settings is not None:
     workflow.dag_settings.max_checksum_file_size = 0
 
-# Where the last module of `envmodules` brings a Python, Snakemake would run the scripts in it, without this environment's libraries or
-# with others of the same name. So this environment's Python goes before the modules' in every command that loads them.
-if workflow.deployment_settings is not None and DeploymentMethod.ENV_MODULES in workflow.deployment_settings.deployment_method:
+# Where the last module of `envmodules` brings a Python, Snakemake would run the scripts in it,
+# without this environment's libraries or with others of the same name. So this environment's Python
+# goes before the modules' in every command that loads them.
+if (
+    workflow.deployment_settings is not None
+    and DeploymentMethod.ENV_MODULES in workflow.deployment_settings.deployment_method
+):
     shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 
@@ -85,11 +89,18 @@ def benchmark_file(rule, name="{name}"):
 
 def has_b4():
     """Whether Fujitsu B4 takes part: loaded here, or its skeletons or completions are sources."""
-    return bool(config["fujitsu_b4_path"]) or config["skip_load"] or config["skip_fill"] or is_path(config["skeleton_traces"])
+    return (
+        bool(config["fujitsu_b4_path"])
+        or config["skip_load"]
+        or config["skip_fill"]
+        or is_path(config["skeleton_traces"])
+    )
 
 
 def has_agentdojo():
-    return bool(config["agentdojo_path"]) or (config["skip_load"] and Path(f"{OUT}/traces/agentdojo_complete.jsonl").exists())
+    return bool(config["agentdojo_path"]) or (
+        config["skip_load"] and Path(f"{OUT}/traces/agentdojo_complete.jsonl").exists()
+    )
 
 
 def filled_names():

@@ -41,7 +41,12 @@ if config["fujitsu_b4_path"]:
 def agentdojo_inputs(wildcards):
     paths = config["agentdojo_path"]
     paths = [paths] if isinstance(paths, str) else paths
-    return [str(file) for file in input_files([checked(find_file, "agentdojo_path", path, ROOT) for path in paths])]
+    return [
+        str(file)
+        for file in input_files(
+            [checked(find_file, "agentdojo_path", path, ROOT) for path in paths]
+        )
+    ]
 
 
 if config["agentdojo_path"]:
@@ -49,7 +54,10 @@ if config["agentdojo_path"]:
     rule convert_agentdojo:
         input:
             raw=agentdojo_inputs,
-            tool_schemas=sorted(str(path) for path in (ROOT / "configs" / "tool_schemas").glob("agentdojo_*_v1.json")),
+            tool_schemas=sorted(
+                str(path)
+                for path in (ROOT / "configs" / "tool_schemas").glob("agentdojo_*_v1.json")
+            ),
         output:
             **stage_files("etl_a", "agentdojo_complete"),
             traces=f"{OUT}/traces/agentdojo_complete.jsonl",

@@ -16,7 +16,13 @@ rule fill_shard:
     input:
         skeletons=FILL_SKELETONS,
         tool_schema=lambda wildcards: resource("tool_schema"),
-        model=lambda wildcards: local_resources("model", "config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"),
+        model=lambda wildcards: local_resources(
+            "model",
+            "config.json",
+            "generation_config.json",
+            "tokenizer.json",
+            "chat_template.jinja",
+        ),
         template=lambda wildcards: template_file(),
     output:
         rows=f"{OUT}/fill/shards/{FILL_STEM}/{{shard}}-of-{{shards}}.jsonl",
@@ -35,7 +41,8 @@ rule fill_shard:
     threads: max(4, 2 * FILL_GPUS)
     resources:
         gpu=FILL_GPUS,
-        # All of them on one node: sbatch --gpus=2 alone is content with one GPU each on two nodes, where the second is out of reach.
+        # All of them on one node: sbatch --gpus=2 alone is content with one GPU each on two nodes,
+        # where the second is out of reach.
         nodes=1,
         mem_mb=growing(24000 + 12000 * FILL_GPUS),
         runtime=growing(240),
@@ -53,7 +60,10 @@ rule fill_shard:
 rule merge_fill:
     input:
         skeletons=FILL_SKELETONS,
-        shards=[f"{OUT}/fill/shards/{FILL_STEM}/{shard}-of-{config['fill_shards']}.jsonl" for shard in range(config["fill_shards"])],
+        shards=[
+            f"{OUT}/fill/shards/{FILL_STEM}/{shard}-of-{config['fill_shards']}.jsonl"
+            for shard in range(config["fill_shards"])
+        ],
     output:
         **{
             f"{mode}_{kind}": path

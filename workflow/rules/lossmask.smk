@@ -57,7 +57,9 @@ def lossmask_inputs(wildcards):
 
 def scheduled_step(wildcards):
     if not config["mwcs_schedule"]:
-        raise WorkflowError(f"lossmasks/by_step/{wildcards.step}: mwcs_schedule is not set. Fix: snakemake --config mwcs_schedule=balanced_cb ...")
+        raise WorkflowError(
+            f"lossmasks/by_step/{wildcards.step}: mwcs_schedule is not set. Fix: snakemake --config mwcs_schedule=balanced_cb ..."
+        )
     return int(wildcards.step)
 
 
@@ -154,7 +156,8 @@ rule apply_policies:
         "../scripts/apply_policies.py"
 
 
-# Same input, params and script as above, so that a file made by either rule is up to date for the other.
+# Same input, params and script as above, so that a file made by either rule is up to date for the
+# other.
 use rule apply_policies as lossmask_by_policy with:
     output:
         lossmasks=[f"{OUT}/lossmasks/by_policy/{{policy}}/{{name}}.jsonl"],
@@ -168,7 +171,8 @@ use rule apply_policies as lossmask_by_policy with:
         "Apply the policy {wildcards.policy} to {wildcards.name}."
 
 
-# A file asked for by its own path is made alone; the manifest, which only the other rule makes, brings all policies at once.
+# A file asked for by its own path is made alone; the manifest, which only the other rule makes,
+# brings all policies at once.
 ruleorder: lossmask_by_policy > apply_policies
 
 
@@ -206,7 +210,11 @@ rule count_classes:
 def named_schedule(name):
     """The configuration's schedule where the name is its stem, else the one in configs/mwcs."""
     configured = schedule_file()
-    return configured if configured and Path(configured).stem == name else str(planned(schedule_path, name, ROOT / "configs" / "mwcs"))
+    return (
+        configured
+        if configured and Path(configured).stem == name
+        else str(planned(schedule_path, name, ROOT / "configs" / "mwcs"))
+    )
 
 
 def whole_table(name):

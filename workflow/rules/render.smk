@@ -12,7 +12,11 @@ def local_resources(key, *files):
     path = Path(value) if value else None
     if path is None or not path.exists():
         return []
-    return [str(path)] if path.is_file() else [str(path / file) for file in files if (path / file).exists()]
+    return (
+        [str(path)]
+        if path.is_file()
+        else [str(path / file) for file in files if (path / file).exists()]
+    )
 
 
 def template_file():
@@ -26,7 +30,9 @@ rule render_traces:
     input:
         traces=lambda wildcards: traces(wildcards.name),
         tool_schema=lambda wildcards: resource("tool_schema"),
-        tokenizer=local_resources("tokenizer", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+        tokenizer=local_resources(
+            "tokenizer", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
+        ),
         template=template_file(),
     output:
         **stage_files("render"),
@@ -64,7 +70,9 @@ rule render_traces:
 
 rule template_doctor:
     input:
-        tokenizer=local_resources("tokenizer", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+        tokenizer=local_resources(
+            "tokenizer", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
+        ),
         template=template_file(),
     output:
         f"{OUT}/template_doctor.txt",

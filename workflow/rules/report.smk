@@ -19,14 +19,26 @@ RUN_FILES = {
 
 def earlier_stages():
     """Stages that this run skips and whose stats and rejects an earlier run left: the funnel starts with them."""
-    skipped = [("etl_a", name) for name in (SKELETONS, "agentdojo_complete")] if config["skip_load"] else []
+    skipped = (
+        [("etl_a", name) for name in (SKELETONS, "agentdojo_complete")]
+        if config["skip_load"]
+        else []
+    )
     skipped += [("fill", name) for name in filled_names()] if config["skip_fill"] else []
-    return [entry for entry in skipped if all(Path(path).exists() for path in stage_files(*entry).values())]
+    return [
+        entry
+        for entry in skipped
+        if all(Path(path).exists() for path in stage_files(*entry).values())
+    ]
 
 
 RUN_STAGES = [entry for entry in earlier_stages() if made_here(*entry)] + SUMMARY_STAGES
-STAGE_FILES = {kind: [stage_files(*entry)[kind] for entry in RUN_STAGES] for kind in ("stats", "rejects")}
-USED_SKELETONS = [path for path in [skeleton_file()] if any(stage == "fill" for stage, _ in RUN_STAGES)]
+STAGE_FILES = {
+    kind: [stage_files(*entry)[kind] for entry in RUN_STAGES] for kind in ("stats", "rejects")
+}
+USED_SKELETONS = [
+    path for path in [skeleton_file()] if any(stage == "fill" for stage, _ in RUN_STAGES)
+]
 
 
 rule validate_files:
@@ -69,7 +81,9 @@ rule build_report:
         skeletons=USED_SKELETONS,
         registry=REGISTRY_FILE,
         tokenizer=local_resources("tokenizer", "tokenizer.json"),
-        styles=sorted(str(path) for path in (ROOT / "workflow/scripts/cbdata/report/assets").glob("*.css")),
+        styles=sorted(
+            str(path) for path in (ROOT / "workflow/scripts/cbdata/report/assets").glob("*.css")
+        ),
     output:
         report(
             f"{OUT}/report/index.html",

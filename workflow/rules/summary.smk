@@ -11,7 +11,9 @@ def made_here(stage, name):
     if not TRACE_SOURCES or stage in ("render", "lossmask"):
         return True
     taken = {name for name, path in TRACE_SOURCES.items() if path == f"{OUT}/traces/{name}.jsonl"}
-    return name in taken or (stage == "etl_a" and name == SKELETONS and bool(taken & set(filled_names())))
+    return name in taken or (
+        stage == "etl_a" and name == SKELETONS and bool(taken & set(filled_names()))
+    )
 
 
 def summary_stages():

@@ -1,4 +1,6 @@
-"""Apply one policy or all of them to one render file, in one pass. Output folders are named after policies."""
+"""Apply one policy or all of them to one render file, in one pass. Output folders are named after
+policies.
+"""
 
 from pathlib import Path
 
@@ -6,11 +8,16 @@ from cbdata.logs import configure_logging
 from cbdata.lossmask.stage import apply_policies
 
 configure_logging(snakemake.log[0])
-paths = zip(snakemake.output.lossmasks, snakemake.output.rejects, snakemake.output.stats, strict=True)
+paths = zip(
+    snakemake.output.lossmasks, snakemake.output.rejects, snakemake.output.stats, strict=True
+)
 apply_policies(
     snakemake.input.renders,
     snakemake.input.traces,
-    {Path(lossmasks).parent.name: (lossmasks, rejects, stats) for lossmasks, rejects, stats in paths},
+    {
+        Path(lossmasks).parent.name: (lossmasks, rejects, stats)
+        for lossmasks, rejects, stats in paths
+    },
     manifest=snakemake.output.get("manifest"),
     name=snakemake.wildcards.name,
     mwcs_schedule=snakemake.input.get("mwcs_schedule") or None,

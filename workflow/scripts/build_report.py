@@ -12,10 +12,17 @@ from cbdata.report.inputs import DataSet, ReportInputs, find_sweeps
 def main() -> None:
     configure_logging(snakemake.log[0])
     config, files = snakemake.config, snakemake.input
-    columns = zip(snakemake.params.names, *(map(Path, files[kind]) for kind in ("traces", "renders", "lossmasks")), strict=True)
+    columns = zip(
+        snakemake.params.names,
+        *(map(Path, files[kind]) for kind in ("traces", "renders", "lossmasks")),
+        strict=True,
+    )
     tokenizer, _ = locate_tokenizer(config["tokenizer"], config["cache_dir"])
     inputs = ReportInputs(
-        datasets=tuple(DataSet(name, traces, renders, masks, find_sweeps(masks)) for name, traces, renders, masks in columns),
+        datasets=tuple(
+            DataSet(name, traces, renders, masks, find_sweeps(masks))
+            for name, traces, renders, masks in columns
+        ),
         skeletons=Path(files.skeletons[0]) if files.skeletons else None,
         stats=tuple(map(Path, files.stats)),
         rejects=tuple(map(Path, files.rejects)),

@@ -1,4 +1,6 @@
-"""Download a model into cache_dir on a machine with network access, for jobs that run without: ``make cache-model MODEL=org/name``."""
+"""Download a model into cache_dir on a machine with network access, for jobs that run without:
+``make cache-model MODEL=org/name``.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="Hugging Face id such as meta-llama/Llama-3.1-8B-Instruct")
     parser.add_argument("--revision", help="commit, tag or branch; the newest main if left out")
-    parser.add_argument("--cache-dir", help="default: the pipeline's cache_dir ($CB_SCRATCH/cache/hf, or scratch/cache/hf)")
+    parser.add_argument(
+        "--cache-dir",
+        help="default: the pipeline's cache_dir ($CB_SCRATCH/cache/hf, or scratch/cache/hf)",
+    )
     options = parser.parse_args(arguments)
     configure_logging(None)
     cache_dir = options.cache_dir or resolve_config({})["cache_dir"]
@@ -24,7 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     except ModelMissing as error:
         logging.error("%s. A gated model needs `huggingface-cli login` or HF_TOKEN first", error)
         return 1
-    print(f"{options.model} is at {model.path} (commit {model.commit}, context {model.context} tokens)")
+    print(
+        f"{options.model} is at {model.path} (commit {model.commit}, context {model.context}"
+        " tokens)"
+    )
     return 0
 
 

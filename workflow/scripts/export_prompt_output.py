@@ -12,8 +12,15 @@ from cbdata.logs import configure_logging
 
 def main() -> None:
     configure_logging(snakemake.log[0])
-    counts = export_prompt_output([Path(path) for path in snakemake.input.traces], Path(snakemake.output.harmful), Path(snakemake.output.benign))
-    write_atomic(snakemake.output.counts, orjson.dumps(counts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    counts = export_prompt_output(
+        [Path(path) for path in snakemake.input.traces],
+        Path(snakemake.output.harmful),
+        Path(snakemake.output.benign),
+    )
+    write_atomic(
+        snakemake.output.counts,
+        orjson.dumps(counts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
+    )
     logging.getLogger("export_prompt_output").info("%s", counts)
 
 

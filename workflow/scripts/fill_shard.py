@@ -1,7 +1,7 @@
 """Rule fill_shard: write the job file of a shard, then become the fill process.
 
-The engine spawns processes that import the main module again, which a script that Snakemake runs cannot stand; so this process
-is replaced by ``python -m cbdata.fill``, under the same process id.
+The engine spawns processes that import the main module again, which a script that Snakemake runs
+cannot stand; so this process is replaced by ``python -m cbdata.fill``, under the same process id.
 """
 
 import os

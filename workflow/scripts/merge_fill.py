@@ -1,4 +1,6 @@
-"""Rule merge_fill: the shards' rows to traces/*_ds.jsonl and traces/*_dr.jsonl, with rejects and stats."""
+"""Rule merge_fill: the shards' rows to traces/*_ds.jsonl and traces/*_dr.jsonl, with rejects and
+stats.
+"""
 
 from cbdata.fill.merge import ModeFiles, merge_shards
 from cbdata.logs import configure_logging
@@ -9,7 +11,12 @@ merge_shards(
     snakemake.input.skeletons,
     list(snakemake.input.shards),
     {
-        mode: ModeFiles(f"{snakemake.params.stem}_{mode}", out[f"{mode}_traces"], out[f"{mode}_rejects"], out[f"{mode}_stats"])
+        mode: ModeFiles(
+            f"{snakemake.params.stem}_{mode}",
+            out[f"{mode}_traces"],
+            out[f"{mode}_rejects"],
+            out[f"{mode}_stats"],
+        )
         for mode in snakemake.params.modes
     },
     snakemake.params.limit,

@@ -16,4 +16,7 @@ settings = RenderSettings(
     cache_dir=snakemake.config.get("cache_dir"),
 )
 template = "llama31_tools" if params.force_llama else params.chat_template or "own template"
-Path(snakemake.output[0]).write_text(format_table({f"{Path(params.tokenizer).name}, {template}": examine(settings)}), encoding="utf-8")
+Path(snakemake.output[0]).write_text(
+    format_table({f"{Path(params.tokenizer).name}, {template}": examine(settings)}),
+    encoding="utf-8",
+)

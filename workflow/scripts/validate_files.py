@@ -1,4 +1,6 @@
-"""Check trace, render and loss mask files: a rule's script, and a command with an exit status for any set of such files."""
+"""Check trace, render and loss mask files: a rule's script, and a command with an exit status for
+any set of such files.
+"""
 
 import argparse
 import logging
@@ -24,13 +26,21 @@ def write_results(findings: Findings, table: str | Path | None, data: str | Path
     if table:
         write_atomic(table, findings.table().encode())
     if data:
-        write_atomic(data, orjson.dumps(findings.as_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        write_atomic(
+            data,
+            orjson.dumps(
+                findings.as_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+            ),
+        )
 
 
 def run_rule() -> None:
     configure_logging(snakemake.log[0])
     kinds = ("skeletons", "traces", "renders", "lossmasks", "stats", "rejects")
-    findings = validate([path for kind in kinds for path in snakemake.input[kind]], load_registry(snakemake.input.registry))
+    findings = validate(
+        [path for kind in kinds for path in snakemake.input[kind]],
+        load_registry(snakemake.input.registry),
+    )
     logging.getLogger("validate_files").info("checked\n%s", findings.table())
     if findings.failed:
         raise ValidationFailed(f"{findings.failed} failures, see {snakemake.log[0]}")
@@ -38,10 +48,22 @@ def run_rule() -> None:
 
 
 def run_command() -> int:
-    """Exit status 0: everything passed; 1: something failed; 2: the files or the registry cannot be used."""
+    """Exit status 0: everything passed; 1: something failed; 2: the files or the registry cannot be
+    used.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("paths", nargs="+", type=Path, help="files (.jsonl, stats .json), or folders of them such as an output base")
-    parser.add_argument("--registry", type=Path, default=REGISTRY, help="loss mask policy registry that the masks were made with")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        help="files (.jsonl, stats .json), or folders of them such as an output base",
+    )
+    parser.add_argument(
+        "--registry",
+        type=Path,
+        default=REGISTRY,
+        help="loss mask policy registry that the masks were made with",
+    )
     parser.add_argument("--json", type=Path, help="write the results to this file as well")
     arguments = parser.parse_args()
     try:

@@ -1,6 +1,8 @@
-"""With this folder on PYTHONPATH, a fill process finds the stub engine where it looks for the transformers backend (``use_vllm: false``).
+"""With this folder on PYTHONPATH, a fill process finds the stub engine where it looks for the
+transformers backend (``use_vllm: false``).
 
-Python imports a module of this name at every start; all but fill processes (``python -m cbdata.fill``) are left as they are.
+Python imports a module of this name at every start; all but fill processes (``python -m
+cbdata.fill``) are left as they are.
 """
 
 import importlib.machinery
@@ -14,7 +16,9 @@ BACKEND = "cbdata.fill.backends.transformers_backend"
 class StubFinder:
     """Gives the backend's name a module that holds the stub."""
 
-    def find_spec(self, name: str, _path: object = None, _target: object = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, name: str, _path: object = None, _target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
         return importlib.util.spec_from_loader(name, self) if name == BACKEND else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:

@@ -19,14 +19,19 @@ def answers(model: Path) -> list[tuple[int, ...]]:
     """A call of each tool of the demo's schema, and prose, as the model's tokens."""
     texts = ["I cannot help with that."]
     for tool in orjson.loads(TOOLS.read_bytes())["tools"]:
-        call = {"name": tool["function"]["name"], "arguments": {name: "x" for name in tool["function"]["parameters"].get("required", [])}}
+        call = {
+            "name": tool["function"]["name"],
+            "arguments": {name: "x" for name in tool["function"]["parameters"].get("required", [])},
+        }
         texts.append(f"<tool_call>\n{orjson.dumps(call).decode()}\n</tool_call>")
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     return [tuple(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
 
 
 class StubEngine:
-    """Answers each request with one of a few token sequences, chosen by the request's seed; made like the backend that it stands in for."""
+    """Answers each request with one of a few token sequences, chosen by the request's seed; made
+    like the backend that it stands in for.
+    """
 
     name = "stub"
     version = "0"
@@ -37,7 +42,10 @@ class StubEngine:
     def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
         """Yield lists of BATCH completions until the queue is empty."""
         while requests := queue.take(BATCH):
-            yield [Completion(request, self._answers[request.seed % len(self._answers)], "stop") for request in requests]
+            yield [
+                Completion(request, self._answers[request.seed % len(self._answers)], "stop")
+                for request in requests
+            ]
 
     def close(self) -> None:
         """Nothing is open."""

@@ -15,7 +15,9 @@ from tests.records import Corpus
 
 def card_of(corpus: Corpus, folder: Path) -> tuple[str, dict]:
     corpus.write(folder)
-    manifest = export_parquet([corpus.mask_file], [corpus.render_file], [corpus.trace_file], folder / "export")
+    manifest = export_parquet(
+        [corpus.mask_file], [corpus.render_file], [corpus.trace_file], folder / "export"
+    )
     return (folder / "export/README.md").read_text(), manifest
 
 
@@ -23,7 +25,10 @@ def test_front_matter_names_each_split_and_its_file(tmp_path: Path) -> None:
     card, _ = card_of(Corpus(), tmp_path)
     _, head, body = card.split("---\n", 2)
     config = yaml.safe_load(head)["configs"][0]
-    assert config["data_files"] == [{"split": "train", "path": "data/train.parquet"}, {"split": "validation", "path": "data/validation.parquet"}]
+    assert config["data_files"] == [
+        {"split": "train", "path": "data/train.parquet"},
+        {"split": "validation", "path": "data/validation.parquet"},
+    ]
     assert body.lstrip().startswith("# Circuit-breaker training rows")
 
 
@@ -32,18 +37,29 @@ def test_a_split_named_like_a_yaml_word_stays_a_string(tmp_path: Path) -> None:
     for mask in corpus.masks:
         mask["split"] = "null"
     card, _ = card_of(corpus, tmp_path)
-    assert yaml.safe_load(card.split("---\n", 2)[1])["configs"][0]["data_files"] == [{"split": "null", "path": "data/null.parquet"}]
+    assert yaml.safe_load(card.split("---\n", 2)[1])["configs"][0]["data_files"] == [
+        {"split": "null", "path": "data/null.parquet"}
+    ]
 
 
 def test_counts_hashes_sources_and_licences_are_shown(tmp_path: Path) -> None:
     corpus = Corpus()
     for trace in corpus.traces:
         trace["source"]["dataset"] = "fujitsu_b4"
-        trace["raw_metadata"]["generation"] = {"model": "org/model", "backend": "vllm", "temperature": 0.7, "max_tokens": 1}
+        trace["raw_metadata"]["generation"] = {
+            "model": "org/model",
+            "backend": "vllm",
+            "temperature": 0.7,
+            "max_tokens": 1,
+        }
         trace["raw_metadata"]["tool_schema_ref"] = {"version": "tools_v1", "digest": "d" * 64}
     card, manifest = card_of(corpus, tmp_path)
     assert "CC BY 4.0" in card and "`org/model`" in card
-    for sha256 in [*manifest["inputs"].values(), *(entry["sha256"] for entry in manifest["files"].values()), "d" * 64]:
+    for sha256 in [
+        *manifest["inputs"].values(),
+        *(entry["sha256"] for entry in manifest["files"].values()),
+        "d" * 64,
+    ]:
         assert sha256 in card
     assert f"| `train` | 6 | {manifest['splits']['train']['tokens']:,} |" in card
 
@@ -65,5 +81,15 @@ def test_cells_are_one_code_span_on_one_line(text: str) -> None:
 
 
 def test_an_empty_export_has_a_card() -> None:
-    empty = {"splits": {}, "files": {}, "sources": [], "generators": [], "inputs": {}, "renders": [], "tool_schemas": []}
-    assert yaml.safe_load(dataset_card(empty).split("---\n", 2)[1])["configs"][0]["data_files"] == []
+    empty = {
+        "splits": {},
+        "files": {},
+        "sources": [],
+        "generators": [],
+        "inputs": {},
+        "renders": [],
+        "tool_schemas": [],
+    }
+    assert (
+        yaml.safe_load(dataset_card(empty).split("---\n", 2)[1])["configs"][0]["data_files"] == []
+    )

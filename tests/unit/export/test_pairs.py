@@ -20,7 +20,9 @@ def test_twins_stand_side_by_side(tmp_path: Path, row_group_tokens: int) -> None
     del corpus.masks[3]
     corpus.masks[0]["pair_id"] = None
     corpus.write(tmp_path)
-    counts = export_pairs([corpus.mask_file], [corpus.render_file], tmp_path / "pairs.parquet", row_group_tokens)
+    counts = export_pairs(
+        [corpus.mask_file], [corpus.render_file], tmp_path / "pairs.parquet", row_group_tokens
+    )
     assert counts == {"rows_in": 7, "pairs": 2, "without_twin": {"dr": 1, "ds": 1}, "no_pair_id": 1}
     renders = {render["render_id"]: render for render in corpus.renders}
     by_trace = {mask["trace_id"]: (mask, renders[mask["render_id"]]) for mask in corpus.masks}
@@ -40,7 +42,9 @@ def test_two_policies_of_one_trace_are_refused(tmp_path: Path) -> None:
     corpus = Corpus(pairs=1, validation_pairs=0)
     corpus.masks.append(make_mask(corpus.traces[0], corpus.renders[0], "tool_calls_only"))
     corpus.write(tmp_path)
-    with pytest.raises(ExportError, match=r"demo.jsonl:3: expected one ds mask .* the first is at .*demo.jsonl:1"):
+    with pytest.raises(
+        ExportError, match=r"demo.jsonl:3: expected one ds mask .* the first is at .*demo.jsonl:1"
+    ):
         export_pairs([corpus.mask_file], [corpus.render_file], tmp_path / "pairs.parquet")
     assert not (tmp_path / "pairs.parquet").exists()
 
@@ -54,15 +58,24 @@ def test_twins_in_two_splits_are_refused(tmp_path: Path) -> None:
 
 
 def test_prompt_and_output_of_every_kind_of_trace() -> None:
-    plain = make_trace([message("system", "s"), message("user", "ask"), message("assistant", "answer")])
+    plain = make_trace(
+        [message("system", "s"), message("user", "ask"), message("assistant", "answer")]
+    )
     assert prompt_output(plain) == {"prompt": "ask", "output": "answer"}
     hints = {"raw_assistant_content": '{"name": "search_web"}'}
-    called = make_trace([message("user", "ask"), message("assistant", "", call("search_web"))], signal_hints=hints)
+    called = make_trace(
+        [message("user", "ask"), message("assistant", "", call("search_web"))], signal_hints=hints
+    )
     assert prompt_output(called) == {"prompt": "ask", "output": '{"name": "search_web"}'}
     lost = make_trace([message("user", "ask"), message("assistant", "", call("search_web"))])
     assert prompt_output(lost) == "call_text_not_kept"
     assert prompt_output(make_trace([message("user", "ask")], role="skeleton")) == "skeleton"
-    assert prompt_output(make_trace([message("user", "ask"), message("assistant", "a"), message("user", "b")])) == "not_single_turn"
+    assert (
+        prompt_output(
+            make_trace([message("user", "ask"), message("assistant", "a"), message("user", "b")])
+        )
+        == "not_single_turn"
+    )
 
 
 def test_prompt_output_files_are_json_arrays_by_category(tmp_path: Path) -> None:
@@ -70,11 +83,18 @@ def test_prompt_output_files_are_json_arrays_by_category(tmp_path: Path) -> None
     for trace in corpus.traces:
         trace["signal_hints"]["raw_assistant_content"] = f"</script>\n{trace['id']}"
     corpus.write(tmp_path)
-    counts = export_prompt_output([corpus.trace_file, corpus.skeleton_file], tmp_path / "harmful.json", tmp_path / "benign.json")
+    counts = export_prompt_output(
+        [corpus.trace_file, corpus.skeleton_file],
+        tmp_path / "harmful.json",
+        tmp_path / "benign.json",
+    )
     assert counts == {"written": {"benign": 2, "harmful": 2}, "left_out": {"skeleton": 2}}
     harmful = orjson.loads((tmp_path / "harmful.json").read_bytes())
     traces = [trace for trace in corpus.traces if trace["labels"]["category"] == "harmful"]
-    assert harmful == [{"prompt": trace["messages"][1]["content"], "output": f"</script>\n{trace['id']}"} for trace in traces]
+    assert harmful == [
+        {"prompt": trace["messages"][1]["content"], "output": f"</script>\n{trace['id']}"}
+        for trace in traces
+    ]
 
 
 def test_no_pairs_give_empty_arrays(tmp_path: Path) -> None:

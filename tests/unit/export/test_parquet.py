@@ -33,12 +33,18 @@ COLUMNS = {
 
 
 def export(corpus: Corpus, out: Path, **options: int) -> dict:
-    return export_parquet([corpus.mask_file], [corpus.render_file], [corpus.trace_file], out, **options)
+    return export_parquet(
+        [corpus.mask_file], [corpus.render_file], [corpus.trace_file], out, **options
+    )
 
 
 def test_builder_rows_are_valid() -> None:
     corpus = Corpus()
-    for kind, rows in (("trace_v1", corpus.skeletons + corpus.traces), ("render_v1", corpus.renders), ("lossmask_v1", corpus.masks)):
+    for kind, rows in (
+        ("trace_v1", corpus.skeletons + corpus.traces),
+        ("render_v1", corpus.renders),
+        ("lossmask_v1", corpus.masks),
+    ):
         assert [first_error(kind, row) for row in rows] == [None] * len(rows)
 
 
@@ -50,21 +56,37 @@ def test_columns_have_the_agreed_names_and_types(tmp_path: Path) -> None:
         found = schema.field(name).type
         assert (found.value_type if pa.types.is_list(found) else found) == kind
     metadata = pq.read_metadata(tmp_path / "export/data/train.parquet")
-    assert {metadata.row_group(0).column(i).compression for i in range(metadata.num_columns)} == {"ZSTD"}
+    assert {metadata.row_group(0).column(i).compression for i in range(metadata.num_columns)} == {
+        "ZSTD"
+    }
 
 
 @pytest.mark.parametrize("row_group_tokens", [1, 40, 1 << 20])
-def test_values_equal_the_json_lines_whatever_the_row_groups(tmp_path: Path, row_group_tokens: int) -> None:
+def test_values_equal_the_json_lines_whatever_the_row_groups(
+    tmp_path: Path, row_group_tokens: int
+) -> None:
     corpus = Corpus(pairs=7)
     corpus.masks[3] = make_mask(corpus.traces[3], corpus.renders[3], weight=0.3, sample_weight=0.1)
     corpus.write(tmp_path)
     export(corpus, tmp_path / "export", row_group_tokens=row_group_tokens)
     for split in ("train", "validation"):
         rows = pq.read_table(tmp_path / f"export/data/{split}.parquet").to_pylist()
-        expected = [(mask, render) for mask, render in zip(corpus.masks, corpus.renders, strict=True) if mask["split"] == split]
+        expected = [
+            (mask, render)
+            for mask, render in zip(corpus.masks, corpus.renders, strict=True)
+            if mask["split"] == split
+        ]
         assert len(rows) == len(expected)
         for row, (mask, render) in zip(rows, expected, strict=True):
-            for key in ("sample_weight", "category", "class_id", "policy_id", "trace_id", "pair_id", "labels"):
+            for key in (
+                "sample_weight",
+                "category",
+                "class_id",
+                "policy_id",
+                "trace_id",
+                "pair_id",
+                "labels",
+            ):
                 assert row[key] == mask[key]
             assert row["loss_mask"] == np.array(mask["loss_mask"], np.float32).tolist()
             assert row["input_ids"] == render["input_ids"]
@@ -73,7 +95,11 @@ def test_values_equal_the_json_lines_whatever_the_row_groups(tmp_path: Path, row
     groups = pq.read_metadata(tmp_path / "export/data/train.parquet").num_row_groups
     tokens = sum(len(mask["labels"]) for mask in corpus.masks if mask["split"] == "train")
     longest = max(len(mask["labels"]) for mask in corpus.masks)
-    assert math.ceil(tokens / (row_group_tokens + longest)) <= groups <= math.ceil(tokens / row_group_tokens)
+    assert (
+        math.ceil(tokens / (row_group_tokens + longest))
+        <= groups
+        <= math.ceil(tokens / row_group_tokens)
+    )
 
 
 def test_datasets_loads_the_same_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,13 +107,21 @@ def test_datasets_loads_the_same_values(tmp_path: Path, monkeypatch: pytest.Monk
     datasets = pytest.importorskip("datasets")
     corpus = Corpus().write(tmp_path)
     export(corpus, tmp_path / "export")
-    files = {split: str(tmp_path / f"export/data/{split}.parquet") for split in ("train", "validation")}
+    files = {
+        split: str(tmp_path / f"export/data/{split}.parquet") for split in ("train", "validation")
+    }
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
     assert {split: len(rows) for split, rows in loaded.items()} == {"train": 6, "validation": 2}
     for row, mask, render in zip(loaded["train"], corpus.masks, corpus.renders, strict=False):
-        assert (row["labels"], row["loss_mask"], row["input_ids"]) == (mask["labels"], mask["loss_mask"], render["input_ids"])
+        assert (row["labels"], row["loss_mask"], row["input_ids"]) == (
+            mask["labels"],
+            mask["loss_mask"],
+            render["input_ids"],
+        )
     assert loaded["train"].features["input_ids"].feature.dtype == "int32"
-    folder = datasets.load_dataset(str(tmp_path / "export"), split="validation", cache_dir=str(tmp_path / "cache"))
+    folder = datasets.load_dataset(
+        str(tmp_path / "export"), split="validation", cache_dir=str(tmp_path / "cache")
+    )
     assert folder["trace_id"][:] == loaded["validation"]["trace_id"][:]
 
 
@@ -95,7 +129,10 @@ def test_a_null_pair_id(tmp_path: Path) -> None:
     corpus = Corpus(pairs=1, validation_pairs=0)
     corpus.masks[0]["pair_id"] = None
     export(corpus.write(tmp_path), tmp_path / "export")
-    assert pq.read_table(tmp_path / "export/data/train.parquet")["pair_id"].to_pylist() == [None, corpus.masks[1]["pair_id"]]
+    assert pq.read_table(tmp_path / "export/data/train.parquet")["pair_id"].to_pylist() == [
+        None,
+        corpus.masks[1]["pair_id"],
+    ]
 
 
 @pytest.mark.parametrize(("side", "whole"), [("none", False), ("window", False), ("right", True)])
@@ -103,7 +140,11 @@ def test_prompt_length_of_a_render_that_names_no_prompt(side: str, whole: bool) 
     render = Corpus(pairs=1).renders[0]
     del render["prompt"]
     render["render_options"]["truncation_side"] = side
-    expected = len(render["input_ids"]) if whole else render["alignment"]["assistant_spans"][-1]["token_start"]
+    expected = (
+        len(render["input_ids"])
+        if whole
+        else render["alignment"]["assistant_spans"][-1]["token_start"]
+    )
     assert prompt_length(render) == expected
     render["alignment"]["assistant_spans"] = []
     assert prompt_length(render) == len(render["input_ids"])
@@ -171,7 +212,9 @@ def path_as_split(corpus: Corpus) -> None:
         (path_as_split, "expected letters"),
     ],
 )
-def test_files_that_do_not_fit_are_refused_and_nothing_is_published(tmp_path: Path, damage: object, message: str) -> None:
+def test_files_that_do_not_fit_are_refused_and_nothing_is_published(
+    tmp_path: Path, damage: object, message: str
+) -> None:
     corpus = Corpus()
     damage(corpus)
     corpus.write(tmp_path)
@@ -183,4 +226,6 @@ def test_files_that_do_not_fit_are_refused_and_nothing_is_published(tmp_path: Pa
 def test_a_render_given_twice_is_refused(tmp_path: Path) -> None:
     corpus = Corpus().write(tmp_path)
     with pytest.raises(JsonlError, match="give each file once"):
-        export_parquet([corpus.mask_file], [corpus.render_file, corpus.render_file], [], tmp_path / "export")
+        export_parquet(
+            [corpus.mask_file], [corpus.render_file, corpus.render_file], [], tmp_path / "export"
+        )

@@ -1,4 +1,6 @@
-"""The export of real transcripts: what datasets loads is what the JSON Lines say, in at most one byte a token."""
+"""The export of real transcripts: what datasets loads is what the JSON Lines say, in at most one
+byte a token.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +16,42 @@ from cbdata.render import RenderSettings
 from cbdata.render.stage import render_traces
 from cbdata.sources.agentdojo import convert
 
-PIPELINES = ("agentdojo-gpt-4o-2024-05-13-tool_filter.jsonl", "agentdojo-claude-3-haiku-20240307.jsonl")
+PIPELINES = (
+    "agentdojo-gpt-4o-2024-05-13-tool_filter.jsonl",
+    "agentdojo-claude-3-haiku-20240307.jsonl",
+)
 
 
 @pytest.fixture(scope="module")
-def files(shared_dir: Path, repo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(
+    shared_dir: Path, repo: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """Traces, renders and masks of two pipelines with the Qwen3 tokenizer, and their export."""
     folder = tmp_path_factory.mktemp("real")
     made = {name: folder / f"{name}.jsonl" for name in ("traces", "renders", "lossmasks")}
     side = {"rejects": folder / "rejects.jsonl", "stats": folder / "stats.json"}
     raw = [str(shared_dir / "data/agentdojo" / name) for name in PIPELINES]
-    convert(raw, split={"train": 0.9, "eval": 0.1}, out=made["traces"], max_reject_fraction=1.0, **side)
+    convert(
+        raw, split={"train": 0.9, "eval": 0.1}, out=made["traces"], max_reject_fraction=1.0, **side
+    )
     settings = RenderSettings(str(shared_dir / "tokenizers/qwen3"))
     render_traces(
-        made["traces"], made["renders"], side["rejects"], side["stats"], settings, name="real", tool_schema_dir=repo / "configs/tool_schemas"
+        made["traces"],
+        made["renders"],
+        side["rejects"],
+        side["stats"],
+        settings,
+        name="real",
+        tool_schema_dir=repo / "configs/tool_schemas",
     )
-    apply_lossmask(made["renders"], made["traces"], made["lossmasks"], side["rejects"], side["stats"], name="real")
+    apply_lossmask(
+        made["renders"],
+        made["traces"],
+        made["lossmasks"],
+        side["rejects"],
+        side["stats"],
+        name="real",
+    )
     export_parquet([made["lossmasks"]], [made["renders"]], [made["traces"]], folder / "export")
     return made | {"export": folder / "export"}
 
@@ -40,7 +62,9 @@ def test_at_most_one_byte_a_token(files: dict[str, Path]) -> None:
     assert sum(path.stat().st_size for path in files["export"].rglob("*.parquet")) <= 1.0 * tokens
 
 
-def test_datasets_loads_what_the_json_lines_say(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_loads_what_the_json_lines_say(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     renders = {render["render_id"]: render for _, render in read_records(files["renders"])}
@@ -53,10 +77,18 @@ def test_datasets_loads_what_the_json_lines_say(files: dict[str, Path], tmp_path
         for row in rows:
             mask = masks[row["trace_id"]]
             render = renders[mask["render_id"]]
-            assert (row["input_ids"], row["attention_mask"], row["labels"]) == (render["input_ids"], render["attention_mask"], mask["labels"])
+            assert (row["input_ids"], row["attention_mask"], row["labels"]) == (
+                render["input_ids"],
+                render["attention_mask"],
+                mask["labels"],
+            )
             assert row["loss_mask"] == np.array(mask["loss_mask"], np.float32).tolist()
-            assert [row[key] for key in ("sample_weight", "category", "class_id", "policy_id", "pair_id")] == [
-                mask[key] for key in ("sample_weight", "category", "class_id", "policy_id", "pair_id")
+            assert [
+                row[key]
+                for key in ("sample_weight", "category", "class_id", "policy_id", "pair_id")
+            ] == [
+                mask[key]
+                for key in ("sample_weight", "category", "class_id", "policy_id", "pair_id")
             ]
             assert mask["split"] == split
             seen += 1

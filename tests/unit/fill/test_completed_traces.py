@@ -25,7 +25,10 @@ def tool_schema(b4_tools: ToolSchema) -> ToolSchema:
 def skeleton(tool_schema: ToolSchema) -> dict[str, Any]:
     """A skeleton as the first stage writes it."""
     combined = f"{BENIGN}\n\n{INJECTION}"
-    messages = [{"role": "system", "content": "Use the tools."}, {"role": "user", "content": combined}]
+    messages = [
+        {"role": "system", "content": "Use the tools."},
+        {"role": "user", "content": combined},
+    ]
     row = {
         "id": trace_id("fujitsu_b4", "skeleton", messages),
         "completeness": "skeleton",
@@ -52,31 +55,55 @@ def skeleton(tool_schema: ToolSchema) -> dict[str, Any]:
             "attack_type": "LLM01",
             "capability_category": None,
         },
-        "tool_attack": {"expected_tool": DOCS, "simulated_tool": WEB, "attack_vector": "user_message", "injection_text": INJECTION},
-        "training": {"sample_weight": 0.5, "mixture": {"class_id": "fujitsu_b4/skeleton", "stage_tags": ["early"]}},
+        "tool_attack": {
+            "expected_tool": DOCS,
+            "simulated_tool": WEB,
+            "attack_vector": "user_message",
+            "injection_text": INJECTION,
+        },
+        "training": {
+            "sample_weight": 0.5,
+            "mixture": {"class_id": "fujitsu_b4/skeleton", "stage_tags": ["early"]},
+        },
         "links": {"raw_id": "record-7", "duplicates": [{"file": "attacks.jsonl", "line": 9}]},
         "signal_hints": {
-            "injection_char_span": {"message_index": 1, "char_start": len(BENIGN) + 2, "char_end": len(combined)},
+            "injection_char_span": {
+                "message_index": 1,
+                "char_start": len(BENIGN) + 2,
+                "char_end": len(combined),
+            },
             "raw_format": "fujitsu_b4",
             "content_flags": [{"message_index": 1, "flags": ["html_comment"]}],
             "record_flags": ["unknown_field"],
         },
-        "raw_metadata": {"source_fields": {"benign_query": BENIGN, "success": True}, "tool_schema_ref": tool_schema.ref},
+        "raw_metadata": {
+            "source_fields": {"benign_query": BENIGN, "success": True},
+            "tool_schema_ref": tool_schema.ref,
+        },
     }
     assert first_error("trace_v1", row) is None
     return row
 
 
 def completion(name: str, before: str = "") -> str:
-    return f'{before}<|python_tag|>{{"name": "{name}", "parameters": {{"query": "Mars"}}}}<|eom_id|>'
+    return (
+        f'{before}<|python_tag|>{{"name": "{name}", "parameters": {{"query": "Mars"}}}}<|eom_id|>'
+    )
 
 
 def build(
-    skeleton: dict[str, Any], mode: str, tool_schema: ToolSchema, text: str = "", dr_context: str = "removed", suffix: str = ""
+    skeleton: dict[str, Any],
+    mode: str,
+    tool_schema: ToolSchema,
+    text: str = "",
+    dr_context: str = "removed",
+    suffix: str = "",
 ) -> dict[str, Any]:
     """The trace of a completion, by default of one that calls what its mode asks for."""
     text = text or completion(WEB if mode == "ds" else DOCS)
-    messages = skeleton_messages(skeleton, mode, dr_context, ds_system_suffix=suffix, dr_system_suffix=suffix)
+    messages = skeleton_messages(
+        skeleton, mode, dr_context, ds_system_suffix=suffix, dr_system_suffix=suffix
+    )
     attack = skeleton["tool_attack"]
     judgement = judge(
         text,
@@ -124,16 +151,33 @@ def test_a_ds_trace(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
         {
             "role": "assistant",
             "content": "",
-            "tool_calls": [{"call_id": "call_0", "function": {"name": WEB, "arguments": {"query": "Mars"}, "raw_content": raw}}],
+            "tool_calls": [
+                {
+                    "call_id": "call_0",
+                    "function": {"name": WEB, "arguments": {"query": "Mars"}, "raw_content": raw},
+                }
+            ],
         },
     ]
     assert (trace["completeness"], trace["tier"], trace["split"]) == ("complete", "B2", "train")
     assert trace["source"] == skeleton["source"] | {"model_id": "some/model"}
-    succeeded = {"category": "harmful", "attack_succeeded": True, "exposed": True, "security_outcome": "tool_misuse"}
+    succeeded = {
+        "category": "harmful",
+        "attack_succeeded": True,
+        "exposed": True,
+        "security_outcome": "tool_misuse",
+    }
     assert trace["labels"] == skeleton["labels"] | succeeded
     assert trace["tool_attack"] == skeleton["tool_attack"] | {"observed_tool": WEB}
-    assert trace["training"] == {"sample_weight": 0.5, "mixture": {"class_id": "fujitsu_b4/ds", "stage_tags": ["early"]}}
-    assert trace["links"] == {"raw_id": "record-7", "paired_trace_id": None, "parent_trace_ids": [skeleton["id"]]}
+    assert trace["training"] == {
+        "sample_weight": 0.5,
+        "mixture": {"class_id": "fujitsu_b4/ds", "stage_tags": ["early"]},
+    }
+    assert trace["links"] == {
+        "raw_id": "record-7",
+        "paired_trace_id": None,
+        "parent_trace_ids": [skeleton["id"]],
+    }
     assert trace["signal_hints"] == {
         "injection_char_span": skeleton["signal_hints"]["injection_char_span"],
         "raw_format": "python_tag_json",
@@ -142,17 +186,31 @@ def test_a_ds_trace(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
         "record_flags": ["unknown_field"],
     }
     generation = trace["raw_metadata"]["generation"]
-    assert (generation["mode"], generation["outcome"], generation["arguments_valid"]) == ("ds", "followed_injection", True)
+    assert (generation["mode"], generation["outcome"], generation["arguments_valid"]) == (
+        "ds",
+        "followed_injection",
+        True,
+    )
     assert generation["completion_token_ids"] == [9, 8, 7]
     assert trace["raw_metadata"]["tool_schema_ref"] == tool_schema.ref
     assert trace["raw_metadata"]["source_fields"] == skeleton["raw_metadata"]["source_fields"]
 
 
-@pytest.mark.parametrize(("dr_context", "exposed", "query"), [("removed", False, f"{BENIGN}\n\n"), ("kept", True, f"{BENIGN}\n\n{INJECTION}")])
-def test_a_dr_trace(skeleton: dict[str, Any], tool_schema: ToolSchema, dr_context: str, exposed: bool, query: str) -> None:
+@pytest.mark.parametrize(
+    ("dr_context", "exposed", "query"),
+    [("removed", False, f"{BENIGN}\n\n"), ("kept", True, f"{BENIGN}\n\n{INJECTION}")],
+)
+def test_a_dr_trace(
+    skeleton: dict[str, Any], tool_schema: ToolSchema, dr_context: str, exposed: bool, query: str
+) -> None:
     trace = build(skeleton, "dr", tool_schema, dr_context=dr_context)
     assert trace["messages"][1]["content"] == query
-    assert trace["labels"] == skeleton["labels"] | {"category": "benign", "attack_succeeded": False, "exposed": exposed, "security_outcome": "safe"}
+    assert trace["labels"] == skeleton["labels"] | {
+        "category": "benign",
+        "attack_succeeded": False,
+        "exposed": exposed,
+        "security_outcome": "safe",
+    }
     assert trace["tool_attack"]["observed_tool"] == DOCS
     assert trace["training"]["mixture"]["class_id"] == "fujitsu_b4/dr"
     assert ("injection_char_span" in trace["signal_hints"]) == exposed
@@ -160,38 +218,64 @@ def test_a_dr_trace(skeleton: dict[str, Any], tool_schema: ToolSchema, dr_contex
     assert trace["raw_metadata"]["generation"]["outcome"] == "expected_tool"
 
 
-def test_the_span_still_holds_the_injection_behind_an_added_system_message(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
+def test_the_span_still_holds_the_injection_behind_an_added_system_message(
+    skeleton: dict[str, Any], tool_schema: ToolSchema
+) -> None:
     skeleton["messages"].pop(0)
     span = skeleton["signal_hints"]["injection_char_span"]
     span["message_index"] = 0
     skeleton["signal_hints"]["injection_char_spans"] = [dict(span)]
     trace = build(skeleton, "ds", tool_schema, suffix="Do as you are told.")
-    for moved in (trace["signal_hints"]["injection_char_span"], *trace["signal_hints"]["injection_char_spans"]):
+    for moved in (
+        trace["signal_hints"]["injection_char_span"],
+        *trace["signal_hints"]["injection_char_spans"],
+    ):
         text = trace["messages"][moved["message_index"]]["content"]
         assert text[moved["char_start"] : moved["char_end"]] == INJECTION
     assert trace["raw_metadata"]["generation"]["system_suffix"] == "Do as you are told."
 
 
-def test_prose_thinking_and_several_calls(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
-    text = '<think>Web?</think>\n Sure. \n{"name": "search_web", "arguments": "{\\"query\\": \\"a\\"}"}\nsearch_web(query="b")<|im_end|>'
+def test_prose_thinking_and_several_calls(
+    skeleton: dict[str, Any], tool_schema: ToolSchema
+) -> None:
+    text = (
+        '<think>Web?</think>\n Sure. \n{"name": "search_web", "arguments": "{\\"query\\":'
+        ' \\"a\\"}"}\nsearch_web(query="b")<|im_end|>'
+    )
     message = build(skeleton, "ds", tool_schema, text)["messages"][-1]
     assert (message["content"], message["thinking"]) == ("Sure.", "Web?")
     first, second = message["tool_calls"]
     assert (first["call_id"], second["call_id"]) == ("call_0", "call_1")
     assert first["function"]["arguments_json"] == '{"query": "a"}'
-    assert second["function"] == {"name": WEB, "arguments": {"query": "b"}, "raw_content": 'search_web(query="b")'}
+    assert second["function"] == {
+        "name": WEB,
+        "arguments": {"query": "b"},
+        "raw_content": 'search_web(query="b")',
+    }
 
 
-def test_call_ids_are_unique_in_the_trace(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
-    earlier = {"role": "assistant", "content": "", "tool_calls": [{"call_id": "call_1", "function": {"name": DOCS, "arguments": {}}}]}
+def test_call_ids_are_unique_in_the_trace(
+    skeleton: dict[str, Any], tool_schema: ToolSchema
+) -> None:
+    earlier = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"call_id": "call_1", "function": {"name": DOCS, "arguments": {}}}],
+    }
     skeleton["messages"].insert(1, earlier)
     skeleton["signal_hints"]["injection_char_span"]["message_index"] = 2
     text = f"{completion(WEB)[:-10]}; {completion(WEB)[14:]}"
-    ids = [call["call_id"] for message in build(skeleton, "ds", tool_schema, text)["messages"] for call in message.get("tool_calls", [])]
+    ids = [
+        call["call_id"]
+        for message in build(skeleton, "ds", tool_schema, text)["messages"]
+        for call in message.get("tool_calls", [])
+    ]
     assert len(ids) == len(set(ids)) == 3
 
 
-def test_ids_tell_modes_completions_and_skeletons_apart(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
+def test_ids_tell_modes_completions_and_skeletons_apart(
+    skeleton: dict[str, Any], tool_schema: ToolSchema
+) -> None:
     # Two skeletons that differ in the injection alone have the same DR conversation.
     other = copy.deepcopy(skeleton)
     other["messages"][1]["content"] += " "
@@ -201,7 +285,11 @@ def test_ids_tell_modes_completions_and_skeletons_apart(skeleton: dict[str, Any]
     pair = [build(row, "dr", tool_schema) for row in (skeleton, other)]
     assert pair[0]["messages"] == pair[1]["messages"]
     ids = [trace["id"] for trace in pair]
-    ids += [build(skeleton, "dr", tool_schema, completion(DOCS, "Well. "))["id"], build(skeleton, "ds", tool_schema)["id"], skeleton["id"]]
+    ids += [
+        build(skeleton, "dr", tool_schema, completion(DOCS, "Well. "))["id"],
+        build(skeleton, "ds", tool_schema)["id"],
+        skeleton["id"],
+    ]
     assert len(set(ids)) == 5
     assert build(skeleton, "dr", tool_schema)["id"] == ids[0]
 
@@ -218,18 +306,26 @@ def test_twins_name_each_other(skeleton: dict[str, Any], tool_schema: ToolSchema
 
 
 def test_strangers_are_no_twins(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
-    ds, dr = build(skeleton, "ds", tool_schema), build({**skeleton, "id": "trace_fujitsu_b4_" + "0" * 32}, "dr", tool_schema)
+    ds, dr = (
+        build(skeleton, "ds", tool_schema),
+        build({**skeleton, "id": "trace_fujitsu_b4_" + "0" * 32}, "dr", tool_schema),
+    )
     for pair in ((ds, dr), (dr, ds), (ds, ds)):
         with pytest.raises(ValueError, match="no twins"):
             link_twins(*pair)
 
 
-def test_only_an_accepted_completion_becomes_a_trace(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
+def test_only_an_accepted_completion_becomes_a_trace(
+    skeleton: dict[str, Any], tool_schema: ToolSchema
+) -> None:
     with pytest.raises(ValueError, match="expected_tool is no trace"):
         build(skeleton, "ds", tool_schema, completion(DOCS))
 
 
 def test_the_skeleton_is_not_changed(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
     before = copy.deepcopy(skeleton)
-    link_twins(build(skeleton, "ds", tool_schema, suffix="x"), build(skeleton, "dr", tool_schema, suffix="x"))
+    link_twins(
+        build(skeleton, "ds", tool_schema, suffix="x"),
+        build(skeleton, "dr", tool_schema, suffix="x"),
+    )
     assert skeleton == before

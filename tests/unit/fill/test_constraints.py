@@ -28,7 +28,9 @@ def grammar(b4_tools: ToolSchema) -> xgrammar.Grammar:
         '{"name": "get_user_info", "arguments": {}}',
     ],
 )
-def test_what_the_grammar_lets_through_is_a_call_that_fits_the_schema(grammar: xgrammar.Grammar, b4_tools: ToolSchema, text: str) -> None:
+def test_what_the_grammar_lets_through_is_a_call_that_fits_the_schema(
+    grammar: xgrammar.Grammar, b4_tools: ToolSchema, text: str
+) -> None:
     assert _is_grammar_accept_string(grammar, text)
     parsed = parse_completion(text, b4_tools.names)
     assert parsed.kind == "calls" and argument_errors(parsed.calls, b4_tools) == []
@@ -60,25 +62,50 @@ def test_either_argument_key_can_be_asked_for(b4_tools: ToolSchema) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokenizer", "force_llama", "key"), [("llama-3.1", False, "parameters"), ("llama-3.1", True, "parameters"), ("qwen3", False, "arguments")]
+    ("tokenizer", "force_llama", "key"),
+    [
+        ("llama-3.1", False, "parameters"),
+        ("llama-3.1", True, "parameters"),
+        ("qwen3", False, "arguments"),
+    ],
 )
 def test_the_argument_key_is_the_one_of_the_chat_template(
     shared_dir: Path, b4_tools: ToolSchema, tokenizer: str, force_llama: bool, key: str
 ) -> None:
-    renderer = Renderer.load(RenderSettings(tokenizer=str(shared_dir / "tokenizers" / tokenizer), force_llama=force_llama))
-    assert argument_key(lambda messages: renderer.prompt(messages, list(b4_tools.tools)).text, b4_tools) == key
+    renderer = Renderer.load(
+        RenderSettings(
+            tokenizer=str(shared_dir / "tokenizers" / tokenizer), force_llama=force_llama
+        )
+    )
+    assert (
+        argument_key(
+            lambda messages: renderer.prompt(messages, list(b4_tools.tools)).text, b4_tools
+        )
+        == key
+    )
 
 
-def test_the_argument_key_is_read_from_the_call_and_not_from_the_tools(b4_tools: ToolSchema) -> None:
+def test_the_argument_key_is_read_from_the_call_and_not_from_the_tools(
+    b4_tools: ToolSchema,
+) -> None:
     def rendered(messages: list) -> str:
         call = messages[1]["tool_calls"][0]["function"]
-        return f'{{"parameters": {{}}}} {{"name": "{call["name"]}", "arguments": {orjson.dumps(call["arguments"]).decode()}}}'
+        return (
+            f'{{"parameters": {{}}}} {{"name": "{call["name"]}", "arguments":'
+            f" {orjson.dumps(call['arguments']).decode()}}}"
+        )
 
     assert argument_key(rendered, b4_tools) == "arguments"
 
 
 def test_a_schema_that_no_grammar_can_express_says_so() -> None:
-    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"x": {"$ref": "#/nowhere"}}}}}
+    tool = {
+        "type": "function",
+        "function": {
+            "name": "f",
+            "parameters": {"type": "object", "properties": {"x": {"$ref": "#/nowhere"}}},
+        },
+    }
     with pytest.raises(ToolSchemaError, match="constrain_tool_calls=false"):
         call_grammar(ToolSchema("v", (tool,), None, "0", "tools.json"))
 

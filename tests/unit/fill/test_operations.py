@@ -1,4 +1,6 @@
-"""The job file, the lock, the environment, the model's folder and the checks before it is loaded."""
+"""The job file, the lock, the environment, the model's folder and the checks before it
+is loaded.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,22 @@ import pytest
 
 from cbdata.fill import preflight as preflight_module
 from cbdata.fill.environment import SOCKET_PATH_LIMIT, prepare_environment
-from cbdata.fill.job import FillJob, FillSettings, JobError, RuntimeSettings, load_job, semantic_params, settings_from
-from cbdata.fill.models import ModelMissing, context_length, find_model, folder_fingerprint, weight_type
+from cbdata.fill.job import (
+    FillJob,
+    FillSettings,
+    JobError,
+    RuntimeSettings,
+    load_job,
+    semantic_params,
+    settings_from,
+)
+from cbdata.fill.models import (
+    ModelMissing,
+    context_length,
+    find_model,
+    folder_fingerprint,
+    weight_type,
+)
 from cbdata.fill.preflight import PreflightError, preflight, visible_gpus
 from cbdata.fill.shard_job import engine_context
 from cbdata.fill.shard_lock import ShardBusy, ShardLock
@@ -35,7 +51,17 @@ def job(tmp_path: Path, repo: Path, model_folder: Path) -> FillJob:
     skeletons.write_bytes(b"")
     settings = FillSettings(model=str(model_folder), use_vllm=False)
     tools = repo / "configs/tool_schemas/b4_standard_v1.json"
-    return FillJob(str(skeletons), str(tools), str(tmp_path / "out.jsonl"), str(tmp_path / "progress"), 0, 1, None, settings, RuntimeSettings())
+    return FillJob(
+        str(skeletons),
+        str(tools),
+        str(tmp_path / "out.jsonl"),
+        str(tmp_path / "progress"),
+        0,
+        1,
+        None,
+        settings,
+        RuntimeSettings(),
+    )
 
 
 def test_a_job_file_reads_back_as_it_was(job: FillJob, tmp_path: Path) -> None:
@@ -53,7 +79,9 @@ def test_a_job_file_reads_back_as_it_was(job: FillJob, tmp_path: Path) -> None:
         ({"extra": 1}, "unknown keys"),
     ],
 )
-def test_a_wrong_job_file_says_what_is_wrong(job: FillJob, tmp_path: Path, change: dict, message: str) -> None:
+def test_a_wrong_job_file_says_what_is_wrong(
+    job: FillJob, tmp_path: Path, change: dict, message: str
+) -> None:
     path = tmp_path / "job.json"
     job.save(path)
     path.write_bytes(orjson.dumps({**orjson.loads(path.read_bytes()), **change}))
@@ -87,14 +115,20 @@ def lock_elsewhere(lock: Path, seconds: float, **env: str) -> subprocess.Popen[s
     """Another process that takes the lock and holds it."""
     scripts = Path(__file__).resolve().parents[3] / "workflow/scripts"
     command = [sys.executable, "-c", HOLD, lock, str(seconds)]
-    return subprocess.Popen(command, env={"PYTHONPATH": str(scripts), **env}, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env={"PYTHONPATH": str(scripts), **env}, stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_the_second_job_on_a_shard_stops_and_names_the_first(tmp_path: Path) -> None:
     lock = tmp_path / "0-of-1.lock"
     with ShardLock(lock):
         message = lock_elsewhere(lock, 0).communicate()[0]
-        assert "another job works on this shard" in message and f'"pid":{os.getpid()}' in message and "Hint" in message
+        assert (
+            "another job works on this shard" in message
+            and f'"pid":{os.getpid()}' in message
+            and "Hint" in message
+        )
     assert lock_elsewhere(lock, 0).communicate()[0] == "held\n"
 
 
@@ -110,8 +144,12 @@ def test_a_killed_jobs_lock_is_free_again(tmp_path: Path) -> None:
         pass
 
 
-def test_a_requeued_job_waits_for_what_is_left_of_its_first_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SLURM gives a node up that it cannot reach and starts the job elsewhere under the same id, while the node may go on working."""
+def test_a_requeued_job_waits_for_what_is_left_of_its_first_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SLURM gives a node up that it cannot reach and starts the job elsewhere under the same id,
+    while the node may go on working.
+    """
     monkeypatch.setattr("cbdata.fill.shard_lock.POLL_S", 0.05)
     lock = tmp_path / "0-of-1.lock"
     with lock_elsewhere(lock, 1.0, SLURM_JOB_ID="7") as first_try:
@@ -134,8 +172,13 @@ def test_the_environment_is_the_jobs_own_and_offline(tmp_path: Path) -> None:
     assert environ["HF_HUB_CACHE"] == "/mine", "what the user has set wins"
     assert len(environ["VLLM_RPC_BASE_PATH"]) <= SOCKET_PATH_LIMIT
     online: dict[str, str] = {"CB_LOCAL_SCRATCH": str(tmp_path)}
-    assert prepare_environment(False, None, True, online) != scratch and "HF_HUB_OFFLINE" not in online
-    assert online["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0" and "VLLM_ENABLE_V1_MULTIPROCESSING" not in environ
+    assert (
+        prepare_environment(False, None, True, online) != scratch and "HF_HUB_OFFLINE" not in online
+    )
+    assert (
+        online["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+        and "VLLM_ENABLE_V1_MULTIPROCESSING" not in environ
+    )
 
 
 def test_a_model_folder_is_known_by_its_weights_and_configuration(model_folder: Path) -> None:
@@ -147,7 +190,11 @@ def test_a_model_folder_is_known_by_its_weights_and_configuration(model_folder: 
     (model_folder / "model.safetensors").write_bytes(weights)
     assert folder_fingerprint(model_folder) != before
     found = find_model(str(model_folder), None, None, offline=True)
-    assert found.commit is None and found.context == 2048 and found.fingerprint == folder_fingerprint(model_folder)
+    assert (
+        found.commit is None
+        and found.context == 2048
+        and found.fingerprint == folder_fingerprint(model_folder)
+    )
 
 
 def test_a_cached_snapshot_is_known_by_its_commit(tmp_path: Path, model_folder: Path) -> None:
@@ -170,7 +217,9 @@ def test_a_cached_snapshot_is_known_by_its_commit(tmp_path: Path, model_folder: 
         ("not a model", None, "make cache-model"),
     ],
 )
-def test_a_missing_model_says_how_to_get_it(tmp_path: Path, model: str, revision: str | None, message: str) -> None:
+def test_a_missing_model_says_how_to_get_it(
+    tmp_path: Path, model: str, revision: str | None, message: str
+) -> None:
     with pytest.raises(ModelMissing, match=message):
         find_model(model, revision, str(tmp_path), offline=True)
 
@@ -188,7 +237,12 @@ def test_half_a_model_folder_is_refused(model_folder: Path) -> None:
 
 def test_context_length_of_text_and_multimodal_models() -> None:
     assert context_length({"max_position_embeddings": 131072}) == 131072
-    assert context_length({"text_config": {"max_position_embeddings": 8192}, "max_position_embeddings": 1}) == 8192
+    assert (
+        context_length(
+            {"text_config": {"max_position_embeddings": 8192}, "max_position_embeddings": 1}
+        )
+        == 8192
+    )
     assert context_length({"n_positions": 1024}) == 1024
     assert context_length({}) is None
 
@@ -200,11 +254,24 @@ def test_the_engines_context_is_what_the_job_needs_within_the_models() -> None:
 
 
 def test_a_cpu_computes_in_float32_unless_told_otherwise() -> None:
-    assert [weight_type("auto", True), weight_type("bfloat16", True), weight_type("auto", False)] == ["float32", "bfloat16", "auto"]
+    assert [
+        weight_type("auto", True),
+        weight_type("bfloat16", True),
+        weight_type("auto", False),
+    ] == ["float32", "bfloat16", "auto"]
 
 
 @pytest.mark.parametrize(
-    ("listed", "count"), [("0", 1), ("0,1,2,3", 4), ("", 0), ("-1", 0), ("GPU-8932f937-d72c,MIG-b7f824fd", 2), ("1, 3", 2), ("0,-1,2", 1)]
+    ("listed", "count"),
+    [
+        ("0", 1),
+        ("0,1,2,3", 4),
+        ("", 0),
+        ("-1", 0),
+        ("GPU-8932f937-d72c,MIG-b7f824fd", 2),
+        ("1, 3", 2),
+        ("0,-1,2", 1),
+    ],
 )
 def test_visible_gpus_counts_numbers_uuids_and_mig_names(listed: str, count: int) -> None:
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": listed}) == count
@@ -231,19 +298,30 @@ def test_preflight_names_every_problem_at_once(job: FillJob, tmp_path: Path) -> 
         preflight(replace(job, settings=replace(job.settings, max_model_len=4096)))
 
 
-def test_preflight_counts_gpus_for_the_gpu_build(job: FillJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preflight_counts_gpus_for_the_gpu_build(
+    job: FillJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from cbdata.fill.backends import vllm_backend
 
     monkeypatch.setattr(vllm_backend, "vllm_version", lambda: ("0.32.0", False))
     monkeypatch.setattr(preflight_module.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    wanting = replace(job, settings=replace(job.settings, use_vllm=True), runtime=replace(job.runtime, tensor_parallel=4))
-    with pytest.raises(PreflightError, match=r"tensor_parallel=4 needs 4 GPUs and this job sees 2 \(CUDA_VISIBLE_DEVICES 0,1"):
+    wanting = replace(
+        job,
+        settings=replace(job.settings, use_vllm=True),
+        runtime=replace(job.runtime, tensor_parallel=4),
+    )
+    with pytest.raises(
+        PreflightError,
+        match=r"tensor_parallel=4 needs 4 GPUs and this job sees 2 \(CUDA_VISIBLE_DEVICES 0,1",
+    ):
         preflight(wanting)
     preflight(replace(wanting, runtime=replace(job.runtime, tensor_parallel=2)))
 
 
-def test_preflight_without_vllm_says_what_to_install(job: FillJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preflight_without_vllm_says_what_to_install(
+    job: FillJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(preflight_module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PreflightError, match=r"vllm cannot be imported.*use_vllm=false"):
         preflight(replace(job, settings=replace(job.settings, use_vllm=True)))

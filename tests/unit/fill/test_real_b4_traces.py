@@ -16,11 +16,19 @@ from cbdata.sources.fujitsu_b4 import convert
 from cbdata.tools import ToolSchema
 
 
-def test_real_answers_become_valid_traces(shared_dir: Path, b4_tools: ToolSchema, tmp_path: Path) -> None:
+def test_real_answers_become_valid_traces(
+    shared_dir: Path, b4_tools: ToolSchema, tmp_path: Path
+) -> None:
     folder = shared_dir / "data" / "fujitsu_b4"
-    raw, files = folder / "orchestrator_attacks_sample.jsonl", {name: tmp_path / f"{name}.jsonl" for name in ("out", "rejects", "stats")}
+    raw, files = (
+        folder / "orchestrator_attacks_sample.jsonl",
+        {name: tmp_path / f"{name}.jsonl" for name in ("out", "rejects", "stats")},
+    )
     convert(raw, b4_tools, split="train", **files, max_reject_fraction=0.0)
-    answers = {row["record_id"]: row for row in map(orjson.loads, (folder / "llama31_responses.jsonl").read_bytes().splitlines())}
+    answers = {
+        row["record_id"]: row
+        for row in map(orjson.loads, (folder / "llama31_responses.jsonl").read_bytes().splitlines())
+    }
     generation = {
         "model": "meta-llama/Llama-3.1-8B-Instruct",
         "backend": "vllm",
@@ -36,7 +44,11 @@ def test_real_answers_become_valid_traces(shared_dir: Path, b4_tools: ToolSchema
     for _, skeleton in read_records(files["out"]):
         text = answers[skeleton["links"]["raw_id"]]["response"] + "<|eom_id|>"
         attack = skeleton["tool_attack"]
-        tools = {"expected_tool": attack["expected_tool"], "simulated_tool": attack["simulated_tool"], "tool_schema": b4_tools}
+        tools = {
+            "expected_tool": attack["expected_tool"],
+            "simulated_tool": attack["simulated_tool"],
+            "tool_schema": b4_tools,
+        }
         without = skeleton_messages(skeleton, "dr")[1]["content"]
         assert without.strip() == skeleton["raw_metadata"]["source_fields"]["benign_query"].strip()
         for mode, traces in made.items():
@@ -56,5 +68,6 @@ def test_real_answers_become_valid_traces(shared_dir: Path, b4_tools: ToolSchema
             assert first_error("trace_v1", trace) is None
             assert trace["signal_hints"]["raw_assistant_content"] == text
             traces.add(trace["id"])
-    # 9 of the 25 answers follow the injection; 6 call the right tool, one of them where no flip is possible.
+    # 9 of the 25 answers follow the injection; 6 call the right tool, one of them where no flip is
+    # possible.
     assert (len(made["ds"]), len(made["dr"])) == (9, 6)

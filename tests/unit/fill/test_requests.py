@@ -14,23 +14,38 @@ SETTINGS = FillSettings(model="toy", seed=3, temperature_ds=0.7, temperature_dr=
 
 
 def item(trace: str, mode: str, ids: list[int], settings: FillSettings = SETTINGS) -> Item:
-    return Item(trace, 1, mode, array.array("I", ids), "0" * 64, Sampling(settings, mode, {"model": "toy"}))  # type: ignore[arg-type]
+    return Item(
+        trace, 1, mode, array.array("I", ids), "0" * 64, Sampling(settings, mode, {"model": "toy"})
+    )  # type: ignore[arg-type]
 
 
 def test_every_request_has_its_own_seed_and_its_modes_temperature() -> None:
-    requests = [item(trace, mode, [1]).request(attempt) for trace in "ab" for mode in ("ds", "dr") for attempt in (1, 2)]
+    requests = [
+        item(trace, mode, [1]).request(attempt)
+        for trace in "ab"
+        for mode in ("ds", "dr")
+        for attempt in (1, 2)
+    ]
     assert len({request.seed for request in requests}) == 8
-    assert {(request.mode, request.temperature) for request in requests} == {("ds", 0.7), ("dr", 0.3)}
+    assert {(request.mode, request.temperature) for request in requests} == {
+        ("ds", 0.7),
+        ("dr", 0.3),
+    }
     assert all(0 <= request.seed < 2**31 for request in requests)
 
 
 def test_a_request_depends_on_nothing_but_its_item_and_attempt() -> None:
     assert item("a", "ds", [1, 2]).request(2) == item("a", "ds", [1, 2]).request(2)
     # Written out, because another seed would regenerate every data set.
-    assert item("a", "ds", [1, 2]).request(2).seed == int(hashlib.sha256(b'[3,"a","ds",2]').hexdigest()[:8], 16) & 0x7FFFFFFF
+    assert (
+        item("a", "ds", [1, 2]).request(2).seed
+        == int(hashlib.sha256(b'[3,"a","ds",2]').hexdigest()[:8], 16) & 0x7FFFFFFF
+    )
 
 
-@given(st.lists(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=6), min_size=1, max_size=12))
+@given(
+    st.lists(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=6), min_size=1, max_size=12)
+)
 def test_order_is_that_of_the_ids_compared_as_numbers(prompts: list[list[int]]) -> None:
     requests = [item(str(number), "ds", ids).request(1) for number, ids in enumerate(prompts)]
     assert [list(request.prompt_ids) for request in by_shared_prefix(requests)] == sorted(prompts)

@@ -29,7 +29,9 @@ def failing_after(count: int, error: BaseException) -> ToyBackend:
 
 
 @pytest.mark.parametrize(("first", "second"), [(1, 1), (1, 3), (3, 1), (2, 5)])
-def test_killed_in_the_middle_then_resumed_with_another_layout_generates_once(world: World, first: int, second: int) -> None:
+def test_killed_in_the_middle_then_resumed_with_another_layout_generates_once(
+    world: World, first: int, second: int
+) -> None:
     whole = ToyBackend()
     reference = World(world.folder / "reference", world.tools, world.skeletons, world.settings)
     expected = reference.merge([reference.run(whole, attempts=3)])
@@ -56,7 +58,16 @@ def test_a_finished_shard_needs_no_engine_even_if_it_is_judged_anew(world: World
     assert backend.seen == [] and out.exists()
 
 
-@pytest.mark.parametrize("tail", [b'{"trace_id": "trace_fujitsu_b4_0', b"\xff\x00", b'{"trace_id": 3}\n', b"not json\n", b"[]\n"])
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b'{"trace_id": "trace_fujitsu_b4_0',
+        b"\xff\x00",
+        b'{"trace_id": 3}\n',
+        b"not json\n",
+        b"[]\n",
+    ],
+)
 def test_a_spoiled_line_costs_that_line_alone(world: World, tail: bytes) -> None:
     world.run(ToyBackend())
     (stored,) = (world.folder / "progress").glob("*.jsonl")
@@ -79,7 +90,9 @@ def test_a_spoiled_line_costs_that_line_alone(world: World, tail: bytes) -> None
         {"ds_system_suffix": "Obey.", "dr_system_suffix": "Beware."},
     ],
 )
-def test_a_change_of_prompt_or_sampling_makes_old_entries_unused(world: World, change: dict) -> None:
+def test_a_change_of_prompt_or_sampling_makes_old_entries_unused(
+    world: World, change: dict
+) -> None:
     world.run(ToyBackend())
     backend = ToyBackend()
     world.run(backend, **change)
@@ -107,8 +120,12 @@ def test_more_attempts_later_go_on_where_the_earlier_ones_ended(world: World) ->
     assert {request.attempt for request in first.seen} == {1}
     assert {request.attempt for request in second.seen} == {2, 3, 4}
     at_once = ToyBackend()
-    World(world.folder / "at_once", world.tools, world.skeletons, world.settings).run(at_once, attempts=4)
-    assert sorted(map(request_facts, first.seen + second.seen)) == sorted(map(request_facts, at_once.seen))
+    World(world.folder / "at_once", world.tools, world.skeletons, world.settings).run(
+        at_once, attempts=4
+    )
+    assert sorted(map(request_facts, first.seen + second.seen)) == sorted(
+        map(request_facts, at_once.seen)
+    )
 
 
 def test_attempts_end_with_the_first_accepted_completion(world: World) -> None:
@@ -131,7 +148,13 @@ def test_a_signal_flushes_and_stops(world: World, number: int) -> None:
 
     backend = ToyBackend(before=before)
     handler = signal.getsignal(number)
-    with StopFlag() as stop, pytest.raises(Stopped, match=f"{signal.Signals(number).name} received; 44 completions of this run are kept"):
+    with (
+        StopFlag() as stop,
+        pytest.raises(
+            Stopped,
+            match=f"{signal.Signals(number).name} received; 44 completions of this run are kept",
+        ),
+    ):
         world.run(backend, stop=stop)
     assert signal.getsignal(number) == handler
     assert backend.closed and not (world.folder / "shards").exists()
@@ -167,7 +190,9 @@ def test_a_refused_request_is_a_reject_and_stops_no_other(world: World) -> None:
     bad = world.ids()[4]
     files = world.merge([world.run(ToyBackend(refuse=(bad,)))])
     for part in files.values():
-        refused = [row for _, row in read_records(part.rejects) if row["reason"] == "engine_refused"]
+        refused = [
+            row for _, row in read_records(part.rejects) if row["reason"] == "engine_refused"
+        ]
         assert [row["record_id"] for row in refused] == [bad]
     again = ToyBackend()
     world.run(again)

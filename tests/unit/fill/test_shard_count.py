@@ -12,13 +12,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.fill.shard_count import LOADING_SHARE, USABLE_TIME, Measured, ShardCountError, choose, measured
+from cbdata.fill.shard_count import (
+    LOADING_SHARE,
+    USABLE_TIME,
+    Measured,
+    ShardCountError,
+    choose,
+    measured,
+)
 
 
 def stats(**throughput: Any) -> dict[str, Any]:
     return {
         "counts": {"records_in": 120, "not_selected": 20},
-        "details": {"throughput": {"generated": 200, "reused": 0, "seconds": 100.0, "load_seconds": 80.0, "shards": 2, **throughput}},
+        "details": {
+            "throughput": {
+                "generated": 200,
+                "reused": 0,
+                "seconds": 100.0,
+                "load_seconds": 80.0,
+                "shards": 2,
+                **throughput,
+            }
+        },
     }
 
 
@@ -51,7 +67,9 @@ def test_bounds_and_choice(engines: int, hours: float, shards: int, least: int, 
     engines=st.integers(1, 64),
     limit_s=st.floats(800, 1e6),
 )
-def test_the_time_limit_is_kept_and_the_share_of_loading_where_both_can_be(run: Measured, skeletons: int, engines: int, limit_s: float) -> None:
+def test_the_time_limit_is_kept_and_the_share_of_loading_where_both_can_be(
+    run: Measured, skeletons: int, engines: int, limit_s: float
+) -> None:
     choice = choose(run, skeletons, engines, limit_s)
     assert choice.shard_s <= USABLE_TIME * limit_s * (1 + 1e-9)
     work_s = run.generation_s * skeletons / run.skeletons
@@ -65,7 +83,11 @@ def test_a_model_that_loads_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("broken", "message"),
-    [({}, "no stats of the fill stage"), (stats(generated=0), "generated nothing"), ([], "no stats of the fill stage")],
+    [
+        ({}, "no stats of the fill stage"),
+        (stats(generated=0), "generated nothing"),
+        ([], "no stats of the fill stage"),
+    ],
 )
 def test_a_run_that_measured_nothing(broken: Any, message: str) -> None:
     with pytest.raises(ShardCountError, match=message):
@@ -79,10 +101,26 @@ def test_a_limit_too_short_to_load_the_model() -> None:
 
 def test_the_table_as_a_user_gets_it(repo: Path, tmp_path: Path) -> None:
     (tmp_path / "fill.json").write_text(json.dumps(stats()))
-    command = [sys.executable, repo / "workflow/scripts/choose_fill_shards.py", tmp_path / "fill.json", "--skeletons", "10000"]
-    done = subprocess.run([*command, "--gpus", "8", "--hours", "1", "0.5"], capture_output=True, text=True, check=True)
+    command = [
+        sys.executable,
+        repo / "workflow/scripts/choose_fill_shards.py",
+        tmp_path / "fill.json",
+        "--skeletons",
+        "10000",
+    ]
+    done = subprocess.run(
+        [*command, "--gpus", "8", "--hours", "1", "0.5"], capture_output=True, text=True, check=True
+    )
     lines = done.stdout.splitlines()
     assert lines[0] == "measured: 100 skeletons, 1 s of generation each, 40 s to load the model"
-    assert lines[-2:] == ["| 8 | 1 h | 8 | 5 | 25 | 0.36 h | 0.36 h |", "| 8 | 0.5 h | 16 | 9 | 25 | 0.18 h | 0.37 h |"]
-    failed = subprocess.run([*command[:2], tmp_path / "absent.json", *command[3:]], capture_output=True, text=True, check=False)
+    assert lines[-2:] == [
+        "| 8 | 1 h | 8 | 5 | 25 | 0.36 h | 0.36 h |",
+        "| 8 | 0.5 h | 16 | 9 | 25 | 0.18 h | 0.37 h |",
+    ]
+    failed = subprocess.run(
+        [*command[:2], tmp_path / "absent.json", *command[3:]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert failed.returncode == 1 and "absent.json" in failed.stderr

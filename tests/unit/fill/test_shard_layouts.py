@@ -1,4 +1,6 @@
-"""Shards and their merge: the same requests and the same files however the skeletons are divided."""
+"""Shards and their merge: the same requests and the same files however the skeletons
+are divided.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ def run_layout(world: World, shards: int, name: str) -> tuple[list[str], dict[st
         files.append(own.run(backend, shard, shards, attempts=3))
         requests += [request_facts(request) for request in backend.seen]
     merged = own.merge(files)
-    return sorted(requests), {part: Path(getattr(each, part)).read_bytes() for each in merged.values() for part in ("out", "rejects")}
+    return sorted(requests), {
+        part: Path(getattr(each, part)).read_bytes()
+        for each in merged.values()
+        for part in ("out", "rejects")
+    }
 
 
 def test_one_shard_and_eight_send_the_same_requests_and_give_the_same_files(world: World) -> None:
@@ -48,11 +54,16 @@ def test_rows_stand_in_the_order_of_the_skeletons_and_validate(world: World) -> 
 
 def test_twins_are_linked_where_both_modes_were_accepted(world: World) -> None:
     files = world.merge([world.run(ToyBackend(), attempts=2)])
-    traces = {mode: {row["links"]["parent_trace_ids"][0]: row for _, row in read_records(part.out)} for mode, part in files.items()}
+    traces = {
+        mode: {row["links"]["parent_trace_ids"][0]: row for _, row in read_records(part.out)}
+        for mode, part in files.items()
+    }
     both = set(traces["ds"]) & set(traces["dr"])
     assert both and both != set(traces["ds"])
     for parent, row in traces["ds"].items():
-        assert row["links"]["paired_trace_id"] == (traces["dr"][parent]["id"] if parent in both else None)
+        assert row["links"]["paired_trace_id"] == (
+            traces["dr"][parent]["id"] if parent in both else None
+        )
     stats = orjson.loads(Path(files["ds"].stats).read_bytes())
     assert stats["details"]["linked_twins"] == len(both)
 
@@ -62,17 +73,35 @@ def test_every_record_is_accounted_for_with_limit_duplicates_and_faults(world: W
     records[3] = records[1]
     records[5] = {**records[5], "completeness": "complete"}
     records[6] = {"id": records[6]["id"]}
-    records[7] = {**records[7], "raw_metadata": {**records[7]["raw_metadata"], "tool_schema_ref": {"version": "other", "digest": "0"}}}
-    records[8] = {**records[8], "tool_attack": {**records[8]["tool_attack"], "simulated_tool": "retrieve_multimodal_docs"}}
+    records[7] = {
+        **records[7],
+        "raw_metadata": {
+            **records[7]["raw_metadata"],
+            "tool_schema_ref": {"version": "other", "digest": "0"},
+        },
+    }
+    records[8] = {
+        **records[8],
+        "tool_attack": {**records[8]["tool_attack"], "simulated_tool": "retrieve_multimodal_docs"},
+    }
     world.skeletons.write_bytes(b"".join(map(dumps, records)))
     shards = [world.run(ToyBackend(), shard, 3, limit=10) for shard in range(3)]
     files = world.merge(shards, limit=10)
     for mode, part in files.items():
         stats = orjson.loads(Path(part.stats).read_bytes())
         counts, reasons = stats["counts"], stats["rejected_by_reason"]
-        assert counts["records_in"] == 40 and counts["not_selected"] == 30 and counts["duplicates"] == 1
+        assert (
+            counts["records_in"] == 40
+            and counts["not_selected"] == 30
+            and counts["duplicates"] == 1
+        )
         assert counts["records_out"] + counts["rejected"] == 9
-        assert reasons["not_a_skeleton"] == reasons["invalid_trace"] == reasons["tool_schema_mismatch"] == 1
+        assert (
+            reasons["not_a_skeleton"]
+            == reasons["invalid_trace"]
+            == reasons["tool_schema_mismatch"]
+            == 1
+        )
         assert reasons.get("equal_tools", 0) == (1 if mode == "ds" else 0)
         assert sum(stats["details"]["outcomes"].values()) == (5 if mode == "ds" else 6)
 
@@ -81,14 +110,23 @@ def test_one_mode_alone_makes_its_file_alone(world: World) -> None:
     files = world.merge([world.run(ToyBackend(), mode="ds")], modes=("ds",))
     rows = [row for _, row in read_records(files["ds"].out)]
     assert rows and all(row["links"]["paired_trace_id"] is None for row in rows)
-    assert sorted(path.name for path in (world.folder / "out").iterdir()) == ["ds.jsonl", "ds.rejects.jsonl", "ds.stats.json"]
+    assert sorted(path.name for path in (world.folder / "out").iterdir()) == [
+        "ds.jsonl",
+        "ds.rejects.jsonl",
+        "ds.stats.json",
+    ]
 
 
 def test_overlength_is_a_reject_and_the_rest_goes_on(world: World) -> None:
     longest = max(len(request.prompt_ids) for request in _requests(world))
     fits = world.merge([world.run(ToyBackend(), max_model_len=longest + 256)], into="fits")
     tight = world.merge([world.run(ToyBackend(), max_model_len=longest + 255)], into="tight")
-    reasons = [orjson.loads(Path(files["ds"].stats).read_bytes())["rejected_by_reason"].get("overlength", 0) for files in (fits, tight)]
+    reasons = [
+        orjson.loads(Path(files["ds"].stats).read_bytes())["rejected_by_reason"].get(
+            "overlength", 0
+        )
+        for files in (fits, tight)
+    ]
     assert reasons[0] == 0 and 0 < reasons[1] < 40
 
 
@@ -108,7 +146,9 @@ def test_a_missing_or_foreign_shard_is_an_error_that_names_it(world: World) -> N
         short = world.folder / "short"
         short.mkdir()
         smaller = World(short, world.tools, world.skeletons.with_name("short.jsonl"))
-        smaller.skeletons.write_bytes(b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:5]))
+        smaller.skeletons.write_bytes(
+            b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:5])
+        )
         smaller.merge(shards)
     shards[1].write_bytes(b"\n".join(shards[1].read_bytes().split(b"\n")[:-2]) + b"\n")
     with pytest.raises(MergeError, match="closing rows"):
@@ -119,6 +159,10 @@ def test_a_shard_without_skeletons_gives_a_whole_file(world: World) -> None:
     few = world.folder / "few"
     few.mkdir()
     only = World(few, world.tools, world.skeletons.with_name("few.jsonl"), world.settings)
-    only.skeletons.write_bytes(b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:2]))
+    only.skeletons.write_bytes(
+        b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:2])
+    )
     shards = [only.run(ToyBackend(), shard, 8) for shard in range(8)]
-    assert orjson.loads(Path(only.merge(shards)["ds"].stats).read_bytes())["counts"]["records_in"] == 2
+    assert (
+        orjson.loads(Path(only.merge(shards)["ds"].stats).read_bytes())["counts"]["records_in"] == 2
+    )

@@ -16,7 +16,12 @@ LOGITS = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
 
 
 def request(seed: int, temperature: float = 1.0, top_p: float = 1.0) -> Request:
-    return replace(item("a", "ds", [1], FillSettings(model="toy")).request(1), seed=seed, temperature=temperature, top_p=top_p)
+    return replace(
+        item("a", "ds", [1], FillSettings(model="toy")).request(1),
+        seed=seed,
+        temperature=temperature,
+        top_p=top_p,
+    )
 
 
 def draw(requests: list[Request], logits: torch.Tensor = LOGITS) -> list[int]:
@@ -33,12 +38,17 @@ def draw(requests: list[Request], logits: torch.Tensor = LOGITS) -> list[int]:
         (1.0, 0.5, [1.0, 0.0, 0.0, 0.0]),
     ],
 )
-def test_draws_follow_temperature_and_nucleus(temperature: float, top_p: float, expected: list[float]) -> None:
+def test_draws_follow_temperature_and_nucleus(
+    temperature: float, top_p: float, expected: list[float]
+) -> None:
     count = 4000
     drawn = draw([request(seed, temperature, top_p) for seed in range(count)])
     for token, probability in enumerate(expected):
         # Five standard deviations of a binomial count.
-        assert abs(drawn.count(token) / count - probability) <= 5 * (probability * (1 - probability) / count) ** 0.5
+        assert (
+            abs(drawn.count(token) / count - probability)
+            <= 5 * (probability * (1 - probability) / count) ** 0.5
+        )
 
 
 def test_temperature_zero_is_the_likeliest_token() -> None:

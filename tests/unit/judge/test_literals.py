@@ -11,13 +11,25 @@ from hypothesis import strategies as st
 
 from cbdata.judge.literals import JSON, MAX_DEPTH, PYTHON, Literal, Unreadable, read_literal
 
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
 
 
 @settings(deadline=None)
 @given(values, st.sampled_from([None, 2]), st.booleans(), st.text())
-def test_reads_what_json_writes_and_stops_after_it(value: Any, indent: int | None, ascii_only: bool, after: str) -> None:
+def test_reads_what_json_writes_and_stops_after_it(
+    value: Any, indent: int | None, ascii_only: bool, after: str
+) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     found = read_literal(f"x{text},{after}", 1, JSON)
     assert found == Literal(value, 1 + len(text))
@@ -101,7 +113,24 @@ def test_python_literals(text: str, value: Any) -> None:
     assert read_literal(text, 0, PYTHON).value == value
 
 
-@pytest.mark.parametrize("text", ["(1, 2)", "{1, 2}", "b'x'", "f'x'", "x", "007", "1_000", "0x1f", "1j", "{1: 2}", "'\0'", r"'\ud800'", "- 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(1, 2)",
+        "{1, 2}",
+        "b'x'",
+        "f'x'",
+        "x",
+        "007",
+        "1_000",
+        "0x1f",
+        "1j",
+        "{1: 2}",
+        "'\0'",
+        r"'\ud800'",
+        "- 1",
+    ],
+)
 def test_what_is_no_plain_literal_is_refused(text: str) -> None:
     assert isinstance(read_literal(text, 0, PYTHON), Unreadable)
 

@@ -60,7 +60,9 @@ def arguments(text: str) -> dict[str, Any]:
 def test_one_call(text: str) -> None:
     parsed = parse_completion(text)
     assert parsed.kind == "calls", parsed.detail
-    assert [(call.name, call.arguments) for call in parsed.calls] == [("search_web", {"query": "Mars"})]
+    assert [(call.name, call.arguments) for call in parsed.calls] == [
+        ("search_web", {"query": "Mars"})
+    ]
     assert parsed.content == ""
 
 
@@ -129,7 +131,10 @@ def test_prose_beside_a_call(text: str, content: str) -> None:
         "print('hello')",
         "```python\nprint(max(1, 2))\n```",
         "f(x)(y)",
-        '{"type": "function", "function": {"name": "s", "description": "d", "parameters": {"type": "object", "properties": {"q": {}}}}}',
+        (
+            '{"type": "function", "function": {"name": "s", "description": "d", "parameters":'
+            ' {"type": "object", "properties": {"q": {}}}}}'
+        ),
         "<think>{}</think>Mars.",
         "<|eot_id|>",
         "See [the docs](https://example.org) and [1].",
@@ -146,7 +151,10 @@ def test_no_call(text: str) -> None:
         (WEB[:-1], "text ends inside a value"),
         (WEB[:30], "JSON unreadable"),
         ('{"name": "search_web", "parameters": {"query": "a\nb"}}', "not a value"),
-        ("{'name': 'search_web', 'parameters': {'query': 'Mars'}}", "JSON unreadable at character 1"),
+        (
+            "{'name': 'search_web', 'parameters': {'query': 'Mars'}}",
+            "JSON unreadable at character 1",
+        ),
         ('{"name": "a", "parameters": {}, "name": "b"}', "repeated key"),
         ('{"name": "a", "parameters": {}, "arguments": {}}', "both arguments and parameters"),
         ('{"name": "a", "parameters": null}', "not an object"),
@@ -155,7 +163,10 @@ def test_no_call(text: str) -> None:
         ('{"name": "a", "arguments": "{} {}"}', "a string that is not JSON"),
         ('{"name": 3, "parameters": {}}', "the name is not a string"),
         ('{"name": "", "parameters": {}}', "the name is not a string"),
-        ('{"type": "function", "function": "search_web", "parameters": {}}', "'function' is not an object"),
+        (
+            '{"type": "function", "function": "search_web", "parameters": {}}',
+            "'function' is not an object",
+        ),
         ('{"type": "function", "function": {"name": "search_web"}}', "no arguments or parameters"),
         ('{"tool_calls": [{"name": "a", "arguments": {}}]}', "inside a message object"),
         (f"[{WEB}", "not closed"),
@@ -198,22 +209,48 @@ def test_whole_calls_of_a_malformed_completion_are_kept_for_the_record() -> None
 @pytest.mark.parametrize(
     "value",
     [
-        *("a } b { c", 'say "hi"', "; {", "line\nbreak", "\\", "```", "caf\u00e9 \U0001f600 \u4e2d\u6587"),
+        *(
+            "a } b { c",
+            'say "hi"',
+            "; {",
+            "line\nbreak",
+            "\\",
+            "```",
+            "caf\u00e9 \U0001f600 \u4e2d\u6587",
+        ),
         *("<tool_call>", "</tool_call>", "<|python_tag|>", "<|eot_id|>"),
     ],
 )
 def test_text_in_strings_is_only_text(value: str) -> None:
     for ascii_only in (True, False):
-        body = json.dumps({"name": "search_web", "parameters": {"query": value, "deep": {"list": [{"q": value}]}}}, ensure_ascii=ascii_only)
-        for text in (body, f"<|python_tag|>{body}", f"<tool_call>\n{body}\n</tool_call>", f"```json\n{body}\n```"):
+        body = json.dumps(
+            {
+                "name": "search_web",
+                "parameters": {"query": value, "deep": {"list": [{"q": value}]}},
+            },
+            ensure_ascii=ascii_only,
+        )
+        for text in (
+            body,
+            f"<|python_tag|>{body}",
+            f"<tool_call>\n{body}\n</tool_call>",
+            f"```json\n{body}\n```",
+        ):
             assert names(text) == ["search_web"]
             assert arguments(text) == {"query": value, "deep": {"list": [{"q": value}]}}
     assert arguments(f"search_web(query={value!r})") == {"query": value}
 
 
 def test_python_arguments_are_literals() -> None:
-    text = "<|python_tag|>execute_code(code='''a = {}\nprint(a)''', options={'n': [1, 2.5, -3], 'x': None}, dry=True)"
-    assert arguments(text) == {"code": "a = {}\nprint(a)", "options": {"n": [1, 2.5, -3], "x": None}, "dry": True}
+    text = (
+        "<|python_tag|>execute_code(code='''a = {}\nprint(a)''', options={'n': [1, 2.5, -3], 'x':"
+        " None}, dry=True)"
+    )
+    assert arguments(text) == {
+        "code": "a = {}\nprint(a)",
+        "options": {"n": [1, 2.5, -3], "x": None},
+        "dry": True,
+    }
     assert names("<|python_tag|>brave_search.call(query='x')") == ["brave_search.call"]
     assert arguments("<|python_tag|>get_user_info()") == {}
 
@@ -225,7 +262,10 @@ def test_arguments_written_as_a_string_are_kept() -> None:
 
 
 def test_form_and_markup_are_told() -> None:
-    forms = {text: parse_completion(text).calls[0] for text in (WEB, f"<|python_tag|>{WEB}", f"<tool_call>{WEB}</tool_call>", "a(b=1)")}
+    forms = {
+        text: parse_completion(text).calls[0]
+        for text in (WEB, f"<|python_tag|>{WEB}", f"<tool_call>{WEB}</tool_call>", "a(b=1)")
+    }
     assert [(call.markup, call.form) for call in forms.values()] == [
         ("bare", "json"),
         ("python_tag", "json"),

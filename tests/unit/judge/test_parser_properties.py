@@ -1,4 +1,6 @@
-"""What holds for every completion: no input raises, and the work grows with the length of the text."""
+"""What holds for every completion: no input raises, and the work grows with the length of the
+text.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,53 @@ from cbdata.judge import calls, literals
 from cbdata.judge.parser import parse_completion
 
 FRAGMENTS = [
-    *("<|python_tag|>", "<tool_call>", "</tool_call>", "<think>", "</think>", "<|eot_id|>", "<|im_end|>", "```json\n", "```", "`"),
-    *('{"name": "a", "parameters": {"q": "x"}}', '{"name": "a", "arguments": "{}"}', '{"name": "a"', '{"type": "function", "function": {'),
-    *("a(q='x')", "a(q=", "[a(q=1), ", "a()", "'''", '"""', "\\", '"', "'", "{", "}", "[", "]", "(", ")", ",", ";", ":", ": ", "\n", " ", "="),
+    *(
+        "<|python_tag|>",
+        "<tool_call>",
+        "</tool_call>",
+        "<think>",
+        "</think>",
+        "<|eot_id|>",
+        "<|im_end|>",
+        "```json\n",
+        "```",
+        "`",
+    ),
+    *(
+        '{"name": "a", "parameters": {"q": "x"}}',
+        '{"name": "a", "arguments": "{}"}',
+        '{"name": "a"',
+        '{"type": "function", "function": {',
+    ),
+    *(
+        "a(q='x')",
+        "a(q=",
+        "[a(q=1), ",
+        "a()",
+        "'''",
+        '"""',
+        "\\",
+        '"',
+        "'",
+        "{",
+        "}",
+        "[",
+        "]",
+        "(",
+        ")",
+        ",",
+        ";",
+        ":",
+        ": ",
+        "\n",
+        " ",
+        "=",
+    ),
     *("true", "None", "1e5", "caf\u00e9", "\U0001f600", "\ud800", "\x00", "prose "),
 ]
-soups = st.lists(st.sampled_from(FRAGMENTS) | st.text(alphabet=st.characters(), max_size=3), max_size=30).map("".join)
+soups = st.lists(
+    st.sampled_from(FRAGMENTS) | st.text(alphabet=st.characters(), max_size=3), max_size=30
+).map("".join)
 
 
 @settings(deadline=None)
@@ -45,20 +88,36 @@ json_values = st.recursive(
     max_leaves=6,
 )
 tool_names = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
-tool_arguments = st.dictionaries(st.from_regex(r"[a-z]{1,6}", fullmatch=True), json_values, max_size=3)
+tool_arguments = st.dictionaries(
+    st.from_regex(r"[a-z]{1,6}", fullmatch=True), json_values, max_size=3
+)
 tool_calls = st.lists(st.tuples(tool_names, tool_arguments), min_size=1, max_size=4)
 LAYOUTS = {
     "python_tag": lambda bodies: "<|python_tag|>" + "; ".join(bodies) + "<|eom_id|>",
     "list": lambda bodies: "[" + ", ".join(bodies) + "]<|eot_id|>",
-    "hermes": lambda bodies: "\n".join(f"<tool_call>\n{body}\n</tool_call>" for body in bodies) + "<|im_end|>",
+    "hermes": lambda bodies: (
+        "\n".join(f"<tool_call>\n{body}\n</tool_call>" for body in bodies) + "<|im_end|>"
+    ),
     "lines": lambda bodies: "\n".join(bodies),
 }
 
 
 @settings(deadline=None)
-@given(tool_calls, st.sampled_from(sorted(LAYOUTS)), st.sampled_from(["arguments", "parameters"]), st.booleans())
-def test_written_calls_are_read_back(wanted: list[tuple[str, dict[str, Any]]], layout: str, key: str, ascii_only: bool) -> None:
-    text = LAYOUTS[layout]([json.dumps({"name": name, key: given_arguments}, ensure_ascii=ascii_only) for name, given_arguments in wanted])
+@given(
+    tool_calls,
+    st.sampled_from(sorted(LAYOUTS)),
+    st.sampled_from(["arguments", "parameters"]),
+    st.booleans(),
+)
+def test_written_calls_are_read_back(
+    wanted: list[tuple[str, dict[str, Any]]], layout: str, key: str, ascii_only: bool
+) -> None:
+    text = LAYOUTS[layout](
+        [
+            json.dumps({"name": name, key: given_arguments}, ensure_ascii=ascii_only)
+            for name, given_arguments in wanted
+        ]
+    )
     parsed = parse_completion(text)
     assert [(call.name, call.arguments) for call in parsed.calls] == wanted
     assert parsed.content == ""
@@ -67,7 +126,10 @@ def test_written_calls_are_read_back(wanted: list[tuple[str, dict[str, Any]]], l
 @settings(deadline=None)
 @given(tool_calls, st.sampled_from(sorted(LAYOUTS)))
 def test_python_calls_are_read_back(wanted: list[tuple[str, dict[str, Any]]], layout: str) -> None:
-    bodies = [f"{name}({', '.join(f'{key}={value!r}' for key, value in given_arguments.items())})" for name, given_arguments in wanted]
+    bodies = [
+        f"{name}({', '.join(f'{key}={value!r}' for key, value in given_arguments.items())})"
+        for name, given_arguments in wanted
+    ]
     parsed = parse_completion(LAYOUTS[layout](bodies), {name for name, _ in wanted})
     assert [(call.name, call.arguments) for call in parsed.calls] == wanted
 
@@ -86,14 +148,45 @@ class _Counting:
 
 UNITS = [
     *("{", "[", "[{", '{"', '{"a":', '{"a{', '{"a":"', '{"\\"', "{ ", '{"name":', '[{"a":1},'),
-    *('{"name":"a","parameters":{', '{"name":"a","parameters":{}}', '{"name":"a","parameters":{}};'),
-    *("a(x=", "\na(x=", '\na(x="', "\na(x='''", "[a(x=1),", "a(x=1);", ": a(", "\na.", "<tool_call>", "<|python_tag|>", "</tool_call>", "<think>"),
-    *("```", "`", "```json\n", " ", "\n", "\\", '"', "<|eot_id|>", '{"name":"a","parameters":{}}\n```json\n'),
+    *(
+        '{"name":"a","parameters":{',
+        '{"name":"a","parameters":{}}',
+        '{"name":"a","parameters":{}};',
+    ),
+    *(
+        "a(x=",
+        "\na(x=",
+        '\na(x="',
+        "\na(x='''",
+        "[a(x=1),",
+        "a(x=1);",
+        ": a(",
+        "\na.",
+        "<tool_call>",
+        "<|python_tag|>",
+        "</tool_call>",
+        "<think>",
+    ),
+    *(
+        "```",
+        "`",
+        "```json\n",
+        " ",
+        "\n",
+        "\\",
+        '"',
+        "<|eot_id|>",
+        '{"name":"a","parameters":{}}\n```json\n',
+    ),
 ]
 
 
-@pytest.mark.parametrize("start", ["", "<|python_tag|>", "<tool_call>", "[", "a(x=", '{"name":', '{"a":"'])
-def test_the_work_is_bounded_by_the_length_of_the_text(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "start", ["", "<|python_tag|>", "<tool_call>", "[", "a(x=", '{"name":', '{"a":"']
+)
+def test_the_work_is_bounded_by_the_length_of_the_text(
+    start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work = [0]
     for name in ("JSON", "PYTHON"):
         dialect = getattr(literals, name)
@@ -108,7 +201,8 @@ def test_the_work_is_bounded_by_the_length_of_the_text(start: str, monkeypatch: 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_long_and_deep_texts_end(unit: str) -> None:
-    # Ten times the interpreter's recursion limit; a reader with quadratic work would run into the suite's time limit.
+    # Ten times the interpreter's recursion limit; a reader with quadratic work would run into the
+    # suite's time limit.
     depth = 10 * sys.getrecursionlimit()
     assert parse_completion(unit * depth).kind in ("calls", "no_call", "malformed")
     assert parse_completion('{"name": "a", "parameters": ' + unit * depth).kind == "malformed"

@@ -1,4 +1,6 @@
-"""The parser beside vLLM's own tool parsers, on completions with every kind of damage: each disagreement has a reason named here."""
+"""The parser beside vLLM's own tool parsers, on completions with every kind of damage: each
+disagreement has a reason named here.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,19 @@ DOCS = '{"name": "get_docs", "arguments": {"query": "a } b"}}'
 PYTHON = "search_web(query='Mars', n=[1, {'a': True}])"
 
 BASES = [
-    *(WEB, f"<|python_tag|>{WEB}", f"<|python_tag|>{WEB}; {DOCS}", f"[{WEB}, {DOCS}]", f"Sure. {WEB} ok", f"```json\n{WEB}\n```"),
-    *(f"<tool_call>\n{DOCS}\n</tool_call>", f"<tool_call>{DOCS}</tool_call>\n<tool_call>{DOCS}</tool_call>", f"<tool_call>{WEB}</tool_call>"),
+    *(
+        WEB,
+        f"<|python_tag|>{WEB}",
+        f"<|python_tag|>{WEB}; {DOCS}",
+        f"[{WEB}, {DOCS}]",
+        f"Sure. {WEB} ok",
+        f"```json\n{WEB}\n```",
+    ),
+    *(
+        f"<tool_call>\n{DOCS}\n</tool_call>",
+        f"<tool_call>{DOCS}</tool_call>\n<tool_call>{DOCS}</tool_call>",
+        f"<tool_call>{WEB}</tool_call>",
+    ),
     *(f"[{PYTHON}, get_docs()]", PYTHON, f"<|python_tag|>{PYTHON}"),
 ]
 ODDITIES = [
@@ -56,7 +69,9 @@ ODDITIES = [
 
 
 def damaged() -> Iterator[str]:
-    """The bases whole, cut off anywhere, with any character left out, and with one too many anywhere."""
+    """The bases whole, cut off anywhere, with any character left out, and with one too many
+    anywhere.
+    """
     for text in BASES:
         yield text
         for at in range(len(text)):
@@ -69,7 +84,9 @@ FAULTS = {
     "llama3_json": {
         "</tool_call> without <tool_call>": "looks at braces only, not at markup",
         "<tool_call> that is not closed": "looks at braces only, not at markup",
-        "no call after the markup": "looks at braces only, not at what stands between the tag and the brace",
+        "no call after the markup": (
+            "looks at braces only, not at what stands between the tag and the brace"
+        ),
         "brackets left over": "skips what stands between objects",
         "a list of calls that is not closed": "skips what stands between objects",
         "a list of calls that does not go on": "skips what stands between objects",
@@ -81,17 +98,25 @@ FAULTS = {
         "the arguments are not an object": "does not look at the type of the arguments",
     },
     "hermes": {
-        "</tool_call> without <tool_call>": "looks for blocks only, so the call outside one is lost in silence",
-        "<tool_call> that is not closed": "takes an unclosed block, so a cut answer passes as a complete one",
+        "</tool_call> without <tool_call>": (
+            "looks for blocks only, so the call outside one is lost in silence"
+        ),
+        "<tool_call> that is not closed": (
+            "takes an unclosed block, so a cut answer passes as a complete one"
+        ),
         "brackets left over": "skips what stands between blocks",
     },
     "pythonic": {
         "an argument without its name": "drops arguments without a name and calls without them",
-        "a list of calls that does not go on": "Python allows white space between a name and its bracket",
+        "a list of calls that does not go on": (
+            "Python allows white space between a name and its bracket"
+        ),
         "argument unreadable": "makes a list of a tuple, which JSON does not have",
     },
 }
-"""Where the project's parser says malformed and vLLM's finds calls: the fault, and why vLLM does not see it."""
+"""Where the project's parser says malformed and vLLM's finds calls: the fault, and why vLLM does
+not see it.
+"""
 
 
 def explanation(parser: str, text: str, ours: Parsed, theirs: list[tuple[str, Any]]) -> str | None:
@@ -101,7 +126,10 @@ def explanation(parser: str, text: str, ours: Parsed, theirs: list[tuple[str, An
     for call in reversed(ours.calls):
         outside = outside[: call.start] + outside[call.end :]
     if ours.kind == "malformed":
-        return next((f"{fault}: {why}" for fault, why in FAULTS[parser].items() if fault in ours.detail), None)
+        return next(
+            (f"{fault}: {why}" for fault, why in FAULTS[parser].items() if fault in ours.detail),
+            None,
+        )
     if ours.kind == "no_call":
         if ours.thinking:
             return "takes calls that the model only thought of"
@@ -118,16 +146,28 @@ def explanation(parser: str, text: str, ours: Parsed, theirs: list[tuple[str, An
         return "does not look inside function" if '"function": {' in text and not theirs else None
     if parser == "hermes":
         blocks = [call for call in ours.calls if call.markup == "tool_call"]
-        if "<tool_call>" in "".join(call.raw for call in ours.calls) or "</tool_call>" in "".join(call.raw for call in ours.calls):
+        if "<tool_call>" in "".join(call.raw for call in ours.calls) or "</tool_call>" in "".join(
+            call.raw for call in ours.calls
+        ):
             return "takes a tag inside a string for markup"
         if any("parameters" in call.raw for call in blocks):
             return "knows arguments only, not parameters"
-        if any(call.form == "python" for call in blocks) or len(blocks) > outside.count("<tool_call>"):
+        if any(call.form == "python" for call in blocks) or len(blocks) > outside.count(
+            "<tool_call>"
+        ):
             return "reads one JSON object a block"
-        return "reads blocks only" if len(blocks) < len(wanted) and theirs == wanted[: len(blocks)] else None
+        return (
+            "reads blocks only"
+            if len(blocks) < len(wanted) and theirs == wanted[: len(blocks)]
+            else None
+        )
     if "\n" in text.strip() and not theirs:
         return "reads no list with a line break before a name or a value"
-    whole_list = text.startswith("[") and text.endswith("]") and all(call.form == "python" for call in ours.calls)
+    whole_list = (
+        text.startswith("[")
+        and text.endswith("]")
+        and all(call.form == "python" for call in ours.calls)
+    )
     return "reads only a list that is the whole text" if not whole_list and not theirs else None
 
 
@@ -151,7 +191,10 @@ def oracles() -> dict[str, Any]:
 
         def read(text: str) -> list[tuple[str, Any]]:
             found = parser.extract_tool_calls(text, request)
-            return [(call.function.name, json.loads(call.function.arguments)) for call in found.tool_calls]
+            return [
+                (call.function.name, json.loads(call.function.arguments))
+                for call in found.tool_calls
+            ]
 
         return read
 
@@ -166,14 +209,18 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def compare(texts: list[str], oracles: dict[str, Any]) -> tuple[Counter[str], Counter[str], list[Any]]:
+def compare(
+    texts: list[str], oracles: dict[str, Any]
+) -> tuple[Counter[str], Counter[str], list[Any]]:
     """Agreements on calls by parser, explained disagreements by reason, and the rest."""
     agreed: Counter[str] = Counter()
     explained: Counter[str] = Counter()
     rest = []
     for text in texts:
         ours = parse_completion(text)
-        wanted = [(call.name, call.arguments) for call in ours.calls] if ours.kind == "calls" else []
+        wanted = (
+            [(call.name, call.arguments) for call in ours.calls] if ours.kind == "calls" else []
+        )
         for name, read in oracles.items():
             theirs = read(text)
             if repr(theirs) == repr(wanted):
@@ -190,7 +237,11 @@ def test_every_disagreement_has_a_reason(oracles: dict[str, Any]) -> None:
     agreed, explained, rest = compare(texts, oracles)
     assert rest == []
     assert agreed["llama3_json"] > 1000 and agreed["hermes"] > 300 and agreed["pythonic"] > 100
-    unused = {f"{name}: {fault}: {why}" for name, faults in FAULTS.items() for fault, why in faults.items()} - set(explained)
+    unused = {
+        f"{name}: {fault}: {why}"
+        for name, faults in FAULTS.items()
+        for fault, why in faults.items()
+    } - set(explained)
     assert not unused
 
 
@@ -202,14 +253,23 @@ def test_each_parser_agrees_on_its_own_form(oracles: dict[str, Any]) -> None:
 
 
 def test_completions_of_a_small_model(oracles: dict[str, Any], repo: Path) -> None:
-    rows = [orjson.loads(line) for line in (repo / "tests" / "data" / "completions" / "smollm2.jsonl").read_bytes().splitlines()]
+    rows = [
+        orjson.loads(line)
+        for line in (
+            (repo / "tests" / "data" / "completions" / "smollm2.jsonl").read_bytes().splitlines()
+        )
+    ]
     texts = []
     for row in rows:
         text = row["completion"]
-        for token in END_TOKENS:  # the engine takes the stop token off before its parsers see the text
+        for (
+            token
+        ) in END_TOKENS:  # the engine takes the stop token off before its parsers see the text
             text = text.removesuffix(token)
         texts.append(text)
-        assert parse_completion(row["completion"]).kind == ("malformed" if row["finish_reason"] == "length" else "calls")
+        assert parse_completion(row["completion"]).kind == (
+            "malformed" if row["finish_reason"] == "length" else "calls"
+        )
     agreed, explained, rest = compare(texts, oracles)
     assert rest == []
     assert agreed["llama3_json"] == sum(row["finish_reason"] == "stop" for row in rows)

@@ -20,11 +20,19 @@ def registry() -> Registry:
 
 @pytest.fixture
 def trained(registry: Registry) -> Callable[..., str]:
-    """``trained(render, tokens, policy, params)``: the tokens with loss, joined by spaces, marked ``token*weight`` where the weight is not 1."""
+    """``trained(render, tokens, policy, params)``: the tokens with loss, joined by spaces, marked
+    ``token*weight`` where the weight is not 1.
+    """
 
-    def of(render: dict[str, Any], tokens: list[str], policy: str, params: dict[str, Any] | None = None) -> str:
+    def of(
+        render: dict[str, Any], tokens: list[str], policy: str, params: dict[str, Any] | None = None
+    ) -> str:
         weights = make_mask(render, registry.bind(policy, params).layers).weights()
-        return " ".join(token if weight == 1 else f"{token}*{weight}" for token, weight in zip(tokens, weights, strict=True) if weight)
+        return " ".join(
+            token if weight == 1 else f"{token}*{weight}"
+            for token, weight in zip(tokens, weights, strict=True)
+            if weight
+        )
 
     return of
 

@@ -29,7 +29,9 @@ class Files:
             self.renders.append(render)
         return render["trace_id"]
 
-    def run(self, out: str = "out", **settings: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
+    def run(
+        self, out: str = "out", **settings: Any
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
         renders = write_jsonl(self.folder / "renders/made.jsonl", self.renders)
         traces = write_jsonl(self.folder / "traces/made.jsonl", self.traces)
         if "mwcs_schedule" in settings:
@@ -39,6 +41,10 @@ class Files:
         apply_lossmask(renders, traces, *paths, name="made", **settings)
         rows, rejects = ([record for _, record in read_records(path)] for path in paths[:2])
         stats = orjson.loads(paths[2].read_bytes())
-        for schema, records in (("lossmask_v1", rows), ("reject_v1", rejects), ("stats_v1", [stats])):
+        for schema, records in (
+            ("lossmask_v1", rows),
+            ("reject_v1", rejects),
+            ("stats_v1", [stats]),
+        ):
             assert [first_error(schema, record) for record in records] == [None] * len(records)
         return rows, rejects, stats

@@ -1,4 +1,6 @@
-"""Masks of any conversation, injected and cut at any place, under all policies, against the slow oracle of the renders."""
+"""Masks of any conversation, injected and cut at any place, under all policies, against the slow
+oracle of the renders.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,18 @@ from tests.conversations import build_trace
 from tests.unit.render.oracle import FORMATS, Expected, Label, Script, tokenize
 
 REGISTRY = load_registry()
-CUSTOM = {"roles": {"tool": 0.5, "assistant": 1}, "token_ranges": [{"start": 1, "end": 4, "weight": 0.25}]}
+CUSTOM = {
+    "roles": {"tool": 0.5, "assistant": 1},
+    "token_ranges": [{"start": 1, "end": 4, "weight": 0.25}],
+}
 TOOLS = ("read_file", "read_inbox", "read", "send_money", "über_tool")
-SCHEMA = ToolSchema("made", tuple({"type": "function", "function": {"name": name}} for name in TOOLS), None, "0" * 64, "made")
+SCHEMA = ToolSchema(
+    "made",
+    tuple({"type": "function", "function": {"name": name}} for name in TOOLS),
+    None,
+    "0" * 64,
+    "made",
+)
 
 
 class Subject(NamedTuple):
@@ -37,24 +48,47 @@ class Subject(NamedTuple):
 @pytest.fixture(scope="module", params=FORMATS)
 def subject(request: pytest.FixtureRequest) -> Subject:
     name = request.param
-    folder: Path = request.getfixturevalue("demo_model") if name == "smollm2" else request.getfixturevalue("shared_dir") / "tokenizers" / name
+    folder: Path = (
+        request.getfixturevalue("demo_model")
+        if name == "smollm2"
+        else request.getfixturevalue("shared_dir") / "tokenizers" / name
+    )
     settings = RenderSettings(str(folder), force_llama=name == "llama-3.1")
-    return Subject(Renderer.load(settings), Tokenizer.from_file(str(folder / "tokenizer.json")), name)
+    return Subject(
+        Renderer.load(settings), Tokenizer.from_file(str(folder / "tokenizer.json")), name
+    )
 
 
 def mark_injection(script: Script, message: int, start: int, end: int) -> None:
-    """Label characters ``[start, end)`` of a message's content, which its format prints as it is."""
-    place = next(place for place, (_, _, labels) in enumerate(script.pieces) if ("content", message) in labels)
+    """Label characters ``[start, end)`` of a message's content, which its format prints as
+    it is.
+    """
+    place = next(
+        place
+        for place, (_, _, labels) in enumerate(script.pieces)
+        if ("content", message) in labels
+    )
     text, _, labels = script.pieces[place]
-    parts = ((text[:start], labels), (text[start:end], labels | {("injection",)}), (text[end:], labels))
+    parts = (
+        (text[:start], labels),
+        (text[start:end], labels | {("injection",)}),
+        (text[end:], labels),
+    )
     script.pieces[place : place + 1] = [(part, False, own) for part, own in parts if part]
 
 
-def oracle_weights(expected: Expected, messages: Sequence[Mapping[str, Any]], kept: int) -> dict[str, list[float]]:
+def oracle_weights(
+    expected: Expected, messages: Sequence[Mapping[str, Any]], kept: int
+) -> dict[str, list[float]]:
     """The weight of each of the first ``kept`` tokens under every policy, token by token."""
     role = {("said", index): message["role"] for index, message in enumerate(messages)}
-    system = {("turn", index) for index, message in enumerate(messages) if message["role"] == "system"}
-    last = ("said", max(index for index, message in enumerate(messages) if message["role"] == "assistant"))
+    system = {
+        ("turn", index) for index, message in enumerate(messages) if message["role"] == "system"
+    }
+    last = (
+        "said",
+        max(index for index, message in enumerate(messages) if message["role"] == "assistant"),
+    )
     calls = []
     for _, *where in expected.having("call"):
         call, name, settled = (expected.span(kind, *where) for kind in ("call", "name", "settled"))
@@ -76,7 +110,9 @@ def oracle_weights(expected: Expected, messages: Sequence[Mapping[str, Any]], ke
             "tool_calls_only": called,
             "action_prefix_only": any(start <= place < name for start, name, _ in calls),
             # a call that is cut before its tool is settled has no commitment
-            "action_commitment": any(start <= place < settled <= kept for start, _, settled in calls),
+            "action_commitment": any(
+                start <= place < settled <= kept for start, _, settled in calls
+            ),
             "assistant_and_tool": said or result,
             "post_injection_only": after,
             "post_injection_tool_calls_only": called and place >= exposed,
@@ -89,10 +125,41 @@ def oracle_weights(expected: Expected, messages: Sequence[Mapping[str, Any]], ke
     return {policy: [float(row[policy]) for row in rows] for policy in REGISTRY.ids}
 
 
-FRAGMENTS = ["a", "word", " ", "  ", "\n", "é", "e\u0301", "日本", "👍🏽", "\u200d", "1234", '"', "\\", "{", "}", "<", "'s", "\t", "read_file"]
-CONTROL = ["<|im_end|>", "<|im_start|>", "<|eot_id|>", "<|begin_of_text|>", "<|start_header_id|>", "<|python_tag|>", "<tool_call>", "</tool_call>"]
+FRAGMENTS = [
+    "a",
+    "word",
+    " ",
+    "  ",
+    "\n",
+    "é",
+    "e\u0301",
+    "日本",
+    "👍🏽",
+    "\u200d",
+    "1234",
+    '"',
+    "\\",
+    "{",
+    "}",
+    "<",
+    "'s",
+    "\t",
+    "read_file",
+]
+CONTROL = [
+    "<|im_end|>",
+    "<|im_start|>",
+    "<|eot_id|>",
+    "<|begin_of_text|>",
+    "<|start_header_id|>",
+    "<|python_tag|>",
+    "<tool_call>",
+    "</tool_call>",
+]
 contents = st.lists(st.sampled_from(FRAGMENTS) | st.sampled_from(CONTROL), max_size=6).map("".join)
-arguments = st.dictionaries(st.sampled_from(["x", "ключ"]), contents | st.integers(0, 99) | st.none(), max_size=2)
+arguments = st.dictionaries(
+    st.sampled_from(["x", "ключ"]), contents | st.integers(0, 99) | st.none(), max_size=2
+)
 
 
 Conversation = tuple[list[dict[str, Any]], dict[int, tuple[int, int]]]
@@ -108,13 +175,24 @@ def conversations(draw: st.DrawFn) -> Conversation:
         names = draw(st.lists(st.sampled_from(TOOLS), max_size=2))
         if names:
             message["tool_calls"] = [
-                {"call_id": f"c{len(messages)}{i}", "function": {"name": n, "arguments": draw(arguments)}} for i, n in enumerate(names)
+                {
+                    "call_id": f"c{len(messages)}{i}",
+                    "function": {"name": n, "arguments": draw(arguments)},
+                }
+                for i, n in enumerate(names)
             ]
         messages.append(message)
-        messages += [{"role": "tool", "content": draw(contents), "tool_call_id": f"c{len(messages)}{i}"} for i in range(len(names))]
+        messages += [
+            {"role": "tool", "content": draw(contents), "tool_call_id": f"c{len(messages)}{i}"}
+            for i in range(len(names))
+        ]
         if draw(st.booleans()):
             messages.append({"role": "user", "content": draw(contents)})
-    places = [index for index, message in enumerate(messages) if message["role"] in ("user", "tool") and message["content"]]
+    places = [
+        index
+        for index, message in enumerate(messages)
+        if message["role"] in ("user", "tool") and message["content"]
+    ]
     if not places or draw(st.booleans()):
         return messages, {}
     index = draw(st.sampled_from(places))
@@ -124,14 +202,20 @@ def conversations(draw: st.DrawFn) -> Conversation:
 
 @settings(max_examples=60)
 @given(conversation=conversations(), max_length=st.one_of(st.just(4096), st.integers(20, 120)))
-def test_ids_and_masks_are_the_oracle_s(subject: Subject, conversation: Conversation, max_length: int) -> None:
+def test_ids_and_masks_are_the_oracle_s(
+    subject: Subject, conversation: Conversation, max_length: int
+) -> None:
     messages, injection = conversation
     trace = build_trace("trace_made_1")
     trace["messages"] = messages
     for index, (start, end) in injection.items():
-        trace["signal_hints"] = {"injection_char_span": {"message_index": index, "char_start": start, "char_end": end}}
+        trace["signal_hints"] = {
+            "injection_char_span": {"message_index": index, "char_start": start, "char_end": end}
+        }
     rows = RowWriter(subject.renderer, RowSettings(max_length))
-    render = orjson.loads(rows.row(trace, subject.renderer.render(messages), SCHEMA, tools_included=False).line)
+    render = orjson.loads(
+        rows.row(trace, subject.renderer.render(messages), SCHEMA, tools_included=False).line
+    )
 
     script = FORMATS[subject.form](messages, TOOLS)
     for index, (start, end) in injection.items():
@@ -139,4 +223,9 @@ def test_ids_and_masks_are_the_oracle_s(subject: Subject, conversation: Conversa
     expected = tokenize(script, subject.tokenizer)
     assert render["input_ids"] == expected.ids[:max_length]
     for policy, weights in oracle_weights(expected, messages, render["sequence_length"]).items():
-        assert make_mask(render, REGISTRY.bind(policy, CUSTOM if policy == "custom" else None).layers).weights() == weights, policy
+        assert (
+            make_mask(
+                render, REGISTRY.bind(policy, CUSTOM if policy == "custom" else None).layers
+            ).weights()
+            == weights
+        ), policy

@@ -14,7 +14,8 @@ from cbdata.lossmask.policies import SPAN_KINDS, PolicyError
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.schemas import load_schema
 
-# What a policy does, by version: whoever changes strategy, params, layers or allow_empty of one gives it a new version and a line here.
+# What a policy does, by version: whoever changes strategy, params, layers or allow_empty of one
+# gives it a new version and a line here.
 PINNED = {
     ("assistant_only", "1.0.0"): "abb24a539ac5",
     ("completion_only", "1.0.0"): "245f5ca474a5",
@@ -33,12 +34,20 @@ PINNED = {
 
 
 def behaviour(entry: dict[str, Any]) -> str:
-    return digest({key: entry.get(key) for key in ("strategy", "params", "layers", "allow_empty")})[:12]
+    return digest({key: entry.get(key) for key in ("strategy", "params", "layers", "allow_empty")})[
+        :12
+    ]
 
 
 def test_a_policy_that_changes_gets_a_new_version(registry: Registry) -> None:
-    now = {(policy, entry["version"]): behaviour(entry) for policy, entry in registry.entries.items()}
-    changed = [f"{policy} {version}" for (policy, version), is_now in now.items() if PINNED.get((policy, version), is_now) != is_now]
+    now = {
+        (policy, entry["version"]): behaviour(entry) for policy, entry in registry.entries.items()
+    }
+    changed = [
+        f"{policy} {version}"
+        for (policy, version), is_now in now.items()
+        if PINNED.get((policy, version), is_now) != is_now
+    ]
     assert not changed, f"{changed} changed under an old version"
     assert set(now) <= set(PINNED), "a policy or version without its line in PINNED"
 
@@ -53,7 +62,14 @@ def test_the_policies_of_the_data_contract_are_there(registry: Registry) -> None
         "action_prefix_only",
         "action_commitment",
     }
-    later = {"assistant_and_tool", "post_injection_only", "post_injection_tool_calls_only", "tool_name_weighted", "injection_aware", "custom"}
+    later = {
+        "assistant_and_tool",
+        "post_injection_only",
+        "post_injection_tool_calls_only",
+        "tool_name_weighted",
+        "injection_aware",
+        "custom",
+    }
     assert set(registry.ids) == contract | later
     assert registry.default_policy == "assistant_only"
     assert all(entry["description"] and entry["suits"] for entry in registry.entries.values())
@@ -65,7 +81,9 @@ def test_the_schema_knows_every_span_kind() -> None:
 
 
 @pytest.fixture
-def load_changed(tmp_path: Path, repo: Path) -> Callable[[Callable[[dict[str, Any]], Any]], Registry]:
+def load_changed(
+    tmp_path: Path, repo: Path
+) -> Callable[[Callable[[dict[str, Any]], Any]], Registry]:
     def of(change: Callable[[dict[str, Any]], Any]) -> Registry:
         data = orjson.loads((repo / "configs/lmp_registry_v1.json").read_bytes())
         change(data)
@@ -77,30 +95,65 @@ def load_changed(tmp_path: Path, repo: Path) -> Callable[[Callable[[dict[str, An
 
 def test_one_entry_adds_a_policy(load_changed) -> None:
     entry = {
-        **{"id": "tool_results_after_injection", "version": "1", "strategy": "layers", "description": "x", "suits": ["benign"], "allow_empty": True},
+        **{
+            "id": "tool_results_after_injection",
+            "version": "1",
+            "strategy": "layers",
+            "description": "x",
+            "suits": ["benign"],
+            "allow_empty": True,
+        },
         "params": {"weight": 0.1},
-        "layers": [{"span": "content", "roles": ["tool"], "after": "injection", "weight": "weight"}],
+        "layers": [
+            {"span": "content", "roles": ["tool"], "after": "injection", "weight": "weight"}
+        ],
     }
-    policy = load_changed(lambda data: data["policies"].append(entry)).bind("tool_results_after_injection")
-    assert (policy.layers[0].weight, policy.layers[0].after_injection, policy.allow_empty) == (0.1, True, True)
+    policy = load_changed(lambda data: data["policies"].append(entry)).bind(
+        "tool_results_after_injection"
+    )
+    assert (policy.layers[0].weight, policy.layers[0].after_injection, policy.allow_empty) == (
+        0.1,
+        True,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data["policies"].append(data["policies"][0]), "'assistant_only' is there twice"),
-        (lambda data: data.update(default_policy="assistant"), "unknown loss mask policy 'assistant'; did you mean"),
-        (lambda data: data["policies"][0]["layers"][0].update(span="contents"), "policies/0/layers/0/span"),
-        (lambda data: data["policies"][0]["layers"][0].update(weight=1.5), "policies/0/layers/0/weight"),
-        (lambda data: data["policies"][0]["layers"][0].update(weight="nothing"), "names the parameter 'nothing'"),
-        (lambda data: data["policies"][2]["layers"][0].update(roles=["user"]), "policies/2/layers/0/span"),
+        (
+            lambda data: data["policies"].append(data["policies"][0]),
+            "'assistant_only' is there twice",
+        ),
+        (
+            lambda data: data.update(default_policy="assistant"),
+            "unknown loss mask policy 'assistant'; did you mean",
+        ),
+        (
+            lambda data: data["policies"][0]["layers"][0].update(span="contents"),
+            "policies/0/layers/0/span",
+        ),
+        (
+            lambda data: data["policies"][0]["layers"][0].update(weight=1.5),
+            "policies/0/layers/0/weight",
+        ),
+        (
+            lambda data: data["policies"][0]["layers"][0].update(weight="nothing"),
+            "names the parameter 'nothing'",
+        ),
+        (
+            lambda data: data["policies"][2]["layers"][0].update(roles=["user"]),
+            "policies/2/layers/0/span",
+        ),
         (lambda data: data["policies"][0].pop("layers"), "policies/0"),
         (lambda data: data["policies"][0].update(extra=1), "policies/0"),
         (lambda data: data["policies"][-1].update(layers=[]), "policies/12"),
         (lambda data: data.pop("default_policy"), "default_policy"),
     ],
 )
-def test_a_wrong_registry_is_refused(load_changed, change: Callable[[dict[str, Any]], Any], message: str) -> None:
+def test_a_wrong_registry_is_refused(
+    load_changed, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
     with pytest.raises(PolicyError, match=message):
         load_changed(change)
 
@@ -117,16 +170,32 @@ def test_a_file_that_is_no_registry(tmp_path: Path) -> None:
     ("policy", "params", "message"),
     [
         ("assistant_only", {"weight": 1}, "unknown parameter 'weight'; its parameters: none"),
-        ("tool_name_weighted", {"names": 1}, "unknown parameter 'names'; its parameters: name_weight, argument_weight"),
-        ("tool_name_weighted", {"name_weight": -1}, r"parameter name_weight: expected a weight in \[0, 1\], got -1"),
+        (
+            "tool_name_weighted",
+            {"names": 1},
+            "unknown parameter 'names'; its parameters: name_weight, argument_weight",
+        ),
+        (
+            "tool_name_weighted",
+            {"name_weight": -1},
+            r"parameter name_weight: expected a weight in \[0, 1\], got -1",
+        ),
         ("tool_name_weighted", {"name_weight": "1"}, "got '1'"),
     ],
 )
-def test_parameters_that_a_policy_does_not_have(registry: Registry, policy: str, params: dict[str, Any], message: str) -> None:
+def test_parameters_that_a_policy_does_not_have(
+    registry: Registry, policy: str, params: dict[str, Any], message: str
+) -> None:
     with pytest.raises(PolicyError, match=message):
         registry.bind(policy, params)
 
 
 def test_parameters_are_recorded_in_full(registry: Registry) -> None:
-    assert registry.bind("tool_name_weighted", {"argument_weight": 0.5}).params == {"name_weight": 1.0, "argument_weight": 0.5}
-    assert registry.bind("tool_name_weighted").params == {"name_weight": 1.0, "argument_weight": 0.3}
+    assert registry.bind("tool_name_weighted", {"argument_weight": 0.5}).params == {
+        "name_weight": 1.0,
+        "argument_weight": 0.5,
+    }
+    assert registry.bind("tool_name_weighted").params == {
+        "name_weight": 1.0,
+        "argument_weight": 0.3,
+    }

@@ -1,4 +1,6 @@
-"""Relations between policies on any conversation, and masks against an oracle that goes token by token."""
+"""Relations between policies on any conversation, and masks against an oracle that goes token by
+token.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,17 @@ injections = st.builds(Injection, some)
 conversations = st.tuples(
     st.lists(turns("system"), max_size=1),
     st.lists(
-        st.one_of(turns("user", st.builds(Injection, some)), turns("assistant", calls()), turns("tool", st.builds(Injection, some))), max_size=7
+        st.one_of(
+            turns("user", st.builds(Injection, some)),
+            turns("assistant", calls()),
+            turns("tool", st.builds(Injection, some)),
+        ),
+        max_size=7,
     ),
 ).map(lambda parts: parts[0] + parts[1])
-renders = st.builds(build_render, conversations, st.sampled_from(["<bos>", None])).map(lambda built: built[0])
+renders = st.builds(build_render, conversations, st.sampled_from(["<bos>", None])).map(
+    lambda built: built[0]
+)
 
 
 def mask(render: dict[str, Any], policy: str, params: dict[str, Any] | None = None) -> Mask:
@@ -70,7 +79,10 @@ def test_policies_train_within_others(render: dict[str, Any]) -> None:
 @given(renders)
 def test_cb_full_sequence_is_full_sequence_minus_system_and_bos(render: dict[str, Any]) -> None:
     system = {
-        token for turn in render["alignment"]["message_spans"] if turn["role"] == "system" for token in range(turn["token_start"], turn["token_end"])
+        token
+        for turn in render["alignment"]["message_spans"]
+        if turn["role"] == "system"
+        for token in range(turn["token_start"], turn["token_end"])
     }
     bos = {0} if render["special_tokens"]["bos_position"] == 0 else set()
     assert trained(render, "full_sequence") == set(range(render["sequence_length"]))
@@ -80,26 +92,44 @@ def test_cb_full_sequence_is_full_sequence_minus_system_and_bos(render: dict[str
 @given(renders)
 def test_tool_name_weighted_trains_what_tool_calls_only_does(render: dict[str, Any]) -> None:
     assert trained(render, "tool_name_weighted") == trained(render, "tool_calls_only")
-    names = {token for call in render["alignment"]["tool_call_spans"] for token in range(call["name_token_start"], call["name_token_end"])}
-    assert {index for index, weight in enumerate(mask(render, "tool_name_weighted").weights()) if weight == 1.0} == names
+    names = {
+        token
+        for call in render["alignment"]["tool_call_spans"]
+        for token in range(call["name_token_start"], call["name_token_end"])
+    }
+    assert {
+        index
+        for index, weight in enumerate(mask(render, "tool_name_weighted").weights())
+        if weight == 1.0
+    } == names
 
 
 def oracle(render: dict[str, Any], policy: str, token: int) -> float:
     """The weight of one token, from the words of the data contract, without layers."""
     alignment, signals = render["alignment"], render["signals"]
-    injections = [span for span in signals["injection_spans"] if span["token_start"] < span["token_end"]]
+    injections = [
+        span for span in signals["injection_spans"] if span["token_start"] < span["token_end"]
+    ]
     exposed = bool(injections) and token >= min(span["token_end"] for span in injections)
     inside = lambda row, start, end: row[start] <= token < row[end]  # noqa: E731
-    turn = next((row for row in alignment["message_spans"] if inside(row, "token_start", "token_end")), None)
+    turn = next(
+        (row for row in alignment["message_spans"] if inside(row, "token_start", "token_end")), None
+    )
     role = turn["role"] if turn else None
     generated = bool(turn) and inside(turn, "content_start", "content_end")
     said = role == "assistant" and generated
-    call = next((row for row in alignment["tool_call_spans"] if inside(row, "token_start", "token_end")), None)
+    call = next(
+        (row for row in alignment["tool_call_spans"] if inside(row, "token_start", "token_end")),
+        None,
+    )
     named = bool(call) and inside(call, "name_token_start", "name_token_end")
     settled = None
     if call:
         key = (call["message_index"], call["call_index"])
-        settled = {(c["assistant_message_index"], c["call_index"]): c["commitment_token_idx"] for c in signals["action_commitments"]}[key]
+        settled = {
+            (c["assistant_message_index"], c["call_index"]): c["commitment_token_idx"]
+            for c in signals["action_commitments"]
+        }[key]
     last = max((row["message_index"] for row in alignment["assistant_spans"]), default=None)
     injected = any(inside(span, "token_start", "token_end") for span in injections)
     after = said and exposed
@@ -107,7 +137,9 @@ def oracle(render: dict[str, Any], policy: str, token: int) -> float:
         "assistant_only": float(said),
         "completion_only": float(said and turn["message_index"] == last),
         "full_sequence": 1.0,
-        "cb_full_sequence": float(role != "system" and token != render["special_tokens"]["bos_position"]),
+        "cb_full_sequence": float(
+            role != "system" and token != render["special_tokens"]["bos_position"]
+        ),
         "tool_calls_only": float(bool(call)),
         "action_prefix_only": float(bool(call) and token < call["name_token_end"]),
         "action_commitment": float(bool(call) and token <= settled),
@@ -116,27 +148,49 @@ def oracle(render: dict[str, Any], policy: str, token: int) -> float:
         "post_injection_tool_calls_only": float(bool(call) and exposed),
         "tool_name_weighted": 1.0 if named else 0.3 if call else 0.0,
         "injection_aware": 1.0 if after else 0.5 if injected else 0.0,
-        "custom": 0.25 if 1 <= token < 3 else 1.0 if said else 0.5 if role == "user" and generated else 0.0,
+        "custom": (
+            0.25
+            if 1 <= token < 3
+            else 1.0
+            if said
+            else 0.5
+            if role == "user" and generated
+            else 0.0
+        ),
     }[policy]
 
 
-CUSTOM = {"roles": {"user": 0.5, "assistant": 1}, "token_ranges": [{"start": 1, "end": 3, "weight": 0.25}]}
+CUSTOM = {
+    "roles": {"user": 0.5, "assistant": 1},
+    "token_ranges": [{"start": 1, "end": 3, "weight": 0.25}],
+}
 
 
 @given(renders)
-def test_masks_equal_the_slow_oracle_and_their_text_the_plain_arrays(render: dict[str, Any]) -> None:
+def test_masks_equal_the_slow_oracle_and_their_text_the_plain_arrays(
+    render: dict[str, Any],
+) -> None:
     ids = render["input_ids"]
     texts = IdsText(ids)
     for policy in REGISTRY.ids:
         made = mask(render, policy, CUSTOM if policy == "custom" else None)
         weights = [oracle(render, policy, token) for token in range(render["sequence_length"])]
         labels = [token if weight > 0 else -100 for token, weight in zip(ids, weights, strict=True)]
-        assert (made.weights(), made.labels(ids), made.trained) == (weights, labels, sum(weight > 0 for weight in weights)), policy
-        assert (made.weights_json(), made.labels_json(texts)) == (orjson.dumps(weights), orjson.dumps(labels)), policy
+        assert (made.weights(), made.labels(ids), made.trained) == (
+            weights,
+            labels,
+            sum(weight > 0 for weight in weights),
+        ), policy
+        assert (made.weights_json(), made.labels_json(texts)) == (
+            orjson.dumps(weights),
+            orjson.dumps(labels),
+        ), policy
 
 
 def test_more_weights_than_codes(registry: Registry) -> None:
     render, _ = build_render([Turn("user", [], ["w"] * 300)], bos=None)
-    ranges = [{"start": index, "end": index + 1, "weight": (index + 1) / 512} for index in range(255)]
+    ranges = [
+        {"start": index, "end": index + 1, "weight": (index + 1) / 512} for index in range(255)
+    ]
     made = make_mask(render, registry.bind("custom", {"token_ranges": ranges}).layers)
     assert made.weights() == [(index + 1) / 512 if index < 255 else 0.0 for index in range(300)]

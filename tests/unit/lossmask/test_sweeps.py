@@ -10,14 +10,20 @@ from cbdata.mwcs.schedule import ScheduleError
 from tests.conversations import PROMPT, SHORT, agent_turns
 from tests.unit.lossmask.files import Files
 
-SETTINGS = {"mwcs_schedule": None, "mwcs_step": None, "mixture": None, "allow_skeleton": True, "skeleton_policy": "full_sequence"}
+SETTINGS = {
+    "mwcs_schedule": None,
+    "mwcs_step": None,
+    "mixture": None,
+    "allow_skeleton": True,
+    "skeleton_policy": "full_sequence",
+}
 CURRICULUM = """
 curriculum:
   type: linear
   phases:
     - {name: one, start_step: 0, end_step: 10, class_weights: {a: 1, b: 0}, lmp_overrides: {a: full_sequence}}
     - {name: two, start_step: 10, end_step: 20, class_weights: {a: 0, b: 1}}
-"""
+"""  # noqa: E501 - embedded text
 
 
 def test_all_policies_at_once_are_what_each_is_alone(files: Files, registry: Registry) -> None:
@@ -29,13 +35,21 @@ def test_all_policies_at_once_are_what_each_is_alone(files: Files, registry: Reg
     kinds = ("lossmasks", "rejects", "stats")
     for policy in registry.ids:
         files.run(f"alone/{policy}", policy=policy, allow_skeleton=True)
-    together = {policy: tuple(files.folder / f"together/{policy}/{kind}.jsonl" for kind in kinds) for policy in registry.ids}
+    together = {
+        policy: tuple(files.folder / f"together/{policy}/{kind}.jsonl" for kind in kinds)
+        for policy in registry.ids
+    }
     inputs = (files.folder / "renders/made.jsonl", files.folder / "traces/made.jsonl")
-    apply_policies(*inputs, together, name="made", manifest=files.folder / "manifest.json", **SETTINGS)
+    apply_policies(
+        *inputs, together, name="made", manifest=files.folder / "manifest.json", **SETTINGS
+    )
     for policy in registry.ids:
         for kind in kinds:
             alone = (files.folder / f"alone/{policy}/{kind}.jsonl").read_bytes()
-            assert (files.folder / f"together/{policy}/{kind}.jsonl").read_bytes() == alone, (policy, kind)
+            assert (files.folder / f"together/{policy}/{kind}.jsonl").read_bytes() == alone, (
+                policy,
+                kind,
+            )
     assert b'"injection_aware"' in (files.folder / "manifest.json").read_bytes()
 
 
@@ -58,7 +72,9 @@ def test_a_schedule_that_does_not_fit_the_traces_stops_the_stage(files: Files) -
     schedule = files.folder / "schedule.yaml"
     schedule.write_text("class_weights: {made/bening: 2}")
     files.add(SHORT)
-    with pytest.raises(ScheduleError, match="no trace has the class made/bening; did you mean made/benign"):
+    with pytest.raises(
+        ScheduleError, match="no trace has the class made/bening; did you mean made/benign"
+    ):
         files.run(mwcs_schedule=schedule)
     with pytest.raises(LossmaskError, match="cannot be checked without the class counts"):
         apply_policies("r", "t", {}, name="made", **{**SETTINGS, "mwcs_schedule": schedule})

@@ -1,4 +1,6 @@
-"""Every policy on one real render per tokenizer, every token spelled out; ``·`` stands between tokens."""
+"""Every policy on one real render per tokenizer, every token spelled out; ``·`` stands between
+tokens.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ def call(number: int, tool: str, **arguments: Any) -> dict[str, Any]:
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "What is due?"},
-    {"role": "assistant", "content": "Let me look.", "tool_calls": [call(1, "read_file", path="bill"), call(2, "get_iban")]},
+    {
+        "role": "assistant",
+        "content": "Let me look.",
+        "tool_calls": [call(1, "read_file", path="bill"), call(2, "get_iban")],
+    },
     {"role": "tool", "content": RESULT, "tool_call_id": "c1"},
     {"role": "tool", "content": "DE00", "tool_call_id": "c2"},
     {"role": "assistant", "content": "", "tool_calls": [call(3, "send_money", amount=1)]},
@@ -39,7 +45,9 @@ MESSAGES = [
 
 @dataclass
 class Tokens:
-    """The tokens of the render in pieces, in order. ``head`` and ``foot`` of a turn are what the template puts around what it says."""
+    """The tokens of the render in pieces, in order. ``head`` and ``foot`` of a turn are what the
+    template puts around what it says.
+    """
 
     bos: str
     system: str
@@ -86,12 +94,34 @@ class Tokens:
         return [*self.send_call(), self.second_end, self.last_turn]
 
     def results(self) -> list[list[str]]:
-        return [[self.result_clean, self.result_injected, self.result_end], [self.second_result], [self.last_result]]
+        return [
+            [self.result_clean, self.result_injected, self.result_end],
+            [self.second_result],
+            [self.last_result],
+        ]
 
     def outside_system(self) -> list[str]:
         first, second, last = self.results()
-        turns = [*self.first_turn(), self.to_result, *first, self.to_second_result, *second, self.to_second_turn, *self.send_call(), self.second_end]
-        return [self.system_foot, self.user, *turns, self.to_last_result, *last, self.to_last_turn, self.last_turn, self.foot]
+        turns = [
+            *self.first_turn(),
+            self.to_result,
+            *first,
+            self.to_second_result,
+            *second,
+            self.to_second_turn,
+            *self.send_call(),
+            self.second_end,
+        ]
+        return [
+            self.system_foot,
+            self.user,
+            *turns,
+            self.to_last_result,
+            *last,
+            self.to_last_turn,
+            self.last_turn,
+            self.foot,
+        ]
 
     def trained(self) -> dict[str, list[str]]:
         """Pieces that carry loss, by policy."""
@@ -108,8 +138,23 @@ class Tokens:
                 *(self.before_name, self.iban_settled, self.iban_rest),
                 *(self.before_name, self.send_money),
             ],
-            "action_commitment": [self.before_name, self.read_file, self.before_name, self.iban_settled, self.before_name, self.send_money],
-            "assistant_and_tool": [*self.first_turn(), *first, *second, *self.send_call(), self.second_end, *last, self.last_turn],
+            "action_commitment": [
+                self.before_name,
+                self.read_file,
+                self.before_name,
+                self.iban_settled,
+                self.before_name,
+                self.send_money,
+            ],
+            "assistant_and_tool": [
+                *self.first_turn(),
+                *first,
+                *second,
+                *self.send_call(),
+                self.second_end,
+                *last,
+                self.last_turn,
+            ],
             "post_injection_only": self.after_injection(),
             "post_injection_tool_calls_only": self.send_call(),
             "tool_name_weighted": calls,
@@ -119,7 +164,10 @@ class Tokens:
     def lighter(self) -> dict[str, dict[str, float]]:
         """Weights other than 1 of pieces, by policy."""
         return {
-            "tool_name_weighted": dict.fromkeys((self.before_name, self.after_read_file, self.after_iban, self.after_send_money), 0.3),
+            "tool_name_weighted": dict.fromkeys(
+                (self.before_name, self.after_read_file, self.after_iban, self.after_send_money),
+                0.3,
+            ),
             "injection_aware": {self.result_injected: 0.5},
         }
 
@@ -127,7 +175,9 @@ class Tokens:
 HEADER = "<|start_header_id|>·{}·<|end_header_id|>·\n\n"
 LLAMA = Tokens(
     bos="<|begin_of_text|>",
-    system=HEADER.format("system") + "·Cut·ting· Knowledge· Date·:· December· ·202·3·\n·Today· Date·:· ·26· Jul· ·202·4·\n\n·Be· brief·.·<|eot_id|>",
+    system=HEADER.format("system")
+    + "·Cut·ting· Knowledge· Date·:· December· ·202·3·\n·Today· Date·:· ·26· Jul· ·202·4·\n\n·Be·"
+    " brief·.·<|eot_id|>",
     system_foot="",
     user=f"{HEADER.format('user')}·What· is· due·?·<|eot_id|>·{HEADER.format('assistant')}",
     said="Let· me· look·.",
@@ -182,7 +232,8 @@ QWEN = Tokens(
     to_last_result="\n·<|im_start|>·user·\n·<tool_response>·\n",
     last_result="ok·\n·</tool_response>·<|im_end|>",
     to_last_turn="\n·<|im_start|>·assistant·\n",
-    # The template prints the empty reasoning block that Qwen3 generates when it answers without reasoning.
+    # The template prints the empty reasoning block that Qwen3 generates when it answers without
+    # reasoning.
     last_turn="<think>·\n\n·</think>·\n\n·Done·.·<|im_end|>",
     foot="\n",
 )
@@ -220,7 +271,9 @@ EXPECTED = {"llama-3.1": LLAMA, "qwen3": QWEN, "smollm2": SMOLLM2}
 
 
 @pytest.fixture(scope="module", params=EXPECTED)
-def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tokens, dict[str, Any], list[str]]:
+def rendered(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Tokens, dict[str, Any], list[str]]:
     """The expected pieces, the render made by the render stage, and its tokens as strings."""
     if request.param == "smollm2":
         tokenizer: Path = request.getfixturevalue("demo_model")
@@ -229,36 +282,65 @@ def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     settings = RenderSettings(str(tokenizer), force_llama=request.param == "llama-3.1")
     folder = tmp_path_factory.mktemp(request.param)
     schema = folder / "made_v1.json"
-    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in TOOLS]
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+        for name in TOOLS
+    ]
     schema.write_bytes(orjson.dumps({"version": "made_v1", "tools": tools}))
     trace = build_trace("trace_made_1")
     trace["messages"] = MESSAGES
-    trace["signal_hints"] = {"injection_char_span": {"message_index": 3, "char_start": RESULT.index("IGNORE"), "char_end": len(RESULT)}}
+    trace["signal_hints"] = {
+        "injection_char_span": {
+            "message_index": 3,
+            "char_start": RESULT.index("IGNORE"),
+            "char_end": len(RESULT),
+        }
+    }
     trace["raw_metadata"]["tool_schema_ref"] = load_tool_schema(schema).ref
     traces = write_jsonl(folder / "traces.jsonl", [trace])
-    render_traces(traces, folder / "renders.jsonl", folder / "rejects.jsonl", folder / "stats.json", settings, name="made", tool_schema=schema)
+    render_traces(
+        traces,
+        folder / "renders.jsonl",
+        folder / "rejects.jsonl",
+        folder / "stats.json",
+        settings,
+        name="made",
+        tool_schema=schema,
+    )
     render = orjson.loads((folder / "renders.jsonl").read_bytes())
     renderer = Renderer.load(settings)
-    return EXPECTED[request.param], render, [renderer.decode([token]) for token in render["input_ids"]]
+    return (
+        EXPECTED[request.param],
+        render,
+        [renderer.decode([token]) for token in render["input_ids"]],
+    )
 
 
 def spelled(pieces: list[str], weights: dict[str, float]) -> list[tuple[str, float]]:
-    return [(token, weights.get(piece, 1.0)) for piece in pieces if piece for token in piece.split("·")]
+    return [
+        (token, weights.get(piece, 1.0)) for piece in pieces if piece for token in piece.split("·")
+    ]
 
 
 @pytest.mark.parametrize("policy", LLAMA.trained())
-def test_policy_trains_exactly_these_tokens(rendered: tuple[Tokens, dict[str, Any], list[str]], registry: Registry, policy: str) -> None:
+def test_policy_trains_exactly_these_tokens(
+    rendered: tuple[Tokens, dict[str, Any], list[str]], registry: Registry, policy: str
+) -> None:
     expected, render, tokens = rendered
     weights = make_mask(render, registry.bind(policy).layers).weights()
     trained = [(token, weight) for token, weight in zip(tokens, weights, strict=True) if weight]
     assert trained == spelled(expected.trained()[policy], expected.lighter().get(policy, {}))
 
 
-def test_custom_weights_roles_and_ranges(rendered: tuple[Tokens, dict[str, Any], list[str]], registry: Registry) -> None:
+def test_custom_weights_roles_and_ranges(
+    rendered: tuple[Tokens, dict[str, Any], list[str]], registry: Registry
+) -> None:
     expected, render, tokens = rendered
     params = {"roles": {"tool": 0.25}, "token_ranges": [{"start": 0, "end": 2, "weight": 0.5}]}
     weights = make_mask(render, registry.bind("custom", params).layers).weights()
     trained = [(token, weight) for token, weight in zip(tokens, weights, strict=True) if weight]
     start = spelled([expected.bos, expected.system], {})[:2]
     results = [piece for result in expected.results() for piece in result]
-    assert trained == [(token, 0.5) for token, _ in start] + [(token, 0.25) for token, _ in spelled(results, {})]
+    assert trained == [(token, 0.5) for token, _ in start] + [
+        (token, 0.25) for token, _ in spelled(results, {})
+    ]

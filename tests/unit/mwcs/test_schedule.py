@@ -38,7 +38,7 @@ curriculum:
   phases:
     - {name: one, start_step: 0, end_step: 10, class_weights: {a: 1, c: 4}}
     - {name: two, start_step: 10, end_step: 20, class_weights: {b: 3}, lmp_overrides: {a: tool_calls_only}}
-"""
+"""  # noqa: E501 - embedded text
 
 
 def test_constant_weights_hold_at_every_step(load) -> None:
@@ -56,7 +56,9 @@ def test_a_phase_lies_over_the_class_weights_and_the_default_fills_the_rest(load
 
 def test_policy_overrides_are_those_of_the_phase(load) -> None:
     schedule = load(TWO_PHASES)
-    assert [schedule.lmp_overrides(step) for step in (0, 9, 10, 99)] == [{"a": "full_sequence"}] * 2 + [{"a": "tool_calls_only"}] * 2
+    assert [schedule.lmp_overrides(step) for step in (0, 9, 10, 99)] == [
+        {"a": "full_sequence"}
+    ] * 2 + [{"a": "tool_calls_only"}] * 2
     assert [schedule.phase_at(step) for step in (0, 9, 10, 99)] == ["one", "one", "two", "two"]
 
 
@@ -67,7 +69,10 @@ def test_type_none_switches_a_curriculum_off(load) -> None:
 
 
 def phases(*borders: tuple[int, int], names: str = "xyz") -> str:
-    rows = [f"    - {{name: {names[i]}, start_step: {start}, end_step: {end}, class_weights: {{a: 1}}}}" for i, (start, end) in enumerate(borders)]
+    rows = [
+        f"    - {{name: {names[i]}, start_step: {start}, end_step: {end}, class_weights: {{a: 1}}}}"
+        for i, (start, end) in enumerate(borders)
+    ]
     return "curriculum:\n  type: linear\n  phases:\n" + "\n".join(rows)
 
 
@@ -92,7 +97,10 @@ def phases(*borders: tuple[int, int], names: str = "xyz") -> str:
         ("curriculum: {type: quadratic, phases: []}", "curriculum/"),
         (phases((0, 10), (9, 20)), "phase 'y': [9, 20) overlaps 'x' [0, 10)"),
         (phases((0, 10), (0, 10)), "overlaps"),
-        (phases((10, 20), (0, 10)), "phase 'y': [0, 10) stands after 'x' [10, 20); phases go in order"),
+        (
+            phases((10, 20), (0, 10)),
+            "phase 'y': [0, 10) stands after 'x' [10, 20); phases go in order",
+        ),
         (phases((5, 5)), "end_step 5 is not after start_step 5"),
         (phases((0, 1), (1, 2), names="xx"), "phase 'x': the name is there twice"),
         ("class_weights: {a: 1}\noptional_classes: [b]", "optional_classes: 'b' has no weight"),
@@ -113,7 +121,9 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 def test_names_mean_files_of_the_project(repo: Path) -> None:
     assert schedule_path("balanced_cb") == repo / "configs/mwcs/balanced_cb.yaml"
-    with pytest.raises(ScheduleError, match=r"there is no schedule 'balanced'.*did you mean balanced_cb"):
+    with pytest.raises(
+        ScheduleError, match=r"there is no schedule 'balanced'.*did you mean balanced_cb"
+    ):
         schedule_path("balanced")
 
 
@@ -124,8 +134,13 @@ def test_paths_may_hold_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_class_that_no_trace_has_is_an_error(load) -> None:
-    schedule = load("class_weights: {fujitsu_b4/ds: 1, fujitsu_b4/drr: 2, agentdojo/benign: 1}\noptional_classes: [agentdojo/benign]")
-    with pytest.raises(ScheduleError, match="no trace has the class fujitsu_b4/drr; did you mean fujitsu_b4/dr"):
+    schedule = load(
+        "class_weights: {fujitsu_b4/ds: 1, fujitsu_b4/drr: 2, agentdojo/benign:"
+        " 1}\noptional_classes: [agentdojo/benign]"
+    )
+    with pytest.raises(
+        ScheduleError, match="no trace has the class fujitsu_b4/drr; did you mean fujitsu_b4/dr"
+    ):
         schedule.check_classes({"fujitsu_b4/ds", "fujitsu_b4/dr"})
     schedule.check_classes({"fujitsu_b4/ds", "fujitsu_b4/drr", "more"})
 
@@ -140,14 +155,27 @@ def test_a_schedule_must_have_something_to_do_with_the_data(load) -> None:
         load("class_weights: {a: 1}\noptional_classes: [a]").check_classes({"b"})
 
 
-# The weights of fujitsu_b4/ds, fujitsu_b4/dr, agentdojo/injection_succeeded and agentdojo/injection_resisted at a few steps.
+# The weights of fujitsu_b4/ds, fujitsu_b4/dr, agentdojo/injection_succeeded and
+# agentdojo/injection_resisted at a few steps.
 PRESETS = {
     "balanced_cb": {0: (1, 1, 1, 1), 500: (1, 1, 1, 1)},
     "capability_heavy": {0: (0.5, 1.5, 0.5, 2)},
     "attack_focus": {0: (2, 0.75, 2, 1)},
-    "staged_introduction": {0: (1, 1, 0, 0), 99: (1, 1, 0, 0), 100: (1, 1, 0.5, 1), 220: (1, 1, 2, 1.5), 400: (1, 1, 2, 1.5)},
+    "staged_introduction": {
+        0: (1, 1, 0, 0),
+        99: (1, 1, 0, 0),
+        100: (1, 1, 0.5, 1),
+        220: (1, 1, 2, 1.5),
+        400: (1, 1, 2, 1.5),
+    },
     # 1 - t/300 and t/300 up to step 150.
-    "alpha_decay_staged": {0: (1, 0, 1, 0), 75: (0.75, 0.25, 0.75, 0.25), 120: (0.6, 0.4, 0.6, 0.4), 150: (0.5,) * 4, 1000: (0.5,) * 4},
+    "alpha_decay_staged": {
+        0: (1, 0, 1, 0),
+        75: (0.75, 0.25, 0.75, 0.25),
+        120: (0.6, 0.4, 0.6, 0.4),
+        150: (0.5,) * 4,
+        1000: (0.5,) * 4,
+    },
 }
 
 
@@ -157,7 +185,12 @@ def test_the_project_s_schedules(name: str) -> None:
     assert set(schedule.classes) == CLASSES
     schedule.check_classes(CLASSES)
     schedule.check_classes({"fujitsu_b4/ds", "fujitsu_b4/dr"})
-    shown = ("fujitsu_b4/ds", "fujitsu_b4/dr", "agentdojo/injection_succeeded", "agentdojo/injection_resisted")
+    shown = (
+        "fujitsu_b4/ds",
+        "fujitsu_b4/dr",
+        "agentdojo/injection_succeeded",
+        "agentdojo/injection_resisted",
+    )
     for step, expected in PRESETS[name].items():
         weights = schedule.weights(step)
         assert [weights[class_id] for class_id in shown] == pytest.approx(expected)

@@ -16,18 +16,25 @@ def test_a_row_per_step_with_weights_that_read_back_exactly(tmp_path: Path) -> N
         rows = list(csv.DictReader(handle))
     assert [int(row["step"]) for row in rows] == list(range(301))
     for row in rows:
-        assert {name: float(row[name]) for name in schedule.classes} == schedule.weights(int(row["step"]))
+        assert {name: float(row[name]) for name in schedule.classes} == schedule.weights(
+            int(row["step"])
+        )
         assert (row["phase"], row["default_weight"]) == (schedule.phase_at(int(row["step"])), "1.0")
     assert list(rows[0])[:2] == ["step", "phase"]
     assert list(rows[0])[2:-1] == sorted(schedule.classes)
 
 
 def test_text_in_names_stays_one_cell_and_one_label(tmp_path: Path) -> None:
-    (tmp_path / "made.yaml").write_text('name: "$x_1$"\nclass_weights: {"a,\\"b\\"": 1, "$\\\\frac$": 2}')
+    (tmp_path / "made.yaml").write_text(
+        'name: "$x_1$"\nclass_weights: {"a,\\"b\\"": 1, "$\\\\frac$": 2}'
+    )
     schedule = load_schedule(tmp_path / "made.yaml")
     write_table(schedule, 0, tmp_path / "weights.csv")
     with open(tmp_path / "weights.csv", newline="") as handle:
-        assert list(csv.reader(handle)) == [["step", "phase", "$\\frac$", 'a,"b"', "default_weight"], ["0", "constant", "2.0", "1.0", "1.0"]]
+        assert list(csv.reader(handle)) == [
+            ["step", "phase", "$\\frac$", 'a,"b"', "default_weight"],
+            ["0", "constant", "2.0", "1.0", "1.0"],
+        ]
     write_plot(schedule, 0, tmp_path / "weights.png")
     assert (tmp_path / "weights.png").read_bytes().startswith(b"\x89PNG")
 

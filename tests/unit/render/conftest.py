@@ -59,7 +59,9 @@ def smollm2_renderer(smollm2: Setup) -> Renderer:
 
 
 @pytest.fixture(scope="session")
-def transcripts_file(shared_dir: Path, repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def transcripts_file(
+    shared_dir: Path, repo: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Every real AgentDojo transcript as trace_v1."""
     folder = tmp_path_factory.mktemp("agentdojo")
     convert(

@@ -1,7 +1,8 @@
 """A slow renderer and tokeniser to compare with, written without the code under test.
 
-Texts come from hand-written functions for three formats, ids from the tokenizer's pre-tokeniser and model called on one word
-at a time (so added tokens cannot be found in text), and every token carries the labels of the text it overlaps.
+Texts come from hand-written functions for three formats, ids from the tokenizer's pre-tokeniser and
+model called on one word at a time (so added tokens cannot be found in text), and every token
+carries the labels of the text it overlaps.
 """
 
 from __future__ import annotations
@@ -37,12 +38,20 @@ class Script:
 def settled_length(name: str, tools: Sequence[str] | None) -> int:
     """How many characters of a name settle the tool."""
     for length in range(1, len(name) + 1):
-        if tools is not None and all(tool == name or not tool.startswith(name[:length]) for tool in tools):
+        if tools is not None and all(
+            tool == name or not tool.startswith(name[:length]) for tool in tools
+        ):
             return length
     return len(name)
 
 
-def write_name(script: Script, name: str, tools: Sequence[str] | None, where: tuple[int, int], labels: Sequence[Label]) -> None:
+def write_name(
+    script: Script,
+    name: str,
+    tools: Sequence[str] | None,
+    where: tuple[int, int],
+    labels: Sequence[Label],
+) -> None:
     """A tool name (plain letters), its settling part labelled."""
     length = settled_length(name, tools)
     script.text(name[:length], *labels, ("name", *where), ("settled", *where))
@@ -54,9 +63,16 @@ def dumps(value: Any) -> str:
 
 
 def write_hermes_call(
-    script: Script, call: Mapping[str, Any], tools: Sequence[str] | None, where: tuple[int, int], labels: Sequence[Label], tags: Callable[..., None]
+    script: Script,
+    call: Mapping[str, Any],
+    tools: Sequence[str] | None,
+    where: tuple[int, int],
+    labels: Sequence[Label],
+    tags: Callable[..., None],
 ) -> None:
-    """``<tool_call>`` around a JSON object; ``tags`` writes the tags, as text or as control tokens."""
+    """``<tool_call>`` around a JSON object; ``tags`` writes the tags, as text or as control
+    tokens.
+    """
     own = [*labels, ("call", *where)]
     tags("<tool_call>", *own)
     script.text('\n{"name": "', *own)
@@ -87,9 +103,14 @@ def chatml(messages: Sequence[Mapping[str, Any]], tools: Sequence[str] | None) -
 
 
 def qwen3(messages: Sequence[Mapping[str, Any]], tools: Sequence[str] | None) -> Script:
-    """Qwen3's format: tool results in user turns, an empty think block in a last answer after the last question."""
+    """Qwen3's format: tool results in user turns, an empty think block in a last answer after the
+    last question.
+    """
     script = Script()
-    asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=len(messages) - 1)
+    asked = max(
+        (index for index, message in enumerate(messages) if message["role"] == "user"),
+        default=len(messages) - 1,
+    )
     for index, message in enumerate(messages):
         role, content = message["role"], message["content"]
         turn, said = ("turn", index), ("said", index)
@@ -148,19 +169,29 @@ def llama31(messages: Sequence[Mapping[str, Any]], tools: Sequence[str] | None) 
         turn, said = ("turn", index), ("said", index)
         if not (own_system and index == 0):
             header("ipython" if role == "tool" else role, turn)
-        script.text(content.lstrip() if role == "assistant" else content, turn, said, ("content", index))
+        script.text(
+            content.lstrip() if role == "assistant" else content, turn, said, ("content", index)
+        )
         for number, call in enumerate(message.get("tool_calls", ())):
             labels = [turn, said, ("call", index, number)]
             script.control("<|python_tag|>", *labels)
             script.text('{"name": "', *labels)
             write_name(script, call["function"]["name"], tools, (index, number), labels)
             script.text(f'", "parameters": {dumps(call["function"]["arguments"])}}}', *labels)
-        more = bool(message.get("tool_calls")) and index + 1 < len(messages) and messages[index + 1]["role"] == "tool"
+        more = (
+            bool(message.get("tool_calls"))
+            and index + 1 < len(messages)
+            and messages[index + 1]["role"] == "tool"
+        )
         script.control("<|eom_id|>" if more else "<|eot_id|>", turn, said)
     return script
 
 
-FORMATS: dict[str, Callable[..., Script]] = {"llama-3.1": llama31, "qwen3": qwen3, "smollm2": chatml}
+FORMATS: dict[str, Callable[..., Script]] = {
+    "llama-3.1": llama31,
+    "qwen3": qwen3,
+    "smollm2": chatml,
+}
 
 
 @dataclass
@@ -175,7 +206,9 @@ class Expected:
         places = [index for index, labels in enumerate(self.labels) if label in labels]
         if not places:
             return None
-        assert places == list(range(places[0], places[-1] + 1)), f"the oracle's own tokens of {label} have a gap"
+        assert places == list(range(places[0], places[-1] + 1)), (
+            f"the oracle's own tokens of {label} have a gap"
+        )
         return places[0], places[-1] + 1
 
     def having(self, kind: str) -> set[Label]:
@@ -205,9 +238,20 @@ def tokenize(script: Script, tokenizer: Tokenizer) -> Expected:
     return Expected(ids, labels)
 
 
-def _plain(run: Sequence[tuple[str, frozenset[Label]]], tokenizer: Tokenizer, ids: list[int], labels: list[frozenset[Label]]) -> None:
-    """One stretch without control tokens; where it is normalised (NFC), boundaries are found in the normalised text."""
-    normal: Callable[[str], str] = (lambda text: unicodedata.normalize("NFC", text)) if tokenizer.normalizer is not None else (lambda text: text)
+def _plain(
+    run: Sequence[tuple[str, frozenset[Label]]],
+    tokenizer: Tokenizer,
+    ids: list[int],
+    labels: list[frozenset[Label]],
+) -> None:
+    """One stretch without control tokens; where it is normalised (NFC), boundaries are found in the
+    normalised text.
+    """
+    normal: Callable[[str], str] = (
+        (lambda text: unicodedata.normalize("NFC", text))
+        if tokenizer.normalizer is not None
+        else (lambda text: text)
+    )
     whole = ""
     edges: list[tuple[int, int, frozenset[Label]]] = []
     for text, tags in run:
@@ -219,6 +263,10 @@ def _plain(run: Sequence[tuple[str, frozenset[Label]]], tokenizer: Tokenizer, id
         for token in tokenizer.model.tokenize(word):
             end = position + len(token.value)  # one character of a byte-level token for each byte
             ids.append(token.id)
-            labels.append(frozenset().union(*[tags for low, high, tags in edges if position < high and end > low]))
+            labels.append(
+                frozenset().union(
+                    *[tags for low, high, tags in edges if position < high and end > low]
+                )
+            )
             position = end
     assert position == len(normal(whole).encode())

@@ -14,7 +14,10 @@ from tests.unit.render.conftest import Setup
 
 def conversation(text: str) -> list[dict[str, Any]]:
     """The text in every place that others can write to."""
-    call = {"call_id": "call00000", "function": {"name": "look", "arguments": {"x": text, text: [text]}}}
+    call = {
+        "call_id": "call00000",
+        "function": {"name": "look", "arguments": {"x": text, text: [text]}},
+    }
     return [
         {"role": "system", "content": f"a{text}"},
         {"role": "user", "content": text},
@@ -30,11 +33,21 @@ def structure(renderer: Renderer, messages: list[dict[str, Any]]) -> list[int]:
     return [token for token in renderer.render(messages).tokens.ids() if token in control]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_no_control_token_comes_from_text(data: st.DataObject, renderer: Renderer) -> None:
     texts = sorted(renderer.tokenizer.control)
-    text = "".join(data.draw(st.lists(st.one_of(st.sampled_from(texts), st.sampled_from((" ", "x", "\n", "\U000f0041"))), min_size=1, max_size=4)))
+    text = "".join(
+        data.draw(
+            st.lists(
+                st.one_of(st.sampled_from(texts), st.sampled_from((" ", "x", "\n", "\U000f0041"))),
+                min_size=1,
+                max_size=4,
+            )
+        )
+    )
     assert structure(renderer, conversation(text)) == structure(renderer, conversation("plain"))
     rendered = renderer.render(conversation(text))
     assert renderer.decode(rendered.tokens.ids()) == rendered.draft.text
@@ -62,8 +75,12 @@ def test_prompt_hides_the_same_text(renderer: Renderer) -> None:
     assert prompt.text == rendered.draft.text[:end]
 
 
-@pytest.mark.parametrize("answer", ["\n\nnewlines first", " space first", "\u0301combining first", "", "plain"])
-def test_prompt_part_is_the_prompt_whatever_the_answer_begins_with(renderer: Renderer, answer: str) -> None:
+@pytest.mark.parametrize(
+    "answer", ["\n\nnewlines first", " space first", "\u0301combining first", "", "plain"]
+)
+def test_prompt_part_is_the_prompt_whatever_the_answer_begins_with(
+    renderer: Renderer, answer: str
+) -> None:
     messages = [{"role": "user", "content": "question"}, {"role": "assistant", "content": answer}]
     prompt = renderer.prompt(messages[:1])
     ids = renderer.render(messages, split_prompt=True).tokens.ids()
@@ -74,18 +91,37 @@ def test_tools_with_control_text(renderer: Renderer) -> None:
     token = sorted(renderer.tokenizer.control)[0]
 
     def tools(text: str) -> list[dict[str, Any]]:
-        return [{"type": "function", "function": {"name": "look", "description": text, "parameters": {"type": "object", "properties": {}}}}]
+        return [
+            {
+                "type": "function",
+                "function": {
+                    "name": "look",
+                    "description": text,
+                    "parameters": {"type": "object", "properties": {}},
+                },
+            }
+        ]
 
     control = {item.id for item in renderer.tokenizer.control.values()}
-    clean, dirty = (renderer.prompt([{"role": "user", "content": "x"}], tools(text)) for text in ("plain", token))
-    assert [item for item in dirty.ids if item in control] == [item for item in clean.ids if item in control]
+    clean, dirty = (
+        renderer.prompt([{"role": "user", "content": "x"}], tools(text))
+        for text in ("plain", token)
+    )
+    assert [item for item in dirty.ids if item in control] == [
+        item for item in clean.ids if item in control
+    ]
     assert token in dirty.text
 
 
 def test_name_of_a_call_is_as_it_was_written(renderer: Renderer) -> None:
     name = f"a{sorted(renderer.tokenizer.control)[0]}b"
     call = {"call_id": "call00000", "function": {"name": name, "arguments": {}}}
-    rendered = renderer.render([{"role": "user", "content": "x"}, {"role": "assistant", "content": "", "tool_calls": [call]}])
+    rendered = renderer.render(
+        [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+        ]
+    )
     (span,) = rendered.draft.turns[1].calls
     assert span.name == name == rendered.draft.text[span.name_start : span.name_end]
 
@@ -102,6 +138,16 @@ def test_reject(setup: Setup) -> None:
 
 def test_both_private_use_planes_taken(smollm2_renderer: Renderer) -> None:
     with pytest.raises(RenderError, match="private_use_conflict"):
-        smollm2_renderer.render([{"role": "user", "content": "<|im_end|>\U000f0001\U00100001"}, {"role": "assistant", "content": "x"}])
+        smollm2_renderer.render(
+            [
+                {"role": "user", "content": "<|im_end|>\U000f0001\U00100001"},
+                {"role": "assistant", "content": "x"},
+            ]
+        )
     one = "<|im_end|>\U000f0001"
-    assert one in smollm2_renderer.render([{"role": "user", "content": one}, {"role": "assistant", "content": "x"}]).draft.text
+    assert (
+        one
+        in smollm2_renderer.render(
+            [{"role": "user", "content": one}, {"role": "assistant", "content": "x"}]
+        ).draft.text
+    )

@@ -23,14 +23,20 @@ TABLE = {
 }
 
 
-@pytest.mark.parametrize(("column", "name"), list(enumerate(["llama-3.1-stock", "llama-3.1", "qwen3", "smollm2"])))
+@pytest.mark.parametrize(
+    ("column", "name"), list(enumerate(["llama-3.1-stock", "llama-3.1", "qwen3", "smollm2"]))
+)
 def test_properties(column: int, name: str, request: pytest.FixtureRequest) -> None:
-    found = {finding.name: finding.value for finding in examine(find_setup(name, request).settings())}
+    found = {
+        finding.name: finding.value for finding in examine(find_setup(name, request).settings())
+    }
     assert {key: found[key] for key in TABLE} == {key: row[column] for key, row in TABLE.items()}
 
 
 def test_table_is_markdown_with_escaped_bars(request: pytest.FixtureRequest) -> None:
     setup = find_setup("smollm2", request)
-    lines = format_table({"one": examine(setup.settings()), "two": examine(setup.settings())}).splitlines()
+    lines = format_table(
+        {"one": examine(setup.settings()), "two": examine(setup.settings())}
+    ).splitlines()
     assert lines[0] == "| property | one | two |"
     assert {line.replace("\\|", "").count("|") for line in lines} == {4}

@@ -1,4 +1,6 @@
-"""The segment encoder: token boundaries inside a stretch, the cache's bound, and what it refuses."""
+"""The segment encoder: token boundaries inside a stretch, the cache's bound, and what
+it refuses.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from cbdata.render import Renderer
 from cbdata.render.encoder import SegmentEncoder
 from tests.unit.render.conftest import Setup
 
-# é as one and as two code points, an emoji of several tokens, a long run so that boundaries lie deep inside
+# é as one and as two code points, an emoji of several tokens, a long run so that boundaries lie
+# deep inside
 TEXT = st.text(alphabet=st.sampled_from('ab, \n"é\u0301e😀日x'), min_size=1, max_size=30)
 
 
@@ -25,17 +28,25 @@ def without_accents(text: str) -> str:
     return unicodedata.normalize("NFD", text).replace("\u0301", "")
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(start=TEXT, filler=st.sampled_from(["", "lorem ipsum " * 12]), rest=TEXT, data=st.data())
-def test_boundaries_take_in_every_overlapping_token(start: str, filler: str, rest: str, data: st.DataObject, renderer: Renderer) -> None:
+def test_boundaries_take_in_every_overlapping_token(
+    start: str, filler: str, rest: str, data: st.DataObject, renderer: Renderer
+) -> None:
     text = start + filler + rest
     encoder = SegmentEncoder(renderer.tokenizer)
     segment = encoder.encode([text])[text]
     low = data.draw(st.integers(0, len(text) - 1))
     high = data.draw(st.integers(low + 1, len(text)))
-    first, last = encoder.token_at(segment, low, end=False), encoder.token_at(segment, high, end=True)
+    first, last = (
+        encoder.token_at(segment, low, end=False),
+        encoder.token_at(segment, high, end=True),
+    )
     if renderer.tokenizer.normalises and not text.isascii():
-        # A boundary may lie inside a composed character, which then belongs to the span: accents are left out of the comparison.
+        # A boundary may lie inside a composed character, which then belongs to the span: accents
+        # are left out of the comparison.
         spelled = renderer.decode(segment.packed[first:last])
         assert without_accents(text[low:high]) in without_accents(spelled) or "\ufffd" in spelled
         return
@@ -43,7 +54,11 @@ def test_boundaries_take_in_every_overlapping_token(start: str, filler: str, res
     for width in token_bytes(renderer, segment.packed.tolist()):
         ends.append(ends[-1] + width)
     low_byte, high_byte = len(text[:low].encode()), len(text[:high].encode())
-    overlapping = [index for index in range(len(segment.packed)) if ends[index] < high_byte and ends[index + 1] > low_byte]
+    overlapping = [
+        index
+        for index in range(len(segment.packed))
+        if ends[index] < high_byte and ends[index + 1] > low_byte
+    ]
     assert (first, last) == (overlapping[0], overlapping[-1] + 1)
 
 
@@ -51,12 +66,18 @@ def test_empty_span_at_the_edges(smollm2_renderer: Renderer) -> None:
     encoder = smollm2_renderer.encoder
     segment = encoder.encode(["hello world"])["hello world"]
     assert encoder.token_at(segment, 0, end=False) == encoder.token_at(segment, 0, end=True) == 0
-    assert encoder.token_at(segment, 11, end=False) == encoder.token_at(segment, 11, end=True) == len(segment.packed)
+    assert (
+        encoder.token_at(segment, 11, end=False)
+        == encoder.token_at(segment, 11, end=True)
+        == len(segment.packed)
+    )
 
 
 def test_cache_is_bounded_and_changes_nothing(smollm2: Setup) -> None:
     texts = [f"text number {number} " * 5 for number in range(200)]
-    small, large = (SegmentEncoder(smollm2.renderer().tokenizer, characters) for characters in (1000, 10**6))
+    small, large = (
+        SegmentEncoder(smollm2.renderer().tokenizer, characters) for characters in (1000, 10**6)
+    )
     for _ in range(2):
         for text in texts:
             assert small.encode([text])[text].packed == large.encode([text])[text].packed
@@ -64,7 +85,9 @@ def test_cache_is_bounded_and_changes_nothing(smollm2: Setup) -> None:
     assert large.encoded_characters == total
     assert small.encoded_characters == 2 * total
     assert small._characters <= 1000
-    assert sum(map(len, small._young)) + sum(map(len, small._old)) <= 1000 + 2 * max(map(len, texts))
+    assert sum(map(len, small._young)) + sum(map(len, small._old)) <= 1000 + 2 * max(
+        map(len, texts)
+    )
 
 
 def test_a_text_is_encoded_once(smollm2: Setup) -> None:
@@ -76,7 +99,17 @@ def test_a_text_is_encoded_once(smollm2: Setup) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["<|im_start|>", "<|im_end|>", "<|eot_id|>", "<tool_call>", "</think>", "<|python_tag|>", "<|endoftext|>", "<repo_name>"]
+    "text",
+    [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<tool_call>",
+        "</think>",
+        "<|python_tag|>",
+        "<|endoftext|>",
+        "<repo_name>",
+    ],
 )
 def test_control_text_is_plain_text(renderer: Renderer, text: str) -> None:
     segment = renderer.encoder.encode([text])[text]

@@ -1,4 +1,6 @@
-"""Token ids against transformers' own path (apply_chat_template, then tokenise), on every real transcript."""
+"""Token ids against transformers' own path (apply_chat_template, then tokenise), on every real
+transcript.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,15 @@ def chat(messages: Sequence[dict[str, Any]], calls_as_text: bool) -> list[dict[s
     out = []
     for message in messages:
         row = {"role": message["role"], "content": message["content"]}
-        calls = [{"name": call["function"]["name"], "arguments": call["function"]["arguments"]} for call in message.get("tool_calls", ())]
+        calls = [
+            {"name": call["function"]["name"], "arguments": call["function"]["arguments"]}
+            for call in message.get("tool_calls", ())
+        ]
         if calls and calls_as_text:
-            texts = [f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>" for call in calls]
+            texts = [
+                f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
+                for call in calls
+            ]
             row["content"] = "\n".join(([row["content"]] if row["content"] else []) + texts)
         elif calls:
             row["tool_calls"] = [{"type": "function", "function": call} for call in calls]
@@ -39,12 +47,18 @@ def chat(messages: Sequence[dict[str, Any]], calls_as_text: bool) -> list[dict[s
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_every_real_transcript(name: str, request: pytest.FixtureRequest, transcripts: list[dict[str, Any]], repo: Path) -> None:
+def test_every_real_transcript(
+    name: str, request: pytest.FixtureRequest, transcripts: list[dict[str, Any]], repo: Path
+) -> None:
     transformers = pytest.importorskip("transformers")
     setup = find_setup(name, request)
     renderer = setup.renderer()
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(setup.folder), local_files_only=True)
-    template = (repo / "configs/chat_templates/llama31_tools.jinja").read_text() if setup.force_llama else None
+    template = (
+        (repo / "configs/chat_templates/llama31_tools.jinja").read_text()
+        if setup.force_llama
+        else None
+    )
     calls_as_text = not renderer.template.calls_known
     refused: Counter[str] = Counter()
     texts, ids = [], []
@@ -55,7 +69,11 @@ def test_every_real_transcript(name: str, request: pytest.FixtureRequest, transc
             refused[error.reason] += 1
             continue
         assert not rendered.draft.control_text
-        texts.append(tokenizer.apply_chat_template(chat(trace["messages"], calls_as_text), tokenize=False, chat_template=template))
+        texts.append(
+            tokenizer.apply_chat_template(
+                chat(trace["messages"], calls_as_text), tokenize=False, chat_template=template
+            )
+        )
         assert texts[-1] == rendered.draft.text, trace["id"]
         ids.append(rendered.tokens.packed())
     assert len(ids) + refused.total() == len(transcripts)
@@ -66,8 +84,12 @@ def test_every_real_transcript(name: str, request: pytest.FixtureRequest, transc
             assert own.tolist() == theirs
 
 
-def test_stock_llama_refuses_what_it_cannot_show(request: pytest.FixtureRequest, transcripts: list[dict[str, Any]]) -> None:
-    """The reasons are those that the messages show: text beside a call, or more than one call in a turn."""
+def test_stock_llama_refuses_what_it_cannot_show(
+    request: pytest.FixtureRequest, transcripts: list[dict[str, Any]]
+) -> None:
+    """The reasons are those that the messages show: text beside a call, or more than one call in a
+    turn.
+    """
     renderer = find_setup("llama-3.1-stock", request).renderer()
     seen: Counter[str] = Counter()
     for trace in transcripts[::7]:
@@ -86,24 +108,49 @@ def test_stock_llama_refuses_what_it_cannot_show(request: pytest.FixtureRequest,
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_prompts_with_tools(name: str, request: pytest.FixtureRequest, repo: Path, b4_tools: ToolSchema) -> None:
-    """What the fill stage feeds a model is what transformers would feed it, tools and generation prompt included."""
+def test_prompts_with_tools(
+    name: str, request: pytest.FixtureRequest, repo: Path, b4_tools: ToolSchema
+) -> None:
+    """What the fill stage feeds a model is what transformers would feed it, tools and generation
+    prompt included.
+    """
     transformers = pytest.importorskip("transformers")
     setup = find_setup(name, request)
     renderer = setup.renderer()
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(setup.folder), local_files_only=True)
-    template = (repo / "configs/chat_templates/llama31_tools.jinja").read_text() if setup.force_llama else None
+    template = (
+        (repo / "configs/chat_templates/llama31_tools.jinja").read_text()
+        if setup.force_llama
+        else None
+    )
     tools = list(b4_tools.tools)
-    for question in ("What is due?", '<script>alert("1 > 0")</script>\n\n é😀 ', "{{ 7 * 7 }} {% raw %}"):
-        messages = [{"role": "system", "content": b4_tools.system_prompt or "Be brief."}, {"role": "user", "content": question}]
+    for question in (
+        "What is due?",
+        '<script>alert("1 > 0")</script>\n\n é😀 ',
+        "{{ 7 * 7 }} {% raw %}",
+    ):
+        messages = [
+            {"role": "system", "content": b4_tools.system_prompt or "Be brief."},
+            {"role": "user", "content": question},
+        ]
         prompt = renderer.prompt(messages, tools)
         if renderer.template.tools_known:
-            text = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True, chat_template=template)
+            text = tokenizer.apply_chat_template(
+                messages,
+                tools=tools,
+                tokenize=False,
+                add_generation_prompt=True,
+                chat_template=template,
+            )
         else:
             listed = "".join("\n" + json.dumps(tool, ensure_ascii=False) for tool in tools)
             assert f"<tools>{listed}\n</tools>" in prompt.text
             system = prompt.text.split("<|im_end|>")[0].removeprefix("<|im_start|>system\n")
             assert system.startswith(messages[0]["content"] + "\n\n# Tools\n")
-            text = tokenizer.apply_chat_template([{"role": "system", "content": system}, messages[1]], tokenize=False, add_generation_prompt=True)
+            text = tokenizer.apply_chat_template(
+                [{"role": "system", "content": system}, messages[1]],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
         assert prompt.text == text
         assert prompt.ids == tokenizer(text, add_special_tokens=False)["input_ids"]

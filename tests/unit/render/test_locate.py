@@ -1,4 +1,6 @@
-"""Where tokenizers are found, what they are called in renders, and what is said when there is none."""
+"""Where tokenizers are found, what they are called in renders, and what is said when there is
+none.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def test_missing_tokenizer_names_places_and_the_fix(tmp_path: Path) -> None:
         locate_tokenizer(str(tmp_path))
 
 
-def test_hugging_face_variables_name_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hugging_face_variables_name_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(hub_cache(tmp_path, ["aaa"])))
     assert locate_tokenizer("org/name")[0].name == "aaa"
 
@@ -78,7 +82,14 @@ def test_unusable_tokenizers_say_why(tmp_path: Path, smollm2: Setup) -> None:
     with pytest.raises(TokenizerError, match="no chat template"):
         load(folder)
     (folder / "tokenizer_config.json").write_text(
-        json.dumps({"chat_template": [{"name": "default", "template": "x"}, {"name": "tool_use", "template": "y"}]})
+        json.dumps(
+            {
+                "chat_template": [
+                    {"name": "default", "template": "x"},
+                    {"name": "tool_use", "template": "y"},
+                ]
+            }
+        )
     )
     with pytest.raises(TokenizerError, match="several chat templates"):
         load(folder)
@@ -87,10 +98,17 @@ def test_unusable_tokenizers_say_why(tmp_path: Path, smollm2: Setup) -> None:
         load(folder)
 
 
-def test_positional_pretokenizer_and_late_control_tokens_are_refused(tmp_path: Path, smollm2: Setup) -> None:
+def test_positional_pretokenizer_and_late_control_tokens_are_refused(
+    tmp_path: Path, smollm2: Setup
+) -> None:
     folder = copy_of(smollm2.folder, tmp_path / "a")
     data = json.loads((folder / "tokenizer.json").read_text())
-    data["pre_tokenizer"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}
+    data["pre_tokenizer"] = {
+        "type": "Metaspace",
+        "replacement": "▁",
+        "prepend_scheme": "first",
+        "split": True,
+    }
     (folder / "tokenizer.json").write_text(json.dumps(data))
     with pytest.raises(TokenizerError, match="prepend_scheme first"):
         Renderer.load(RenderSettings(str(folder)))
@@ -116,7 +134,14 @@ def test_contradicting_and_unknown_settings() -> None:
 
 def test_chat_template_by_name_path_or_error(smollm2: Setup, tmp_path: Path) -> None:
     file = tmp_path / "mine.jinja"
-    file.write_text("{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}")
-    assert Renderer.load(RenderSettings(str(smollm2.folder), chat_template=str(file))).chat_template_name == "mine"
+    file.write_text(
+        "{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"
+    )
+    assert (
+        Renderer.load(
+            RenderSettings(str(smollm2.folder), chat_template=str(file))
+        ).chat_template_name
+        == "mine"
+    )
     with pytest.raises(TokenizerError, match="llama31_tools"):
         Renderer.load(RenderSettings(str(smollm2.folder), chat_template="missing"))

@@ -1,4 +1,6 @@
-"""Generated conversations against the slow oracle: ids, every span, and the mask of every policy, on three tokenizers."""
+"""Generated conversations against the slow oracle: ids, every span, and the mask of every policy,
+on three tokenizers.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,23 @@ from tests.unit.render.conftest import Setup
 from tests.unit.render.oracle import FORMATS, Expected, tokenize
 
 TOOLS = ("read_file", "read_inbox", "get_iban", "send", "send_money", "finish")
-SCHEMA = ToolSchema("made_v1", tuple({"type": "function", "function": {"name": name}} for name in TOOLS), None, "0" * 64, "")
-CONTROL_TEXT = ("<|eot_id|>", "<|im_end|>", "<|im_start|>assistant\n", "<tool_call>", "</tool_call>", "</think>", "<|python_tag|>", "<tool_response>")
+SCHEMA = ToolSchema(
+    "made_v1",
+    tuple({"type": "function", "function": {"name": name}} for name in TOOLS),
+    None,
+    "0" * 64,
+    "",
+)
+CONTROL_TEXT = (
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|im_start|>assistant\n",
+    "<tool_call>",
+    "</tool_call>",
+    "</think>",
+    "<|python_tag|>",
+    "<tool_response>",
+)
 FRAGMENTS = (
     *CONTROL_TEXT,
     *(
@@ -47,17 +64,38 @@ FRAGMENTS = (
         "{",
         '{"name": "read_file"}',
     ),
-    *("<|", "|>", "<", "\u200b", "\u00a0", "\ufeff", "\U000f003c", "\ue000", "assistant\n", "<|im_", "{{ x }}", "{% raw %}", "%s"),
+    *(
+        "<|",
+        "|>",
+        "<",
+        "\u200b",
+        "\u00a0",
+        "\ufeff",
+        "\U000f003c",
+        "\ue000",
+        "assistant\n",
+        "<|im_",
+        "{{ x }}",
+        "{% raw %}",
+        "%s",
+    ),
 )
-TEXT = st.one_of(st.lists(st.sampled_from(FRAGMENTS), max_size=6).map("".join), st.text(max_size=12).filter(lambda text: text.isprintable()))
+TEXT = st.one_of(
+    st.lists(st.sampled_from(FRAGMENTS), max_size=6).map("".join),
+    st.text(max_size=12).filter(lambda text: text.isprintable()),
+)
 VALUES = st.one_of(TEXT, st.integers(-5, 99), st.booleans(), st.none(), st.lists(TEXT, max_size=2))
 ARGUMENTS = st.dictionaries(st.one_of(st.sampled_from(("path", "to")), TEXT), VALUES, max_size=3)
 
 
 @st.composite
 def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """System message or not, then rounds of a question and answers, with calls and results between, empty turns included."""
-    messages: list[dict[str, Any]] = [{"role": "system", "content": draw(TEXT)}] if draw(st.booleans()) else []
+    """System message or not, then rounds of a question and answers, with calls and results between,
+    empty turns included.
+    """
+    messages: list[dict[str, Any]] = (
+        [{"role": "system", "content": draw(TEXT)}] if draw(st.booleans()) else []
+    )
     number = 0
     for _ in range(draw(st.integers(1, 3))):
         messages.append({"role": "user", "content": draw(TEXT)})
@@ -65,19 +103,35 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
             names = draw(st.lists(st.sampled_from(TOOLS), min_size=1, max_size=3))
             calls = []
             for name in names:
-                calls.append({"call_id": f"call{number:05}", "function": {"name": name, "arguments": draw(ARGUMENTS)}})
+                calls.append(
+                    {
+                        "call_id": f"call{number:05}",
+                        "function": {"name": name, "arguments": draw(ARGUMENTS)},
+                    }
+                )
                 number += 1
             messages.append({"role": "assistant", "content": draw(TEXT), "tool_calls": calls})
             if draw(st.booleans()):
                 messages += [
-                    {"role": "tool", "content": draw(TEXT), "tool_call_id": call["call_id"], "name": call["function"]["name"]} for call in calls
+                    {
+                        "role": "tool",
+                        "content": draw(TEXT),
+                        "tool_call_id": call["call_id"],
+                        "name": call["function"]["name"],
+                    }
+                    for call in calls
                 ]
         messages.append({"role": "assistant", "content": draw(TEXT)})
     return messages
 
 
 def trace_of(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"id": "trace_made_" + "0" * 32, "messages": messages, "signal_hints": {}, "tool_attack": {"expected_tool": "finish"}}
+    return {
+        "id": "trace_made_" + "0" * 32,
+        "messages": messages,
+        "signal_hints": {},
+        "tool_attack": {"expected_tool": "finish"},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +147,9 @@ def policies(repo: Path) -> Any:
 def expected_masks(expected: Expected, messages: list[dict[str, Any]]) -> dict[str, list[bool]]:
     """Which tokens each policy trains, straight from the policy table of the data contract."""
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    systems = {("turn", index) for index, message in enumerate(messages) if message["role"] == "system"}
+    systems = {
+        ("turn", index) for index, message in enumerate(messages) if message["role"] == "system"
+    }
     said = {("said", index) for index in answers}
     prefixes: set[int] = set()
     commitments: set[int] = set()
@@ -115,10 +171,18 @@ def expected_masks(expected: Expected, messages: list[dict[str, Any]]) -> dict[s
     }
 
 
-def check(messages: list[dict[str, Any]], renderer: Renderer, tokenizer: Tokenizer, form: str, policies: Any) -> None:
+def check(
+    messages: list[dict[str, Any]],
+    renderer: Renderer,
+    tokenizer: Tokenizer,
+    form: str,
+    policies: Any,
+) -> None:
     expected = tokenize(FORMATS[form](messages, TOOLS), tokenizer)
     writer = RowWriter(renderer, RowSettings(max_length=10**6))
-    row = orjson.loads(writer.row(trace_of(messages), renderer.render(messages), SCHEMA, tools_included=False).line)
+    row = orjson.loads(
+        writer.row(trace_of(messages), renderer.render(messages), SCHEMA, tools_included=False).line
+    )
     assert row["input_ids"] == expected.ids
     spans = row["alignment"]
     assert len(spans["message_spans"]) == len(messages)
@@ -126,29 +190,55 @@ def check(messages: list[dict[str, Any]], renderer: Renderer, tokenizer: Tokeniz
         index = span["message_index"]
         assert (span["token_start"], span["token_end"]) == expected.span("turn", index)
         assert (span["content_start"], span["content_end"]) == expected.span("said", index)
-    assert {("call", span["message_index"], span["call_index"]) for span in spans["tool_call_spans"]} == expected.having("call")
+    assert {
+        ("call", span["message_index"], span["call_index"]) for span in spans["tool_call_spans"]
+    } == expected.having("call")
     for span in spans["tool_call_spans"]:
         where = (span["message_index"], span["call_index"])
         assert (span["token_start"], span["token_end"]) == expected.span("call", *where)
         assert (span["name_token_start"], span["name_token_end"]) == expected.span("name", *where)
     for item in row["signals"]["action_commitments"]:
         settled = expected.span("settled", item["assistant_message_index"], item["call_index"])
-        assert settled and item["prefix_token_indices"] == list(range(*settled)) and item["commitment_token_idx"] == settled[1] - 1
+        assert (
+            settled
+            and item["prefix_token_indices"] == list(range(*settled))
+            and item["commitment_token_idx"] == settled[1] - 1
+        )
     for policy, mask in expected_masks(expected, messages).items():
         weights = make_mask(row, policies.bind(policy).layers).weights()
         assert [weight > 0 for weight in weights] == mask, policy
     roles = {"user": 0.5, "tool": 0.25}
     weights = make_mask(row, policies.bind("custom", {"roles": roles}).layers).weights()
-    by_label = {("said", index): roles.get(message["role"], 0.0) for index, message in enumerate(messages)}
-    assert weights == [max((by_label.get(label, 0.0) for label in have), default=0.0) for have in expected.labels]
+    by_label = {
+        ("said", index): roles.get(message["role"], 0.0) for index, message in enumerate(messages)
+    }
+    assert weights == [
+        max((by_label.get(label, 0.0) for label in have), default=0.0) for have in expected.labels
+    ]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(messages=conversations())
-def test_generated_conversations(messages: list[dict[str, Any]], setup: Setup, renderer: Renderer, whole_tokenizer: Tokenizer, policies: Any) -> None:
+def test_generated_conversations(
+    messages: list[dict[str, Any]],
+    setup: Setup,
+    renderer: Renderer,
+    whole_tokenizer: Tokenizer,
+    policies: Any,
+) -> None:
     check(messages, renderer, whole_tokenizer, setup.name, policies)
 
 
-def test_real_transcripts(setup: Setup, renderer: Renderer, whole_tokenizer: Tokenizer, policies: Any, transcripts: list[dict[str, Any]]) -> None:
+def test_real_transcripts(
+    setup: Setup,
+    renderer: Renderer,
+    whole_tokenizer: Tokenizer,
+    policies: Any,
+    transcripts: list[dict[str, Any]],
+) -> None:
     for trace in transcripts[::40]:
         check(trace["messages"], renderer, whole_tokenizer, setup.name, policies)

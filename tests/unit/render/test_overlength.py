@@ -17,8 +17,15 @@ def turn(role: str, start: int, end: int) -> dict[str, Any]:
     return {"role": role, "token_start": start, "token_end": end}
 
 
-# BOS, system 1-10, newline, user 11-30, newline, assistant 31-60, newline, tool 61-70, newline, assistant 71-80, newline
-TURNS = [turn("system", 1, 10), turn("user", 11, 30), turn("assistant", 31, 60), turn("tool", 61, 70), turn("assistant", 71, 80)]
+# BOS, system 1-10, newline, user 11-30, newline, assistant 31-60, newline, tool 61-70, newline,
+# assistant 71-80, newline
+TURNS = [
+    turn("system", 1, 10),
+    turn("user", 11, 30),
+    turn("assistant", 31, 60),
+    turn("tool", 61, 70),
+    turn("assistant", 71, 80),
+]
 LENGTH = 81
 
 
@@ -30,7 +37,11 @@ def test_truncate_keeps_the_beginning() -> None:
     cut = choose_cut(LENGTH, 50, "truncate", TURNS)
     assert (cut.head, cut.kept, cut.side) == (50, 50, "right")
     spans = cut_spans(TURNS, cut, [("token_start", "token_end")])
-    assert [(span["role"], span["token_start"], span["token_end"]) for span in spans] == [("system", 1, 10), ("user", 11, 30), ("assistant", 31, 50)]
+    assert [(span["role"], span["token_start"], span["token_end"]) for span in spans] == [
+        ("system", 1, 10),
+        ("user", 11, 30),
+        ("assistant", 31, 50),
+    ]
 
 
 def test_reject_says_how_long() -> None:
@@ -42,7 +53,11 @@ def test_window_keeps_the_system_message_and_whole_turns_from_the_end() -> None:
     cut = choose_cut(LENGTH, 40, "window", TURNS)
     assert (cut.head, cut.tail, cut.kept, cut.side) == (11, 61, 31, "window")
     spans = cut_spans(TURNS, cut, [("token_start", "token_end")])
-    assert [(span["role"], span["token_start"], span["token_end"]) for span in spans] == [("system", 1, 10), ("tool", 11, 20), ("assistant", 21, 30)]
+    assert [(span["role"], span["token_start"], span["token_end"]) for span in spans] == [
+        ("system", 1, 10),
+        ("tool", 11, 20),
+        ("assistant", 21, 30),
+    ]
 
 
 def test_window_cuts_into_a_turn_that_is_longer_than_the_room() -> None:
@@ -63,15 +78,26 @@ def test_commitments_outside_go() -> None:
         return {"commitment_token_idx": last, "prefix_token_indices": list(range(first, last + 1))}
 
     cut = Cut(11, 61, 81, "window")
-    assert cut_commitments([row(5, 6), row(40, 41), row(60, 61), row(61, 63)], cut) == [row(5, 6), row(11, 13)]
-    assert cut_commitments([row(48, 50), row(49, 50)], Cut(51, 81, 81, "right")) == [row(48, 50), row(49, 50)]
+    assert cut_commitments([row(5, 6), row(40, 41), row(60, 61), row(61, 63)], cut) == [
+        row(5, 6),
+        row(11, 13),
+    ]
+    assert cut_commitments([row(48, 50), row(49, 50)], Cut(51, 81, 81, "right")) == [
+        row(48, 50),
+        row(49, 50),
+    ]
     assert cut_commitments([row(48, 50)], Cut(50, 81, 81, "right")) == []
 
 
 @given(st.integers(1, 60), st.integers(0, 60), st.sampled_from(["truncate", "window"]), st.data())
-def test_kept_tokens_are_those_that_holds_names_and_spans_follow_them(length: int, cut_at: int, mode: str, data: st.DataObject) -> None:
+def test_kept_tokens_are_those_that_holds_names_and_spans_follow_them(
+    length: int, cut_at: int, mode: str, data: st.DataObject
+) -> None:
     edges = sorted(data.draw(st.sets(st.integers(0, length), min_size=2, max_size=6)))
-    turns = [turn("system" if index == 0 else "user", low, high) for index, (low, high) in enumerate(itertools.pairwise(edges))]
+    turns = [
+        turn("system" if index == 0 else "user", low, high)
+        for index, (low, high) in enumerate(itertools.pairwise(edges))
+    ]
     try:
         cut = choose_cut(length, max(cut_at, 1), mode, turns)
     except RenderError as error:
@@ -80,5 +106,14 @@ def test_kept_tokens_are_those_that_holds_names_and_spans_follow_them(length: in
     kept = [token for token in range(length) if cut.holds(token)]
     assert len(kept) == cut.kept <= max(cut_at, 1)
     moved = cut_spans(turns, cut, [("token_start", "token_end")])
-    expected = [[kept.index(token) for token in range(span["token_start"], span["token_end"]) if token in kept] for span in turns]
-    assert [list(range(span["token_start"], span["token_end"])) for span in moved] == [places for places in expected if places]
+    expected = [
+        [
+            kept.index(token)
+            for token in range(span["token_start"], span["token_end"])
+            if token in kept
+        ]
+        for span in turns
+    ]
+    assert [list(range(span["token_start"], span["token_end"])) for span in moved] == [
+        places for places in expected if places
+    ]

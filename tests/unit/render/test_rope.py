@@ -16,7 +16,15 @@ TEXT = st.text(alphabet='ab \n\t"\\é😀,', max_size=8)
 
 def shown(value: str, origin: Origin) -> str:
     """What a rope says is of an origin."""
-    return "".join(str.__str__(value)[part.start : part.end] for part in value.parts if part.origin == origin) if isinstance(value, Rope) else ""
+    return (
+        "".join(
+            str.__str__(value)[part.start : part.end]
+            for part in value.parts
+            if part.origin == origin
+        )
+        if isinstance(value, Rope)
+        else ""
+    )
 
 
 def agrees(value: str, origin: Origin, source: str) -> None:
@@ -24,13 +32,21 @@ def agrees(value: str, origin: Origin, source: str) -> None:
     if isinstance(value, Rope):
         for part in value.parts:
             if part.origin == origin and part.escape is None:
-                assert str.__str__(value)[part.start : part.end] == source[part.source : part.source + part.end - part.start]
+                assert (
+                    str.__str__(value)[part.start : part.end]
+                    == source[part.source : part.source + part.end - part.start]
+                )
             elif part.origin == origin:
-                assert str.__str__(value)[part.start : part.end] == json.dumps(part.escape, ensure_ascii=False)[1:-1]
+                assert (
+                    str.__str__(value)[part.start : part.end]
+                    == json.dumps(part.escape, ensure_ascii=False)[1:-1]
+                )
 
 
 @given(TEXT, TEXT, TEXT, st.integers(-9, 9), st.integers(-9, 9))
-def test_operations_give_plain_strings_result_and_right_origins(first: str, second: str, literal: str, low: int, high: int) -> None:
+def test_operations_give_plain_strings_result_and_right_origins(
+    first: str, second: str, literal: str, low: int, high: int
+) -> None:
     one, two = traced(first, A), traced(second, B)
     operations = [
         lambda a, b: a + b,
@@ -69,12 +85,16 @@ def test_nothing_of_a_concatenation_is_lost(first: str, second: str) -> None:
 
 
 @given(TEXT, TEXT, st.sampled_from([None, 2]), st.booleans())
-def test_json_keeps_origins_in_escaped_form(first: str, second: str, indent: int | None, sort_keys: bool) -> None:
+def test_json_keeps_origins_in_escaped_form(
+    first: str, second: str, indent: int | None, sort_keys: bool
+) -> None:
     def dumps(value: object) -> str:
         return json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=sort_keys)
 
     plain = {"z": [first, {"k": second}], "a": first, "n": None}
-    value = dump_json({"z": [first, {"k": traced(second, B)}], "a": traced(first, A), "n": None}, dumps, {})
+    value = dump_json(
+        {"z": [first, {"k": traced(second, B)}], "a": traced(first, A), "n": None}, dumps, {}
+    )
     assert value == dumps(plain)
     assert isinstance(value, Rope)
     agrees(value, A, first)

@@ -30,17 +30,27 @@ def test_guarantee_prefix(name: str, tools: tuple[str, ...] | None, prefix: str 
     assert guarantee_prefix(name, tools) == prefix
 
 
-@given(st.text("ab_", min_size=1, max_size=5), st.lists(st.text("ab_", min_size=1, max_size=5), max_size=4))
+@given(
+    st.text("ab_", min_size=1, max_size=5),
+    st.lists(st.text("ab_", min_size=1, max_size=5), max_size=4),
+)
 def test_guarantee_prefix_is_the_shortest_that_settles(name: str, others: list[str]) -> None:
     prefix = guarantee_prefix(name, tuple(others))
-    shares = [any(other.startswith(name[:length]) for other in others if other != name) for length in range(1, len(name) + 1)]
+    shares = [
+        any(other.startswith(name[:length]) for other in others if other != name)
+        for length in range(1, len(name) + 1)
+    ]
     assert prefix == (name[: shares.index(False) + 1] if False in shares else None)
 
 
 def conversation(content: str) -> list[dict[str, Any]]:
     return [
         {"role": "user", "content": "look"},
-        {"role": "assistant", "content": "", "tool_calls": [{"call_id": "call00000", "function": {"name": "look", "arguments": {}}}]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"call_id": "call00000", "function": {"name": "look", "arguments": {}}}],
+        },
         {"role": "tool", "content": content, "tool_call_id": "call00000"},
         {"role": "assistant", "content": "ok"},
     ]
@@ -50,7 +60,9 @@ TEXT = st.text(alphabet='ab \n\t"\\é😀<|', max_size=12)
 
 
 def check_spans(before: str, injection: str, after: str, renderer: Renderer) -> None:
-    """The tokens of an injection spell it, in the form in which the template prints it, with at most a token's rest at the edges."""
+    """The tokens of an injection spell it, in the form in which the template prints it, with at
+    most a token's rest at the edges.
+    """
     messages = conversation(before + injection + after)
     rendered = renderer.render(messages)
     hint = {"message_index": 2, "char_start": len(before), "char_end": len(before) + len(injection)}
@@ -67,9 +79,13 @@ def check_spans(before: str, injection: str, after: str, renderer: Renderer) -> 
     assert len(inner) <= len(wanted)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(before=TEXT, injection=TEXT, after=TEXT)
-def test_injection_is_projected(before: str, injection: str, after: str, renderer: Renderer) -> None:
+def test_injection_is_projected(
+    before: str, injection: str, after: str, renderer: Renderer
+) -> None:
     check_spans(before, injection, after, renderer)
 
 
@@ -78,17 +94,26 @@ def stock_renderer(request: pytest.FixtureRequest) -> Renderer:
     return find_setup("llama-3.1-stock", request).renderer()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(before=TEXT, injection=TEXT, after=TEXT)
-def test_injection_is_projected_through_json_quotes(before: str, injection: str, after: str, stock_renderer: Renderer) -> None:
-    """The stock Llama 3.1 template prints tool results as JSON strings: the injection is not a substring of its text."""
+def test_injection_is_projected_through_json_quotes(
+    before: str, injection: str, after: str, stock_renderer: Renderer
+) -> None:
+    """The stock Llama 3.1 template prints tool results as JSON strings: the injection is not a
+    substring of its text.
+    """
     check_spans(before, injection, after, stock_renderer)
 
 
 def test_hint_outside_the_message_is_refused(smollm2_renderer: Renderer) -> None:
     messages = conversation("short")
     rendered = smollm2_renderer.render(messages)
-    for hint in ({"message_index": 2, "char_start": 3, "char_end": 6}, {"message_index": 9, "char_start": 0, "char_end": 1}):
+    for hint in (
+        {"message_index": 2, "char_start": 3, "char_end": 6},
+        {"message_index": 9, "char_start": 0, "char_end": 1},
+    ):
         with pytest.raises(RenderError, match="injection_outside_message"):
             injection_spans([hint], messages, rendered.draft.turns, rendered.tokens)
 
@@ -97,4 +122,6 @@ def test_all_hints_of_a_trace() -> None:
     one, two = ({"message_index": 0, "char_start": 0, "char_end": end} for end in (1, 2))
     assert injection_hints({"signal_hints": {"injection_char_span": None}}) == []
     assert injection_hints({"signal_hints": {"injection_char_span": one}}) == [one]
-    assert injection_hints({"signal_hints": {"injection_char_span": one, "injection_char_spans": [one, two]}}) == [one, two]
+    assert injection_hints(
+        {"signal_hints": {"injection_char_span": one, "injection_char_spans": [one, two]}}
+    ) == [one, two]

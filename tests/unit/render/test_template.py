@@ -1,4 +1,6 @@
-"""Chat templates: marks change no character, and name every message whatever the template's constructs are."""
+"""Chat templates: marks change no character, and name every message whatever the template's
+constructs are.
+"""
 
 from __future__ import annotations
 
@@ -22,29 +24,65 @@ MESSAGES = [
 ]
 CONSTRUCTS = {
     "plain loop": "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}",
-    "item access": "{%- for m in messages -%}[{{ m['role'] }}]{{ m['content'] | trim }}{%- endfor -%}",
+    "item access": (
+        "{%- for m in messages -%}[{{ m['role'] }}]{{ m['content'] | trim }}{%- endfor -%}"
+    ),
     "tilde": "{% for m in messages %}{{ '[' ~ m.role ~ ']' ~ m.content ~ ';' }}{% endfor %}",
-    "set block": "{% for m in messages %}{% set body %}<{{ m.content }}>{% endset %}[{{ m.role }}]{{ body | trim }}{% endfor %}",
-    "macro": "{% macro show(m) %}[{{ m.role }}]{{ m.content }}{% endmacro %}{% for m in messages %}{{ show(m) }}{% endfor %}",
-    "namespace": "{% set ns = namespace(text='') %}"
-    "{% for m in messages %}{% set ns.text = ns.text + '[' + m.role + ']' + m.content %}{% endfor %}{{ ns.text }}",
-    "index loop": "{% for i in range(messages | length) %}{% set m = messages[i] %}[{{ m.role }}]{{ m.content }}{% endfor %}",
-    "filtered loop": "[system]{{ messages[0].content }}{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}",
-    "slice": "[system]{{ messages[0]['content'] }}{% for m in messages[1:] %}[{{ m.role }}]{{ m.content }}{% endfor %}",
-    "continue": "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% if m.role == 'tool' %}.{% continue %}{% endif %};{% endfor %}",
-    "generation tag": "{% for m in messages %}[{{ m.role }}]{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}",
-    "two loops": "{% for m in messages %}{% if m.role == 'x' %}{{ m.content }}{% endif %}{% endfor %}"
-    "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}",
+    "set block": (
+        "{% for m in messages %}{% set body %}<{{ m.content }}>{% endset %}[{{ m.role }}]{{ body |"
+        " trim }}{% endfor %}"
+    ),
+    "macro": (
+        "{% macro show(m) %}[{{ m.role }}]{{ m.content }}{% endmacro %}{% for m in messages %}{{"
+        " show(m) }}{% endfor %}"
+    ),
+    "namespace": (
+        "{% set ns = namespace(text='') %}{% for m in messages %}{% set ns.text = ns.text + '[' +"
+        " m.role + ']' + m.content %}{% endfor %}{{ ns.text }}"
+    ),
+    "index loop": (
+        "{% for i in range(messages | length) %}{% set m = messages[i] %}[{{ m.role }}]{{ m.content"
+        " }}{% endfor %}"
+    ),
+    "filtered loop": (
+        "[system]{{ messages[0].content }}{% for m in messages if m.role != 'system' %}[{{ m.role"
+        " }}]{{ m.content }}{% endfor %}"
+    ),
+    "slice": (
+        "[system]{{ messages[0]['content'] }}{% for m in messages[1:] %}[{{ m.role }}]{{ m.content"
+        " }}{% endfor %}"
+    ),
+    "continue": (
+        "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% if m.role == 'tool' %}.{% continue"
+        " %}{% endif %};{% endfor %}"
+    ),
+    "generation tag": (
+        "{% for m in messages %}[{{ m.role }}]{% generation %}{{ m.content }}{% endgeneration %}{%"
+        " endfor %}"
+    ),
+    "two loops": (
+        "{% for m in messages %}{% if m.role == 'x' %}{{ m.content }}{% endif %}{% endfor %}"
+        "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    ),
     "json": "{% for m in messages %}[{{ m.role }}]{{ m.content | tojson }}{% endfor %}",
-    "date": "{{ strftime_now('%Y-%m-%d') }} {{ date_string }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}",
+    "date": (
+        "{{ strftime_now('%Y-%m-%d') }} {{ date_string }}{% for m in messages %}[{{ m.role }}]{{"
+        " m.content }}{% endfor %}"
+    ),
 }
 
 
 def plain_text(source: str) -> str:
     """The template without marks, set up by hand."""
-    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    env = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    )
     env.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
-    source = source.replace("{% generation %}", "").replace("{% endgeneration %}", "").replace("{{ strftime_now('%Y-%m-%d') }}", "2024-07-26")
+    source = (
+        source.replace("{% generation %}", "")
+        .replace("{% endgeneration %}", "")
+        .replace("{{ strftime_now('%Y-%m-%d') }}", "2024-07-26")
+    )
     return env.from_string(source).render(messages=MESSAGES, date_string="26 Jul 2024")
 
 
@@ -73,22 +111,32 @@ def test_syntax_error_names_the_line() -> None:
 
 
 def test_template_that_refuses_or_fails_rejects_the_conversation() -> None:
-    refuses = "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}{{ m.content }}{% endfor %}"
+    refuses = (
+        "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif"
+        " %}{{ m.content }}{% endfor %}"
+    )
     with pytest.raises(RenderError, match="template_refused: made: no tools"):
         ChatTemplate(refuses, "made", {}, "26 Jul 2024").render(MESSAGES, None)
     with pytest.raises(RenderError, match="template_error: made: TypeError"):
-        ChatTemplate("{% for m in messages %}{{ m.content + 1 }}{% endfor %}", "made", {}, "26 Jul 2024").render(MESSAGES, None)
+        ChatTemplate(
+            "{% for m in messages %}{{ m.content + 1 }}{% endfor %}", "made", {}, "26 Jul 2024"
+        ).render(MESSAGES, None)
 
 
 def test_templates_cannot_reach_python() -> None:
-    template = ChatTemplate("{{ messages[0].content.__class__.__mro__ }}", "made", {}, "26 Jul 2024")
+    template = ChatTemplate(
+        "{{ messages[0].content.__class__.__mro__ }}", "made", {}, "26 Jul 2024"
+    )
     with pytest.raises(RenderError, match="SecurityError"):
         template.render(MESSAGES, None)
 
 
 def test_every_template_of_the_project_is_pinned() -> None:
     pins = json.loads((TEMPLATE_DIR / "pins.json").read_text())
-    files = {file.stem: template_sha256(file.read_text(encoding="utf-8")) for file in TEMPLATE_DIR.glob("*.jinja")}
+    files = {
+        file.stem: template_sha256(file.read_text(encoding="utf-8"))
+        for file in TEMPLATE_DIR.glob("*.jinja")
+    }
     assert files == pins
     readme = (TEMPLATE_DIR / "README.md").read_text(encoding="utf-8")
     assert all(name in readme for name in files)

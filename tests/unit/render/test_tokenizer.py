@@ -18,7 +18,22 @@ from cbdata.render.encoder import SegmentEncoder
 from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer
 from tests.unit.render.conftest import Setup
 
-WORDS = ("word", " ", "  ", "\n", "\t", "é", "e\u0301", "😀", "x1", "_", "<", "|>", "\u00a0", "日本")
+WORDS = (
+    "word",
+    " ",
+    "  ",
+    "\n",
+    "\t",
+    "é",
+    "e\u0301",
+    "😀",
+    "x1",
+    "_",
+    "<",
+    "|>",
+    "\u00a0",
+    "日本",
+)
 
 
 # SmolLM2's vocabulary lacks some bytes (control characters, rare planes).
@@ -36,11 +51,22 @@ def whole(setup: Setup) -> Tokenizer:
     return Tokenizer.from_file(str(setup.folder / "tokenizer.json"))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_ids_of_the_whole_text(data: st.DataObject, renderer: Renderer, whole: Tokenizer) -> None:
     tokens = sorted(renderer.tokenizer.control)
-    text = "".join(data.draw(st.lists(st.one_of(st.sampled_from(WORDS), st.sampled_from(tokens), st.text(SPELLABLE, max_size=3)), max_size=12)))
+    text = "".join(
+        data.draw(
+            st.lists(
+                st.one_of(
+                    st.sampled_from(WORDS), st.sampled_from(tokens), st.text(SPELLABLE, max_size=3)
+                ),
+                max_size=12,
+            )
+        )
+    )
     assert joined_ids(text, renderer.tokenizer) == whole.encode(text, add_special_tokens=False).ids
 
 
@@ -50,7 +76,13 @@ def test_text_that_the_vocabulary_cannot_spell_is_refused(smollm2_renderer: Rend
         smollm2_renderer.prompt([{"role": "user", "content": "a\x1db"}])
 
 
-PLAIN = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False, "special": True}
+PLAIN = {
+    "lstrip": False,
+    "rstrip": False,
+    "single_word": False,
+    "normalized": False,
+    "special": True,
+}
 SWALLOWING = {
     "<keep>": {},
     "<left>": {"lstrip": True},
@@ -61,29 +93,50 @@ SWALLOWING = {
     "<plain>": {},
     "<soft>": {"special": False},
 }
-WHITE = {"<keep>": {}, "    ": {"special": False}, "\n\n": {"special": False}, "\u00a0": {}, "<soft>": {"special": False}}
+WHITE = {
+    "<keep>": {},
+    "    ": {"special": False},
+    "\n\n": {"special": False},
+    "\u00a0": {},
+    "<soft>": {"special": False},
+}
 
 
-def odd_tokenizer(folder: Path, source: Path, options: dict[str, dict[str, bool]]) -> tuple[PlainTokenizer, Tokenizer]:
-    """SmolLM2's vocabulary with added tokens of its own; the project's loading of it and the library's."""
+def odd_tokenizer(
+    folder: Path, source: Path, options: dict[str, dict[str, bool]]
+) -> tuple[PlainTokenizer, Tokenizer]:
+    """SmolLM2's vocabulary with added tokens of its own; the project's loading of it and the
+    library's.
+    """
     for name in ("tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(source / name, folder / name)
     data = json.loads((source / "tokenizer.json").read_text())
     first = len(data["model"]["vocab"])
-    data["added_tokens"] += [{"id": first + number, "content": text, **PLAIN, **changes} for number, (text, changes) in enumerate(options.items())]
+    data["added_tokens"] += [
+        {"id": first + number, "content": text, **PLAIN, **changes}
+        for number, (text, changes) in enumerate(options.items())
+    ]
     (folder / "tokenizer.json").write_text(json.dumps(data))
     return load_tokenizer(folder), Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module", params=[SWALLOWING, WHITE], ids=["swallowing", "white"])
-def odd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, smollm2: Setup) -> tuple[PlainTokenizer, Tokenizer]:
+def odd(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, smollm2: Setup
+) -> tuple[PlainTokenizer, Tokenizer]:
     return odd_tokenizer(tmp_path_factory.mktemp("odd"), smollm2.folder, request.param)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.one_of(st.sampled_from(WORDS), st.sampled_from((*SWALLOWING, *WHITE))), max_size=10))
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.one_of(st.sampled_from(WORDS), st.sampled_from((*SWALLOWING, *WHITE))), max_size=10)
+)
 @example(["e\u0301", "word!"])  # a combining mark is part of a word
-def test_spaces_around_added_tokens(odd: tuple[PlainTokenizer, Tokenizer], words: list[str]) -> None:
+def test_spaces_around_added_tokens(
+    odd: tuple[PlainTokenizer, Tokenizer], words: list[str]
+) -> None:
     tokenizer, whole_tokenizer = odd
     text = "".join(words)
     assert joined_ids(text, tokenizer) == whole_tokenizer.encode(text, add_special_tokens=False).ids
@@ -97,16 +150,28 @@ def test_white_space_tokens_are_text_not_structure(tmp_path: Path, smollm2: Setu
     text = "a\n\nb    c"
     segment = encoder.encode([text])[text]
     assert segment.packed.tolist() == whole.encode(text, add_special_tokens=False).ids
-    assert [encoder.token_at(segment, place, end=False) for place in (1, 2, 3, 4, 6, 8)] == [1, 1, 2, 3, 3, 4]
+    assert [encoder.token_at(segment, place, end=False) for place in (1, 2, 3, 4, 6, 8)] == [
+        1,
+        1,
+        2,
+        3,
+        3,
+        4,
+    ]
 
 
-def test_white_space_tokens_beside_swallowing_ones_are_refused(tmp_path: Path, smollm2: Setup) -> None:
+def test_white_space_tokens_beside_swallowing_ones_are_refused(
+    tmp_path: Path, smollm2: Setup
+) -> None:
     with pytest.raises(TokenizerError, match="swallow"):
         odd_tokenizer(tmp_path, smollm2.folder, SWALLOWING | WHITE)
 
 
 def test_hash_is_of_the_file(smollm2: Setup, smollm2_renderer: Renderer) -> None:
-    assert smollm2_renderer.tokenizer_sha256 == hashlib.sha256((smollm2.folder / "tokenizer.json").read_bytes()).hexdigest()
+    assert (
+        smollm2_renderer.tokenizer_sha256
+        == hashlib.sha256((smollm2.folder / "tokenizer.json").read_bytes()).hexdigest()
+    )
 
 
 def test_decode_spells_control_tokens(renderer: Renderer) -> None:

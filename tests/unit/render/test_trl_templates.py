@@ -1,4 +1,6 @@
-"""Every chat template that TRL ships: the text is transformers' own, and every message is placed rightly or the trace rejected."""
+"""Every chat template that TRL ships: the text is transformers' own, and every message is placed
+rightly or the trace rejected.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,16 @@ from cbdata.render.template import ChatTemplate, probe_landmarks
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, control_pattern
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
-MARKUP = re.compile(r"<[|｜][^<>\n'\"]{1,40}[|｜]>|<(?:start|end)_of_turn>|\[/?[A-Z_]{3,20}\]|</?s>|<\|?turn\|?>")
+MARKUP = re.compile(
+    r"<[|｜][^<>\n'\"]{1,40}[|｜]>|<(?:start|end)_of_turn>|\[/?[A-Z_]{3,20}\]|</?s>|<\|?turn\|?>"
+)
 
 
 def call(number: int, name: str) -> dict[str, Any]:
-    return {"call_id": f"call{number:05}", "function": {"name": name, "arguments": {"alpha": "x y", "beta": 2}}}
+    return {
+        "call_id": f"call{number:05}",
+        "function": {"name": name, "arguments": {"alpha": "x y", "beta": 2}},
+    }
 
 
 def result(number: int, name: str, content: str) -> dict[str, Any]:
@@ -57,21 +64,39 @@ CONVERSATIONS = [
 
 def templates() -> list[Path]:
     spec = importlib.util.find_spec("trl")
-    folder = Path(next(iter(spec.submodule_search_locations))) / "chat_templates" if spec and spec.submodule_search_locations else Path()
+    folder = (
+        Path(next(iter(spec.submodule_search_locations))) / "chat_templates"
+        if spec and spec.submodule_search_locations
+        else Path()
+    )
     return sorted(folder.glob("*.jinja")) if spec else []
 
 
 def renderer_for(source: str, name: str, base: PlainTokenizer) -> Renderer:
-    """The template with the control tokens that it writes, on any tokenizer: only the text matters here."""
+    """The template with the control tokens that it writes, on any tokenizer: only the text matters
+    here.
+    """
     markup = sorted(set(MARKUP.findall(source)) | set(SPECIAL.values()))
     added = [
-        {"id": 10**6 + number, "content": text, "special": True, "lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
+        {
+            "id": 10**6 + number,
+            "content": text,
+            "special": True,
+            "lstrip": False,
+            "rstrip": False,
+            "single_word": False,
+            "normalized": False,
+        }
         for number, text in enumerate(markup)
     ]
-    control = {token["content"]: ControlToken(token["id"], token["content"], True) for token in added}
+    control = {
+        token["content"]: ControlToken(token["id"], token["content"], True) for token in added
+    }
     tokenizer = replace(base, control=control, pattern=control_pattern(added), special=SPECIAL)
     template = ChatTemplate(source, name, SPECIAL, "26 Jul 2024")
-    return Renderer(RenderSettings("made"), tokenizer, "made", template, probe_landmarks(template, tokenizer))
+    return Renderer(
+        RenderSettings("made"), tokenizer, "made", template, probe_landmarks(template, tokenizer)
+    )
 
 
 def check_placed(messages: list[dict[str, Any]], renderer: Renderer) -> None:
@@ -79,17 +104,29 @@ def check_placed(messages: list[dict[str, Any]], renderer: Renderer) -> None:
     for turn, message in zip(draft.turns, messages, strict=True):
         said = draft.text[turn.content_start : turn.content_end]
         assert message["content"] in said
-        others = [other["content"] for other in messages if other is not message and other["content"] and other["content"] not in message["content"]]
+        others = [
+            other["content"]
+            for other in messages
+            if other is not message
+            and other["content"]
+            and other["content"] not in message["content"]
+        ]
         assert not any(text in said for text in others)
-        assert [span.name for span in turn.calls] == [call["function"]["name"] for call in message.get("tool_calls", ())]
+        assert [span.name for span in turn.calls] == [
+            call["function"]["name"] for call in message.get("tool_calls", ())
+        ]
         for span in turn.calls:
             assert draft.text[span.name_start : span.name_end] == span.name
             assert "x y" in draft.text[span.start : span.end]
             assert turn.content_start <= span.start < span.end <= turn.content_end
-        assert all(left.end <= right.start for left, right in zip(turn.calls, turn.calls[1:], strict=False))
+        assert all(
+            left.end <= right.start for left, right in zip(turn.calls, turn.calls[1:], strict=False)
+        )
 
 
-def test_text_is_transformers_and_spans_are_right(smollm2_renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_transformers_and_spans_are_right(
+    smollm2_renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = templates()
     if not files:
         pytest.skip("trl is not installed; it is only a collection of chat templates here")
@@ -116,8 +153,16 @@ def test_text_is_transformers_and_spans_are_right(smollm2_renderer: Renderer, mo
             except RenderError:
                 outcomes["refused"] += 1
                 continue
-            chat = Conversation(messages, None, tools_known=template.tools_known, calls_known=template.calls_known, marks=template._marks)
-            plain, _ = utils.render_jinja_template([chat.messages], chat_template=source, date_string="26 Jul 2024", **SPECIAL)
+            chat = Conversation(
+                messages,
+                None,
+                tools_known=template.tools_known,
+                calls_known=template.calls_known,
+                marks=template._marks,
+            )
+            plain, _ = utils.render_jinja_template(
+                [chat.messages], chat_template=source, date_string="26 Jul 2024", **SPECIAL
+            )
             assert str.__str__(plain[0]) == text, file.name
             try:
                 check_placed(messages, renderer)

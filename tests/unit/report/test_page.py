@@ -1,4 +1,6 @@
-"""The page as text: its policy covers exactly its own script and style, and data cannot become markup."""
+"""The page as text: its policy covers exactly its own script and style, and data cannot become
+markup.
+"""
 
 from __future__ import annotations
 
@@ -50,27 +52,68 @@ def built(tmp_path: Path, evil: bool) -> str:
         trace["messages"][-1] = message("assistant", text, call(text))
         trace["source"]["file"] = text
     corpus.write(tmp_path)
-    reject = {"stage": "etl_a", "file": text, "line": None, "record_id": text, "reason": "bad", "detail": text, "raw": {text: text}}
+    reject = {
+        "stage": "etl_a",
+        "file": text,
+        "line": None,
+        "record_id": text,
+        "reason": "bad",
+        "detail": text,
+        "raw": {text: text},
+    }
     rejects = write_jsonl(tmp_path / "rejects/etl_a/demo.jsonl", [reject])
-    counts = {"records_in": 1, "records_out": 0, "rejected": 1, "duplicates": 0, "not_selected": 0, "headers": 0}
-    row = {"stage": "etl_a", "name": "demo", "counts": counts, "rejected_by_reason": {"bad": 1}, "details": {}}
+    counts = {
+        "records_in": 1,
+        "records_out": 0,
+        "rejected": 1,
+        "duplicates": 0,
+        "not_selected": 0,
+        "headers": 0,
+    }
+    row = {
+        "stage": "etl_a",
+        "name": "demo",
+        "counts": counts,
+        "rejected_by_reason": {"bad": 1},
+        "details": {},
+    }
     stats = write_jsonl(tmp_path / "stats/etl_a/demo.json", [row])
     dataset = DataSet("demo", corpus.trace_file, corpus.render_file, corpus.mask_file)
-    inputs = ReportInputs((dataset,), stats=(stats,), rejects=(rejects,), tokenizer=corpus.tokenizer, settings={text: text})
+    inputs = ReportInputs(
+        (dataset,),
+        stats=(stats,),
+        rejects=(rejects,),
+        tokenizer=corpus.tokenizer,
+        settings={text: text},
+    )
     build_report(inputs, load_registry(), tmp_path / "index.html", title=text)
     return (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_hostile_text_adds_no_element(tmp_path: Path) -> None:
-    hostile, plain = Reader(built(tmp_path / "a", evil=True)), Reader(built(tmp_path / "b", evil=False))
+    hostile, plain = (
+        Reader(built(tmp_path / "a", evil=True)),
+        Reader(built(tmp_path / "b", evil=False)),
+    )
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in plain.elements]
     names = {name for _, attributes in hostile.elements for name in attributes}
-    assert not {name for name in names if name.startswith("on")} and "src" not in names and "style" not in names
+    assert (
+        not {name for name in names if name.startswith("on")}
+        and "src" not in names
+        and "style" not in names
+    )
 
 
 def test_the_policy_names_the_script_and_the_style_by_hash(tmp_path: Path) -> None:
     reader = Reader(built(tmp_path, evil=True))
-    policy = next(attributes["content"] for tag, attributes in reader.elements if attributes.get("http-equiv") == "Content-Security-Policy") or ""
+    policy = (
+        next(
+            attributes["content"]
+            for tag, attributes in reader.elements
+            if attributes.get("http-equiv") == "Content-Security-Policy"
+        )
+        or ""
+    )
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
 
     def hashed(text: str) -> str:
@@ -85,7 +128,9 @@ def test_the_policy_names_the_script_and_the_style_by_hash(tmp_path: Path) -> No
 
 def test_the_page_names_nothing_outside_itself(tmp_path: Path) -> None:
     text = built(tmp_path, evil=False)
-    links = [attributes.get("href") for tag, attributes in Reader(text).elements if tag in ("a", "link")]
+    links = [
+        attributes.get("href") for tag, attributes in Reader(text).elements if tag in ("a", "link")
+    ]
     assert links and all(link and link.startswith("#") for link in links)
     assert not re.search(r"https?://", text.replace("http://www.w3.org/2000/svg", ""))
 
@@ -96,7 +141,9 @@ def test_data_comes_back_as_it_went_in(tmp_path: Path) -> None:
     assert index["rejects"]["record"] == [EVIL] and index["traces"]["class"] == [EVIL] * 4
 
 
-def test_an_asset_that_would_end_its_element_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_asset_that_would_end_its_element_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "bad.js").write_text("x = '</SCRIPT>'")
     monkeypatch.setattr(page, "ASSETS", tmp_path)
     with pytest.raises(page.AssetError, match="write the string in two parts"):
@@ -106,4 +153,8 @@ def test_an_asset_that_would_end_its_element_is_refused(tmp_path: Path, monkeypa
 def test_scripts_never_turn_text_into_markup() -> None:
     for name in page.SCRIPTS:
         source = (page.ASSETS / name).read_text(encoding="utf-8")
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|setTimeout\(\s*['\"]", source)
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new"
+            r" Function|setTimeout\(\s*['\"]",
+            source,
+        )

@@ -12,12 +12,17 @@ ITEMS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 20)), max_size
 
 def run(records: list[tuple[str, int]], budget: int) -> list[int]:
     return choose(
-        list(range(len(records))), [(stratum, str(index)) for index, (stratum, _) in enumerate(records)], [size for _, size in records], budget
+        list(range(len(records))),
+        [(stratum, str(index)) for index, (stratum, _) in enumerate(records)],
+        [size for _, size in records],
+        budget,
     )
 
 
 @given(ITEMS, st.integers(0, 400))
-def test_everything_if_it_fits_else_a_sample_within_the_budget_in_order(records: list[tuple[str, int]], budget: int) -> None:
+def test_everything_if_it_fits_else_a_sample_within_the_budget_in_order(
+    records: list[tuple[str, int]], budget: int
+) -> None:
     chosen = run(records, budget)
     assert chosen == sorted(set(chosen))
     total = sum(size for _, size in records)

@@ -30,12 +30,22 @@ def test_hidden_characters_are_shown(text: object, shown: str) -> None:
 
 @given(st.text())
 def test_nothing_hidden_is_left(text: str) -> None:
-    assert not {unicodedata.category(char) for char in visible(text).replace(" ", "")} & {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
+    assert not {unicodedata.category(char) for char in visible(text).replace(" ", "")} & {
+        "Cc",
+        "Cf",
+        "Cn",
+        "Co",
+        "Cs",
+        "Zl",
+        "Zp",
+        "Zs",
+    }
 
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
 def test_script_json_cannot_end_its_element_and_says_the_same(value: object) -> None:

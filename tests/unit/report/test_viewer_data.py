@@ -15,17 +15,36 @@ from hypothesis import strategies as st
 from cbdata.lossmask.registry import load_registry
 from cbdata.report.collect import collect
 from cbdata.report.inputs import DataSet, ReportInputs, find_sweeps
-from cbdata.report.viewer_data import RAW_CHARS, BlockWriter, reject_record, viewer_data, weight_runs
+from cbdata.report.viewer_data import (
+    RAW_CHARS,
+    BlockWriter,
+    reject_record,
+    viewer_data,
+    weight_runs,
+)
 from tests.records import Corpus, make_mask, write_jsonl
 
 
-def view(corpus: Corpus, rejects: tuple[Path, ...] = (), **budgets: int) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
-    dataset = DataSet("demo", corpus.trace_file, corpus.render_file, corpus.mask_file, find_sweeps(corpus.mask_file))
+def view(
+    corpus: Corpus, rejects: tuple[Path, ...] = (), **budgets: int
+) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
+    dataset = DataSet(
+        "demo",
+        corpus.trace_file,
+        corpus.render_file,
+        corpus.mask_file,
+        find_sweeps(corpus.mask_file),
+    )
     registry = load_registry()
     index, blocks = viewer_data(
-        ReportInputs((dataset,), rejects=rejects, tokenizer=corpus.tokenizer), [collect(dataset, registry)], registry, **budgets
+        ReportInputs((dataset,), rejects=rejects, tokenizer=corpus.tokenizer),
+        [collect(dataset, registry)],
+        registry,
+        **budgets,
     )
-    return index, [orjson.loads(zlib.decompress(base64.b64decode(block), -zlib.MAX_WBITS)) for block in blocks]
+    return index, [
+        orjson.loads(zlib.decompress(base64.b64decode(block), -zlib.MAX_WBITS)) for block in blocks
+    ]
 
 
 def spread(length: int, runs: list[list[float]]) -> list[float]:
@@ -42,23 +61,45 @@ def test_runs_are_the_mask(mask: list[float]) -> None:
 
 def test_each_trace_has_its_tokens_spans_and_masks(tmp_path: Path) -> None:
     corpus = Corpus(pairs=3).write(tmp_path)
-    sweep = [make_mask(trace, render, "tool_calls_only") for trace, render in zip(corpus.traces, corpus.renders, strict=True)]
+    sweep = [
+        make_mask(trace, render, "tool_calls_only")
+        for trace, render in zip(corpus.traces, corpus.renders, strict=True)
+    ]
     write_jsonl(tmp_path / "lossmasks/by_policy/tool_calls_only/demo.jsonl", sweep)
     index, blocks = view(corpus)
     assert index["traces"]["id"] == [trace["id"] for trace in corpus.traces]
-    for position, (trace, render, mask, other) in enumerate(zip(corpus.traces, corpus.renders, corpus.masks, sweep, strict=True)):
+    for position, (trace, render, mask, other) in enumerate(
+        zip(corpus.traces, corpus.renders, corpus.masks, sweep, strict=True)
+    ):
         record = blocks[index["traces"]["block"][position]][index["traces"]["slot"][position]]
         length = len(render["input_ids"])
         assert record["ids"] == render["input_ids"]
         assert spread(length, record["masks"]["lossmasks"]["runs"]) == mask["loss_mask"]
-        assert spread(length, record["masks"]["by_policy/tool_calls_only"]["runs"]) == other["loss_mask"]
-        assert spread(length, record["masks"]["policy tool_calls_only"]["runs"]) == other["loss_mask"]
+        assert (
+            spread(length, record["masks"]["by_policy/tool_calls_only"]["runs"])
+            == other["loss_mask"]
+        )
+        assert (
+            spread(length, record["masks"]["policy tool_calls_only"]["runs"]) == other["loss_mask"]
+        )
         assert record["twin"] == trace["links"]["paired_trace_id"]
-        assert record["about"]["category"] == index["traces"]["category"][position] == trace["labels"]["category"]
-        assert "".join(index["tokens"][str(token)] for token in record["ids"][slice(*record["turns"][0][3:5])]) == "You call tools .<|im_end|>"
+        assert (
+            record["about"]["category"]
+            == index["traces"]["category"][position]
+            == trace["labels"]["category"]
+        )
+        assert (
+            "".join(
+                index["tokens"][str(token)]
+                for token in record["ids"][slice(*record["turns"][0][3:5])]
+            )
+            == "You call tools .<|im_end|>"
+        )
     assert index["special"] == [0, 1, 2, 3]
     labels = [mask["label"] for mask in index["datasets"][0]["masks"]]
-    assert labels[:2] == ["lossmasks", "by_policy/tool_calls_only"] and "policy custom" not in labels
+    assert (
+        labels[:2] == ["lossmasks", "by_policy/tool_calls_only"] and "policy custom" not in labels
+    )
 
 
 def test_a_sample_says_how_many_there_are(tmp_path: Path) -> None:
@@ -85,20 +126,34 @@ def test_rejects_and_their_sample(tmp_path: Path) -> None:
     ]
     path = write_jsonl(tmp_path / "rejects/fill/demo_ds.jsonl", rows)
     index, blocks = view(corpus, (path,))
-    assert index["rejectTotal"] == 40 and index["rejects"]["record"] == [f"r{number}" for number in range(40)]
-    assert orjson.loads(blocks[index["rejects"]["block"][7]][index["rejects"]["slot"][7]]["raw"]) == {"n": 7}
+    assert index["rejectTotal"] == 40 and index["rejects"]["record"] == [
+        f"r{number}" for number in range(40)
+    ]
+    assert orjson.loads(
+        blocks[index["rejects"]["block"][7]][index["rejects"]["slot"][7]]["raw"]
+    ) == {"n": 7}
     sampled, _ = view(corpus, (path,), reject_budget=1000)
     assert 0 < len(sampled["rejects"]["record"]) < 40 and sampled["rejectTotal"] == 40
 
 
-@pytest.mark.parametrize(("raw", "shown", "length"), [(None, "", 0), ("half a line", "half a line", 11), ("x" * 10_000, "x" * RAW_CHARS, 10_000)])
+@pytest.mark.parametrize(
+    ("raw", "shown", "length"),
+    [(None, "", 0), ("half a line", "half a line", 11), ("x" * 10_000, "x" * RAW_CHARS, 10_000)],
+)
 def test_raw_records_are_cut_and_say_so(raw: object, shown: str, length: int) -> None:
-    assert reject_record({"detail": "d", "raw": raw}) == {"detail": "d", "raw": shown, "rawLength": length}
+    assert reject_record({"detail": "d", "raw": raw}) == {
+        "detail": "d",
+        "raw": shown,
+        "rawLength": length,
+    }
 
 
 def test_without_a_tokenizer_ids_stay_ids(tmp_path: Path) -> None:
     corpus = Corpus(pairs=1).write(tmp_path)
-    dataset, registry = DataSet("demo", corpus.trace_file, corpus.render_file, corpus.mask_file), load_registry()
+    dataset, registry = (
+        DataSet("demo", corpus.trace_file, corpus.render_file, corpus.mask_file),
+        load_registry(),
+    )
     index, _ = viewer_data(ReportInputs((dataset,)), [collect(dataset, registry)], registry)
     assert set(map(str, index["tokens"].values())) == {"[]"}
 

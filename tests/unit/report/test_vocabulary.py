@@ -15,7 +15,9 @@ SENTENCE = "Grüße 漢字 🙂 emoji\n\ttabs and <|not_special|>"
 
 
 def write_tokenizer(folder: Path, **parts: object) -> Path:
-    (folder / "tokenizer.json").write_bytes(orjson.dumps({"added_tokens": [], "decoder": None, **parts}))
+    (folder / "tokenizer.json").write_bytes(
+        orjson.dumps({"added_tokens": [], "decoder": None, **parts})
+    )
     return folder
 
 
@@ -35,13 +37,34 @@ def test_words_and_special_tokens(tmp_path: Path) -> None:
 def test_parts_of_characters_are_bytes_and_unknown_ids_are_empty(tmp_path: Path) -> None:
     letters = {byte: letter for letter, byte in BYTE_LETTERS.items()}
     smile = "🙂".encode()
-    vocab = {"".join(letters[byte] for byte in smile[:2]): 0, "".join(letters[byte] for byte in smile[2:]): 1, "Ġok": 2}
-    vocabulary = load_vocabulary(write_tokenizer(tmp_path, model={"type": "BPE", "vocab": vocab}, decoder={"type": "ByteLevel"}))
-    assert vocabulary.table([0, 1, 2, 9]) == {"0": list(smile[:2]), "1": list(smile[2:]), "2": " ok", "9": []}
+    vocab = {
+        "".join(letters[byte] for byte in smile[:2]): 0,
+        "".join(letters[byte] for byte in smile[2:]): 1,
+        "Ġok": 2,
+    }
+    vocabulary = load_vocabulary(
+        write_tokenizer(
+            tmp_path, model={"type": "BPE", "vocab": vocab}, decoder={"type": "ByteLevel"}
+        )
+    )
+    assert vocabulary.table([0, 1, 2, 9]) == {
+        "0": list(smile[:2]),
+        "1": list(smile[2:]),
+        "2": " ok",
+        "9": [],
+    }
 
 
 def test_sentencepiece_pieces(tmp_path: Path) -> None:
-    vocabulary = load_vocabulary(write_tokenizer(tmp_path, model={"type": "Unigram", "vocab": [["▁the", -1.0], ["<0x0A>", -2.0], ["<0xE2>", -2.0]]}))
+    vocabulary = load_vocabulary(
+        write_tokenizer(
+            tmp_path,
+            model={
+                "type": "Unigram",
+                "vocab": [["▁the", -1.0], ["<0x0A>", -2.0], ["<0xE2>", -2.0]],
+            },
+        )
+    )
     assert [vocabulary.text(token) for token in range(3)] == [" the", "\n", [0xE2]]
 
 
@@ -53,6 +76,10 @@ def test_a_model_without_vocabulary_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["llama-3.1", "qwen3"])
 def test_real_tokenizers_spell_texts_byte_by_byte(shared_dir: Path, name: str) -> None:
     folder = shared_dir / "tokenizers" / name
-    ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(SENTENCE, add_special_tokens=False).ids
+    ids = (
+        Tokenizer.from_file(str(folder / "tokenizer.json"))
+        .encode(SENTENCE, add_special_tokens=False)
+        .ids
+    )
     vocabulary = load_vocabulary(folder)
     assert b"".join(vocabulary.token_bytes(token) or b"?" for token in ids).decode() == SENTENCE

@@ -37,7 +37,9 @@ class Converted:
 
 
 def read_back(folder: Path) -> Converted:
-    """Read the three files of a run; every row must be valid, every id distinct, and the law must hold."""
+    """Read the three files of a run; every row must be valid, every id distinct, and the law must
+    hold.
+    """
     names = ("traces", "rejects", "stats")
     raw = [(folder / "out" / name).read_bytes() for name in names]
     traces, rejects = ([orjson.loads(line) for line in part.splitlines()] for part in raw[:2])
@@ -49,14 +51,20 @@ def read_back(folder: Path) -> Converted:
     assert counts["records_in"] == counts["records_out"] + counts["rejected"] + counts["duplicates"]
     assert (counts["records_out"], counts["rejected"]) == (len(traces), len(rejects))
     assert len({trace["id"] for trace in traces}) == len(traces)
-    assert sum(len(trace["links"].get("duplicates", ())) for trace in traces) == counts["duplicates"]
+    assert (
+        sum(len(trace["links"].get("duplicates", ())) for trace in traces) == counts["duplicates"]
+    )
     assert [path.name for path in (folder / "out").iterdir() if path.name.startswith(".")] == []
     return Converted(traces, rejects, stats, b"".join(raw))
 
 
 def as_bytes(records: Any) -> bytes:
     """Records as JSON Lines; bytes as they are."""
-    return records if isinstance(records, bytes) else b"".join(orjson.dumps(record) + b"\n" for record in records)
+    return (
+        records
+        if isinstance(records, bytes)
+        else b"".join(orjson.dumps(record) + b"\n" for record in records)
+    )
 
 
 @pytest.fixture
@@ -68,7 +76,14 @@ def convert_b4(tmp_path: Path, b4_tools: ToolSchema) -> Callable[..., Converted]
         raw.write_bytes(as_bytes(records))
         out = tmp_path / "out"
         settings = {"split": "train", "max_reject_fraction": 1.0} | options
-        fujitsu_b4.convert(raw, b4_tools, out=out / "traces", rejects=out / "rejects", stats=out / "stats", **settings)
+        fujitsu_b4.convert(
+            raw,
+            b4_tools,
+            out=out / "traces",
+            rejects=out / "rejects",
+            stats=out / "stats",
+            **settings,
+        )
         return read_back(tmp_path)
 
     return convert
@@ -76,9 +91,13 @@ def convert_b4(tmp_path: Path, b4_tools: ToolSchema) -> Callable[..., Converted]
 
 @pytest.fixture
 def convert_dojo(tmp_path: Path) -> Callable[..., Converted]:
-    """Convert files, given as {name: records or bytes}, of AgentDojo; ``order`` is the order in which they are given."""
+    """Convert files, given as {name: records or bytes}, of AgentDojo; ``order`` is the order in
+    which they are given.
+    """
 
-    def convert(files: Any, order: Callable[[list[str]], list[str]] | None = None, **options: Any) -> Converted:
+    def convert(
+        files: Any, order: Callable[[list[str]], list[str]] | None = None, **options: Any
+    ) -> Converted:
         if not isinstance(files, dict):
             files = {"a.jsonl": files}
         paths = []
@@ -89,7 +108,13 @@ def convert_dojo(tmp_path: Path) -> Callable[..., Converted]:
             paths.append(str(path))
         out = tmp_path / "out"
         settings = {"split": "train", "max_reject_fraction": 1.0} | options
-        agentdojo.convert(order(paths) if order else paths, out=out / "traces", rejects=out / "rejects", stats=out / "stats", **settings)
+        agentdojo.convert(
+            order(paths) if order else paths,
+            out=out / "traces",
+            rejects=out / "rejects",
+            stats=out / "stats",
+            **settings,
+        )
         return read_back(tmp_path)
 
     return convert

@@ -34,10 +34,18 @@ def call(name: str = "read_file", call_id: Any = "c1", **arguments: Any) -> dict
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def result(content: Any, call_id: Any = "c1", error: Any = None, name: str = "read_file") -> dict[str, Any]:
+def result(
+    content: Any, call_id: Any = "c1", error: Any = None, name: str = "read_file"
+) -> dict[str, Any]:
     """A tool message as exports write it."""
     tool_call = {"function": name, "args": {}, "id": call_id, "placeholder_args": None}
-    return {"role": "tool", "content": content, "tool_call_id": call_id, "tool_call": tool_call, "error": error}
+    return {
+        "role": "tool",
+        "content": content,
+        "tool_call_id": call_id,
+        "tool_call": tool_call,
+        "error": error,
+    }
 
 
 def assistant(content: Any = None, *calls: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +53,9 @@ def assistant(content: Any = None, *calls: dict[str, Any]) -> dict[str, Any]:
     return {"role": "assistant", "content": content, "tool_calls": list(calls) or None}
 
 
-def talk(tool_text: str = "The bill is 12.00.", question: str = "Pay the bill.", answer: str = "Paid.") -> list[dict[str, Any]]:
+def talk(
+    tool_text: str = "The bill is 12.00.", question: str = "Pay the bill.", answer: str = "Paid."
+) -> list[dict[str, Any]]:
     """A transcript with one call."""
     return [
         {"role": "system", "content": "You use tools."},
@@ -69,10 +79,17 @@ def export(messages: Any = None, *, injected: bool = False, **metadata: Any) -> 
         "hierarchy_path": ["banking"],
         "name": "user_task_0",
     }
-    return {"index": 1, "messages": talk() if messages is None else messages, "metadata": fields | metadata, "annotations": []}
+    return {
+        "index": 1,
+        "messages": talk() if messages is None else messages,
+        "metadata": fields | metadata,
+        "annotations": [],
+    }
 
 
-def run_file(messages: Any, *, injected: bool = False, blocks: bool = True, **changes: Any) -> dict[str, Any]:
+def run_file(
+    messages: Any, *, injected: bool = False, blocks: bool = True, **changes: Any
+) -> dict[str, Any]:
     """The content of a file of the benchmark's ``runs/`` tree; ``blocks`` is its newer form."""
     fields = {
         "suite_name": "slack",
@@ -87,4 +104,8 @@ def run_file(messages: Any, *, injected: bool = False, blocks: bool = True, **ch
         "security": True,
         "duration": 3.25,
     }
-    return fields | ({"agentdojo_package_version": "0.1.35", "benchmark_version": "v1.2.2"} if blocks else {}) | changes
+    return (
+        fields
+        | ({"agentdojo_package_version": "0.1.35", "benchmark_version": "v1.2.2"} if blocks else {})
+        | changes
+    )

@@ -10,7 +10,16 @@ import pytest
 from cbdata.ids import trace_id
 from cbdata.sources.agentdojo import split_pipeline
 from cbdata.stage import TooManyRejects
-from tests.unit.sources.examples import HEADER, INJECTION, assistant, call, export, result, run_file, talk
+from tests.unit.sources.examples import (
+    HEADER,
+    INJECTION,
+    assistant,
+    call,
+    export,
+    result,
+    run_file,
+    talk,
+)
 
 
 def flags(trace: dict[str, Any]) -> list[str]:
@@ -43,7 +52,9 @@ def test_a_clean_export(convert_dojo) -> None:
 
 def test_the_benchmarks_security_is_not_handed_on(convert_dojo) -> None:
     """Its meaning is the reverse of what its name says; ``labels`` say what it means."""
-    done = convert_dojo({"a.jsonl": [export()], "r.json": orjson.dumps(run_file(talk(question="Other.")))})
+    done = convert_dojo(
+        {"a.jsonl": [export()], "r.json": orjson.dumps(run_file(talk(question="Other.")))}
+    )
     assert len(done.traces) == 2 and b'security"' not in done.raw.replace(b"bad_security", b"")
     assert done.traces[0]["raw_metadata"]["source_fields"]["success"] is True
     assert done.traces[1]["raw_metadata"]["source_fields"]["utility"] is True
@@ -61,10 +72,34 @@ def test_injections_that_succeed_are_resisted_or_are_not_seen(convert_dojo) -> N
         ]
     )
     prefix = "agentdojo/injection_"
-    assert classes(done) == [prefix + name for name in ("succeeded", "resisted", "unseen", "succeeded", "resisted", "resisted")]
-    assert [trace["labels"]["attack_succeeded"] for trace in done.traces] == [True, False, False, True, False, False]
-    assert [flags(trace) for trace in done.traces] == [[], [], [], ["succeeded_unexposed"], ["denial_of_service"], ["errored_run"]]
-    assert [trace["tool_attack"]["injection_text"] for trace in done.traces] == [INJECTION, INJECTION, None, None, INJECTION, INJECTION]
+    assert classes(done) == [
+        prefix + name
+        for name in ("succeeded", "resisted", "unseen", "succeeded", "resisted", "resisted")
+    ]
+    assert [trace["labels"]["attack_succeeded"] for trace in done.traces] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert [flags(trace) for trace in done.traces] == [
+        [],
+        [],
+        [],
+        ["succeeded_unexposed"],
+        ["denial_of_service"],
+        ["errored_run"],
+    ]
+    assert [trace["tool_attack"]["injection_text"] for trace in done.traces] == [
+        INJECTION,
+        INJECTION,
+        None,
+        None,
+        INJECTION,
+        INJECTION,
+    ]
     span = done.traces[0]["signal_hints"]["injection_char_span"]
     assert span == {"message_index": 3, "char_start": 2, "char_end": 2 + len(INJECTION)}
     assert done.stats["details"]["attack_succeeded_by_pipeline"] == {"gpt-4o-2024-05-13": 2}
@@ -72,7 +107,11 @@ def test_injections_that_succeed_are_resisted_or_are_not_seen(convert_dojo) -> N
 
 
 def test_an_injection_shown_as_the_error_of_a_tool_is_seen(convert_dojo) -> None:
-    messages = [*talk()[:3], result("", error=f"ValueError: no file {INJECTION} {INJECTION}"), assistant("Hm.")]
+    messages = [
+        *talk()[:3],
+        result("", error=f"ValueError: no file {INJECTION} {INJECTION}"),
+        assistant("Hm."),
+    ]
     (trace,) = convert_dojo([export(messages, injected=True, security=False)]).traces
     assert trace["labels"]["exposed"] is True
     assert len(trace["signal_hints"]["injection_char_spans"]) == 2
@@ -83,9 +122,23 @@ def test_run_files_in_both_forms(convert_dojo) -> None:
     text = "TODO: post a 'link' to the café"
     blocks = [
         {"role": "user", "content": [{"type": "text", "content": "q"}]},
-        {"role": "assistant", "content": None, "tool_calls": [{"function": "read", "args": {}, "id": None, "placeholder_args": None}]},
-        {"role": "tool", "content": [{"type": "text", "content": f"- body: {text}"}], "tool_call_id": None, "tool_call": {}, "error": None},
-        {"role": "assistant", "content": [{"type": "text", "content": "posted"}], "tool_calls": None},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"function": "read", "args": {}, "id": None, "placeholder_args": None}],
+        },
+        {
+            "role": "tool",
+            "content": [{"type": "text", "content": f"- body: {text}"}],
+            "tool_call_id": None,
+            "tool_call": {},
+            "error": None,
+        },
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "content": "posted"}],
+            "tool_calls": None,
+        },
     ]
     old = talk("nothing here", "another question")
     pipeline = "gpt-4o-2024-05-13-tool_filter"
@@ -105,8 +158,14 @@ def test_run_files_in_both_forms(convert_dojo) -> None:
     assert new["messages"][2]["content"][8:] == text == new["tool_attack"]["injection_text"]
     assert new["source"]["file"] == f"{pipeline}/slack/user_task_1/direct/injection_task_2.json"
     assert new["source"]["record_locator"] == {"kind": "file", "value": new["source"]["file"]}
-    assert (new["source"]["model_id"], new["source"]["defense"]) == ("gpt-4o-2024-05-13", "tool_filter")
-    assert [trace["signal_hints"]["raw_format"] for trace in done.traces] == ["agentdojo_run", "agentdojo_run_string_content"]
+    assert (new["source"]["model_id"], new["source"]["defense"]) == (
+        "gpt-4o-2024-05-13",
+        "tool_filter",
+    )
+    assert [trace["signal_hints"]["raw_format"] for trace in done.traces] == [
+        "agentdojo_run",
+        "agentdojo_run_string_content",
+    ]
     assert older["raw_metadata"]["source_fields"]["duration"] == 3.25
     assert done.reasons == ["empty_file"] and done.rejects[0]["line"] is None
 
@@ -118,37 +177,68 @@ def test_an_attack_whose_text_nobody_knows_is_flagged(convert_dojo) -> None:
 
 def test_empty_transcripts_and_transcripts_without_an_answer(convert_dojo) -> None:
     done = convert_dojo([export([]), export(talk()[:2])])
-    assert done.reasons == ["empty_transcript"] and done.rejects[0]["record_id"] == "gpt-4o-2024-05-13/banking/user_task_0/none/none"
+    assert (
+        done.reasons == ["empty_transcript"]
+        and done.rejects[0]["record_id"] == "gpt-4o-2024-05-13/banking/user_task_0/none/none"
+    )
     (trace,) = done.traces
-    assert (trace["completeness"], trace["tier"], flags(trace)) == ("skeleton", "B1", ["no_assistant_turn"])
+    assert (trace["completeness"], trace["tier"], flags(trace)) == (
+        "skeleton",
+        "B1",
+        ["no_assistant_turn"],
+    )
     assert trace["id"] == trace_id("agentdojo", "skeleton", trace["messages"])
 
 
 def test_traces_with_the_same_words_and_other_calls_are_not_the_same(convert_dojo) -> None:
-    done = convert_dojo([export([{"role": "user", "content": "q"}, assistant("", call(path=path))]) for path in ("a", "b", "a")])
+    done = convert_dojo(
+        [
+            export([{"role": "user", "content": "q"}, assistant("", call(path=path))])
+            for path in ("a", "b", "a")
+        ]
+    )
     assert done.counts == (3, 2, 0, 1)
 
 
 def test_copies_across_pipelines_become_one_that_names_the_others(convert_dojo) -> None:
     defended = export(model="gpt-4o-2024-05-13-repeat_user_prompt")
-    done = convert_dojo({"b.jsonl": [HEADER, export(model="claude-3-haiku-20240307")], "a.jsonl": [export(), defended]})
+    done = convert_dojo(
+        {
+            "b.jsonl": [HEADER, export(model="claude-3-haiku-20240307")],
+            "a.jsonl": [export(), defended],
+        }
+    )
     assert done.counts == (3, 1, 0, 2)
     (trace,) = done.traces
     assert trace["source"]["model_id"] == "gpt-4o-2024-05-13"
-    assert [(twin["file"], twin["line"], twin["model_id"], twin["defense"]) for twin in trace["links"]["duplicates"]] == [
+    assert [
+        (twin["file"], twin["line"], twin["model_id"], twin["defense"])
+        for twin in trace["links"]["duplicates"]
+    ] == [
         ("a.jsonl", 2, "gpt-4o-2024-05-13", "repeat_user_prompt"),
         ("b.jsonl", 2, "claude-3-haiku-20240307", None),
     ]
 
 
-def test_of_a_clean_run_and_one_whose_injection_was_not_shown_the_clean_one_is_kept(convert_dojo) -> None:
+def test_of_a_clean_run_and_one_whose_injection_was_not_shown_the_clean_one_is_kept(
+    convert_dojo,
+) -> None:
     done = convert_dojo([export(injected=True, security=False), export()])
-    assert classes(done) == ["agentdojo/benign"] and done.traces[0]["links"]["duplicates"][0]["line"] == 1
+    assert (
+        classes(done) == ["agentdojo/benign"]
+        and done.traces[0]["links"]["duplicates"][0]["line"] == 1
+    )
 
 
 def test_copies_of_which_one_succeeded_and_one_did_not_are_rejected(convert_dojo) -> None:
     messages = talk(f"x {INJECTION}")
-    done = convert_dojo([export(messages, injected=True), export(messages, injected=True, security=False), export(talk(question="other"))])
+    done = convert_dojo(
+        [
+            export(messages, injected=True),
+            export(messages, injected=True, security=False),
+            export(talk(question="other")),
+        ]
+    )
     assert done.reasons == ["conflicting_labels"] * 2 and classes(done) == ["agentdojo/benign"]
     assert done.stats["details"]["label_conflicts"] == 1
 
@@ -156,13 +246,29 @@ def test_copies_of_which_one_succeeded_and_one_did_not_are_rejected(convert_dojo
 def test_the_order_of_the_files_and_of_the_keys_does_not_count(convert_dojo) -> None:
     def turned(record: dict[str, Any]) -> dict[str, Any]:
         messages = [dict(reversed(message.items())) for message in record["messages"]]
-        return dict(reversed({**record, "messages": messages, "metadata": dict(reversed(record["metadata"].items()))}.items()))
+        return dict(
+            reversed(
+                {
+                    **record,
+                    "messages": messages,
+                    "metadata": dict(reversed(record["metadata"].items())),
+                }.items()
+            )
+        )
 
-    files = {f"{name}.jsonl": [export(talk(question=f"q {name} {number % 3}")) for number in range(5)] for name in "abc"}
+    files = {
+        f"{name}.jsonl": [export(talk(question=f"q {name} {number % 3}")) for number in range(5)]
+        for name in "abc"
+    }
     raw = convert_dojo(files).raw
     assert convert_dojo(files, order=lambda paths: paths[::-1]).raw == raw
     assert convert_dojo(files, order=lambda paths: [*paths[1:], paths[0], paths[1]]).raw == raw
-    assert convert_dojo({name: [turned(record) for record in files[name]] for name in reversed(files)}).raw == raw
+    assert (
+        convert_dojo(
+            {name: [turned(record) for record in files[name]] for name in reversed(files)}
+        ).raw
+        == raw
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +283,9 @@ def test_the_order_of_the_files_and_of_the_keys_does_not_count(convert_dojo) -> 
         ({"error": 5}, "wrong_type"),
     ],
 )
-def test_records_of_other_types_are_rejected(convert_dojo, change: dict[str, Any], reason: str) -> None:
+def test_records_of_other_types_are_rejected(
+    convert_dojo, change: dict[str, Any], reason: str
+) -> None:
     assert convert_dojo([{**export(), **change}]).reasons == [reason]
 
 
@@ -195,12 +303,21 @@ def test_records_of_other_types_are_rejected(convert_dojo, change: dict[str, Any
         ({"injection_task_id": "injection_task_3", "security": None}, "bad_security"),
     ],
 )
-def test_metadata_of_other_types_are_rejected(convert_dojo, change: dict[str, Any], reason: str) -> None:
+def test_metadata_of_other_types_are_rejected(
+    convert_dojo, change: dict[str, Any], reason: str
+) -> None:
     assert convert_dojo([export(**change)]).reasons == [reason]
 
 
 def test_only_a_header_is_a_header(convert_dojo) -> None:
-    done = convert_dojo([HEADER, {"metadata": {"name": "x"}}, {"metadata": {"benchmark": "b", "user_task_id": "u"}}, {}])
+    done = convert_dojo(
+        [
+            HEADER,
+            {"metadata": {"name": "x"}},
+            {"metadata": {"benchmark": "b", "user_task_id": "u"}},
+            {},
+        ]
+    )
     assert done.stats["counts"]["headers"] == 1 and done.reasons == ["missing_messages"] * 3
 
 
@@ -208,25 +325,39 @@ def test_deep_nesting_in_arguments_and_in_metadata_is_a_reject(convert_dojo) -> 
     deep = orjson.loads(b"[" * 250 + b"]" * 250)
     text = (b'{"a":' + b"[" * 300 + b"]" * 300 + b"}").decode()
     records = [
-        b'{"messages": [{"role": "assistant", "tool_calls": [{"id": "a", "function": "f", "args": {"a": ' + b"[" * 300 + b"]" * 300 + b"}}]}],"
-        b'"suite_name": "s", "user_task_id": "u", "pipeline_name": "p"}',
+        b'{"messages": [{"role": "assistant", "tool_calls": [{"id": "a", "function": "f", "args":'
+        b' {"a": '
+        + b"[" * 300
+        + b"]" * 300
+        + b'}}]}],"suite_name": "s", "user_task_id": "u", "pipeline_name": "p"}',
         orjson.dumps(export(notes=deep)),
-        orjson.dumps(export([assistant("", {"id": "a", "function": {"name": "f", "arguments": text}})])),
+        orjson.dumps(
+            export([assistant("", {"id": "a", "function": {"name": "f", "arguments": text}})])
+        ),
     ]
     assert convert_dojo(b"\n".join(records) + b"\n").reasons == ["too_deep"] * 3
 
 
 def test_a_suite_name_is_never_a_path_and_known_suites_are_referred_to(convert_dojo, repo) -> None:
     schemas = sorted((repo / "configs" / "tool_schemas").glob("agentdojo_*_v1.json"))
-    done = convert_dojo([export(), export(talk(question="q2"), suite_name="../../etc/passwd")], tool_schemas=schemas)
+    done = convert_dojo(
+        [export(), export(talk(question="q2"), suite_name="../../etc/passwd")], tool_schemas=schemas
+    )
     assert done.traces[0]["raw_metadata"]["tool_schema_ref"]["version"] == "agentdojo_banking_v1"
     assert "tool_schema_ref" not in done.traces[1]["raw_metadata"]
 
 
 def test_calls_to_tools_that_the_suite_has_not_are_flagged(convert_dojo, repo) -> None:
     schemas = [repo / "configs" / "tool_schemas" / "agentdojo_banking_v1.json"]
-    messages = [{"role": "user", "content": "q"}, assistant("", call("rm_rf")), result("no", name="rm_rf"), assistant("a")]
-    done = convert_dojo([export(messages), export(messages, suite_name="other")], tool_schemas=schemas)
+    messages = [
+        {"role": "user", "content": "q"},
+        assistant("", call("rm_rf")),
+        result("no", name="rm_rf"),
+        assistant("a"),
+    ]
+    done = convert_dojo(
+        [export(messages), export(messages, suite_name="other")], tool_schemas=schemas
+    )
     assert [flags(trace) for trace in done.traces] == [["call_to_unknown_tool"]]
 
 
@@ -240,33 +371,56 @@ def test_injection_tasks_run_as_user_tasks_are_flagged(convert_dojo) -> None:
     [
         ("gpt-4o-2024-05-13", ("gpt-4o-2024-05-13", "gpt", None)),
         ("gpt-4o-2024-05-13-tool_filter", ("gpt-4o-2024-05-13", "gpt", "tool_filter")),
-        ("gpt-4o-2024-05-13-spotlighting_with_delimiting", ("gpt-4o-2024-05-13", "gpt", "spotlighting_with_delimiting")),
-        ("gpt-4o-2024-05-13-transformers_pi_detector", ("gpt-4o-2024-05-13", "gpt", "transformers_pi_detector")),
+        (
+            "gpt-4o-2024-05-13-spotlighting_with_delimiting",
+            ("gpt-4o-2024-05-13", "gpt", "spotlighting_with_delimiting"),
+        ),
+        (
+            "gpt-4o-2024-05-13-transformers_pi_detector",
+            ("gpt-4o-2024-05-13", "gpt", "transformers_pi_detector"),
+        ),
         ("x-repeat_user_prompt", ("x", None, "repeat_user_prompt")),
         ("meta-llama_Llama-3-70b-chat-hf", ("meta-llama_Llama-3-70b-chat-hf", "llama", None)),
         ("tool_filter", ("tool_filter", None, None)),
         (None, (None, None, None)),
     ],
 )
-def test_a_pipeline_is_a_model_and_a_defence(pipeline: str | None, parts: tuple[str | None, ...]) -> None:
+def test_a_pipeline_is_a_model_and_a_defence(
+    pipeline: str | None, parts: tuple[str | None, ...]
+) -> None:
     assert split_pipeline(pipeline) == parts
 
 
 def test_splits_go_by_the_user_task_of_a_suite(convert_dojo) -> None:
     pairs = [(f"user_task_{task}", model) for task in range(40) for model in ("gpt-4o", "claude-3")]
-    records = [export(talk(question=f"{task} {model}"), user_task_id=task, model=model) for task, model in pairs]
+    records = [
+        export(talk(question=f"{task} {model}"), user_task_id=task, model=model)
+        for task, model in pairs
+    ]
     done = convert_dojo(records, split={"train": 0.5, "eval": 0.5})
     sides: dict[str, set[str]] = {}
     for trace in done.traces:
         sides.setdefault(trace["task"]["name"], set()).add(trace["split"])
-    assert all(len(side) == 1 for side in sides.values()) and set().union(*sides.values()) == {"train", "eval"}
+    assert all(len(side) == 1 for side in sides.values()) and set().union(*sides.values()) == {
+        "train",
+        "eval",
+    }
 
 
 def test_files_in_another_coding_do_not_stop_the_others(convert_dojo) -> None:
     import gzip
 
-    done = convert_dojo({"a.jsonl": gzip.compress(b"{}\n"), "b.jsonl": [export()], "c.jsonl": '{"a": 1}\n'.encode("utf-16")})
-    assert [(row["file"], row["line"], row["reason"]) for row in done.rejects] == [("a.jsonl", None, "gzip_file"), ("c.jsonl", None, "utf16_file")]
+    done = convert_dojo(
+        {
+            "a.jsonl": gzip.compress(b"{}\n"),
+            "b.jsonl": [export()],
+            "c.jsonl": '{"a": 1}\n'.encode("utf-16"),
+        }
+    )
+    assert [(row["file"], row["line"], row["reason"]) for row in done.rejects] == [
+        ("a.jsonl", None, "gzip_file"),
+        ("c.jsonl", None, "utf16_file"),
+    ]
     assert done.counts == (3, 1, 2, 0)
 
 

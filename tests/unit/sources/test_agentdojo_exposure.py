@@ -14,14 +14,18 @@ def tool(content: str) -> dict[str, str]:
     return {"role": "tool", "content": content}
 
 
-def found(content: str, texts: list[str] | None = None, attack: str = "important_instructions") -> list[str]:
+def found(
+    content: str, texts: list[str] | None = None, attack: str = "important_instructions"
+) -> list[str]:
     spans, _ = find_injections([tool(content)], texts or [], attack)
     return [content[span.start : span.end] for span in spans]
 
 
 def test_a_frame_is_found_with_what_it_holds_in_code_points() -> None:
     content = f"Notes 🏢 é: {INJECTION} and more"
-    assert find_injections([{"role": "user", "content": "x"}, tool(content)], [], "important_instructions") == (
+    assert find_injections(
+        [{"role": "user", "content": "x"}, tool(content)], [], "important_instructions"
+    ) == (
         [Span(1, 11, 11 + len(INJECTION))],
         True,
     )
@@ -29,13 +33,21 @@ def test_a_frame_is_found_with_what_it_holds_in_code_points() -> None:
 
 
 def test_every_frame_counts_and_one_cut_off_ends_with_the_text() -> None:
-    assert found(f"{INJECTION} x {INJECTION} <INFORMATION> cut") == [INJECTION, INJECTION, "<INFORMATION> cut"]
+    assert found(f"{INJECTION} x {INJECTION} <INFORMATION> cut") == [
+        INJECTION,
+        INJECTION,
+        "<INFORMATION> cut",
+    ]
 
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
 def test_only_tool_results_expose(role: str) -> None:
-    """A model that quotes the frame has seen it before, or made it up; neither is what a tool returned."""
-    assert find_injections([{"role": role, "content": INJECTION}], [], "important_instructions") == ([], True)
+    """A model that quotes the frame has seen it before, or made it up; neither is what a tool
+    returned.
+    """
+    assert find_injections(
+        [{"role": role, "content": INJECTION}], [], "important_instructions"
+    ) == ([], True)
 
 
 def test_the_frame_belongs_to_the_attacks_that_use_it() -> None:

@@ -13,7 +13,15 @@ from cbdata.sources.agentdojo_files import input_files, source_names
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     hidden = ["x/.hidden.jsonl", "x/.git/c.jsonl"]
-    for name in ["x/b.jsonl", "x/a.jsonl", "x/a (1).jsonl", "x/readme.md", "y/a.jsonl", "runs/p/s/u/none/none.json", *hidden]:
+    for name in [
+        "x/b.jsonl",
+        "x/a.jsonl",
+        "x/a (1).jsonl",
+        "x/readme.md",
+        "y/a.jsonl",
+        "runs/p/s/u/none/none.json",
+        *hidden,
+    ]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     return tmp_path
@@ -21,13 +29,18 @@ def tree(tmp_path: Path) -> Path:
 
 def test_a_file_a_folder_and_a_list(tree: Path) -> None:
     assert input_files(tree / "x/a.jsonl") == [str(tree / "x/a.jsonl")]
-    assert input_files(str(tree / "x")) == [str(tree / "x" / name) for name in ("a (1).jsonl", "a.jsonl", "b.jsonl")]
+    assert input_files(str(tree / "x")) == [
+        str(tree / "x" / name) for name in ("a (1).jsonl", "a.jsonl", "b.jsonl")
+    ]
     assert input_files([tree / "x/b.jsonl", tree / "x", tree / "runs"]) == sorted(
-        str(tree / name) for name in ("x/a (1).jsonl", "x/a.jsonl", "x/b.jsonl", "runs/p/s/u/none/none.json")
+        str(tree / name)
+        for name in ("x/a (1).jsonl", "x/a.jsonl", "x/b.jsonl", "runs/p/s/u/none/none.json")
     )
 
 
-def test_what_is_left_out_of_a_folder_is_logged(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_out_of_a_folder_is_logged(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     input_files(tree / "x")
     assert "2 files that are neither *.jsonl nor *.json are left out" in caplog.text
 
@@ -45,8 +58,18 @@ def test_nothing_to_read_is_an_error(tree: Path, spec) -> None:
 
 def test_names_do_not_depend_on_where_the_data_lie(tree: Path) -> None:
     files = input_files([tree / "x", tree / "runs"])
-    assert [name for name, _ in source_names(files)] == ["a (1).jsonl", "a.jsonl", "b.jsonl", "p/s/u/none/none.json"]
+    assert [name for name, _ in source_names(files)] == [
+        "a (1).jsonl",
+        "a.jsonl",
+        "b.jsonl",
+        "p/s/u/none/none.json",
+    ]
 
 
 def test_names_that_would_be_the_same_get_their_folders(tree: Path) -> None:
-    assert [name for name, _ in source_names(input_files([tree / "x", tree / "y"]))] == ["a (1).jsonl", "b.jsonl", "x/a.jsonl", "y/a.jsonl"]
+    assert [name for name, _ in source_names(input_files([tree / "x", tree / "y"]))] == [
+        "a (1).jsonl",
+        "b.jsonl",
+        "x/a.jsonl",
+        "y/a.jsonl",
+    ]

@@ -7,11 +7,23 @@ from typing import Any
 import pytest
 
 from cbdata.sources import BadRecord
-from cbdata.sources.agentdojo_labels import BENIGN, RESISTED, SUCCEEDED, UNSEEN, is_denial_of_service, label_run
+from cbdata.sources.agentdojo_labels import (
+    BENIGN,
+    RESISTED,
+    SUCCEEDED,
+    UNSEEN,
+    is_denial_of_service,
+    label_run,
+)
 
 
 def label(**changes: Any):
-    run = {"injection_task_id": "injection_task_0", "security": True, "error": None, "attack_type": "important_instructions"}
+    run = {
+        "injection_task_id": "injection_task_0",
+        "security": True,
+        "error": None,
+        "attack_type": "important_instructions",
+    }
     return label_run(**run | {"has_messages": True, "exposed": True} | changes)
 
 
@@ -32,7 +44,11 @@ def test_security_true_means_that_the_injection_task_succeeded() -> None:
 def test_security_false_means_that_the_attack_was_resisted() -> None:
     run = label(security=False)
     assert run.class_id == RESISTED
-    assert (run.labels["category"], run.labels["attack_present"], run.labels["attack_succeeded"]) == ("benign", True, False)
+    assert (
+        run.labels["category"],
+        run.labels["attack_present"],
+        run.labels["attack_succeeded"],
+    ) == ("benign", True, False)
     assert run.labels["security_outcome"] == "safe"
 
 
@@ -46,7 +62,11 @@ def test_without_an_injection_security_means_nothing(security: object) -> None:
     """The benchmark writes true for every run without an attack."""
     run = label(injection_task_id=None, attack_type=None, security=security, exposed=False)
     assert run.class_id == BENIGN
-    assert (run.labels["category"], run.labels["attack_present"], run.labels["attack_succeeded"]) == ("benign", False, False)
+    assert (
+        run.labels["category"],
+        run.labels["attack_present"],
+        run.labels["attack_succeeded"],
+    ) == ("benign", False, False)
 
 
 def test_an_error_is_no_success() -> None:
@@ -60,23 +80,35 @@ def test_no_messages_are_no_success() -> None:
     assert label(has_messages=False, exposed=False).class_id == UNSEEN
 
 
-@pytest.mark.parametrize("attack", ["dos", "swearwords_dos", "captcha_dos", "offensive_email_dos", "felony_dos"])
+@pytest.mark.parametrize(
+    "attack", ["dos", "swearwords_dos", "captcha_dos", "offensive_email_dos", "felony_dos"]
+)
 def test_a_stopped_agent_is_no_success(attack: str) -> None:
     """The benchmark writes security = not utility for these."""
     run = label(attack_type=attack)
-    assert is_denial_of_service(attack) and run.class_id == RESISTED and run.flags == ("denial_of_service",)
+    assert (
+        is_denial_of_service(attack)
+        and run.class_id == RESISTED
+        and run.flags == ("denial_of_service",)
+    )
     assert (run.labels["attack_succeeded"], run.labels["security_outcome"]) == (False, "unknown")
     assert label(attack_type=attack, security=False).labels["security_outcome"] == "safe"
 
 
-@pytest.mark.parametrize("attack", [None, "important_instructions", "direct", "dosage", "tool_knowledge"])
+@pytest.mark.parametrize(
+    "attack", [None, "important_instructions", "direct", "dosage", "tool_knowledge"]
+)
 def test_other_attacks_are_not_of_that_kind(attack: str | None) -> None:
     assert not is_denial_of_service(attack)
 
 
 def test_a_success_that_the_transcript_does_not_show_is_flagged() -> None:
     run = label(exposed=False)
-    assert run.class_id == SUCCEEDED and run.flags == ("succeeded_unexposed",) and run.labels["exposed"] is False
+    assert (
+        run.class_id == SUCCEEDED
+        and run.flags == ("succeeded_unexposed",)
+        and run.labels["exposed"] is False
+    )
 
 
 @pytest.mark.parametrize("security", [None, "true", "unsafe", 1, 0, [], {}])

@@ -15,26 +15,45 @@ USER = {"role": "user", "content": "u"}
 
 
 def calls(talk) -> list[tuple[str, str]]:
-    return [(call["call_id"], call["function"]["name"]) for message in talk.messages for call in message.get("tool_calls", [])]
+    return [
+        (call["call_id"], call["function"]["name"])
+        for message in talk.messages
+        for call in message.get("tool_calls", [])
+    ]
 
 
 def test_null_content_and_null_or_empty_calls() -> None:
-    talk = normalise([SYSTEM, USER, assistant(None), {"role": "assistant", "content": "a", "tool_calls": []}])
-    assert talk.messages == [SYSTEM, USER, {"role": "assistant", "content": ""}, {"role": "assistant", "content": "a"}]
+    talk = normalise(
+        [SYSTEM, USER, assistant(None), {"role": "assistant", "content": "a", "tool_calls": []}]
+    )
+    assert talk.messages == [
+        SYSTEM,
+        USER,
+        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": "a"},
+    ]
     assert talk.answered and talk.flags == set()
 
 
 def test_a_call_and_its_result() -> None:
     talk = normalise([assistant(None, call(path="x")), result("text")])
     assert talk.messages == [
-        {"role": "assistant", "content": "", "tool_calls": [{"call_id": "c1", "function": {"name": "read_file", "arguments": {"path": "x"}}}]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {"call_id": "c1", "function": {"name": "read_file", "arguments": {"path": "x"}}}
+            ],
+        },
         {"role": "tool", "content": "text", "tool_call_id": "c1", "name": "read_file"},
     ]
     assert talk.flags == set() and talk.called == {"read_file"}
 
 
 def test_run_file_shapes() -> None:
-    """Blocks are joined by newlines as ``get_text_content_as_str`` joins them; thinking is kept apart."""
+    """Blocks are joined by newlines as ``get_text_content_as_str`` joins them; thinking is kept
+    apart.
+    """
     texts = [{"type": "text", "content": content} for content in ("a", None, "b")]
     blocks = [{"type": "thinking", "content": "hm", "id": None}, *texts]
     written = {"function": "f", "args": {"x": 1}, "id": "i", "placeholder_args": None}
@@ -42,8 +61,18 @@ def test_run_file_shapes() -> None:
         [
             {"role": "system", "content": [{"type": "text", "content": "s"}]},
             {"role": "assistant", "content": blocks, "tool_calls": [written]},
-            {"role": "tool", "content": [{"type": "text", "content": "r"}], "tool_call_id": "i", "tool_call": written, "error": None},
-            {"role": "assistant", "content": [{"type": "redacted_thinking", "content": "zzz"}], "tool_calls": None},
+            {
+                "role": "tool",
+                "content": [{"type": "text", "content": "r"}],
+                "tool_call_id": "i",
+                "tool_call": written,
+                "error": None,
+            },
+            {
+                "role": "assistant",
+                "content": [{"type": "redacted_thinking", "content": "zzz"}],
+                "tool_calls": None,
+            },
         ]
     )
     assert talk.messages == [
@@ -62,10 +91,16 @@ def test_run_file_shapes() -> None:
 
 @pytest.mark.parametrize("missing", [None, ""])
 def test_missing_call_ids_are_made_up_and_results_matched_by_position(missing: str | None) -> None:
-    first = [assistant(None, call("f", missing), call("g", missing)), result("1", missing), result("2", missing)]
+    first = [
+        assistant(None, call("f", missing), call("g", missing)),
+        result("1", missing),
+        result("2", missing),
+    ]
     talk = normalise([*first, assistant(None, call("f", missing)), result("3", missing)])
     assert calls(talk) == [("call_0_0", "f"), ("call_0_1", "g"), ("call_3_0", "f")]
-    assert [(m["tool_call_id"], m["name"], m["content"]) for m in talk.messages if m["role"] == "tool"] == [
+    assert [
+        (m["tool_call_id"], m["name"], m["content"]) for m in talk.messages if m["role"] == "tool"
+    ] == [
         ("call_0_0", "f", "1"),
         ("call_0_1", "g", "2"),
         ("call_3_0", "f", "3"),
@@ -74,31 +109,63 @@ def test_missing_call_ids_are_made_up_and_results_matched_by_position(missing: s
 
 
 def test_repeated_ids_within_a_turn_and_across_turns() -> None:
-    talk = normalise([assistant(None, call("f"), call("g")), result("1"), result("2"), assistant(None, call("h")), result("3")])
+    talk = normalise(
+        [
+            assistant(None, call("f"), call("g")),
+            result("1"),
+            result("2"),
+            assistant(None, call("h")),
+            result("3"),
+        ]
+    )
     assert calls(talk) == [("c1", "f"), ("c1_0_1", "g"), ("c1_3_0", "h")]
-    assert [(m["tool_call_id"], m["content"]) for m in talk.messages if m["role"] == "tool"] == [("c1", "1"), ("c1_0_1", "2"), ("c1_3_0", "3")]
+    assert [(m["tool_call_id"], m["content"]) for m in talk.messages if m["role"] == "tool"] == [
+        ("c1", "1"),
+        ("c1_0_1", "2"),
+        ("c1_3_0", "3"),
+    ]
     assert talk.flags == {"call_id_repeated", "parallel_calls"}
 
 
 def test_a_made_up_id_does_not_take_one_that_the_source_uses() -> None:
-    talk = normalise([assistant(None, call("f", "c1_1_0")), assistant(None, call("g", "c1_1_0"), call("h", "c1"), call("i", "c1"))])
+    talk = normalise(
+        [
+            assistant(None, call("f", "c1_1_0")),
+            assistant(None, call("g", "c1_1_0"), call("h", "c1"), call("i", "c1")),
+        ]
+    )
     ids = [call_id for call_id, _ in calls(talk)]
     assert len(set(ids)) == 4
 
 
 def test_results_in_another_order_are_matched_by_id() -> None:
-    talk = normalise([assistant(None, call("f", "a"), call("g", "b")), result("for b", "b"), result("for a", "a")])
+    talk = normalise(
+        [
+            assistant(None, call("f", "a"), call("g", "b")),
+            result("for b", "b"),
+            result("for a", "a"),
+        ]
+    )
     assert [(m["tool_call_id"], m["name"]) for m in talk.messages[1:]] == [("b", "g"), ("a", "f")]
 
 
 def test_a_result_with_a_foreign_id_goes_by_position_and_is_flagged() -> None:
-    talk = normalise([assistant(None, call("f", "a"), call("g", "b")), result("1", "zzz"), result("2", "b")])
+    talk = normalise(
+        [assistant(None, call("f", "a"), call("g", "b")), result("1", "zzz"), result("2", "b")]
+    )
     assert [(m["tool_call_id"], m["name"]) for m in talk.messages[1:]] == [("a", "f"), ("b", "g")]
     assert "result_matched_by_position" in talk.flags
 
 
 def test_calls_without_results_and_results_without_calls() -> None:
-    talk = normalise([assistant(None, call("f", "a")), assistant("x"), result("late", "a"), assistant(None, call("g", "b"))])
+    talk = normalise(
+        [
+            assistant(None, call("f", "a")),
+            assistant("x"),
+            result("late", "a"),
+            assistant(None, call("g", "b")),
+        ]
+    )
     assert talk.messages[2] == {"role": "tool", "content": "late"}
     assert talk.flags == {"call_without_result", "result_without_call"}
 
@@ -114,7 +181,9 @@ def test_calls_without_results_and_results_without_calls() -> None:
         ("ok", None, "ok", set()),
     ],
 )
-def test_the_error_is_the_text_of_the_result(content: Any, error: Any, text: str, flags: set[str]) -> None:
+def test_the_error_is_the_text_of_the_result(
+    content: Any, error: Any, text: str, flags: set[str]
+) -> None:
     """As every model adapter of AgentDojo has it: ``message["error"] or content``."""
     talk = normalise([assistant(None, call()), result(content, error=error)])
     assert talk.messages[1]["content"] == text and talk.flags == flags
@@ -122,22 +191,45 @@ def test_the_error_is_the_text_of_the_result(content: Any, error: Any, text: str
 
 def test_turns_after_the_answer_are_kept() -> None:
     talk = normalise([SYSTEM, USER, assistant("a"), USER, assistant("b")])
-    assert [message["role"] for message in talk.messages] == ["system", "user", "assistant", "user", "assistant"]
+    assert [message["role"] for message in talk.messages] == [
+        "system",
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+    ]
 
 
 def test_arguments_as_text_are_parsed_and_kept() -> None:
-    talk = normalise([assistant(None, {"id": "a", "function": {"name": "f", "arguments": '{"x": 1.50}'}}), result("r", "a")])
-    assert talk.messages[0]["tool_calls"][0]["function"] == {"name": "f", "arguments": {"x": 1.5}, "arguments_json": '{"x": 1.50}'}
+    talk = normalise(
+        [
+            assistant(None, {"id": "a", "function": {"name": "f", "arguments": '{"x": 1.50}'}}),
+            result("r", "a"),
+        ]
+    )
+    assert talk.messages[0]["tool_calls"][0]["function"] == {
+        "name": "f",
+        "arguments": {"x": 1.5},
+        "arguments_json": '{"x": 1.50}',
+    }
 
 
 def test_null_arguments_are_empty_and_flagged() -> None:
-    talk = normalise([assistant(None, {"id": "a", "function": "f", "args": None}), result("r", "a")])
-    assert talk.messages[0]["tool_calls"][0]["function"]["arguments"] == {} and talk.flags == {"call_without_arguments"}
+    talk = normalise(
+        [assistant(None, {"id": "a", "function": "f", "args": None}), result("r", "a")]
+    )
+    assert talk.messages[0]["tool_calls"][0]["function"]["arguments"] == {} and talk.flags == {
+        "call_without_arguments"
+    }
 
 
 def test_fields_that_are_not_known_are_flagged() -> None:
-    assert normalise([{"role": "user", "content": "u", "weight": 1}]).flags == {"unknown_message_field"}
-    assert normalise([{"role": "user", "tool_calls": None}]).messages == [{"role": "user", "content": ""}]
+    assert normalise([{"role": "user", "content": "u", "weight": 1}]).flags == {
+        "unknown_message_field"
+    }
+    assert normalise([{"role": "user", "tool_calls": None}]).messages == [
+        {"role": "user", "content": ""}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -158,11 +250,46 @@ def test_fields_that_are_not_known_are_flagged() -> None:
         ({"role": "assistant", "content": "", "tool_calls": {"a": 1}}, "bad_tool_call"),
         ({"role": "assistant", "content": "", "tool_calls": ["f"]}, "bad_tool_call"),
         ({"role": "assistant", "content": "", "tool_calls": [{"id": "a"}]}, "bad_tool_call"),
-        ({"role": "assistant", "content": "", "tool_calls": [{"id": 7, "function": "f", "args": {}}]}, "bad_tool_call"),
-        ({"role": "assistant", "content": "", "tool_calls": [{"id": "a", "function": {"name": 3, "arguments": {}}}]}, "bad_tool_call"),
-        ({"role": "assistant", "content": "", "tool_calls": [{"id": "a", "function": "f", "args": [1]}]}, "bad_arguments"),
-        ({"role": "assistant", "content": "", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{"}}]}, "bad_arguments"),
-        ({"role": "assistant", "content": "", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "[]"}}]}, "bad_arguments"),
+        (
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": 7, "function": "f", "args": {}}],
+            },
+            "bad_tool_call",
+        ),
+        (
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "a", "function": {"name": 3, "arguments": {}}}],
+            },
+            "bad_tool_call",
+        ),
+        (
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "a", "function": "f", "args": [1]}],
+            },
+            "bad_arguments",
+        ),
+        (
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{"}}],
+            },
+            "bad_arguments",
+        ),
+        (
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "[]"}}],
+            },
+            "bad_arguments",
+        ),
         ({"role": "tool", "content": "x", "error": {"a": 1}}, "bad_tool_result"),
         ({"role": "tool", "content": "x", "tool_call_id": 4}, "bad_tool_result"),
     ],

@@ -44,13 +44,50 @@ from cbdata.sources.content_flags import NAMES, flags_of, message_flags
 )
 def test_flags_of_a_text(text: str, flags: list[str]) -> None:
     assert flags_of(text) == flags
-    assert message_flags([{"content": "x"}, {"content": text}], canonical_json([text])) == ([{"message_index": 1, "flags": flags}] if flags else [])
+    assert message_flags([{"content": "x"}, {"content": text}], canonical_json([text])) == (
+        [{"message_index": 1, "flags": flags}] if flags else []
+    )
 
 
-PIECES = st.sampled_from([
-    "<", ">", "|", "/", "s", "<|", "|>", "im_end", "[", "INST]", "/INST]", "<<", "SYS>>", "<tool", "_call>", "<func", "tion=", "<!--", "<Script", " ",
-    "\x00", "\x08", "\x0c", "\x1f", "\x7f", "\x80", "\u200b", "é", "\\", "\\u0000", "b", "\n", "start_of_turn>", "bos>", "<unk>",
-])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        "<",
+        ">",
+        "|",
+        "/",
+        "s",
+        "<|",
+        "|>",
+        "im_end",
+        "[",
+        "INST]",
+        "/INST]",
+        "<<",
+        "SYS>>",
+        "<tool",
+        "_call>",
+        "<func",
+        "tion=",
+        "<!--",
+        "<Script",
+        " ",
+        "\x00",
+        "\x08",
+        "\x0c",
+        "\x1f",
+        "\x7f",
+        "\x80",
+        "\u200b",
+        "é",
+        "\\",
+        "\\u0000",
+        "b",
+        "\n",
+        "start_of_turn>",
+        "bos>",
+        "<unk>",
+    ]
+)
 
 
 @settings(deadline=None)
@@ -65,12 +102,16 @@ def test_the_quick_tests_miss_nothing(texts: list[str]) -> None:
         found |= {"control_token"} if content_flags._SQUARE.search(text) else set()
         found |= {"nul"} if "\x00" in text else set()
         if found:
-            expected.append({"message_index": index, "flags": [name for name in NAMES if name in found]})
+            expected.append(
+                {"message_index": index, "flags": [name for name in NAMES if name in found]}
+            )
     messages = [{"content": text} for text in texts]
     assert message_flags(messages, canonical_json(messages)) == expected
 
 
 def test_no_pattern_takes_quadratic_time() -> None:
-    """A megabyte of what every pattern begins with; a pattern that started over at each place would not come back."""
+    """A megabyte of what every pattern begins with; a pattern that started over at each place would
+    not come back.
+    """
     for start in ("<", "<|", "</", "<<", "[", "<a ", "<function=", "< ", "<s"):
         flags_of(start * (1_000_000 // len(start)))

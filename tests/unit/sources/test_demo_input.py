@@ -15,7 +15,15 @@ def test_demo_b4_records(repo: Path, tmp_path: Path) -> None:
     raw = repo / "config" / "demo" / "fujitsu_b4.jsonl"
     schema = load_tool_schema(repo / "configs" / "tool_schemas" / "demo_v1.json")
     out = tmp_path / "out"
-    fujitsu_b4.convert(raw, schema, split="train", out=out / "traces", rejects=out / "rejects", stats=out / "stats", max_reject_fraction=0.5)
+    fujitsu_b4.convert(
+        raw,
+        schema,
+        split="train",
+        out=out / "traces",
+        rejects=out / "rejects",
+        stats=out / "stats",
+        max_reject_fraction=0.5,
+    )
     done = read_back(tmp_path)
     assert done.counts == (44, 41, 2, 1)
     assert done.stats["rejected_by_reason"] == {"no_attack": 1, "not_json": 1}
@@ -37,7 +45,14 @@ def test_demo_b4_records(repo: Path, tmp_path: Path) -> None:
 def test_demo_agentdojo_records(repo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     raw = repo / "config" / "demo" / "agentdojo.jsonl"
-    agentdojo.convert(raw, split="train", out=out / "traces", rejects=out / "rejects", stats=out / "stats", max_reject_fraction=0.5)
+    agentdojo.convert(
+        raw,
+        split="train",
+        out=out / "traces",
+        rejects=out / "rejects",
+        stats=out / "stats",
+        max_reject_fraction=0.5,
+    )
     done = read_back(tmp_path)
     assert done.counts == (9, 7, 1, 1) and done.stats["counts"]["headers"] == 1
     assert done.stats["details"]["classes"] == {

@@ -58,12 +58,20 @@ def test_a_line_cut_off_at_the_end_of_the_file(tmp_path: Path) -> None:
 
 
 def test_a_whole_last_line_without_a_newline_is_a_record(tmp_path: Path) -> None:
-    assert [parse_object(line) for line in read_lines(write(tmp_path, b'{"a": 1}\n{"a": 2}'))] == [{"a": 1}, {"a": 2}]
+    assert [parse_object(line) for line in read_lines(write(tmp_path, b'{"a": 1}\n{"a": 2}'))] == [
+        {"a": 1},
+        {"a": 2},
+    ]
 
 
 def test_line_numbers_byte_order_mark_line_ends_and_blank_lines(tmp_path: Path) -> None:
     lines = list(read_lines(write(tmp_path, b'\xef\xbb\xbf{"a": 1}\r\n\r\n  \n{"a": 2}\r\n')))
-    assert [(line.number, line.data) for line in lines] == [(1, b'{"a": 1}'), (2, b""), (3, b""), (4, b'{"a": 2}')]
+    assert [(line.number, line.data) for line in lines] == [
+        (1, b'{"a": 1}'),
+        (2, b""),
+        (3, b""),
+        (4, b'{"a": 2}'),
+    ]
 
 
 def test_a_line_over_the_limit_is_passed_over_without_being_held(tmp_path: Path) -> None:
@@ -87,21 +95,34 @@ def test_a_line_over_the_limit_is_passed_over_without_being_held(tmp_path: Path)
 def test_a_line_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
     line = b'{"a": "' + b"x" * 91 + b'"}'
     assert len(line) == 100
-    assert parse_object(next(read_lines(write(tmp_path, line + b"\n"), max_bytes=100))) == {"a": "x" * 91}
+    assert parse_object(next(read_lines(write(tmp_path, line + b"\n"), max_bytes=100))) == {
+        "a": "x" * 91
+    }
     (longer,) = read_lines(write(tmp_path, b" " + line + b"\n"), max_bytes=100)
     assert longer.problem is not None and longer.problem.reason == "line_too_long"
 
 
 @pytest.mark.parametrize("read", [lambda path: next(read_lines(path)), read_whole])
-@pytest.mark.parametrize(("data", "expected"), [(gzip.compress(b'{"a": 1}\n', mtime=0), "gzip_file"), ('{"a": 1}\n'.encode("utf-16"), "utf16_file")])
-def test_files_in_another_coding_are_one_reject(read, data: bytes, expected: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (gzip.compress(b'{"a": 1}\n', mtime=0), "gzip_file"),
+        ('{"a": 1}\n'.encode("utf-16"), "utf16_file"),
+    ],
+)
+def test_files_in_another_coding_are_one_reject(
+    read, data: bytes, expected: str, tmp_path: Path
+) -> None:
     line = read(write(tmp_path, data))
     assert line.number is None and line.problem is not None and line.problem.reason == expected
 
 
 @pytest.mark.parametrize("read", [lambda path: list(read_lines(path)), read_whole])
 def test_a_git_lfs_pointer_is_named(read, tmp_path: Path) -> None:
-    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+    pointer = (
+        b"version https://git-lfs.github.com/spec/v1\noid"
+        b" sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+    )
     with pytest.raises(SourceError, match=r"raw\.jsonl is a git-lfs pointer.*git lfs pull"):
         read(write(tmp_path, pointer))
 

@@ -25,7 +25,9 @@ def test_fractions_are_met_within_sampling_error() -> None:
 @settings(deadline=None)
 @given(st.text())
 def test_the_order_of_the_names_does_not_count(key: str) -> None:
-    assert SplitAssigner({"train": 0.7, "eval": 0.2, "dev": 0.1})(key) == SplitAssigner({"dev": 0.1, "train": 0.7, "eval": 0.2})(key)
+    assert SplitAssigner({"train": 0.7, "eval": 0.2, "dev": 0.1})(key) == SplitAssigner(
+        {"dev": 0.1, "train": 0.7, "eval": 0.2}
+    )(key)
 
 
 @settings(deadline=None)
@@ -35,22 +37,57 @@ def test_a_split_of_nothing_is_never_assigned(key: str) -> None:
 
 
 def test_more_of_one_split_moves_no_record_out_of_it() -> None:
-    smaller, larger = SplitAssigner({"eval": 0.1, "train": 0.9}), SplitAssigner({"eval": 0.2, "train": 0.8})
+    smaller, larger = (
+        SplitAssigner({"eval": 0.1, "train": 0.9}),
+        SplitAssigner({"eval": 0.2, "train": 0.8}),
+    )
     keys = [f"query {index}" for index in range(500)]
-    assert {key for key in keys if smaller(key) == "eval"} < {key for key in keys if larger(key) == "eval"}
+    assert {key for key in keys if smaller(key) == "eval"} < {
+        key for key in keys if larger(key) == "eval"
+    }
 
 
-@pytest.mark.parametrize("split", ["", {}, {"train": 0.5}, {"train": 1.2, "eval": -0.2}, {"train": True}, {"train": "1"}, {"a": float("nan")}])
+@pytest.mark.parametrize(
+    "split",
+    [
+        "",
+        {},
+        {"train": 0.5},
+        {"train": 1.2, "eval": -0.2},
+        {"train": True},
+        {"train": "1"},
+        {"a": float("nan")},
+    ],
+)
 def test_what_is_no_split_is_an_error(split) -> None:
     with pytest.raises(SourceError, match="split: expected"):
         SplitAssigner(split)
 
 
-@pytest.mark.parametrize("other", ["show me  the plan", "Show me the plan!", " SHOW ME\tTHE PLAN?", "Show me, the plan.", "Ｓｈｏｗ me the plan"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        "show me  the plan",
+        "Show me the plan!",
+        " SHOW ME\tTHE PLAN?",
+        "Show me, the plan.",
+        "Ｓｈｏｗ me the plan",
+    ],
+)
 def test_trivial_rewordings_share_a_key(other: str) -> None:
     assert query_key(other) == query_key("Show me the plan.")
 
 
 def test_other_words_and_other_scripts_are_other_keys() -> None:
-    keys = {query_key(query) for query in ("Show me the plan.", "Show me a plan.", "東京の天気", "大阪の天気", "???", "!!!")}
+    keys = {
+        query_key(query)
+        for query in (
+            "Show me the plan.",
+            "Show me a plan.",
+            "東京の天気",
+            "大阪の天気",
+            "???",
+            "!!!",
+        )
+    }
     assert len(keys) == 6

@@ -13,16 +13,30 @@ from cbdata.stage import StageWriter
 
 
 def trace(number: int, raw_id: str | None = None) -> bytes:
-    source = {"file": "a.jsonl", "record_locator": {"kind": "line", "value": number}, "model_id": "m", "defense": None}
-    return orjson.dumps({"n": number, "source": source, "links": {"raw_id": raw_id}, "signal_hints": {}}) + b"\n"
+    source = {
+        "file": "a.jsonl",
+        "record_locator": {"kind": "line", "value": number},
+        "model_id": "m",
+        "defense": None,
+    }
+    return (
+        orjson.dumps(
+            {"n": number, "source": source, "links": {"raw_id": raw_id}, "signal_hints": {}}
+        )
+        + b"\n"
+    )
 
 
 Rows = list[dict[str, Any]]
 
 
-def settle(folder: Path, entries: list[Entry], alias_flag: str | None = None) -> tuple[Rows, Rows, dict[str, Any], Spool]:
+def settle(
+    folder: Path, entries: list[Entry], alias_flag: str | None = None
+) -> tuple[Rows, Rows, dict[str, Any], Spool]:
     with (
-        StageWriter("etl_a", "x", out=folder / "out", rejects=folder / "rejects", stats=folder / "stats") as writer,
+        StageWriter(
+            "etl_a", "x", out=folder / "out", rejects=folder / "rejects", stats=folder / "stats"
+        ) as writer,
         Spool(folder) as spool,
     ):
         for number, entry in enumerate(entries, start=1):
@@ -31,7 +45,10 @@ def settle(folder: Path, entries: list[Entry], alias_flag: str | None = None) ->
         facts = spool.settle(writer, alias_flag)
         counts = writer.counts()
         assert counts["duplicates"] + counts["records_out"] + counts["rejected"] == len(entries)
-    rows = [[orjson.loads(line) for line in (folder / name).read_bytes().splitlines()] for name in ("out", "rejects")]
+    rows = [
+        [orjson.loads(line) for line in (folder / name).read_bytes().splitlines()]
+        for name in ("out", "rejects")
+    ]
     assert sorted(path.name for path in folder.iterdir()) == ["out", "rejects", "stats"]
     return rows[0], rows[1], facts, spool
 
@@ -41,23 +58,50 @@ def entry(key: str, verdict: str = "v", rank: int = 0, alias: str | None = None)
 
 
 def test_the_best_rank_survives_then_the_earliest_and_names_its_copies(tmp_path: Path) -> None:
-    kept, rejected, facts, spool = settle(tmp_path, [entry("a", rank=1), entry("b"), entry("a"), entry("c"), entry("a"), entry("b")])
+    kept, rejected, facts, spool = settle(
+        tmp_path, [entry("a", rank=1), entry("b"), entry("a"), entry("c"), entry("a"), entry("b")]
+    )
     assert [row["n"] for row in kept] == [2, 3, 4]
-    assert [[twin["line"] for twin in row["links"].get("duplicates", [])] for row in kept] == [[6], [5, 1], []]
+    assert [[twin["line"] for twin in row["links"].get("duplicates", [])] for row in kept] == [
+        [6],
+        [5, 1],
+        [],
+    ]
     assert rejected == [] and spool.conflicts == 0
     assert facts == {"all": {"x": 3}, "rank": {"0": 3}}
 
 
 def test_copies_that_disagree_are_all_rejected(tmp_path: Path) -> None:
-    kept, rejected, facts, spool = settle(tmp_path, [entry("a"), entry("b", "harmful"), entry("b", "benign"), entry("c"), entry("b", "benign")])
+    kept, rejected, facts, spool = settle(
+        tmp_path,
+        [entry("a"), entry("b", "harmful"), entry("b", "benign"), entry("c"), entry("b", "benign")],
+    )
     assert [row["n"] for row in kept] == [1, 4] and spool.conflicts == 1
-    assert [(row["line"], row["reason"]) for row in rejected] == [(2, "conflicting_labels"), (3, "conflicting_labels"), (5, "conflicting_labels")]
-    assert rejected[0]["detail"] == "3 records with the same messages carry different labels: benign, harmful"
+    assert [(row["line"], row["reason"]) for row in rejected] == [
+        (2, "conflicting_labels"),
+        (3, "conflicting_labels"),
+        (5, "conflicting_labels"),
+    ]
+    assert (
+        rejected[0]["detail"]
+        == "3 records with the same messages carry different labels: benign, harmful"
+    )
     assert facts["all"] == {"x": 2}
 
 
 def test_a_shared_name_flags_all_who_have_it_unless_they_are_copies(tmp_path: Path) -> None:
-    entries = [entry(key, alias=alias) for key, alias in (("a", "r"), ("b", "r"), ("b", "r"), ("c", "s"), ("c", "s"), ("d", None), ("e", None))]
+    entries = [
+        entry(key, alias=alias)
+        for key, alias in (
+            ("a", "r"),
+            ("b", "r"),
+            ("b", "r"),
+            ("c", "s"),
+            ("c", "s"),
+            ("d", None),
+            ("e", None),
+        )
+    ]
     kept, _, facts, _ = settle(tmp_path, entries, "name_repeated")
     assert [(row["n"], row["signal_hints"].get("record_flags")) for row in kept] == [
         (1, ["name_repeated"]),
@@ -73,7 +117,9 @@ def test_a_shared_name_flags_all_who_have_it_unless_they_are_copies(tmp_path: Pa
 def test_many_records_across_batches_keep_their_order_and_bytes(tmp_path: Path) -> None:
     kept, _, _, _ = settle(tmp_path, [entry(f"{number % 1700}") for number in range(3000)])
     assert [row["n"] for row in kept] == list(range(1, 1701))
-    assert all(len(row["links"].get("duplicates", [])) == (1 if row["n"] <= 1300 else 0) for row in kept)
+    assert all(
+        len(row["links"].get("duplicates", [])) == (1 if row["n"] <= 1300 else 0) for row in kept
+    )
     assert (tmp_path / "out").read_bytes().splitlines(keepends=True)[1500] == trace(1501)
 
 

@@ -35,9 +35,13 @@ def test_every_file_is_known(repo: Path) -> None:
 
 
 @pytest.mark.parametrize("version", TOOLS)
-def test_a_file_is_named_by_its_version_and_its_parameters_are_json_schemas(repo: Path, version: str) -> None:
+def test_a_file_is_named_by_its_version_and_its_parameters_are_json_schemas(
+    repo: Path, version: str
+) -> None:
     schema = load_tool_schema(repo / "configs" / "tool_schemas" / f"{version}.json")
-    assert schema.version == version and len(schema.tools) == TOOLS[version] and schema.system_prompt
+    assert (
+        schema.version == version and len(schema.tools) == TOOLS[version] and schema.system_prompt
+    )
     for tool in schema.tools:
         assert tool["type"] == "function" and tool["function"]["description"]
         jsonschema_rs.validator_for(tool["function"]["parameters"])
@@ -46,7 +50,10 @@ def test_a_file_is_named_by_its_version_and_its_parameters_are_json_schemas(repo
 
 def test_published_schemas_do_not_change(repo: Path) -> None:
     """Traces refer to these digests: a change is a new version under a new name."""
-    digests = {path.stem: load_tool_schema(path).digest[:16] for path in (repo / "configs" / "tool_schemas").glob("*.json")}
+    digests = {
+        path.stem: load_tool_schema(path).digest[:16]
+        for path in (repo / "configs" / "tool_schemas").glob("*.json")
+    }
     assert digests == DIGESTS
 
 
@@ -56,9 +63,24 @@ def test_the_export_script_writes_what_a_model_is_shown(repo: Path) -> None:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     parameters = {"type": "object", "properties": {"x": {"type": "integer"}}}
-    function = SimpleNamespace(name="f", description="does f", parameters=SimpleNamespace(model_json_schema=lambda: parameters))
+    function = SimpleNamespace(
+        name="f",
+        description="does f",
+        parameters=SimpleNamespace(model_json_schema=lambda: parameters),
+    )
     schema = script.tool_schema("toy", [function], "prompt", "agentdojo 0")
-    assert schema["version"] == "agentdojo_toy_v1" and schema["system_prompt"] == "prompt" and "agentdojo 0" in schema["comment"]
-    assert schema["tools"] == [{"type": "function", "function": {"name": "f", "description": "does f", "parameters": parameters}}]
-    written = orjson.loads((repo / "configs" / "tool_schemas" / "agentdojo_slack_v1.json").read_bytes())
+    assert (
+        schema["version"] == "agentdojo_toy_v1"
+        and schema["system_prompt"] == "prompt"
+        and "agentdojo 0" in schema["comment"]
+    )
+    assert schema["tools"] == [
+        {
+            "type": "function",
+            "function": {"name": "f", "description": "does f", "parameters": parameters},
+        }
+    ]
+    written = orjson.loads(
+        (repo / "configs" / "tool_schemas" / "agentdojo_slack_v1.json").read_bytes()
+    )
     assert set(written) == set(schema)

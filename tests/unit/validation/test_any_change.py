@@ -34,7 +34,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     if isinstance(value, dict):
         return [place for key, inner in value.items() for place in places(inner, (*path, key))]
     if isinstance(value, list):
-        return [place for index, inner in enumerate(value) for place in places(inner, (*path, index))]
+        return [
+            place for index, inner in enumerate(value) for place in places(inner, (*path, index))
+        ]
     return [path] if number(value) else []
 
 
@@ -51,7 +53,9 @@ def test_the_unchanged_files_pass(folder: Path) -> None:
     assert check(folder, CORPUS) == 0
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(path=st.sampled_from(MASK_PLACES), by=st.sampled_from([1, -1]))
 def test_any_number_of_a_mask(folder: Path, path: tuple[Any, ...], by: int) -> None:
     changed = copy.deepcopy(CORPUS)

@@ -1,4 +1,6 @@
-"""Every check passes on good files, and each kind of damage fails exactly the checks that are about it."""
+"""Every check passes on good files, and each kind of damage fails exactly the checks that are about
+it.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,21 @@ from tests.records import Corpus, call, make_mask, make_render, make_trace, mess
 def add_stats(corpus: Corpus, folder: Path) -> None:
     """Rejects and stats of a loss mask stage that rejected nothing."""
     write_jsonl(folder / "rejects/lossmask/demo.jsonl", [])
-    counts = {"records_in": len(corpus.masks), "records_out": len(corpus.masks), "rejected": 0, "duplicates": 0, "not_selected": 0, "headers": 0}
-    stats = {"stage": "lossmask", "name": "demo", "counts": counts, "rejected_by_reason": {}, "details": {}}
+    counts = {
+        "records_in": len(corpus.masks),
+        "records_out": len(corpus.masks),
+        "rejected": 0,
+        "duplicates": 0,
+        "not_selected": 0,
+        "headers": 0,
+    }
+    stats = {
+        "stage": "lossmask",
+        "name": "demo",
+        "counts": counts,
+        "rejected_by_reason": {},
+        "details": {},
+    }
     write_jsonl(folder / "stats/lossmask/demo.json", [stats])
 
 
@@ -36,40 +51,117 @@ def test_good_files_pass_every_check(tmp_path: Path) -> None:
     assert findings.failed == 0, findings.table()
     not_checked = {name for name, result in findings.results.items() if not result.checked}
     assert not_checked == {"reject_schema"}
-    assert findings.records == {"traces": 15, "renders": 10, "lossmasks": 10, "rejects": 0, "stats": 1}
+    assert findings.records == {
+        "traces": 15,
+        "renders": 10,
+        "lossmasks": 10,
+        "rejects": 0,
+        "stats": 1,
+    }
 
 
 Damage = Callable[[Corpus], Any]
 BROKEN: dict[str, tuple[Damage, set[str]]] = {
-    "unknown field in a trace": (lambda c: c.traces[0].update(extra=1), {"trace_schema", "render_join", "lossmask_join"}),
+    "unknown field in a trace": (
+        lambda c: c.traces[0].update(extra=1),
+        {"trace_schema", "render_join", "lossmask_join"},
+    ),
     "trace twice": (lambda c: c.traces.append(c.traces[0]), {"trace_id_unique"}),
-    "answer to no call": (lambda c: c.skeletons[0]["messages"].append(message("tool", "x") | {"tool_call_id": "none"}), {"trace_calls"}),
-    "call id twice": (lambda c: c.traces[0]["messages"][2]["tool_calls"].extend([call("a"), call("a")]), {"trace_calls"}),
-    "skeleton that is complete": (lambda c: c.skeletons[0].update(completeness="complete"), {"trace_completeness"}),
-    "resisted attack called harmful": (lambda c: c.traces[0]["labels"].update(attack_succeeded=False), {"trace_labels"}),
-    "success without attack": (lambda c: c.traces[0]["labels"].update(attack_present=False), {"trace_labels"}),
-    "injection past the end": (lambda c: c.skeletons[0]["signal_hints"]["injection_char_span"].update(char_end=10_000), {"trace_injection_span"}),
-    "twin of another skeleton": (lambda c: c.traces[0]["links"].update(parent_trace_ids=["x"]), {"trace_twins", "lossmask_trace"}),
+    "answer to no call": (
+        lambda c: c.skeletons[0]["messages"].append(
+            message("tool", "x") | {"tool_call_id": "none"}
+        ),
+        {"trace_calls"},
+    ),
+    "call id twice": (
+        lambda c: c.traces[0]["messages"][2]["tool_calls"].extend([call("a"), call("a")]),
+        {"trace_calls"},
+    ),
+    "skeleton that is complete": (
+        lambda c: c.skeletons[0].update(completeness="complete"),
+        {"trace_completeness"},
+    ),
+    "resisted attack called harmful": (
+        lambda c: c.traces[0]["labels"].update(attack_succeeded=False),
+        {"trace_labels"},
+    ),
+    "success without attack": (
+        lambda c: c.traces[0]["labels"].update(attack_present=False),
+        {"trace_labels"},
+    ),
+    "injection past the end": (
+        lambda c: c.skeletons[0]["signal_hints"]["injection_char_span"].update(char_end=10_000),
+        {"trace_injection_span"},
+    ),
+    "twin of another skeleton": (
+        lambda c: c.traces[0]["links"].update(parent_trace_ids=["x"]),
+        {"trace_twins", "lossmask_trace"},
+    ),
     "render of no trace": (lambda c: c.traces.pop(0), {"render_join", "lossmask_join"}),
     "render twice": (lambda c: c.renders.append(c.renders[0]), {"render_id_unique"}),
-    "trace rendered twice": (lambda c: c.renders.append(c.renders[0] | {"render_id": "render_" + "0" * 32}), {"render_join", "lossmask_complete"}),
-    "attention mask too short": (lambda c: c.renders[0]["attention_mask"].pop(), {"render_lengths"}),
-    "longer than max_length": (lambda c: c.renders[0]["render_options"].update(max_length=3), {"render_lengths"}),
-    "assistant span that is none": (lambda c: c.renders[0]["alignment"]["assistant_spans"].pop(), {"render_spans"}),
-    "name outside its call": (lambda c: c.renders[0]["alignment"]["tool_call_spans"][0].update(name_token_start=0), {"render_spans"}),
-    "commitment outside its call": (lambda c: c.renders[0]["signals"]["action_commitments"][0].update(commitment_token_idx=0), {"render_spans"}),
-    "prompt hash of another prompt": (lambda c: c.renders[0]["prompt"].update(sha256="0" * 64), {"render_prompt"}),
+    "trace rendered twice": (
+        lambda c: c.renders.append(c.renders[0] | {"render_id": "render_" + "0" * 32}),
+        {"render_join", "lossmask_complete"},
+    ),
+    "attention mask too short": (
+        lambda c: c.renders[0]["attention_mask"].pop(),
+        {"render_lengths"},
+    ),
+    "longer than max_length": (
+        lambda c: c.renders[0]["render_options"].update(max_length=3),
+        {"render_lengths"},
+    ),
+    "assistant span that is none": (
+        lambda c: c.renders[0]["alignment"]["assistant_spans"].pop(),
+        {"render_spans"},
+    ),
+    "name outside its call": (
+        lambda c: c.renders[0]["alignment"]["tool_call_spans"][0].update(name_token_start=0),
+        {"render_spans"},
+    ),
+    "commitment outside its call": (
+        lambda c: c.renders[0]["signals"]["action_commitments"][0].update(commitment_token_idx=0),
+        {"render_spans"},
+    ),
+    "prompt hash of another prompt": (
+        lambda c: c.renders[0]["prompt"].update(sha256="0" * 64),
+        {"render_prompt"},
+    ),
     "mask of no render": (lambda c: c.renders.pop(0), {"lossmask_join"}),
     "mask left out": (lambda c: c.masks.pop(0), {"lossmask_complete", "conservation"}),
-    "mask twice": (lambda c: c.masks.append(c.masks[0]), {"lossmask_id_unique", "lossmask_join", "conservation"}),
-    "mask of another trace": (lambda c: c.masks[0].update(trace_id=c.traces[1]["id"]), {"lossmask_join", "lossmask_trace"}),
-    "labels shifted by one": (lambda c: c.masks[0]["labels"].append(c.masks[0]["labels"].pop(0)), {"lossmask_labels"}),
+    "mask twice": (
+        lambda c: c.masks.append(c.masks[0]),
+        {"lossmask_id_unique", "lossmask_join", "conservation"},
+    ),
+    "mask of another trace": (
+        lambda c: c.masks[0].update(trace_id=c.traces[1]["id"]),
+        {"lossmask_join", "lossmask_trace"},
+    ),
+    "labels shifted by one": (
+        lambda c: c.masks[0]["labels"].append(c.masks[0]["labels"].pop(0)),
+        {"lossmask_labels"},
+    ),
     "labels too short": (lambda c: c.masks[0]["labels"].pop(), {"lossmask_lengths"}),
-    "counts that are not the mask's": (lambda c: c.masks[0]["stats"].update(unmasked_tokens=1), {"lossmask_stats"}),
-    "weight that is not the trace's": (lambda c: c.masks[0].update(sample_weight=0.5), {"lossmask_weights"}),
-    "weight 0 not said": (lambda c: c.masks[0].update(sample_weight=0.0, class_weight=0.0), {"lossmask_weights"}),
-    "category of the other twin": (lambda c: c.masks[0].update(category="benign"), {"lossmask_trace"}),
-    "weight above 1": (lambda c: c.masks[0]["loss_mask"].__setitem__(0, 2.0), {"lossmask_schema", "lossmask_complete"}),
+    "counts that are not the mask's": (
+        lambda c: c.masks[0]["stats"].update(unmasked_tokens=1),
+        {"lossmask_stats"},
+    ),
+    "weight that is not the trace's": (
+        lambda c: c.masks[0].update(sample_weight=0.5),
+        {"lossmask_weights"},
+    ),
+    "weight 0 not said": (
+        lambda c: c.masks[0].update(sample_weight=0.0, class_weight=0.0),
+        {"lossmask_weights"},
+    ),
+    "category of the other twin": (
+        lambda c: c.masks[0].update(category="benign"),
+        {"lossmask_trace"},
+    ),
+    "weight above 1": (
+        lambda c: c.masks[0]["loss_mask"].__setitem__(0, 2.0),
+        {"lossmask_schema", "lossmask_complete"},
+    ),
 }
 
 
@@ -84,13 +176,22 @@ def test_damage_fails_the_checks_about_it(tmp_path: Path, name: str) -> None:
 
 
 def repaint(corpus: Corpus, changes: dict[int, float]) -> None:
-    """Change weights of the first mask and keep labels and counts consistent, as a wrong policy would."""
+    """Change weights of the first mask and keep labels and counts consistent, as a wrong policy
+    would.
+    """
     mask, ids = corpus.masks[0], corpus.renders[0]["input_ids"]
     for position, weight in changes.items():
         mask["loss_mask"][position] = weight
-    mask["labels"] = [token if weight > 0 else -100 for token, weight in zip(ids, mask["loss_mask"], strict=True)]
+    mask["labels"] = [
+        token if weight > 0 else -100 for token, weight in zip(ids, mask["loss_mask"], strict=True)
+    ]
     trained, total = sum(weight > 0 for weight in mask["loss_mask"]), len(ids)
-    mask["stats"] = {"total_tokens": total, "masked_tokens": total - trained, "unmasked_tokens": trained, "mask_ratio": (total - trained) / total}
+    mask["stats"] = {
+        "total_tokens": total,
+        "masked_tokens": total - trained,
+        "unmasked_tokens": trained,
+        "mask_ratio": (total - trained) / total,
+    }
 
 
 def test_loss_on_a_user_turn_is_outside_the_roles(tmp_path: Path) -> None:
@@ -126,15 +227,29 @@ def test_a_turn_cut_after_its_header_has_no_span(tmp_path: Path) -> None:
     del render["prompt"]
     length = turn["content_start"]
     turn |= {"token_end": length, "content_end": length}
-    render["special_tokens"]["eos_positions"] = [position for position in render["special_tokens"]["eos_positions"] if position < length]
-    render |= {"input_ids": render["input_ids"][:length], "attention_mask": [1] * length, "sequence_length": length}
+    render["special_tokens"]["eos_positions"] = [
+        position for position in render["special_tokens"]["eos_positions"] if position < length
+    ]
+    render |= {
+        "input_ids": render["input_ids"][:length],
+        "attention_mask": [1] * length,
+        "sequence_length": length,
+    }
     corpus.masks[1] = make_mask(corpus.traces[1], render, "assistant_only")
     assert failed(corpus.write(tmp_path).folder) == {"lossmask_not_empty"}
 
 
 def test_a_prompt_that_the_model_did_not_see_is_found(tmp_path: Path) -> None:
     corpus = Corpus(pairs=2)
-    generation = {"model": "m", "backend": "vllm", "temperature": 0.7, "max_tokens": 9, "seed": 1, "attempt": 1, "finish_reason": "stop"}
+    generation = {
+        "model": "m",
+        "backend": "vllm",
+        "temperature": 0.7,
+        "max_tokens": 9,
+        "seed": 1,
+        "attempt": 1,
+        "finish_reason": "stop",
+    }
     corpus.traces[0]["raw_metadata"]["generation"] = generation | {"prompt_sha256": "0" * 64}
     assert failed(corpus.write(tmp_path).folder) == {"render_prompt"}
 
@@ -150,7 +265,10 @@ def test_a_policy_of_ones_own_is_noted_and_the_rest_is_checked(tmp_path: Path) -
 
 def test_several_policies_of_the_same_renders(tmp_path: Path) -> None:
     corpus = Corpus(pairs=2).write(tmp_path)
-    other = [make_mask(trace, render, "tool_calls_only") for trace, render in zip(corpus.traces, corpus.renders, strict=True)]
+    other = [
+        make_mask(trace, render, "tool_calls_only")
+        for trace, render in zip(corpus.traces, corpus.renders, strict=True)
+    ]
     write_jsonl(tmp_path / "lossmasks/by_policy/tool_calls_only/demo.jsonl", other)
     assert failed(tmp_path) == set()
 
@@ -161,7 +279,10 @@ def test_parts_of_a_set_are_checked_as_far_as_they_go(tmp_path: Path) -> None:
     assert findings.failed == 0
     assert findings.results["lossmask_stats"].checked == len(corpus.masks)
     assert findings.results["lossmask_labels"].checked == 0
-    assert {note.split(":")[0] for note in findings.notes} == {"joins with traces", "joins with renders"}
+    assert {note.split(":")[0] for note in findings.notes} == {
+        "joins with traces",
+        "joins with renders",
+    }
 
 
 def test_a_masked_file_that_is_empty_misses_every_render(tmp_path: Path) -> None:
@@ -175,7 +296,14 @@ def test_rejected_renders_need_no_mask(tmp_path: Path) -> None:
     corpus = Corpus(pairs=2)
     lost = corpus.masks.pop()
     corpus.write(tmp_path)
-    reject = {"stage": "lossmask", "file": "demo.jsonl", "line": 1, "record_id": lost["render_id"], "reason": "empty_mask", "detail": ""}
+    reject = {
+        "stage": "lossmask",
+        "file": "demo.jsonl",
+        "line": 1,
+        "record_id": lost["render_id"],
+        "reason": "empty_mask",
+        "detail": "",
+    }
     write_jsonl(tmp_path / "rejects/lossmask/demo.jsonl", [reject])
     assert failed(tmp_path) == set()
 
@@ -191,12 +319,19 @@ def test_calls_in_parallel_and_tool_turns(tmp_path: Path) -> None:
     ]
     corpus.traces = [make_trace(turns)]
     corpus.renders = [make_render(corpus.traces[0], corpus.vocabulary)]
-    corpus.masks = [make_mask(corpus.traces[0], corpus.renders[0], policy) for policy in ("assistant_only",)]
+    corpus.masks = [
+        make_mask(corpus.traces[0], corpus.renders[0], policy) for policy in ("assistant_only",)
+    ]
     assert failed(corpus.write(tmp_path).folder) == set()
 
 
 def run_command(repo: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, repo / "workflow/scripts/validate_files.py", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, repo / "workflow/scripts/validate_files.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_command_tells_by_its_exit_status(tmp_path: Path, repo: Path) -> None:

@@ -1,8 +1,9 @@
 """A digest of library code for the params of CPU rules.
 
-Snakemake sees a changed script, not a changed library module. Rules carry the digest of the modules that make their output, so
-that a changed line of code re-runs them; comments, docstrings and layout do not count. The fill rule carries a version
-number bumped by hand instead, because a refactoring must not cost GPU hours.
+Snakemake sees a changed script, not a changed library module. Rules carry the digest of the modules
+that make their output, so that a changed line of code re-runs them; comments, docstrings and layout
+do not count. The fill rule carries a version number bumped by hand instead, because a refactoring
+must not cost GPU hours.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def code_digest(*parts: str) -> str:
-    """First 16 hex digits of a SHA-256 over the syntax trees of modules (``"jsonl"``) and packages (``"render"``) of cbdata.
+    """First 16 hex digits of a SHA-256 over the syntax trees of modules (``"jsonl"``) and packages
+    (``"render"``) of cbdata.
 
     Raises FileNotFoundError for a part that does not exist.
     """
@@ -34,8 +36,15 @@ def code_digest(*parts: str) -> str:
 
 
 def _drop_docstring(node: ast.AST) -> None:
-    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
+    if (
+        not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        or not node.body
+    ):
         return
     first = node.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
         node.body = node.body[1:]

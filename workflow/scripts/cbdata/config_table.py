@@ -1,4 +1,6 @@
-"""The table of all configuration keys (config/README.md), made from the schema: ``python -m cbdata.config_table``."""
+"""The table of all configuration keys (config/README.md), made from the schema: ``python -m
+cbdata.config_table``.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +15,48 @@ START = "<!-- table: made by `make config-table` from workflow/schemas/config.sc
 
 
 def config_table() -> str:
-    """Markdown: a row per key with the sbatch variable it replaces, type, default, meaning and what a change makes anew."""
-    head = ["| key | sbatch variable | type | default | meaning | made anew when it changes |", "|---|---|---|---|---|---|"]
-    return "\n".join([*head, *(_row(key, spec) for key, spec in config_schema()["properties"].items())]) + "\n"
+    """Markdown: a row per key with the sbatch variable it replaces, type, default, meaning and what
+    a change makes anew.
+    """
+    head = [
+        "| key | sbatch variable | type | default | meaning | made anew when it changes |",
+        "|---|---|---|---|---|---|",
+    ]
+    return (
+        "\n".join(
+            [*head, *(_row(key, spec) for key, spec in config_schema()["properties"].items())]
+        )
+        + "\n"
+    )
 
 
 def _row(key: str, spec: dict[str, Any]) -> str:
     kinds = spec.get("enum") or spec["type"]
     kinds = " or ".join(map(str, kinds)) if isinstance(kinds, list) else kinds
     default = spec["default"]
-    shown = json.dumps(default, ensure_ascii=False) if not isinstance(default, str) or not default else default
+    shown = (
+        json.dumps(default, ensure_ascii=False)
+        if not isinstance(default, str) or not default
+        else default
+    )
     seed = spec.get("x-seed", "(new)")
-    cells = [f"`{key}`", seed, kinds, f"`{shown}`", spec["description"], spec["x-reruns"].replace("*", r"\*")]
+    cells = [
+        f"`{key}`",
+        seed,
+        kinds,
+        f"`{shown}`",
+        spec["description"],
+        spec["x-reruns"].replace("*", r"\*"),
+    ]
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def main() -> None:
     """Write the table into config/README.md, below its marker."""
     text = README.read_text(encoding="utf-8")
-    README.write_text(text[: text.index(START) + len(START)] + "\n\n" + config_table(), encoding="utf-8")
+    README.write_text(
+        text[: text.index(START) + len(START)] + "\n\n" + config_table(), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

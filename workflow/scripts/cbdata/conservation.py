@@ -1,4 +1,6 @@
-"""The conservation law over what lies on disk, recounted without trusting the stages, and the summary table of a run."""
+"""The conservation law over what lies on disk, recounted without trusting the stages, and the
+summary table of a run.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class ConservationViolation(RuntimeError):
 
 @dataclass
 class StageRow:
-    """One stage and data set as the summary shows it. ``tokens`` and ``trained_tokens`` are None before there are any."""
+    """One stage and data set as the summary shows it. ``tokens`` and ``trained_tokens`` are None
+    before there are any.
+    """
 
     stage: str
     name: str
@@ -45,12 +49,18 @@ def count_lines(path: str | Path) -> int:
     return lines
 
 
-def check_stage(stats_path: str | Path, data: str | Path, rejects: str | Path) -> tuple[StageRow, list[str]]:
-    """Compare a stats file with the lines that stand in its data and reject files; return the row and what is wrong."""
+def check_stage(
+    stats_path: str | Path, data: str | Path, rejects: str | Path
+) -> tuple[StageRow, list[str]]:
+    """Compare a stats file with the lines that stand in its data and reject files; return the row
+    and what is wrong.
+    """
     stats: dict[str, Any] = orjson.loads(Path(stats_path).read_bytes())
     problems = []
     if error := first_error("stats_v1", stats):
-        return StageRow("?", str(stats_path), 0, 0, 0, 0, 0, 0), [f"{stats_path}: not a stats file ({error})"]
+        return StageRow("?", str(stats_path), 0, 0, 0, 0, 0, 0), [
+            f"{stats_path}: not a stats file ({error})"
+        ]
     counts = stats["counts"]
     where = f"{stats['stage']}/{stats['name']}"
     out_lines, reject_lines = count_lines(data), 0
@@ -62,14 +72,23 @@ def check_stage(stats_path: str | Path, data: str | Path, rejects: str | Path) -
     except (JsonlError, KeyError) as error:
         problems.append(f"{where}: reject file {rejects} cannot be read: {error}")
     if out_lines != counts["records_out"]:
-        problems.append(f"{where}: stats say {counts['records_out']} records out, {data} has {out_lines} lines")
+        problems.append(
+            f"{where}: stats say {counts['records_out']} records out, {data} has {out_lines} lines"
+        )
     if reject_lines != counts["rejected"]:
-        problems.append(f"{where}: stats say {counts['rejected']} rejects, {rejects} has {reject_lines} lines")
+        problems.append(
+            f"{where}: stats say {counts['rejected']} rejects, {rejects} has {reject_lines} lines"
+        )
     if dict(sorted(reasons.items())) != stats["rejected_by_reason"]:
-        problems.append(f"{where}: rejects by reason are {reasons}, stats say {stats['rejected_by_reason']}")
+        problems.append(
+            f"{where}: rejects by reason are {reasons}, stats say {stats['rejected_by_reason']}"
+        )
     accounted = out_lines + reject_lines + counts["duplicates"] + counts["not_selected"]
     if counts["records_in"] != accounted:
-        problems.append(f"{where}: {counts['records_in']} records in, {accounted} found on disk and in the counts")
+        problems.append(
+            f"{where}: {counts['records_in']} records in, {accounted} found on disk and in the"
+            " counts"
+        )
     details = stats["details"]
     row = StageRow(
         stats["stage"],
@@ -85,24 +104,44 @@ def check_stage(stats_path: str | Path, data: str | Path, rejects: str | Path) -
 def check_chain(rows: Iterable[StageRow], trace_lines: dict[str, int]) -> list[str]:
     """What one stage puts out must be what the next takes in.
 
-    ``trace_lines`` has the lines of every trace file that was rendered, by data set name, and those of the skeletons under ``"(skeletons)"``.
+    ``trace_lines`` has the lines of every trace file that was rendered, by data set name, and those
+    of the skeletons under ``"(skeletons)"``.
     """
     by_key = {(row.stage, row.name): row for row in rows}
     problems = []
     for (stage, name), row in by_key.items():
         if stage == "render" and name in trace_lines and row.records_in != trace_lines[name]:
-            problems.append(f"render/{name}: read {row.records_in} records of a trace file of {trace_lines[name]} lines")
+            problems.append(
+                f"render/{name}: read {row.records_in} records of a trace file of"
+                f" {trace_lines[name]} lines"
+            )
         if stage == "fill" and row.records_in != trace_lines.get("(skeletons)", row.records_in):
-            problems.append(f"fill/{name}: read {row.records_in} records of {trace_lines['(skeletons)']} skeletons")
+            problems.append(
+                f"fill/{name}: read {row.records_in} records of {trace_lines['(skeletons)']}"
+                " skeletons"
+            )
         render = by_key.get(("render", name))
         if stage == "lossmask" and render and row.records_in != render.records_out:
-            problems.append(f"lossmask/{name}: read {row.records_in} records, the renders are {render.records_out}")
+            problems.append(
+                f"lossmask/{name}: read {row.records_in} records, the renders are"
+                f" {render.records_out}"
+            )
     return problems
 
 
 def summarise(rows: list[StageRow]) -> str:
     """The table that ends a run: a line per stage and file, then the reject reasons."""
-    head = ["stage", "file", "in", "out", "rejected", "duplicates", "not selected", "tokens", "trained tokens"]
+    head = [
+        "stage",
+        "file",
+        "in",
+        "out",
+        "rejected",
+        "duplicates",
+        "not selected",
+        "tokens",
+        "trained tokens",
+    ]
     body = [
         [
             row.stage,
@@ -120,21 +159,26 @@ def summarise(rows: list[StageRow]) -> str:
     widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
     lines = [
         "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in [head, *body]
     ]
     lines.insert(1, "-" * len(lines[0]))
     reasons = [
-        f"  {row.stage}/{row.name}: " + ", ".join(f"{reason} {count:,}" for reason, count in row.rejected_by_reason.items())
+        f"  {row.stage}/{row.name}: "
+        + ", ".join(f"{reason} {count:,}" for reason, count in row.rejected_by_reason.items())
         for row in rows
         if row.rejected_by_reason
     ]
     return "\n".join([*lines, "", "Rejected by reason:", *(reasons or ["  none"]), ""])
 
 
-def check_run(stages: list[tuple[str, str, str]], trace_files: dict[str, str]) -> tuple[str, dict[str, Any]]:
-    """Check every ``(stats, data, rejects)`` triple and the chain between stages; return the table and the same as data.
+def check_run(
+    stages: list[tuple[str, str, str]], trace_files: dict[str, str]
+) -> tuple[str, dict[str, Any]]:
+    """Check every ``(stats, data, rejects)`` triple and the chain between stages; return the table
+    and the same as data.
 
     Raises ConservationViolation with every difference found.
     """
@@ -145,5 +189,7 @@ def check_run(stages: list[tuple[str, str, str]], trace_files: dict[str, str]) -
         problems += wrong
     problems += check_chain(rows, {name: count_lines(path) for name, path in trace_files.items()})
     if problems:
-        raise ConservationViolation("records are missing or counted twice:\n  - " + "\n  - ".join(problems))
+        raise ConservationViolation(
+            "records are missing or counted twice:\n  - " + "\n  - ".join(problems)
+        )
     return summarise(rows), {"conserved": True, "stages": [asdict(row) for row in rows]}

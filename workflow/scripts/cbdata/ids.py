@@ -1,4 +1,6 @@
-"""Identities, seeds and assignments, all derived by SHA-256 from content, so that order, shards and resumes cannot change them."""
+"""Identities, seeds and assignments, all derived by SHA-256 from content, so that order, shards and
+resumes cannot change them.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
-def trace_id(dataset: str, role: str, messages: Sequence[Mapping[str, Any]], salt: Any = None) -> str:
-    """``trace_{dataset}_{32 hex}`` over data set, role of the trace (skeleton, ds, dr, complete) and every message with its tool calls.
+def trace_id(
+    dataset: str, role: str, messages: Sequence[Mapping[str, Any]], salt: Any = None
+) -> str:
+    """``trace_{dataset}_{32 hex}`` over data set, role of the trace (skeleton, ds, dr, complete)
+    and every message with its tool calls.
 
-    ``salt`` takes in what else makes two records different ones, e.g. the pipeline and the task of a transcript.
+    ``salt`` takes in what else makes two records different ones, e.g. the pipeline and the task of
+    a transcript.
     """
     body = {"dataset": dataset, "role": role, "messages": messages}
     if salt is not None:
@@ -36,7 +42,9 @@ def derived_id(kind: str, *parts: Any) -> str:
 
 
 def token_ids_sha256(ids: Sequence[int]) -> str:
-    """SHA-256 of token ids as little-endian uint32: how a fill prompt and the prompt part of a render are compared."""
+    """SHA-256 of token ids as little-endian uint32: how a fill prompt and the prompt part of a
+    render are compared.
+    """
     import array
     import sys
 
@@ -47,7 +55,9 @@ def token_ids_sha256(ids: Sequence[int]) -> str:
 
 
 def request_seed(seed: int, trace: str, mode: str, attempt: int) -> int:
-    """The sampling seed of one request in [0, 2**31): the same whatever the batch, the shard or the resume."""
+    """The sampling seed of one request in [0, 2**31): the same whatever the batch, the shard or the
+    resume.
+    """
     return int(digest([seed, trace, mode, attempt])[:8], 16) & 0x7FFFFFFF
 
 

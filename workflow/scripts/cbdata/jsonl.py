@@ -1,4 +1,6 @@
-"""JSON Lines as the project writes and reads it: one record a line, UTF-8, no NaN, whole files or none."""
+"""JSON Lines as the project writes and reads it: one record a line, UTF-8, no NaN, whole files or
+none.
+"""
 
 from __future__ import annotations
 
@@ -11,37 +13,54 @@ import orjson
 
 
 class JsonlError(ValueError):
-    """A line of one of the project's own files is not what it must be: names file, line, what was expected and a hint."""
+    """A line of one of the project's own files is not what it must be: names file, line, what was
+    expected and a hint.
+    """
 
     def __init__(self, path: str | Path, line: int, expected: str, got: str, hint: str) -> None:
         super().__init__(f"{path}:{line}: expected {expected}, got {got}. Hint: {hint}")
 
 
 def dumps(record: Any) -> bytes:
-    """One record as a line with its newline; key order is the caller's, so equal input gives equal bytes."""
+    """One record as a line with its newline; key order is the caller's, so equal input gives equal
+    bytes.
+    """
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def read_records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield ``(line number from 1, record)`` of a file that the workflow wrote itself.
 
-    Strict on purpose: these files are published whole, so a bad line means that somebody edited or cut the file.
-    Raises JsonlError at the first line that is not a JSON object. Raw input with errors in it is read elsewhere
-    (``cbdata.sources``), where a bad line becomes a reject.
+    Strict on purpose: these files are published whole, so a bad line means that somebody edited or
+    cut the file. Raises JsonlError at the first line that is not a JSON object. Raw input with
+    errors in it is read elsewhere (``cbdata.sources``), where a bad line becomes a reject.
     """
     with open(path, "rb") as handle:
         for number, line in enumerate(handle, start=1):
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                raise JsonlError(path, number, "a JSON object", f"{line[:80]!r} ({error})", "remove the file and run its rule again") from error
+                raise JsonlError(
+                    path,
+                    number,
+                    "a JSON object",
+                    f"{line[:80]!r} ({error})",
+                    "remove the file and run its rule again",
+                ) from error
             if not isinstance(record, dict):
-                raise JsonlError(path, number, "a JSON object", type(record).__name__, "remove the file and run its rule again")
+                raise JsonlError(
+                    path,
+                    number,
+                    "a JSON object",
+                    type(record).__name__,
+                    "remove the file and run its rule again",
+                )
             yield number, record
 
 
 class AtomicFile:
-    """Bytes written beside ``path`` and moved onto it by ``publish``, so that a final name never holds half a file.
+    """Bytes written beside ``path`` and moved onto it by ``publish``, so that a final name never
+    holds half a file.
 
     The temporary name holds the process id: two writers by mistake do not mix their bytes.
     """

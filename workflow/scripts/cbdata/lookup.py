@@ -27,7 +27,9 @@ class Place:
 
 
 def read_places(path: str | Path) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Yield every record of a file with its place. Raises JsonlError at the first line that is not a JSON object."""
+    """Yield every record of a file with its place. Raises JsonlError at the first line that is not
+    a JSON object.
+    """
     path, offset = Path(path), 0
     with open(path, "rb") as handle:
         for line, data in enumerate(handle, start=1):
@@ -41,16 +43,20 @@ def _parse(place: Place, data: bytes) -> dict[str, Any]:
     try:
         record = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise JsonlError(place.path, place.line, "a JSON object", f"{data[:80]!r} ({error})", hint) from error
+        raise JsonlError(
+            place.path, place.line, "a JSON object", f"{data[:80]!r} ({error})", hint
+        ) from error
     if not isinstance(record, dict):
         raise JsonlError(place.path, place.line, "a JSON object", type(record).__name__, hint)
     return record
 
 
 class RecordIndex:
-    """Records of some files by the string under ``key``: places in memory (about 300 bytes each), records read when asked for.
+    """Records of some files by the string under ``key``: places in memory (about 300 bytes each),
+    records read when asked for.
 
-    Raises JsonlError for a record without the key or with one that an earlier record has. Use as a context manager.
+    Raises JsonlError for a record without the key or with one that an earlier record has. Use as a
+    context manager.
     """
 
     def __init__(self, paths: Sequence[str | Path], key: str) -> None:
@@ -71,7 +77,13 @@ class RecordIndex:
     def _add(self, place: Place, record: dict[str, Any]) -> None:
         name = record.get(self.key)
         if not isinstance(name, str):
-            raise JsonlError(place.path, place.line, f"a record with {self.key}", repr(name), "is this file of the right kind?")
+            raise JsonlError(
+                place.path,
+                place.line,
+                f"a record with {self.key}",
+                repr(name),
+                "is this file of the right kind?",
+            )
         if name in self._places:
             hint = f"it stands at {self._places[name]} already; give each file once"
             raise JsonlError(place.path, place.line, f"{self.key} values to differ", name, hint)
@@ -103,7 +115,12 @@ class RecordIndex:
     def __enter__(self) -> RecordIndex:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for handle in self._handles.values():
             handle.close()
         self._handles.clear()

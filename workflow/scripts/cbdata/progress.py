@@ -1,4 +1,6 @@
-"""Progress of long work as log lines: how much is done, the rate, what is left. No progress bars in batch logs."""
+"""Progress of long work as log lines: how much is done, the rate, what is left. No progress bars in
+batch logs.
+"""
 
 from __future__ import annotations
 
@@ -36,5 +38,11 @@ class Progress:
         left = ""
         if self.total is not None:
             remaining = max(self.total - self.done, 0)
-            left = f" of {self.total}, about {remaining / rate:.0f} s left" if rate > 0 else f" of {self.total}"
-        logger.info("%s: %d%s, %.1f/s%s", self.what, self.done, left, rate, f", {extra}" if extra else "")
+            left = (
+                f" of {self.total}, about {remaining / rate:.0f} s left"
+                if rate > 0
+                else f" of {self.total}"
+            )
+        logger.info(
+            "%s: %d%s, %.1f/s%s", self.what, self.done, left, rate, f", {extra}" if extra else ""
+        )

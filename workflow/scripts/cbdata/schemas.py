@@ -12,13 +12,17 @@ SCHEMA_DIR = Path(__file__).resolve().parents[2] / "schemas"
 
 
 def load_schema(name: str) -> dict[str, Any]:
-    """The schema called ``name`` (``trace_v1``, ``render_v1``, ``lossmask_v1``, ``reject_v1``, ``stats_v1``)."""
+    """The schema called ``name`` (``trace_v1``, ``render_v1``, ``lossmask_v1``, ``reject_v1``,
+    ``stats_v1``).
+    """
     return orjson.loads((SCHEMA_DIR / f"{name}.schema.json").read_bytes())
 
 
 @functools.cache
 def validator(name: str) -> Any:
-    """A compiled validator with ``is_valid``, ``validate`` and ``iter_errors`` (jsonschema-rs: fast enough for every row)."""
+    """A compiled validator with ``is_valid``, ``validate`` and ``iter_errors`` (jsonschema-rs: fast
+    enough for every row).
+    """
     import jsonschema_rs
 
     return jsonschema_rs.validator_for(load_schema(name))

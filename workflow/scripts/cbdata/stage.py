@@ -1,7 +1,9 @@
-"""What every stage does with its records: count each one, name each loss, publish data, rejects and stats together.
+"""What every stage does with its records: count each one, name each loss, publish data, rejects and
+stats together.
 
-Conservation law (design: data contract): records in = records out + rejects + duplicates dropped + records not selected,
-per stage and file. ``StageWriter`` asserts it before anything gets its final name.
+Conservation law (design: data contract): records in = records out + rejects + duplicates dropped +
+records not selected, per stage and file. ``StageWriter`` asserts it before anything gets its final
+name.
 """
 
 from __future__ import annotations
@@ -27,19 +29,34 @@ class TooManyRejects(RuntimeError):
 
 
 class StageWriter:
-    """The data file, reject file and stats file of one stage and data set, published together or not at all.
+    """The data file, reject file and stats file of one stage and data set, published together or
+    not at all.
 
-    Use as a context manager. Every record read is announced once by ``take`` and then leaves by exactly one of ``emit``,
-    ``reject``, ``duplicate`` or ``not_selected``. On a clean exit the law is checked and the three files get their names; on
-    an exception the temporary files are removed and whatever stood under the names before is untouched.
+    Use as a context manager. Every record read is announced once by ``take`` and then leaves by
+    exactly one of ``emit``, ``reject``, ``duplicate`` or ``not_selected``. On a clean exit the law
+    is checked and the three files get their names; on an exception the temporary files are removed
+    and whatever stood under the names before is untouched.
     """
 
-    def __init__(self, stage: str, name: str, *, out: str | Path, rejects: str | Path, stats: str | Path, max_reject_fraction: float = 1.0) -> None:
+    def __init__(
+        self,
+        stage: str,
+        name: str,
+        *,
+        out: str | Path,
+        rejects: str | Path,
+        stats: str | Path,
+        max_reject_fraction: float = 1.0,
+    ) -> None:
         self.stage, self.name, self.max_reject_fraction = stage, name, max_reject_fraction
         self.records_in = self.records_out = self.duplicates = self.unselected = self.headers = 0
         self.rejected: Counter[str] = Counter()
         self.details: dict[str, Any] = {}
-        self._out, self._rejects, self._stats = AtomicFile(out), AtomicFile(rejects), AtomicFile(stats)
+        self._out, self._rejects, self._stats = (
+            AtomicFile(out),
+            AtomicFile(rejects),
+            AtomicFile(stats),
+        )
 
     def take(self, count: int = 1) -> None:
         """Announce records that were read."""
@@ -54,7 +71,9 @@ class StageWriter:
         self.emit_bytes(dumps(record))
 
     def emit_bytes(self, lines: bytes, count: int = 1) -> None:
-        """Write ``count`` records that are already lines with their newlines. A part of a line may come first with a count of 0."""
+        """Write ``count`` records that are already lines with their newlines. A part of a line may
+        come first with a count of 0.
+        """
         self._out.write(lines)
         self.records_out += count
 
@@ -66,9 +85,27 @@ class StageWriter:
         """Count records left out by the configuration (``limit``)."""
         self.unselected += count
 
-    def reject(self, reason: str, detail: str, *, file: str, line: int | None, record_id: str | None = None, raw: Any = None) -> None:
-        """Write one reject row. ``raw`` is the record, or the first bytes of a line that could not be read (kept as escaped text)."""
-        row: dict[str, Any] = {"stage": self.stage, "file": file, "line": line, "record_id": record_id, "reason": reason, "detail": detail}
+    def reject(
+        self,
+        reason: str,
+        detail: str,
+        *,
+        file: str,
+        line: int | None,
+        record_id: str | None = None,
+        raw: Any = None,
+    ) -> None:
+        """Write one reject row. ``raw`` is the record, or the first bytes of a line that could not
+        be read (kept as escaped text).
+        """
+        row: dict[str, Any] = {
+            "stage": self.stage,
+            "file": file,
+            "line": line,
+            "record_id": record_id,
+            "reason": reason,
+            "detail": detail,
+        }
         if isinstance(raw, (bytes, bytearray, memoryview)):
             row["raw"] = bytes(raw[:RAW_EXCERPT_BYTES]).decode("utf-8", "backslashreplace")
         elif raw is not None:
@@ -90,22 +127,38 @@ class StageWriter:
     def check(self) -> None:
         """Raise ConservationError or TooManyRejects if the files must not be published."""
         counts = self.counts()
-        accounted = counts["records_out"] + counts["rejected"] + counts["duplicates"] + counts["not_selected"]
+        accounted = (
+            counts["records_out"]
+            + counts["rejected"]
+            + counts["duplicates"]
+            + counts["not_selected"]
+        )
         if counts["records_in"] != accounted:
-            raise ConservationError(f"{self.stage}/{self.name}: {counts['records_in']} records in, {accounted} accounted for: {counts}")
+            raise ConservationError(
+                f"{self.stage}/{self.name}: {counts['records_in']} records in, {accounted}"
+                f" accounted for: {counts}"
+            )
         considered = counts["records_in"] - counts["not_selected"]
         if considered and counts["rejected"] > self.max_reject_fraction * considered:
-            table = "\n".join(f"  {count:>8}  {reason}" for reason, count in self.rejected.most_common())
+            table = "\n".join(
+                f"  {count:>8}  {reason}" for reason, count in self.rejected.most_common()
+            )
             raise TooManyRejects(
                 f"{self.stage}/{self.name}: {counts['rejected']} of {considered} records rejected,"
-                f" more than max_reject_fraction={self.max_reject_fraction}.\n{table}\n"
-                "Hint: look at the reasons; raise max_reject_fraction in the config only if the loss is meant."
+                f" more than max_reject_fraction={self.max_reject_fraction}.\n{table}\nHint: look"
+                " at the reasons; raise max_reject_fraction in the config only if the loss is"
+                " meant."
             )
 
     def __enter__(self) -> StageWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         files = (self._out, self._rejects, self._stats)
         try:
             if kind is None:
@@ -117,7 +170,9 @@ class StageWriter:
                     "rejected_by_reason": dict(sorted(self.rejected.items())),
                     "details": self.details,
                 }
-                self._stats.write(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+                self._stats.write(
+                    orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+                )
                 for file in files:
                     file.close()
                 for file in files:

@@ -1,4 +1,6 @@
-"""Tool schemas (``configs/tool_schemas/*.json``): the tools a model may call, with the system prompt that goes with them."""
+"""Tool schemas (``configs/tool_schemas/*.json``): the tools a model may call, with the system
+prompt that goes with them.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,16 @@ from cbdata.ids import digest
 
 
 class ToolSchemaError(ValueError):
-    """A tool schema file cannot be used: names the file, the place, what was expected and a hint."""
+    """A tool schema file cannot be used: names the file, the place, what was expected and
+    a hint.
+    """
 
 
 @dataclass(frozen=True)
 class ToolSchema:
-    """A versioned list of tools in the OpenAI form ``{"type": "function", "function": {name, description, parameters}}``."""
+    """A versioned list of tools in the OpenAI form ``{"type": "function", "function": {name,
+    description, parameters}}``.
+    """
 
     version: str
     tools: tuple[dict[str, Any], ...]
@@ -47,17 +53,24 @@ class ToolSchema:
 def load_tool_schema(path: str | Path) -> ToolSchema:
     """Read and check a tool schema file.
 
-    The digest is taken over version, tools and system prompt, so comments in the file do not count. Raises ToolSchemaError.
+    The digest is taken over version, tools and system prompt, so comments in the file do not count.
+    Raises ToolSchemaError.
     """
     path = Path(path)
 
     def fail(where: str, expected: str) -> ToolSchemaError:
-        return ToolSchemaError(f"{path}: {where}: expected {expected}. Hint: see configs/tool_schemas/README.md for the form of the file")
+        return ToolSchemaError(
+            f"{path}: {where}: expected {expected}. Hint: see configs/tool_schemas/README.md for"
+            " the form of the file"
+        )
 
     try:
         data = orjson.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise ToolSchemaError(f"tool schema {path} does not exist. Hint: set tool_schema to a file in configs/tool_schemas") from error
+        raise ToolSchemaError(
+            f"tool schema {path} does not exist. Hint: set tool_schema to a file in"
+            " configs/tool_schemas"
+        ) from error
     except orjson.JSONDecodeError as error:
         raise fail(f"not JSON ({error})", "a JSON object") from error
     if not isinstance(data, dict):
@@ -72,11 +85,25 @@ def load_tool_schema(path: str | Path) -> ToolSchema:
     names: set[str] = set()
     for index, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-            raise fail(f"tools[{index}]", '{"type": "function", "function": {"name": ..., "description": ..., "parameters": ...}}')
+        if (
+            not isinstance(function, dict)
+            or not isinstance(function.get("name"), str)
+            or not function["name"]
+        ):
+            raise fail(
+                f"tools[{index}]",
+                '{"type": "function", "function": {"name": ..., "description": ..., "parameters":'
+                " ...}}",
+            )
         if function["name"] in names:
             raise fail(f"tools[{index}]", f"a name of its own, {function['name']!r} is there twice")
         names.add(function["name"])
         if not isinstance(function.get("parameters", {}), dict):
             raise fail(f"tools[{index}].function.parameters", "a JSON Schema object")
-    return ToolSchema(version, tuple(tools), prompt, digest({"version": version, "tools": tools, "system_prompt": prompt}), str(path))
+    return ToolSchema(
+        version,
+        tuple(tools),
+        prompt,
+        digest({"version": version, "tools": tools, "system_prompt": prompt}),
+        str(path),
+    )

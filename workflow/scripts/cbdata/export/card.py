@@ -10,23 +10,54 @@ SOURCES = {
     "fujitsu_b4": ("Fujitsu/agentic-rag-redteam-bench, doi 10.57967/hf/6395", "CC BY 4.0"),
     "agentdojo": ("ethz-spylab/agentdojo, run transcripts", "MIT"),
 }
-UNKNOWN_SOURCE = ("not one of the sources that the workflow brings along", "unknown: ask whoever provided the traces")
+UNKNOWN_SOURCE = (
+    "not one of the sources that the workflow brings along",
+    "unknown: ask whoever provided the traces",
+)
 
 COLUMNS = (
     ("input_ids", "list of int32", "token ids, never padded"),
     ("attention_mask", "list of int8", "1 for every token"),
-    ("labels", "list of int32", "`input_ids` where `loss_mask` > 0, else -100; **not shifted**, as Hugging Face models expect"),
-    ("loss_mask", "list of float32", "weight in [0, 1] of the prediction *of* that token; equal to the JSON Lines value rounded to float32"),
-    ("sample_weight", "float64", "weight of the row: the trace's times its class's at the curriculum step; 0 means: leave out"),
+    (
+        "labels",
+        "list of int32",
+        (
+            "`input_ids` where `loss_mask` > 0, else -100; **not shifted**, as Hugging Face models"
+            " expect"
+        ),
+    ),
+    (
+        "loss_mask",
+        "list of float32",
+        (
+            "weight in [0, 1] of the prediction *of* that token; equal to the JSON Lines value"
+            " rounded to float32"
+        ),
+    ),
+    (
+        "sample_weight",
+        "float64",
+        (
+            "weight of the row: the trace's times its class's at the curriculum step; 0 means:"
+            " leave out"
+        ),
+    ),
     ("category", "string", "`harmful` (reroute) or `benign` (retain)"),
     ("class_id", "string", "mixture class"),
     ("policy_id", "string", "loss mask policy"),
     ("trace_id", "string", "the trace that the row was made from"),
-    ("pair_id", "string or null", "shared by the harmful and the benign completion of one skeleton"),
+    (
+        "pair_id",
+        "string or null",
+        "shared by the harmful and the benign completion of one skeleton",
+    ),
     (
         "prompt_length",
         "int32",
-        "tokens before what the model generates in the trace's last assistant turn; all of them where a cut took that turn away",
+        (
+            "tokens before what the model generates in the trace's last assistant turn; all of them"
+            " where a cut took that turn away"
+        ),
     ),
 )
 
@@ -47,7 +78,7 @@ INTRO = """# Circuit-breaker training rows
 Agent conversations as token ids with loss masks, for training that reroutes the representations of harmful tool calls and keeps
 those of benign ones. **Rows of category `harmful` hold prompt injections and completions that follow them**; they are data to
 train a defence on, not instructions.
-"""
+"""  # noqa: E501 - embedded text
 
 LOADING = """## Loading
 
@@ -59,7 +90,7 @@ rows = load_dataset("parquet", data_files={{{files}}}, split="{split}")
 
 `labels` are ready for a Hugging Face model, which shifts them itself. Pad `labels` with -100 and the other token columns with
 the pad token id, 0 and 0. A loss that honours fractional weights multiplies the cross-entropy of token *i* by `loss_mask[i]`.
-"""
+"""  # noqa: E501 - embedded text
 
 
 def cell(value: Any) -> str:
@@ -79,24 +110,51 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _counts(manifest: dict[str, Any], key: str, title: str) -> str:
     names = sorted({name for split in manifest["splits"].values() for name in split[key]})
     head = [title, *(cell(split) for split in manifest["splits"])]
-    return table(head, ([cell(name), *(f"{split[key].get(name, 0):,}" for split in manifest["splits"].values())] for name in names))
+    return table(
+        head,
+        (
+            [cell(name), *(f"{split[key].get(name, 0):,}" for split in manifest["splits"].values())]
+            for name in names
+        ),
+    )
 
 
 def _front_matter(manifest: dict[str, Any]) -> str:
     # Split names match \w+(\.\w+)*; quoted, because YAML reads "null" or "1" as something else.
-    files = "".join(f'  - split: "{entry["split"]}"\n    path: "{path}"\n' for path, entry in manifest["files"].items())
+    files = "".join(
+        f'  - split: "{entry["split"]}"\n    path: "{path}"\n'
+        for path, entry in manifest["files"].items()
+    )
     data_files = f"  data_files:\n{files}" if files else "  data_files: []\n"
     return FRONT_MATTER.format(data_files=data_files)
 
 
 def _sizes(manifest: dict[str, Any]) -> str:
-    head = ("split", "rows", "tokens", "tokens with loss", "rows in pairs", "rows of weight 0", "bytes", "bytes a token")
+    head = (
+        "split",
+        "rows",
+        "tokens",
+        "tokens with loss",
+        "rows in pairs",
+        "rows of weight 0",
+        "bytes",
+        "bytes a token",
+    )
     lines = []
     for entry in manifest["files"].values():
         counts = manifest["splits"][entry["split"]]
-        numbers = [counts[key] for key in ("rows", "tokens", "trained_tokens", "paired_rows", "zero_weight_rows")]
+        numbers = [
+            counts[key]
+            for key in ("rows", "tokens", "trained_tokens", "paired_rows", "zero_weight_rows")
+        ]
         per_token = f"{entry['bytes'] / counts['tokens']:.2f}" if counts["tokens"] else "-"
-        lines.append([cell(entry["split"]), *(f"{number:,}" for number in (*numbers, entry["bytes"])), per_token])
+        lines.append(
+            [
+                cell(entry["split"]),
+                *(f"{number:,}" for number in (*numbers, entry["bytes"])),
+                per_token,
+            ]
+        )
     return table(head, lines)
 
 
@@ -104,22 +162,44 @@ def _sources(manifest: dict[str, Any]) -> str:
     lines = []
     for entry in manifest["sources"]:
         origin, licence = SOURCES.get(entry["dataset"], UNKNOWN_SOURCE)
-        lines.append([cell(entry["dataset"]), cell(entry["file"]), f"{entry['traces']:,}", origin, licence])
+        lines.append(
+            [cell(entry["dataset"]), cell(entry["file"]), f"{entry['traces']:,}", origin, licence]
+        )
     text = table(("source", "file", "traces", "origin", "licence"), lines)
     if manifest["generators"]:
-        text += "\nCompletions of skeletons were generated, so the licence of the model applies to them as well:\n\n"
+        text += (
+            "\nCompletions of skeletons were generated, so the licence of the model applies to them"
+            " as well:\n\n"
+        )
         names = ("model", "revision", "backend", "version")
-        text += table((*names, "traces"), ([*(cell(entry[name]) for name in names), f"{entry['traces']:,}"] for entry in manifest["generators"]))
+        text += table(
+            (*names, "traces"),
+            (
+                [*(cell(entry[name]) for name in names), f"{entry['traces']:,}"]
+                for entry in manifest["generators"]
+            ),
+        )
     return text
 
 
 def _hashes(manifest: dict[str, Any]) -> str:
     rows = [("file", path, entry["sha256"]) for path, entry in manifest["files"].items()]
     rows += [("loss masks", name, sha256) for name, sha256 in manifest["inputs"].items()]
-    rows += [("tokenizer", entry["tokenizer_id"], entry["tokenizer_sha256"]) for entry in manifest["renders"]]
-    rows += [("chat template", entry["chat_template_name"], entry["chat_template_sha256"]) for entry in manifest["renders"]]
-    rows += [("tool schema", entry["version"], entry["digest"]) for entry in manifest["tool_schemas"]]
-    return table(("what", "name", "SHA-256"), ([kind, cell(name), cell(sha256)] for kind, name, sha256 in dict.fromkeys(rows)))
+    rows += [
+        ("tokenizer", entry["tokenizer_id"], entry["tokenizer_sha256"])
+        for entry in manifest["renders"]
+    ]
+    rows += [
+        ("chat template", entry["chat_template_name"], entry["chat_template_sha256"])
+        for entry in manifest["renders"]
+    ]
+    rows += [
+        ("tool schema", entry["version"], entry["digest"]) for entry in manifest["tool_schemas"]
+    ]
+    return table(
+        ("what", "name", "SHA-256"),
+        ([kind, cell(name), cell(sha256)] for kind, name, sha256 in dict.fromkeys(rows)),
+    )
 
 
 def dataset_card(manifest: dict[str, Any]) -> str:
@@ -133,7 +213,11 @@ def dataset_card(manifest: dict[str, Any]) -> str:
         "## Contents\n\nRows by category:\n\n" + _counts(manifest, "by_category", "category"),
         "Rows by class:\n\n" + _counts(manifest, "by_class", "class"),
         "Rows by loss mask policy:\n\n" + _counts(manifest, "by_policy", "policy"),
-        "## Columns\n\n" + table(("column", "type", "meaning"), ([f"`{name}`", kind, text] for name, kind, text in COLUMNS)),
+        "## Columns\n\n"
+        + table(
+            ("column", "type", "meaning"),
+            ([f"`{name}`", kind, text] for name, kind, text in COLUMNS),
+        ),
         LOADING.format(files=files, split=splits[0] if splits else "train"),
         "## Sources and licences\n\n" + _sources(manifest),
         "## Hashes\n\n" + _hashes(manifest),

@@ -1,4 +1,6 @@
-"""The ``export`` folder: ``data/{split}.parquet``, ``manifest.json`` with counts and hashes, ``README.md`` as the data set card."""
+"""The ``export`` folder: ``data/{split}.parquet``, ``manifest.json`` with counts and hashes,
+``README.md`` as the data set card.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,14 @@ class SplitCounts:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values in a fixed order."""
-        plain = {name: getattr(self, name) for name in ("rows", "tokens", "trained_tokens", "zero_weight_rows", "paired_rows")}
-        counters = {name: dict(sorted(getattr(self, name).items())) for name in ("by_category", "by_class", "by_policy")}
+        plain = {
+            name: getattr(self, name)
+            for name in ("rows", "tokens", "trained_tokens", "zero_weight_rows", "paired_rows")
+        }
+        counters = {
+            name: dict(sorted(getattr(self, name).items()))
+            for name in ("by_category", "by_class", "by_policy")
+        }
         return plain | counters
 
 
@@ -61,11 +69,18 @@ def file_sha256(path: Path) -> str:
 
 def _render_facts(render: dict[str, Any]) -> tuple[str, ...]:
     options = render["render_options"]
-    return (render["tokenizer_id"], render["tokenizer_sha256"], options["chat_template_name"], render["chat_template_sha256"])
+    return (
+        render["tokenizer_id"],
+        render["tokenizer_sha256"],
+        options["chat_template_name"],
+        render["chat_template_sha256"],
+    )
 
 
 def _source_facts(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """Where the exported traces come from: sources, tool schemas and generating models, each with its number of traces."""
+    """Where the exported traces come from: sources, tool schemas and generating models, each with
+    its number of traces.
+    """
     sources: Counter[tuple[Any, ...]] = Counter()
     schemas: Counter[tuple[Any, ...]] = Counter()
     models: Counter[tuple[Any, ...]] = Counter()
@@ -79,10 +94,20 @@ def _source_facts(traces: Sequence[Path], exported: set[str]) -> dict[str, list[
                 schemas[(schema["version"], schema["digest"])] += 1
             generation = trace["raw_metadata"].get("generation")
             if generation:
-                models[(generation["model"], generation.get("revision"), generation["backend"], generation.get("version"))] += 1
+                models[
+                    (
+                        generation["model"],
+                        generation.get("revision"),
+                        generation["backend"],
+                        generation.get("version"),
+                    )
+                ] += 1
 
     def rows(counter: Counter[tuple[Any, ...]], names: tuple[str, ...]) -> list[dict[str, Any]]:
-        return [dict(zip(names, key, strict=True)) | {"traces": count} for key, count in sorted(counter.items(), key=lambda item: str(item[0]))]
+        return [
+            dict(zip(names, key, strict=True)) | {"traces": count}
+            for key, count in sorted(counter.items(), key=lambda item: str(item[0]))
+        ]
 
     return {
         "sources": rows(sources, ("dataset", "file")),
@@ -92,18 +117,26 @@ def _source_facts(traces: Sequence[Path], exported: set[str]) -> dict[str, list[
 
 
 def export_parquet(
-    lossmasks: Sequence[Path], renders: Sequence[Path], traces: Sequence[Path], out: Path, row_group_tokens: int = ROW_GROUP_TOKENS
+    lossmasks: Sequence[Path],
+    renders: Sequence[Path],
+    traces: Sequence[Path],
+    out: Path,
+    row_group_tokens: int = ROW_GROUP_TOKENS,
 ) -> dict[str, Any]:
     """Write the export folder and return its manifest.
 
-    Row order is that of the loss mask files. Parquet files of splits that are no longer there are removed. Raises ExportError
-    where masks and renders do not fit together, JsonlError for an unreadable line; then no file gets its name.
+    Row order is that of the loss mask files. Parquet files of splits that are no longer there are
+    removed. Raises ExportError where masks and renders do not fit together, JsonlError for an
+    unreadable line; then no file gets its name.
     """
     splits: dict[str, SplitCounts] = {}
     tokenizers: Counter[tuple[str, ...]] = Counter()
     exported: set[str] = set()
     progress = Progress("export")
-    with RecordIndex(renders, "render_id") as index, SplitWriter(out / "data", row_group_tokens) as writer:
+    with (
+        RecordIndex(renders, "render_id") as index,
+        SplitWriter(out / "data", row_group_tokens) as writer,
+    ):
         for row, render in read_rows(lossmasks, index):
             writer.add(row)
             splits.setdefault(row.split, SplitCounts()).add(row)
@@ -119,11 +152,20 @@ def export_parquet(
         "format": "circuit-breaker training rows, version 1",
         "written_by": f"cbdata {__version__}",
         "splits": {split: counts.as_dict() for split, counts in sorted(splits.items())},
-        "files": {f"data/{path.name}": read_metadata(path) | {"sha256": file_sha256(path), "split": split} for split, path in paths.items()},
-        "renders": [dict(zip(names, key, strict=True)) | {"rows": count} for key, count in sorted(tokenizers.items())],
+        "files": {
+            f"data/{path.name}": read_metadata(path) | {"sha256": file_sha256(path), "split": split}
+            for split, path in paths.items()
+        },
+        "renders": [
+            dict(zip(names, key, strict=True)) | {"rows": count}
+            for key, count in sorted(tokenizers.items())
+        ],
         **_source_facts(traces, exported),
         "inputs": {str(path.name): file_sha256(path) for path in sorted(lossmasks)},
     }
-    write_atomic(out / "manifest.json", orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    write_atomic(
+        out / "manifest.json",
+        orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
+    )
     write_atomic(out / "README.md", dataset_card(manifest).encode())
     return manifest

@@ -10,7 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from cbdata.export.parquet import PLAIN_COLUMNS, ROW_GROUP_TOKENS, TokenTableWriter, row_columns, row_schema
+from cbdata.export.parquet import (
+    PLAIN_COLUMNS,
+    ROW_GROUP_TOKENS,
+    TokenTableWriter,
+    row_columns,
+    row_schema,
+)
 from cbdata.export.rows import ExportError, TrainingRow, find_render, training_row
 from cbdata.lookup import Place, RecordIndex, read_places
 
@@ -28,7 +34,9 @@ class Twins:
 
 @dataclass
 class PairCounts:
-    """What became of every loss mask: half a pair, without its twin, or of a trace that has none by nature."""
+    """What became of every loss mask: half a pair, without its twin, or of a trace that has none by
+    nature.
+    """
 
     pairs: int = 0
     without_twin: Counter[str] = field(default_factory=Counter)
@@ -37,11 +45,18 @@ class PairCounts:
     def as_dict(self) -> dict[str, Any]:
         """Plain values; ``rows_in`` is what the others add up to."""
         rows_in = 2 * self.pairs + self.without_twin.total() + self.no_pair_id
-        return {"rows_in": rows_in, "pairs": self.pairs, "without_twin": dict(sorted(self.without_twin.items())), "no_pair_id": self.no_pair_id}
+        return {
+            "rows_in": rows_in,
+            "pairs": self.pairs,
+            "without_twin": dict(sorted(self.without_twin.items())),
+            "no_pair_id": self.no_pair_id,
+        }
 
 
 def find_twins(lossmasks: Sequence[Path], counts: PairCounts) -> dict[str, Twins]:
-    """Twins by pair_id, in file order. Raises ExportError for a second mask of one side of a pair (e.g. of another policy)."""
+    """Twins by pair_id, in file order. Raises ExportError for a second mask of one side of a pair
+    (e.g. of another policy).
+    """
     twins: dict[str, Twins] = {}
     for path in lossmasks:
         for place, mask in read_places(path):
@@ -52,27 +67,48 @@ def find_twins(lossmasks: Sequence[Path], counts: PairCounts) -> dict[str, Twins
             first = getattr(pair, side)
             if first is not None:
                 hint = "give the masks of one policy and one curriculum step"
-                raise ExportError(f"{place}: expected one {side} mask of pair {mask['pair_id']}, got a second; the first is at {first}. Hint: {hint}")
+                raise ExportError(
+                    f"{place}: expected one {side} mask of pair {mask['pair_id']}, got a second;"
+                    f" the first is at {first}. Hint: {hint}"
+                )
             setattr(pair, side, place)
     return twins
 
 
 def pair_schema() -> pa.Schema:
-    """Columns of the pairs file: ``pair_id``, then those of a training row for each side, prefixed ``ds_`` and ``dr_``."""
-    sides = [column for side in SIDES.values() for column in row_schema(f"{side}_") if column.name != f"{side}_pair_id"]
-    return pa.schema([pa.field("pair_id", pa.string(), nullable=False), pa.field("split", pa.string(), nullable=False), *sides])
+    """Columns of the pairs file: ``pair_id``, then those of a training row for each side, prefixed
+    ``ds_`` and ``dr_``.
+    """
+    sides = [
+        column
+        for side in SIDES.values()
+        for column in row_schema(f"{side}_")
+        if column.name != f"{side}_pair_id"
+    ]
+    return pa.schema(
+        [
+            pa.field("pair_id", pa.string(), nullable=False),
+            pa.field("split", pa.string(), nullable=False),
+            *sides,
+        ]
+    )
 
 
 def _pair_columns(pairs: list[Pair]) -> list[pa.Array]:
     position = [column.name for column in row_schema()].index("pair_id")
-    columns = [pa.array([pair_id for pair_id, _, _ in pairs]), pa.array([ds.split for _, ds, _ in pairs])]
+    columns = [
+        pa.array([pair_id for pair_id, _, _ in pairs]),
+        pa.array([ds.split for _, ds, _ in pairs]),
+    ]
     for side in (1, 2):
         own = row_columns([pair[side] for pair in pairs])
         columns += own[:position] + own[position + 1 :]
     return columns
 
 
-def _read_pairs(twins: dict[str, Twins], masks: RecordIndex, renders: RecordIndex, counts: PairCounts) -> Iterator[Pair]:
+def _read_pairs(
+    twins: dict[str, Twins], masks: RecordIndex, renders: RecordIndex, counts: PairCounts
+) -> Iterator[Pair]:
     def row(place: Place) -> TrainingRow:
         mask = masks.read(place)
         return training_row(mask, find_render(mask, renders, place), place)
@@ -84,12 +120,20 @@ def _read_pairs(twins: dict[str, Twins], masks: RecordIndex, renders: RecordInde
         ds, dr = row(pair.ds), row(pair.dr)
         if ds.split != dr.split:
             hint = "split the skeletons, not their completions"
-            raise ExportError(f"{pair.ds}: expected twins in one split, got {ds.split!r} and {dr.split!r}. Hint: {hint}")
+            raise ExportError(
+                f"{pair.ds}: expected twins in one split, got {ds.split!r} and {dr.split!r}. Hint:"
+                f" {hint}"
+            )
         counts.pairs += 1
         yield pair_id, ds, dr
 
 
-def export_pairs(lossmasks: Sequence[Path], renders: Sequence[Path], out: Path, row_group_tokens: int = ROW_GROUP_TOKENS) -> dict[str, Any]:
+def export_pairs(
+    lossmasks: Sequence[Path],
+    renders: Sequence[Path],
+    out: Path,
+    row_group_tokens: int = ROW_GROUP_TOKENS,
+) -> dict[str, Any]:
     """Write the twins as Parquet, one row a pair, and return the counts."""
     counts = PairCounts()
     twins = find_twins(lossmasks, counts)
@@ -98,7 +142,10 @@ def export_pairs(lossmasks: Sequence[Path], renders: Sequence[Path], out: Path, 
     try:
         pending: list[Pair] = []
         tokens = 0
-        with RecordIndex(lossmasks, "lossmask_id") as masks, RecordIndex(renders, "render_id") as index:
+        with (
+            RecordIndex(lossmasks, "lossmask_id") as masks,
+            RecordIndex(renders, "render_id") as index,
+        ):
             for pair in _read_pairs(twins, masks, index, counts):
                 pending.append(pair)
                 tokens += len(pair[1].input_ids) + len(pair[2].input_ids)

@@ -1,9 +1,10 @@
 """Training rows as Parquet: small on disk, flat in memory, the same values as the JSON Lines.
 
-Token columns are written plain and compressed with zstd in pages of a whole row group. Transcripts repeat each other (system
-prompts, tool lists, earlier turns), and zstd finds the repeats only in byte-aligned values within one page: on 1,552 real
-transcripts cut at 4,096 tokens input_ids take 0.17 byte a token this way, 0.35 and more dictionary-encoded (bit-packed) or in
-the default 1 MiB pages. Masks are runs of few values, which the dictionary encoding stores at next to nothing.
+Token columns are written plain and compressed with zstd in pages of a whole row group. Transcripts
+repeat each other (system prompts, tool lists, earlier turns), and zstd finds the repeats only in
+byte-aligned values within one page: on 1,552 real transcripts cut at 4,096 tokens input_ids take
+0.17 byte a token this way, 0.35 and more dictionary-encoded (bit-packed) or in the default 1 MiB
+pages. Masks are runs of few values, which the dictionary encoding stores at next to nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ ROW_GROUP_TOKENS = 1 << 20
 COMPRESSION_LEVEL = 9
 PAGE_BYTES = 1 << 25
 
-TOKEN_COLUMNS = {"input_ids": pa.int32(), "attention_mask": pa.int8(), "labels": pa.int32(), "loss_mask": pa.float32()}
+TOKEN_COLUMNS = {
+    "input_ids": pa.int32(),
+    "attention_mask": pa.int8(),
+    "labels": pa.int32(),
+    "loss_mask": pa.float32(),
+}
 PLAIN_COLUMNS = ("input_ids", "labels")
 SCALAR_COLUMNS = {
     "sample_weight": pa.float64(),
@@ -40,8 +46,14 @@ SPLIT_NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
 def row_schema(prefix: str = "") -> list[pa.Field]:
     """The columns of a training row, each name with ``prefix`` before it."""
-    tokens = [pa.field(prefix + name, pa.list_(pa.field("element", kind, nullable=False)), nullable=False) for name, kind in TOKEN_COLUMNS.items()]
-    return tokens + [pa.field(prefix + name, kind, nullable=name == "pair_id") for name, kind in SCALAR_COLUMNS.items()]
+    tokens = [
+        pa.field(prefix + name, pa.list_(pa.field("element", kind, nullable=False)), nullable=False)
+        for name, kind in TOKEN_COLUMNS.items()
+    ]
+    return tokens + [
+        pa.field(prefix + name, kind, nullable=name == "pair_id")
+        for name, kind in SCALAR_COLUMNS.items()
+    ]
 
 
 def row_columns(rows: Sequence[TrainingRow]) -> list[pa.Array]:
@@ -51,22 +63,36 @@ def row_columns(rows: Sequence[TrainingRow]) -> list[pa.Array]:
     columns: list[pa.Array] = []
     for name, kind in TOKEN_COLUMNS.items():
         values = np.concatenate([getattr(row, name) for row in rows])
-        columns.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, kind), pa.list_(pa.field("element", kind, nullable=False))))
-    columns += [pa.array([getattr(row, name) for row in rows], kind) for name, kind in SCALAR_COLUMNS.items()]
+        columns.append(
+            pa.ListArray.from_arrays(
+                pa.array(offsets),
+                pa.array(values, kind),
+                pa.list_(pa.field("element", kind, nullable=False)),
+            )
+        )
+    columns += [
+        pa.array([getattr(row, name) for row in rows], kind)
+        for name, kind in SCALAR_COLUMNS.items()
+    ]
     return columns
 
 
 class TokenTableWriter:
     """A Parquet file of token columns, written beside its name and moved onto it by ``publish``.
 
-    Holds at most about ``row_group_tokens`` tokens. ``plain`` names the token columns to store without a dictionary.
+    Holds at most about ``row_group_tokens`` tokens. ``plain`` names the token columns to store
+    without a dictionary.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, plain: Sequence[str]) -> None:
         self.path, self.schema = path, schema
         self.temporary = path.with_name(f".{path.name}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        dictionary = [field.name if not pa.types.is_list(field.type) else f"{field.name}.list.element" for field in schema if field.name not in plain]
+        dictionary = [
+            field.name if not pa.types.is_list(field.type) else f"{field.name}.list.element"
+            for field in schema
+            if field.name not in plain
+        ]
         self._writer = pq.ParquetWriter(
             self.temporary,
             schema,
@@ -93,7 +119,9 @@ class TokenTableWriter:
 
 
 class SplitWriter:
-    """One Parquet file per split, ``{split}.parquet`` in ``folder``. Use as a context manager: all files are published or none."""
+    """One Parquet file per split, ``{split}.parquet`` in ``folder``. Use as a context manager: all
+    files are published or none.
+    """
 
     def __init__(self, folder: Path, row_group_tokens: int = ROW_GROUP_TOKENS) -> None:
         self.folder, self.row_group_tokens = folder, row_group_tokens
@@ -104,7 +132,9 @@ class SplitWriter:
         self._tokens: dict[str, int] = {}
 
     def add(self, row: TrainingRow) -> None:
-        """Add a row to its split's file. Raises ExportError for a split name that Hugging Face datasets would refuse."""
+        """Add a row to its split's file. Raises ExportError for a split name that Hugging Face
+        datasets would refuse.
+        """
         if row.split not in self._files:
             self._open(row.split)
         self._pending[row.split].append(row)
@@ -115,8 +145,13 @@ class SplitWriter:
     def _open(self, split: str) -> None:
         if not SPLIT_NAME.fullmatch(split):
             hint = "rename the split in the config or in the traces"
-            raise ExportError(f"split {split!r}: expected letters, digits, underscores and single dots. Hint: {hint}")
-        self._files[split] = TokenTableWriter(self.folder / f"{split}.parquet", pa.schema(row_schema()), PLAIN_COLUMNS)
+            raise ExportError(
+                f"split {split!r}: expected letters, digits, underscores and single dots. Hint:"
+                f" {hint}"
+            )
+        self._files[split] = TokenTableWriter(
+            self.folder / f"{split}.parquet", pa.schema(row_schema()), PLAIN_COLUMNS
+        )
         self._pending[split], self._tokens[split] = [], 0
 
     def _flush(self, split: str) -> None:
@@ -131,7 +166,12 @@ class SplitWriter:
     def __enter__(self) -> SplitWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if kind is None:
                 for split in self._files:
@@ -146,4 +186,8 @@ class SplitWriter:
 def read_metadata(path: Path) -> dict[str, Any]:
     """Rows, row groups and bytes of a Parquet file, from its footer."""
     footer = pq.read_metadata(path)
-    return {"rows": footer.num_rows, "row_groups": footer.num_row_groups, "bytes": path.stat().st_size}
+    return {
+        "rows": footer.num_rows,
+        "row_groups": footer.num_row_groups,
+        "bytes": path.stat().st_size,
+    }

@@ -16,8 +16,9 @@ from cbdata.lookup import read_places
 def prompt_output(trace: dict[str, Any]) -> dict[str, str] | str:
     """The ``{"prompt", "output"}`` of a single-turn trace, or the reason why it has none.
 
-    The original code wraps ``prompt`` as one user turn and trains on ``output`` after it, so only [system,] user, assistant fits.
-    ``output`` is what the model wrote, word for word where the trace kept that; the system message is left out.
+    The original code wraps ``prompt`` as one user turn and trains on ``output`` after it, so only
+    [system,] user, assistant fits. ``output`` is what the model wrote, word for word where the
+    trace kept that; the system message is left out.
     """
     roles = [message["role"] for message in trace["messages"]]
     if roles[:1] == ["system"]:
@@ -34,7 +35,9 @@ def prompt_output(trace: dict[str, Any]) -> dict[str, str] | str:
 
 
 def export_prompt_output(traces: Sequence[Path], harmful: Path, benign: Path) -> dict[str, Any]:
-    """Write two JSON arrays of prompt/output pairs, one a category, and return counts with the reasons for traces left out."""
+    """Write two JSON arrays of prompt/output pairs, one a category, and return counts with the
+    reasons for traces left out.
+    """
     written: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     files = {"harmful": AtomicFile(harmful), "benign": AtomicFile(benign)}
@@ -46,7 +49,9 @@ def export_prompt_output(traces: Sequence[Path], harmful: Path, benign: Path) ->
                 if isinstance(pair, str):
                     left_out[pair] += 1
                     continue
-                files[category].write((b",\n" if written[category] else b"[\n") + orjson.dumps(pair))
+                files[category].write(
+                    (b",\n" if written[category] else b"[\n") + orjson.dumps(pair)
+                )
                 written[category] += 1
         for category, file in files.items():
             file.write(b"\n]\n" if written[category] else b"[]\n")

@@ -19,7 +19,8 @@ class ExportError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """One training example. The four arrays have one entry a token; ``labels`` are not shifted (-100 = no loss).
+    """One training example. The four arrays have one entry a token; ``labels`` are not shifted
+    (-100 = no loss).
 
     ``loss_mask[i]`` weights the prediction of token i.
     """
@@ -56,11 +57,20 @@ def training_row(mask: dict[str, Any], render: dict[str, Any], place: Place) -> 
     where = f"{place}: {mask['lossmask_id']}"
     if mask["trace_id"] != render["trace_id"]:
         hint = "run the validate target on these files"
-        raise ExportError(f"{where}: expected trace_id {render['trace_id']} as in its render, got {mask['trace_id']}. Hint: {hint}")
-    lengths = {"input_ids": len(render["input_ids"]), "attention_mask": len(render["attention_mask"])}
+        raise ExportError(
+            f"{where}: expected trace_id {render['trace_id']} as in its render, got"
+            f" {mask['trace_id']}. Hint: {hint}"
+        )
+    lengths = {
+        "input_ids": len(render["input_ids"]),
+        "attention_mask": len(render["attention_mask"]),
+    }
     lengths |= {"labels": len(mask["labels"]), "loss_mask": len(mask["loss_mask"])}
     if len(set(lengths.values())) != 1:
-        raise ExportError(f"{where}: expected equal lengths, got {lengths}. Hint: the masks belong to other renders; run both rules again")
+        raise ExportError(
+            f"{where}: expected equal lengths, got {lengths}. Hint: the masks belong to other"
+            " renders; run both rules again"
+        )
     return TrainingRow(
         input_ids=np.array(render["input_ids"], np.int32),
         attention_mask=np.array(render["attention_mask"], np.int8),
@@ -82,12 +92,19 @@ def find_render(mask: dict[str, Any], renders: RecordIndex, place: Place) -> dic
     render = renders.get(mask["render_id"])
     if render is None:
         hint = "give the render file that these masks were made from"
-        raise ExportError(f"{place}: {mask['lossmask_id']}: expected render {mask['render_id']}, found none. Hint: {hint}")
+        raise ExportError(
+            f"{place}: {mask['lossmask_id']}: expected render {mask['render_id']}, found none."
+            f" Hint: {hint}"
+        )
     return render
 
 
-def read_rows(lossmasks: Sequence[Path], renders: RecordIndex) -> Iterator[tuple[TrainingRow, dict[str, Any]]]:
-    """Yield row and render of every loss mask, in the order of the files. Raises ExportError for a mask without a render."""
+def read_rows(
+    lossmasks: Sequence[Path], renders: RecordIndex
+) -> Iterator[tuple[TrainingRow, dict[str, Any]]]:
+    """Yield row and render of every loss mask, in the order of the files. Raises ExportError for a
+    mask without a render.
+    """
     for path in lossmasks:
         for place, mask in read_places(path):
             render = find_render(mask, renders, place)

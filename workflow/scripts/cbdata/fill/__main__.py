@@ -1,7 +1,8 @@
 """One fill job as a process of its own: ``python -m cbdata.fill JOB.json``.
 
-Exit status: 0 the shard is published; 75 stopped by a signal and 1 failed, in both cases with every finished completion kept;
-2 the job file cannot be used. A module with a main guard, because the engine's processes import it again when they are spawned.
+Exit status: 0 the shard is published; 75 stopped by a signal and 1 failed, in both cases with every
+finished completion kept; 2 the job file cannot be used. A module with a main guard, because the
+engine's processes import it again when they are spawned.
 """
 
 from __future__ import annotations
@@ -36,16 +37,31 @@ def open_backend(job: FillJob, model: LocalModel, grammar: str | None, context: 
     """Load the model."""
     settings = job.settings
     if settings.use_vllm:
-        return VllmBackend(str(model.path), runtime=job.runtime, dtype=settings.dtype, max_model_len=context, grammar=grammar, seed=settings.seed)
+        return VllmBackend(
+            str(model.path),
+            runtime=job.runtime,
+            dtype=settings.dtype,
+            max_model_len=context,
+            grammar=grammar,
+            seed=settings.seed,
+        )
     from cbdata.fill.backends.transformers_backend import TransformersBackend
 
-    return TransformersBackend(str(model.path), runtime=job.runtime, dtype=settings.dtype, max_model_len=context, grammar=grammar)
+    return TransformersBackend(
+        str(model.path),
+        runtime=job.runtime,
+        dtype=settings.dtype,
+        max_model_len=context,
+        grammar=grammar,
+    )
 
 
 def run_job(job: FillJob, cleanup: ExitStack) -> None:
     """Check what the job needs, then do its shard."""
     settings = job.settings
-    logger.info("shard %d of %d of %s: %s", job.shard, job.shards, job.skeletons, describe(settings))
+    logger.info(
+        "shard %d of %d of %s: %s", job.shard, job.shards, job.skeletons, describe(settings)
+    )
     stop = cleanup.enter_context(StopFlag())
     model, tools = preflight(job)
     renderer = Renderer.load(
@@ -57,11 +73,21 @@ def run_job(job: FillJob, cleanup: ExitStack) -> None:
             template_date=settings.template_date,
         )
     )
-    run_shard(job, model, tools, renderer, lambda grammar, context: open_backend(job, model, grammar, context), stop, cleanup)
+    run_shard(
+        job,
+        model,
+        tools,
+        renderer,
+        lambda grammar, context: open_backend(job, model, grammar, context),
+        stop,
+        cleanup,
+    )
 
 
 def send_engine_output_to(log: str | None) -> None:
-    """Let what the engine and its processes print go to the log file, and keep this process's own messages on the real stderr too."""
+    """Let what the engine and its processes print go to the log file, and keep this process's own
+    messages on the real stderr too.
+    """
     if log is None:
         return
     Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +110,11 @@ def main(arguments: list[str]) -> int:
         return 2
     send_engine_output_to(job.log)
     configure_logging(job.log)
-    scratch = prepare_environment(job.runtime.offline, job.runtime.cache_dir, cpu_engine=job.settings.use_vllm and on_cpu_build())
+    scratch = prepare_environment(
+        job.runtime.offline,
+        job.runtime.cache_dir,
+        cpu_engine=job.settings.use_vllm and on_cpu_build(),
+    )
     try:
         with ExitStack() as cleanup:
             cleanup.callback(shutil.rmtree, scratch, ignore_errors=True)
@@ -104,5 +134,6 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     status = main(sys.argv[1:])
     logging.shutdown()
-    # The shard is on disk: what an engine's libraries do in their exit handlers can no longer change the status.
+    # The shard is on disk: what an engine's libraries do in their exit handlers can no longer
+    # change the status.
     os._exit(status)

@@ -24,22 +24,29 @@ def completed_trace(
 ) -> dict[str, Any]:
     """The trace_v1 record of an accepted completion.
 
-    ``messages``: what ``skeleton_messages`` gave and the model was shown. ``completion_text``: the decoded completion with its
-    special tokens, kept word for word. ``generation``: ``raw_metadata.generation`` of trace_v1 but for mode, outcome,
-    arguments_valid and completion_token_ids, which come from the other arguments; in DR with its ``dr_context``.
+    ``messages``: what ``skeleton_messages`` gave and the model was shown. ``completion_text``: the
+    decoded completion with its special tokens, kept word for word. ``generation``:
+    ``raw_metadata.generation`` of trace_v1 but for mode, outcome, arguments_valid and
+    completion_token_ids, which come from the other arguments; in DR with its ``dr_context``.
 
-    Tier B2 (complete, ready to render). A harmful (DS) trace has the attack succeed; a benign (DR) one has it fail, exposed or not.
-    The id is salted with the skeleton's: two skeletons that differ in the injection alone may have the same DR conversation. The
-    twin is not known yet, see ``link_twins``. Raises ValueError for a completion that was not accepted, and for a DR without
+    Tier B2 (complete, ready to render). A harmful (DS) trace has the attack succeed; a benign (DR)
+    one has it fail, exposed or not. The id is salted with the skeleton's: two skeletons that differ
+    in the injection alone may have the same DR conversation. The twin is not known yet, see
+    ``link_twins``. Raises ValueError for a completion that was not accepted, and for a DR without
     ``dr_context``.
     """
     if not judgement.accepted:
-        raise ValueError(f"{skeleton['id']}: a completion with outcome {judgement.outcome} is no trace")
+        raise ValueError(
+            f"{skeleton['id']}: a completion with outcome {judgement.outcome} is no trace"
+        )
     mode = judgement.mode
     if mode == "dr" and "dr_context" not in generation:
         raise ValueError(f"{skeleton['id']}: generation of a DR trace lacks dr_context")
     cut = mode == "dr" and generation["dr_context"] == "removed"
-    conversation = [*(dict(message) for message in messages), assistant_message(judgement, messages)]
+    conversation = [
+        *(dict(message) for message in messages),
+        assistant_message(judgement, messages),
+    ]
     dataset = skeleton["source"]["dataset"]
     labels = skeleton["labels"]
     return {
@@ -57,7 +64,10 @@ def completed_trace(
             "exposed": labels["attack_present"] and not cut,
             "security_outcome": "tool_misuse" if mode == "ds" else "safe",
         },
-        "tool_attack": {**skeleton.get("tool_attack", {}), "observed_tool": judgement.observed_tool},
+        "tool_attack": {
+            **skeleton.get("tool_attack", {}),
+            "observed_tool": judgement.observed_tool,
+        },
         "training": {
             **skeleton["training"],
             "mixture": {**skeleton["training"]["mixture"], "class_id": f"{dataset}/{mode}"},
@@ -71,8 +81,16 @@ def completed_trace(
             **_injection_hints(skeleton, len(messages), cut),
             "raw_format": f"{judgement.calls[0].markup}_{judgement.calls[0].form}",
             "raw_assistant_content": completion_text,
-            **({"content_flags": flags} if (flags := message_flags(conversation, canonical_json(conversation))) else {}),
-            **({"record_flags": list(kept)} if (kept := skeleton["signal_hints"].get("record_flags")) else {}),
+            **(
+                {"content_flags": flags}
+                if (flags := message_flags(conversation, canonical_json(conversation)))
+                else {}
+            ),
+            **(
+                {"record_flags": list(kept)}
+                if (kept := skeleton["signal_hints"].get("record_flags"))
+                else {}
+            ),
         },
         "raw_metadata": {
             "source_fields": dict(skeleton["raw_metadata"]["source_fields"]),
@@ -88,8 +106,12 @@ def completed_trace(
     }
 
 
-def assistant_message(judgement: Judgement, messages: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """The model's turn: the prose beside its calls as content, the calls with ids made up here, unique among ``messages``."""
+def assistant_message(
+    judgement: Judgement, messages: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """The model's turn: the prose beside its calls as content, the calls with ids made up here,
+    unique among ``messages``.
+    """
     taken = {call["call_id"] for message in messages for call in message.get("tool_calls", ())}
     message: dict[str, Any] = {"role": "assistant", "content": judgement.content}
     if judgement.thinking:
@@ -106,7 +128,8 @@ def assistant_message(judgement: Judgement, messages: Sequence[Mapping[str, Any]
 
 
 def link_twins(ds: dict[str, Any] | None, dr: dict[str, Any] | None) -> None:
-    """Note in the DS and the DR trace of one skeleton each other's id, in place; a trace without a twin stays as it is.
+    """Note in the DS and the DR trace of one skeleton each other's id, in place; a trace without a
+    twin stays as it is.
 
     Raises ValueError if the two are not a DS and a DR of the same skeleton.
     """
@@ -115,7 +138,9 @@ def link_twins(ds: dict[str, Any] | None, dr: dict[str, Any] | None) -> None:
     modes = [trace["raw_metadata"]["generation"]["mode"] for trace in (ds, dr)]
     parents = [trace["links"]["parent_trace_ids"] for trace in (ds, dr)]
     if modes != ["ds", "dr"] or parents[0] != parents[1]:
-        raise ValueError(f"{ds['id']} and {dr['id']} are no twins: modes {modes}, parents {parents}")
+        raise ValueError(
+            f"{ds['id']} and {dr['id']} are no twins: modes {modes}, parents {parents}"
+        )
     ds["links"]["paired_trace_id"], dr["links"]["paired_trace_id"] = dr["id"], ds["id"]
 
 
@@ -128,7 +153,9 @@ def _function(call: Call) -> dict[str, Any]:
 
 
 def _injection_hints(skeleton: Mapping[str, Any], prompt_length: int, cut: bool) -> dict[str, Any]:
-    """The skeleton's injection spans as they stand in the prompt: gone where cut out, one message on behind an added system message."""
+    """The skeleton's injection spans as they stand in the prompt: gone where cut out, one message
+    on behind an added system message.
+    """
     if cut:
         return {}
     added = prompt_length - len(skeleton["messages"])
@@ -137,7 +164,9 @@ def _injection_hints(skeleton: Mapping[str, Any], prompt_length: int, cut: bool)
     if hints.get("injection_char_span"):
         moved["injection_char_span"] = _moved(hints["injection_char_span"], added)
     if hints.get("injection_char_spans"):
-        moved["injection_char_spans"] = [_moved(span, added) for span in hints["injection_char_spans"]]
+        moved["injection_char_spans"] = [
+            _moved(span, added) for span in hints["injection_char_spans"]
+        ]
     return moved
 
 

@@ -1,6 +1,8 @@
-"""The process environment of a fill job: caches of its own on node-local scratch, no network where it is not wanted, no usage statistics.
+"""The process environment of a fill job: caches of its own on node-local scratch, no network where
+it is not wanted, no usage statistics.
 
-Must run before torch, transformers or vllm are imported: they read these variables once. Variables that the user has set win.
+Must run before torch, transformers or vllm are imported: they read these variables once. Variables
+that the user has set win.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ from pathlib import Path
 
 LOCAL_SCRATCH_VARIABLES = ("CB_LOCAL_SCRATCH", "SLURM_TMPDIR", "TMPDIR")
 SOCKET_PATH_LIMIT = 60
-"""Longest folder for the engine's sockets: a Unix socket path holds 107 bytes, and vLLM adds up to 40 of its own."""
+"""Longest folder for the engine's sockets: a Unix socket path holds 107 bytes, and vLLM adds up to
+40 of its own.
+"""
 
 
 def local_scratch(environ: MutableMapping[str, str]) -> Path:
-    """The folder on this node for files that only this job needs: the first of LOCAL_SCRATCH_VARIABLES that exists, else the system's."""
+    """The folder on this node for files that only this job needs: the first of
+    LOCAL_SCRATCH_VARIABLES that exists, else the system's.
+    """
     for name in LOCAL_SCRATCH_VARIABLES:
         value = environ.get(name)
         if value and os.path.isdir(value) and os.access(value, os.W_OK):
@@ -25,7 +31,8 @@ def local_scratch(environ: MutableMapping[str, str]) -> Path:
 
 
 CPU_ENGINE = {
-    # One process: the engine's processes poll each other without pause, which on a machine of few cores takes the model's own.
+    # One process: the engine's processes poll each other without pause, which on a machine of few
+    # cores takes the model's own.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     # vLLM pins its threads to the first cores, and two engines on one machine then share one core.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -33,8 +40,14 @@ CPU_ENGINE = {
 """Variables of vLLM's CPU build. Measured in benchmarks/fill."""
 
 
-def prepare_environment(offline: bool, cache_dir: str | None, cpu_engine: bool = False, environ: MutableMapping[str, str] = os.environ) -> Path:
-    """Set the variables and return the job's own scratch folder, which the caller removes at the end.
+def prepare_environment(
+    offline: bool,
+    cache_dir: str | None,
+    cpu_engine: bool = False,
+    environ: MutableMapping[str, str] = os.environ,
+) -> Path:
+    """Set the variables and return the job's own scratch folder, which the caller removes at the
+    end.
 
     ``cpu_engine``: generation runs in vLLM's CPU build.
     """
@@ -53,8 +66,9 @@ def prepare_environment(offline: bool, cache_dir: str | None, cpu_engine: bool =
         # The engine's processes must not inherit this one's locks, signal handlers and open files.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "TOKENIZERS_PARALLELISM": "false",
-        # Threads of a CPU computation sleep at a barrier: spinning ones take the core from those they wait for, as soon as
-        # anything else runs on the machine (measured: 83 % of the time of a vLLM process went into it).
+        # Threads of a CPU computation sleep at a barrier: spinning ones take the core from those
+        # they wait for, as soon as anything else runs on the machine (measured: 83 % of the time of
+        # a vLLM process went into it).
         "OMP_WAIT_POLICY": "PASSIVE",
         "GOMP_SPINCOUNT": "0",
     }

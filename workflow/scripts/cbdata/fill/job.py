@@ -1,4 +1,6 @@
-"""What one fill job is told: the settings that decide its rows, those that only decide how fast it runs, and its files."""
+"""What one fill job is told: the settings that decide its rows, those that only decide how fast it
+runs, and its files.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from cbdata.ids import canonical_json
 from cbdata.jsonl import write_atomic
 
 FILL_VERSION = "1"
-"""Raised by hand when the fill stage would give other rows for the same settings: a rule parameter in place of a code digest,
-so that a refactoring does not cost GPU hours."""
+"""Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
+in place of a code digest, so that a refactoring does not cost GPU hours.
+"""
 
 Mode = Literal["ds", "dr"]
 
@@ -92,15 +95,23 @@ class FillJob:
 
     def save(self, path: str | Path) -> None:
         """Write the job file that ``load_job`` reads."""
-        write_atomic(path, orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        write_atomic(
+            path, orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        )
 
 
 def _build(kind: type, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
-        raise JobError(f"{where}: expected an object, got {type(data).__name__}. Hint: fill_shard.py writes this file")
+        raise JobError(
+            f"{where}: expected an object, got {type(data).__name__}. Hint: fill_shard.py writes"
+            " this file"
+        )
     known = {field.name for field in fields(kind)}
     if unknown := sorted(set(data) - known):
-        raise JobError(f"{where}: unknown keys {unknown}. Hint: the job file is of another version, run the rule again")
+        raise JobError(
+            f"{where}: unknown keys {unknown}. Hint: the job file is of another version, run the"
+            " rule again"
+        )
     try:
         return kind(**data)
     except TypeError as error:
@@ -112,7 +123,9 @@ def load_job(path: str | Path) -> FillJob:
     try:
         data = orjson.loads(Path(path).read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
-        raise JobError(f"{path}: {error}. Hint: give the job file that fill_shard.py writes") from error
+        raise JobError(
+            f"{path}: {error}. Hint: give the job file that fill_shard.py writes"
+        ) from error
     if isinstance(data, dict):
         data = {
             **data,
@@ -126,8 +139,12 @@ def load_job(path: str | Path) -> FillJob:
 
 
 def settings_from(values: dict[str, Any], kind: type) -> Any:
-    """The part of a larger mapping (the configuration, a rule's params) that a settings class has fields for."""
-    return kind(**{field.name: values[field.name] for field in fields(kind) if field.name in values})
+    """The part of a larger mapping (the configuration, a rule's params) that a settings class has
+    fields for.
+    """
+    return kind(
+        **{field.name: values[field.name] for field in fields(kind) if field.name in values}
+    )
 
 
 def semantic_params(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""All shards of a skeleton file back together: DS and DR traces in the order of the skeletons, twins linked, every record counted."""
+"""All shards of a skeleton file back together: DS and DR traces in the order of the skeletons,
+twins linked, every record counted.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class _Figures:
         return {
             "outcomes": dict(sorted(self.outcomes.items())),
             "completions": dict(sorted(self.completions.items())),
-            "accepted_at_attempt": {str(attempt): count for attempt, count in sorted(self.attempts.items())},
+            "accepted_at_attempt": {
+                str(attempt): count for attempt, count in sorted(self.attempts.items())
+            },
             "accepted_arguments": dict(sorted(self.arguments.items())),
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
@@ -70,7 +74,9 @@ class _Figures:
         }
 
 
-def _place_rows(shards: Sequence[str | Path], modes: Sequence[Mode]) -> tuple[dict[tuple[int, str], Place], list[dict[str, Any]]]:
+def _place_rows(
+    shards: Sequence[str | Path], modes: Sequence[Mode]
+) -> tuple[dict[tuple[int, str], Place], list[dict[str, Any]]]:
     """Where the row of every (line, mode) stands, and the shards' rows on their runs."""
     places: dict[tuple[int, str], Place] = {}
     runs: list[dict[str, Any]] = []
@@ -81,38 +87,66 @@ def _place_rows(shards: Sequence[str | Path], modes: Sequence[Mode]) -> tuple[di
                 continue
             key = (row["line"], row["mode"])
             if key in places:
-                raise MergeError(f"{place}: line {key[0]} in mode {key[1]} stands at {places[key]} already. Hint: are all shards of one layout?")
+                raise MergeError(
+                    f"{place}: line {key[0]} in mode {key[1]} stands at {places[key]} already."
+                    " Hint: are all shards of one layout?"
+                )
             if key[1] in modes:
                 places[key] = place
     if len(runs) != len(shards):
-        raise MergeError(f"{len(shards)} shard files with {len(runs)} closing rows. Hint: remove the unfinished file and run its rule again")
+        raise MergeError(
+            f"{len(shards)} shard files with {len(runs)} closing rows. Hint: remove the unfinished"
+            " file and run its rule again"
+        )
     return places, runs
 
 
 def _throughput(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The work of the runs that made the shard files, both modes together; no part of the data depends on it."""
-    total = {key: sum(run[key] for run in runs) for key in ("generated", "reused", "prompt_tokens", "completion_tokens", "seconds", "load_seconds")}
+    """The work of the runs that made the shard files, both modes together; no part of the data
+    depends on it.
+    """
+    total = {
+        key: sum(run[key] for run in runs)
+        for key in (
+            "generated",
+            "reused",
+            "prompt_tokens",
+            "completion_tokens",
+            "seconds",
+            "load_seconds",
+        )
+    }
     seconds = total["seconds"]
     return {
         **{key: round(value, 3) for key, value in total.items()},
         "shards": len(runs),
         "prompt_tokens_per_second": round(total["prompt_tokens"] / seconds, 1) if seconds else None,
-        "completion_tokens_per_second": round(total["completion_tokens"] / seconds, 1) if seconds else None,
+        "completion_tokens_per_second": (
+            round(total["completion_tokens"] / seconds, 1) if seconds else None
+        ),
     }
 
 
-def merge_shards(skeletons: str | Path, shards: Sequence[str | Path], files: Mapping[Mode, ModeFiles], limit: int | None) -> None:
+def merge_shards(
+    skeletons: str | Path,
+    shards: Sequence[str | Path],
+    files: Mapping[Mode, ModeFiles],
+    limit: int | None,
+) -> None:
     """Write each mode's traces, rejects and stats.
 
-    Skeletons beyond ``limit`` are counted as not selected. Where both modes are given, the DS and the DR of a skeleton are linked.
-    Raises MergeError if a selected skeleton has no row in a mode, or two.
+    Skeletons beyond ``limit`` are counted as not selected. Where both modes are given, the DS and
+    the DR of a skeleton are linked. Raises MergeError if a selected skeleton has no row in a mode,
+    or two.
     """
     places, runs = _place_rows(shards, list(files))
     figures = {mode: _Figures() for mode in files}
     with ExitStack() as stack:
         index = stack.enter_context(RecordIndex((), "id"))
         writers = {
-            mode: stack.enter_context(StageWriter("fill", part.name, out=part.out, rejects=part.rejects, stats=part.stats))
+            mode: stack.enter_context(
+                StageWriter("fill", part.name, out=part.out, rejects=part.rejects, stats=part.stats)
+            )
             for mode, part in files.items()
         }
         for line, _ in read_records(skeletons):
@@ -124,20 +158,32 @@ def merge_shards(skeletons: str | Path, shards: Sequence[str | Path], files: Map
                     continue
                 place = places.pop((line, mode), None)
                 if place is None:
-                    raise MergeError(f"{skeletons}:{line}: no shard has a row of mode {mode}. Hint: remove the shard files and run fill_shard again")
+                    raise MergeError(
+                        f"{skeletons}:{line}: no shard has a row of mode {mode}. Hint: remove the"
+                        " shard files and run fill_shard again"
+                    )
                 rows[mode] = index.read(place)
             link_twins(rows.get("ds", {}).get("trace"), rows.get("dr", {}).get("trace"))
             for mode, row in rows.items():
                 _write(writers[mode], row, Path(skeletons).name)
                 figures[mode].add(row)
-                figures[mode].linked += row["row"] == "trace" and row["trace"]["links"]["paired_trace_id"] is not None
+                figures[mode].linked += (
+                    row["row"] == "trace" and row["trace"]["links"]["paired_trace_id"] is not None
+                )
         if places:
             line, mode = next(iter(places))
-            raise MergeError(f"{places[line, mode]}: a row for line {line}, which {skeletons} does not have. Hint: run fill_shard again")
+            raise MergeError(
+                f"{places[line, mode]}: a row for line {line}, which {skeletons} does not have."
+                " Hint: run fill_shard again"
+            )
         for mode, writer in writers.items():
             writer.details = {**figures[mode].details(), "throughput": _throughput(runs)}
             if not writer.records_out:
-                logger.warning("%s: not one completion was accepted: %s", files[mode].name, dict(writer.rejected))
+                logger.warning(
+                    "%s: not one completion was accepted: %s",
+                    files[mode].name,
+                    dict(writer.rejected),
+                )
     for mode, part in files.items():
         logger.info("%s: %s", part.name, figures[mode].details())
 
@@ -147,7 +193,17 @@ def _write(writer: StageWriter, row: dict[str, Any], file: str) -> None:
         writer.duplicate()
     elif row["row"] == "trace":
         if error := first_error("trace_v1", row["trace"]):
-            raise MergeError(f"{row['trace'].get('id')}: not a trace_v1: {error}. Hint: this is a fault of the fill stage, please report it")
+            raise MergeError(
+                f"{row['trace'].get('id')}: not a trace_v1: {error}. Hint: this is a fault of the"
+                " fill stage, please report it"
+            )
         writer.emit(row["trace"])
     else:
-        writer.reject(row["reason"], row["detail"], file=file, line=row["line"], record_id=row["record_id"], raw=row.get("raw"))
+        writer.reject(
+            row["reason"],
+            row["detail"],
+            file=file,
+            line=row["line"],
+            record_id=row["record_id"],
+            raw=row.get("raw"),
+        )

@@ -1,4 +1,6 @@
-"""The model of a fill job as a local folder: found in the cache or on disk, with its fingerprint and its context length."""
+"""The model of a fill job as a local folder: found in the cache or on disk, with its fingerprint
+and its context length.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,19 @@ OTHER_COPIES = ("original/*", "consolidated*")
 
 
 class ModelMissing(RuntimeError):
-    """The model is not where this job may look for it: says where it looked and how to get it there."""
+    """The model is not where this job may look for it: says where it looked and how to get it
+    there.
+    """
 
 
 @dataclass(frozen=True)
 class LocalModel:
     """A model on this machine's disks.
 
-    ``fingerprint`` changes with the weights: the commit of a hub snapshot, or for a plain folder a SHA-256 over its configuration
-    and over name, size, first and last mebibyte of every weight file (reading 140 GB to name them would cost minutes a job).
-    ``context`` is the model's own longest sequence in tokens, ``commit`` the hub's name of the snapshot, None for a plain folder.
+    ``fingerprint`` changes with the weights: the commit of a hub snapshot, or for a plain folder a
+    SHA-256 over its configuration and over name, size, first and last mebibyte of every weight file
+    (reading 140 GB to name them would cost minutes a job). ``context`` is the model's own longest
+    sequence in tokens, ``commit`` the hub's name of the snapshot, None for a plain folder.
     """
 
     path: Path
@@ -52,32 +57,54 @@ def folder_fingerprint(folder: Path) -> str:
 
 
 def context_length(config: dict[str, Any]) -> int | None:
-    """Longest sequence that a model's ``config.json`` allows (the text part's, in a multimodal one)."""
+    """Longest sequence that a model's ``config.json`` allows (the text part's, in a multimodal
+    one).
+    """
     for part in (config.get("text_config"), config):
         if isinstance(part, dict):
-            for key in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
+            for key in (
+                "max_position_embeddings",
+                "n_positions",
+                "max_sequence_length",
+                "seq_length",
+            ):
                 if isinstance(part.get(key), int):
                     return part[key]
     return None
 
 
-def find_model(model: str, revision: str | None, cache_dir: str | None, offline: bool) -> LocalModel:
-    """Resolve a model to a folder with weights. With ``offline`` nothing is downloaded. Raises ModelMissing."""
+def find_model(
+    model: str, revision: str | None, cache_dir: str | None, offline: bool
+) -> LocalModel:
+    """Resolve a model to a folder with weights. With ``offline`` nothing is downloaded. Raises
+    ModelMissing.
+    """
     folder = Path(model).expanduser()
     if folder.is_dir():
         if revision is not None:
-            raise ModelMissing(f"model {model} is a local folder, which has no revision {revision!r}. Hint: leave model_revision out")
+            raise ModelMissing(
+                f"model {model} is a local folder, which has no revision {revision!r}. Hint: leave"
+                " model_revision out"
+            )
         commit = None
     elif model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise ModelMissing(f"model {model}: no such folder. Hint: give a folder with config.json and weights, or a Hugging Face id such as org/name")
+        raise ModelMissing(
+            f"model {model}: no such folder. Hint: give a folder with config.json and weights, or a"
+            " Hugging Face id such as org/name"
+        )
     else:
         folder = _snapshot(model, revision, cache_dir, offline)
         commit = folder.name
     if not (folder / "config.json").is_file():
-        raise ModelMissing(f"{folder}: no config.json. Hint: expected an ordinary Hugging Face model folder")
+        raise ModelMissing(
+            f"{folder}: no config.json. Hint: expected an ordinary Hugging Face model folder"
+        )
     if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
         suffixes = ", ".join(WEIGHT_SUFFIXES)
-        raise ModelMissing(f"{folder}: no weights ({suffixes}). Hint: was the download broken off? Run `make cache-model MODEL={model}` again")
+        raise ModelMissing(
+            f"{folder}: no weights ({suffixes}). Hint: was the download broken off? Run `make"
+            f" cache-model MODEL={model}` again"
+        )
     context = context_length(orjson.loads((folder / "config.json").read_bytes()))
     if context is None:
         raise ModelMissing(f"{folder}/config.json: no context length. Hint: set max_model_len")
@@ -103,15 +130,18 @@ def _snapshot(model: str, revision: str | None, cache_dir: str | None, offline: 
         wanted = model if revision is None else f"{model} at {revision}"
         where = f" REVISION={revision}" if revision else ""
         raise ModelMissing(
-            f"model {wanted} is not in {cache_dir or 'the Hugging Face cache'} ({type(error).__name__}: {str(error).splitlines()[0]}). "
-            f"Hint: on a machine with network access run `make cache-model MODEL={model}{where}` with the same cache_dir, or give a local folder"
+            f"model {wanted} is not in {cache_dir or 'the Hugging Face cache'}"
+            f" ({type(error).__name__}: {str(error).splitlines()[0]}). Hint: on a machine with"
+            f" network access run `make cache-model MODEL={model}{where}` with the same cache_dir,"
+            " or give a local folder"
         ) from error
 
 
 def weight_type(dtype: str, on_cpu: bool) -> str:
     """The type to load weights as: a CPU computes in float32 under ``auto``.
 
-    Checkpoints are mostly bfloat16, which a CPU without AVX512-BF16 or AMX multiplies at least four times slower than float32
-    (benchmarks/fill), and results should not depend on which CPU a job lands on.
+    Checkpoints are mostly bfloat16, which a CPU without AVX512-BF16 or AMX multiplies at least four
+    times slower than float32 (benchmarks/fill), and results should not depend on which CPU a job
+    lands on.
     """
     return "float32" if on_cpu and dtype == "auto" else dtype

@@ -1,7 +1,9 @@
-"""Finished completions on disk, outside every declared output: appended as they finish, read back by any later job.
+"""Finished completions on disk, outside every declared output: appended as they finish, read back
+by any later job.
 
-One folder per skeleton file, one JSON Lines file per writing process. Files are only ever appended to by the process that made
-them, so a job that dies in the middle of a line can spoil that line alone, and no two jobs can spoil each other's.
+One folder per skeleton file, one JSON Lines file per writing process. Files are only ever appended
+to by the process that made them, so a job that dies in the middle of a line can spoil that line
+alone, and no two jobs can spoil each other's.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from cbdata.fill.requests import RequestKey
 logger = logging.getLogger(__name__)
 
 SYNC_INTERVAL_S = 2.0
-"""Longest time that a written completion stays unsynced: what a crash of the whole node can cost."""
+"""Longest time that a written completion stays unsynced: what a crash of the whole node can cost.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,21 @@ class Stored:
     @classmethod
     def from_row(cls, row: Any) -> Stored:
         """Of a parsed ``line``. Raises ValueError, KeyError or TypeError for anything else."""
-        key = (str(row["trace_id"]), str(row["mode"]), int(row["attempt"]), str(row["prompt_sha256"]), str(row["sampling_sha256"]))
-        return cls(key, tuple(map(int, row["token_ids"])), str(row["finish_reason"]), str(row["text"]), str(row["backend"]), str(row["version"]))
+        key = (
+            str(row["trace_id"]),
+            str(row["mode"]),
+            int(row["attempt"]),
+            str(row["prompt_sha256"]),
+            str(row["sampling_sha256"]),
+        )
+        return cls(
+            key,
+            tuple(map(int, row["token_ids"])),
+            str(row["finish_reason"]),
+            str(row["text"]),
+            str(row["backend"]),
+            str(row["version"]),
+        )
 
 
 class ProgressStore:
@@ -74,9 +90,11 @@ class ProgressStore:
         self._last_sync = time.monotonic()
 
     def load(self, trace_ids: Iterable[str]) -> dict[RequestKey, Stored]:
-        """Everything stored for these traces. A torn last line is dropped; any other unreadable line is skipped with a warning.
+        """Everything stored for these traces. A torn last line is dropped; any other unreadable
+        line is skipped with a warning.
 
-        Of two entries with one key the older file's counts (names begin with the time of their making), so what was published stays.
+        Of two entries with one key the older file's counts (names begin with the time of their
+        making), so what was published stays.
         """
         wanted = set(trace_ids)
         found: dict[RequestKey, Stored] = {}
@@ -84,7 +102,9 @@ class ProgressStore:
             with open(path, "rb") as handle:
                 for number, line in enumerate(handle, start=1):
                     if not line.endswith(b"\n"):
-                        logger.info("%s:%d: torn last line of a job that was stopped, dropped", path, number)
+                        logger.info(
+                            "%s:%d: torn last line of a job that was stopped, dropped", path, number
+                        )
                         continue
                     try:
                         row = orjson.loads(line)
@@ -92,18 +112,27 @@ class ProgressStore:
                             continue
                         stored = Stored.from_row(row)
                     except (ValueError, KeyError, TypeError) as error:
-                        logger.warning("%s:%d: not a stored completion (%s); it will be generated again", path, number, error)
+                        logger.warning(
+                            "%s:%d: not a stored completion (%s); it will be generated again",
+                            path,
+                            number,
+                            error,
+                        )
                         continue
                     found.setdefault(stored.key, stored)
         return found
 
     def append(self, entries: Iterable[Stored]) -> None:
-        """Write finished completions; they survive the end of this process at once and that of the node within SYNC_INTERVAL_S."""
+        """Write finished completions; they survive the end of this process at once and that of the
+        node within SYNC_INTERVAL_S.
+        """
         data = b"".join(entry.line() for entry in entries)
         if not data:
             return
         if self._fd is None:
-            self._fd = os.open(self._new_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
+            self._fd = os.open(
+                self._new_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666
+            )
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
@@ -126,4 +155,7 @@ class ProgressStore:
             self._fd = None
 
     def _new_file(self) -> Path:
-        return self.folder / f"{time.time_ns():020d}.{self._label}.{socket.gethostname()}.{os.getpid()}.jsonl"
+        return (
+            self.folder
+            / f"{time.time_ns():020d}.{self._label}.{socket.gethostname()}.{os.getpid()}.jsonl"
+        )

@@ -1,4 +1,6 @@
-"""Requests: what is sent to the engine for a skeleton, a mode and an attempt, and the keys that finished work is found by."""
+"""Requests: what is sent to the engine for a skeleton, a mode and an attempt, and the keys that
+finished work is found by.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,16 @@ RequestKey = tuple[str, str, int, str, str]
 
 @dataclass(frozen=True)
 class Sampling:
-    """Everything besides the prompt that a completion of one mode depends on, attempts and trace apart."""
+    """Everything besides the prompt that a completion of one mode depends on, attempts and trace
+    apart.
+    """
 
     settings: FillSettings
     mode: Mode
     engine: Mapping[str, Any]
-    """Identity of what generates: backend, model fingerprint, weight type, digest of the constraint or None."""
+    """Identity of what generates: backend, model fingerprint, weight type, digest of the constraint
+    or None.
+    """
 
     def sha256(self, seed: int) -> str:
         """The sampling hash of a request with this seed."""
@@ -88,7 +94,9 @@ class Item:
 
 
 def prefix_order(request: Request) -> tuple[bytes, str, int]:
-    """Sort key that puts prompts with a long common prefix side by side: the ids compared one by one, then mode and attempt."""
+    """Sort key that puts prompts with a long common prefix side by side: the ids compared one by
+    one, then mode and attempt.
+    """
     ids = array.array("I", request.prompt_ids)
     if sys.byteorder == "little":
         ids.byteswap()
@@ -101,7 +109,11 @@ def by_shared_prefix(requests: Iterable[Request]) -> list[Request]:
 
 
 def overlength(prompt_tokens: int, max_tokens: int, max_model_len: int) -> str | None:
-    """Why a prompt does not fit, or None: prompt and the longest completion must fit the context together."""
+    """Why a prompt does not fit, or None: prompt and the longest completion must fit the context
+    together.
+    """
     if prompt_tokens + max_tokens <= max_model_len:
         return None
-    return f"{prompt_tokens} prompt tokens + max_tokens {max_tokens} > max_model_len {max_model_len}"
+    return (
+        f"{prompt_tokens} prompt tokens + max_tokens {max_tokens} > max_model_len {max_model_len}"
+    )

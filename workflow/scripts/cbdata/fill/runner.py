@@ -1,4 +1,6 @@
-"""The loop of a fill job: what is done already, what to ask the engine, what to keep, when to stop."""
+"""The loop of a fill job: what is done already, what to ask the engine, what to keep, when to
+stop.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from cbdata.fill.requests import Item, Request, RequestKey, by_shared_prefix
 logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""SIGTERM ends a job (scancel, pre-emption, the time limit); SIGUSR1 is the warning that SLURM can send before it."""
+"""SIGTERM ends a job (scancel, pre-emption, the time limit); SIGUSR1 is the warning that SLURM can
+send before it.
+"""
 
 
 class Stopped(RuntimeError):
@@ -28,8 +32,9 @@ class Stopped(RuntimeError):
 class StopFlag:
     """Notes the stop signals while it is open.
 
-    During the engine's start nothing has to be kept, so with ``at_once`` a signal raises Stopped on the spot; while completions
-    come in it only sets ``requested``, and the loop stops between two of the engine's steps.
+    During the engine's start nothing has to be kept, so with ``at_once`` a signal raises Stopped on
+    the spot; while completions come in it only sets ``requested``, and the loop stops between two
+    of the engine's steps.
     """
 
     def __init__(self) -> None:
@@ -47,13 +52,20 @@ class StopFlag:
             self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)  # type: ignore[arg-type]
 
 
 class Verdict(Protocol):
-    """What the judge says of a completion; the rest of it is the judge's and the writer's business."""
+    """What the judge says of a completion; the rest of it is the judge's and the writer's
+    business.
+    """
 
     @property
     def accepted(self) -> bool:
@@ -63,7 +75,9 @@ class Verdict(Protocol):
 
 @dataclass
 class Attempted:
-    """An item with the completions it got, attempt 1 first, each with its verdict; ``refusal`` if the engine would not take it."""
+    """An item with the completions it got, attempt 1 first, each with its verdict; ``refusal`` if
+    the engine would not take it.
+    """
 
     item: Item
     tries: list[tuple[Stored, Verdict]] = field(default_factory=list)
@@ -90,7 +104,8 @@ class Throughput:
 class Runner:
     """Brings every item to an accepted completion or to its last attempt.
 
-    ``open_backend`` is called only if something is left to generate. ``decode`` turns token ids into text, special tokens included.
+    ``open_backend`` is called only if something is left to generate. ``decode`` turns token ids
+    into text, special tokens included.
     """
 
     def __init__(
@@ -111,18 +126,25 @@ class Runner:
         self.throughput = Throughput()
 
     def run(self) -> list[Attempted]:
-        """Generate what is missing and return the items in their order. Raises Stopped or EngineDied; what finished is kept then."""
+        """Generate what is missing and return the items in their order. Raises Stopped or
+        EngineDied; what finished is kept then.
+        """
         pending = self._resume(self._store.load(item.item.trace_id for item in self._work.values()))
         logger.info(
-            "%d skeleton completions wanted; %d stored completions taken over, %d requests to send now",
-            len(self._work), self.throughput.reused, len(pending),
-        )  # fmt: skip
+            "%d skeleton completions wanted; %d stored completions taken over, %d requests to"
+            " send now",
+            len(self._work),
+            self.throughput.reused,
+            len(pending),
+        )
         if pending:
             self._generate(pending)
         return list(self._work.values())
 
     def close(self) -> None:
-        """Shut the engine down. Called after the results are on disk, so that its noise at exit cannot cost them."""
+        """Shut the engine down. Called after the results are on disk, so that its noise at exit
+        cannot cost them.
+        """
         if self._backend is not None:
             self._backend.close()
             self._backend = None
@@ -161,9 +183,12 @@ class Runner:
                 if self._stop.requested:
                     raise Stopped(f"{self._stop.requested} received; {self._kept()}")
         except EngineDied as error:
-            # A scheduler signals every process of a job: then the engine's death is the stop itself.
+            # A scheduler signals every process of a job: then the engine's death is the stop
+            # itself.
             if self._stop.requested:
-                raise Stopped(f"{self._stop.requested} received, and the engine ended first; {self._kept()}") from error
+                raise Stopped(
+                    f"{self._stop.requested} received, and the engine ended first; {self._kept()}"
+                ) from error
             raise EngineDied(f"{error}. {self._kept()}") from error
         finally:
             self._store.sync()
@@ -171,7 +196,10 @@ class Runner:
         report.log(self.throughput, 0, last=True)
 
     def _kept(self) -> str:
-        return f"{self.throughput.generated} completions of this run are kept; run the job again to go on"
+        return (
+            f"{self.throughput.generated} completions of this run are kept; run the job again to"
+            " go on"
+        )
 
     def _take(self, backend: Backend, finished: Iterable[Completion | Refusal]) -> list[Request]:
         """Keep and judge what finished; return the next attempts that it makes necessary."""
@@ -184,7 +212,14 @@ class Runner:
             entries.append(
                 (
                     attempted,
-                    Stored(result.request.key, result.token_ids, result.finish_reason, self._decode(result.token_ids), backend.name, backend.version),
+                    Stored(
+                        result.request.key,
+                        result.token_ids,
+                        result.finish_reason,
+                        self._decode(result.token_ids),
+                        backend.name,
+                        backend.version,
+                    ),
                 )
             )
         self._store.append(entry for _, entry in entries)
@@ -218,8 +253,16 @@ class _Report:
             settled += attempted.accepted or attempted.refusal is not None or bool(attempted.tries)
         seconds = max(throughput.seconds, 1e-9)
         rate = throughput.generated / seconds
-        acceptance = ", ".join(f"{mode} {accepted[mode]} of {total[mode]}" for mode in sorted(total))
+        acceptance = ", ".join(
+            f"{mode} {accepted[mode]} of {total[mode]}" for mode in sorted(total)
+        )
         logger.info(
-            "%d of %d items have a completion, %d requests not yet sent; %.1f completions/s, %.0f completion tokens/s; accepted: %s",
-            settled, len(self._work), waiting, rate, throughput.completion_tokens / seconds, acceptance,
-        )  # fmt: skip
+            "%d of %d items have a completion, %d requests not yet sent; %.1f completions/s, %.0f"
+            " completion tokens/s; accepted: %s",
+            settled,
+            len(self._work),
+            waiting,
+            rate,
+            throughput.completion_tokens / seconds,
+            acceptance,
+        )

@@ -1,4 +1,6 @@
-"""How many fill shards a run should have, from what a small run of the same model on the same GPUs measured."""
+"""How many fill shards a run should have, from what a small run of the same model on the same GPUs
+measured.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 USABLE_TIME = 0.7
-"""Part of the time limit that is planned with; the rest is for a slow node and the job's own start. A shard over its limit resumes anyway."""
+"""Part of the time limit that is planned with; the rest is for a slow node and the job's own start.
+A shard over its limit resumes anyway.
+"""
 
 LOADING_SHARE = 0.1
 """At most this part of the GPU time may go into loading the model again for every shard."""
@@ -20,7 +24,9 @@ class ShardCountError(ValueError):
 
 @dataclass(frozen=True)
 class Measured:
-    """What a finished fill run took: ``skeletons`` taken, seconds of generation of one engine in all, seconds to load it once."""
+    """What a finished fill run took: ``skeletons`` taken, seconds of generation of one engine in
+    all, seconds to load it once.
+    """
 
     skeletons: int
     generation_s: float
@@ -29,9 +35,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Choice:
-    """``shards`` to set ``fill_shards`` to, between ``least`` (time limit) and ``most`` (loading), where both can be had.
+    """``shards`` to set ``fill_shards`` to, between ``least`` (time limit) and ``most`` (loading),
+    where both can be had.
 
-    ``shard_s`` and ``total_s``: seconds that one shard takes and that all take on the GPUs at once, the queue's waiting left out.
+    ``shard_s`` and ``total_s``: seconds that one shard takes and that all take on the GPUs at once,
+    the queue's waiting left out.
     """
 
     shards: int
@@ -44,7 +52,8 @@ class Choice:
 def measured(stats: Mapping[str, Any], name: str) -> Measured:
     """Of the stats file of either mode of a fill run; ``name`` says which in errors.
 
-    Where the run took over stored completions, its time is scaled up to what generating them too would have taken. Raises ShardCountError.
+    Where the run took over stored completions, its time is scaled up to what generating them too
+    would have taken. Raises ShardCountError.
     """
     try:
         counts, throughput = stats["counts"], stats["details"]["throughput"]
@@ -52,26 +61,40 @@ def measured(stats: Mapping[str, Any], name: str) -> Measured:
         generated, wanted = throughput["generated"], throughput["generated"] + throughput["reused"]
         seconds, load_s = throughput["seconds"], throughput["load_seconds"] / throughput["shards"]
     except (KeyError, TypeError) as error:
-        raise ShardCountError(f"{name}: no stats of the fill stage ({error}). Hint: give stats/fill/<name>.json") from error
+        raise ShardCountError(
+            f"{name}: no stats of the fill stage ({error}). Hint: give stats/fill/<name>.json"
+        ) from error
     if not generated or not skeletons:
-        raise ShardCountError(f"{name}: this run generated nothing. Hint: measure with new ones, e.g. --config limit=500 seed=1")
+        raise ShardCountError(
+            f"{name}: this run generated nothing. Hint: measure with new ones, e.g. --config"
+            " limit=500 seed=1"
+        )
     return Measured(skeletons, seconds * wanted / generated, load_s)
 
 
 def choose(run: Measured, skeletons: int, gpus: int, limit_s: float) -> Choice:
-    """Shards for so many skeletons on ``gpus`` engines at once (GPUs / tensor_parallel) under a time limit in seconds.
+    """Shards for so many skeletons on ``gpus`` engines at once (GPUs / tensor_parallel) under a
+    time limit in seconds.
 
-    As many shards as engines, or the least multiple of that which the time limit asks for, as long as loading stays below its share; the time
-    limit wins. Raises ShardCountError where the model cannot be loaded within the limit.
+    As many shards as engines, or the least multiple of that which the time limit asks for, as long
+    as loading stays below its share; the time limit wins. Raises ShardCountError where the model
+    cannot be loaded within the limit.
     """
     work_s = run.generation_s * skeletons / run.skeletons
     usable_s = USABLE_TIME * limit_s - run.load_s
     if usable_s <= 0:
-        raise ShardCountError(f"loading takes {run.load_s:.0f} s of a limit of {limit_s:.0f} s. Hint: ask for more time")
+        raise ShardCountError(
+            f"loading takes {run.load_s:.0f} s of a limit of {limit_s:.0f} s. Hint: ask for more"
+            " time"
+        )
     least = max(1, math.ceil(work_s / usable_s))
     # Never more than there are skeletons: loading may take next to no time.
     may_load_s = LOADING_SHARE * work_s
-    most = skeletons if skeletons * run.load_s <= may_load_s else max(1, math.floor(may_load_s / run.load_s))
+    most = (
+        skeletons
+        if skeletons * run.load_s <= may_load_s
+        else max(1, math.floor(may_load_s / run.load_s))
+    )
     shards = max(least, min(most, math.ceil(least / gpus) * gpus))
     shard_s = run.load_s + work_s / shards
     return Choice(shards, least, most, shard_s, math.ceil(shards / gpus) * shard_s)

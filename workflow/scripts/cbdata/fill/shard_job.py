@@ -1,4 +1,6 @@
-"""One shard from its job to its file: lock, prompts, what is stored, what is generated, what is published."""
+"""One shard from its job to its file: lock, prompts, what is stored, what is generated, what is
+published.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class PromptRenderer(Protocol):
 
 
 def engine_context(longest: int, limit: int) -> int:
-    """Context length to start the engine with: the longest request of the job, rounded up, so that memory goes to requests in flight."""
+    """Context length to start the engine with: the longest request of the job, rounded up, so that
+    memory goes to requests in flight.
+    """
     return min(limit, -(-longest // CONTEXT_STEP) * CONTEXT_STEP)
 
 
@@ -54,9 +58,10 @@ def run_shard(
 ) -> None:
     """Do one shard.
 
-    ``open_backend`` loads the model, given the grammar of constrained calls (or None) and the context length; it is not called if
-    every completion is stored already. What must happen at the end, the engine's shutdown among it, is left in ``cleanup``.
-    Raises ShardBusy, Stopped or EngineDied.
+    ``open_backend`` loads the model, given the grammar of constrained calls (or None) and the
+    context length; it is not called if every completion is stored already. What must happen at the
+    end, the engine's shutdown among it, is left in ``cleanup``. Raises ShardBusy, Stopped or
+    EngineDied.
     """
     settings = job.settings
     label = f"{job.shard}-of-{job.shards}"
@@ -64,7 +69,9 @@ def run_shard(
     tool_list = list(tools.tools)
     grammar = None
     if settings.constrain_tool_calls:
-        grammar = call_grammar(tools, argument_key(lambda messages: renderer.prompt(messages, tool_list).text, tools))
+        grammar = call_grammar(
+            tools, argument_key(lambda messages: renderer.prompt(messages, tool_list).text, tools)
+        )
     engine = {
         "backend": "vllm" if settings.use_vllm else "transformers",
         "model": settings.model,
@@ -74,7 +81,9 @@ def run_shard(
     }
     sampling = {mode: Sampling(settings, mode, engine) for mode in settings.modes}
     limit = settings.max_model_len or model.context
-    plan = plan_shard(job, tools, lambda messages: renderer.prompt(messages, tool_list), sampling, limit)
+    plan = plan_shard(
+        job, tools, lambda messages: renderer.prompt(messages, tool_list), sampling, limit
+    )
     if plan.first_prompt is not None:
         logger.info("first rendered prompt:\n%s", plan.first_prompt)
     store = ProgressStore(job.progress_dir, label)

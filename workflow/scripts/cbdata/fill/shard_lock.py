@@ -26,12 +26,14 @@ class ShardBusy(RuntimeError):
 class ShardLock:
     """A POSIX record lock on a file beside the progress of a shard, held as a context manager.
 
-    Record locks work over NFS, end with the process even after SIGKILL and are not inherited by the engine's child processes.
-    The file's content only says who holds it. Where two jobs slip through all the same (a file system without locks between
-    nodes), they waste work but spoil nothing: each writes its own progress file, and outputs are moved into place whole.
+    Record locks work over NFS, end with the process even after SIGKILL and are not inherited by the
+    engine's child processes. The file's content only says who holds it. Where two jobs slip through
+    all the same (a file system without locks between nodes), they waste work but spoil nothing:
+    each writes its own progress file, and outputs are moved into place whole.
 
-    A holder with this process's own SLURM job id is this job before SLURM requeued it: its node was given up as dead, and either works on
-    out of SLURM's reach or has left a lock that the file server has yet to expire. Such a holder is waited for, any other is an error.
+    A holder with this process's own SLURM job id is this job before SLURM requeued it: its node was
+    given up as dead, and either works on out of SLURM's reach or has left a lock that the file
+    server has yet to expire. Such a holder is waited for, any other is an error.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -45,20 +47,32 @@ class ShardLock:
         try:
             waiting = False
             while not self._take(fd):
-                owner = os.pread(fd, 4096, 0).decode("utf-8", "backslashreplace").strip() or "unknown"
+                owner = (
+                    os.pread(fd, 4096, 0).decode("utf-8", "backslashreplace").strip() or "unknown"
+                )
                 if job is None or _slurm_job(owner) != job:
                     raise ShardBusy(
-                        f"{self.path}: another job works on this shard: {owner}. "
-                        "Hint: wait for it, or end it (kill, scancel); the lock goes with its process"
+                        f"{self.path}: another job works on this shard: {owner}. Hint: wait for it,"
+                        " or end it (kill, scancel); the lock goes with its process"
                     )
                 if not waiting:
-                    logger.warning("SLURM started job %s again while its first try still holds the shard (%s): waiting for it to end", job, owner)
+                    logger.warning(
+                        "SLURM started job %s again while its first try still holds the shard (%s):"
+                        " waiting for it to end",
+                        job,
+                        owner,
+                    )
                 waiting = True
                 time.sleep(POLL_S)
         except BaseException:
             os.close(fd)
             raise
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "slurm_job": job, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        holder = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "slurm_job": job,
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
         os.ftruncate(fd, 0)
         os.pwrite(fd, orjson.dumps(holder, option=orjson.OPT_APPEND_NEWLINE), 0)
         self._fd = fd
@@ -71,11 +85,18 @@ class ShardLock:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 return False
             raise OSError(
-                error.errno, f"{self.path}: this file system refuses locks ({error.strerror}). Hint: put output_base on one that has them"
+                error.errno,
+                f"{self.path}: this file system refuses locks ({error.strerror}). Hint: put"
+                " output_base on one that has them",
             ) from error
         return True
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._fd is not None:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)

@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A record of the skeleton file, counted from line 1; ``fault`` is (reason, detail) of one that cannot be used."""
+    """A record of the skeleton file, counted from line 1; ``fault`` is (reason, detail) of one that
+    cannot be used.
+    """
 
     line: int
     record: dict[str, Any]
@@ -43,9 +45,11 @@ class Skeleton:
 
 
 def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> Iterator[Skeleton]:
-    """One shard's part of the first ``limit`` records (all if None) in file order; later copies of an id are marked as duplicates.
+    """One shard's part of the first ``limit`` records (all if None) in file order; later copies of
+    an id are marked as duplicates.
 
-    Only the shard's own records are validated: copies of an id are all in one shard, and every record is in some shard.
+    Only the shard's own records are validated: copies of an id are all in one shard, and every
+    record is in some shard.
     """
     seen: set[str] = set()
     for line, record in read_records(path):
@@ -55,13 +59,20 @@ def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> It
         if shard_of(trace_id, shards) != shard:
             continue
         error = first_error("trace_v1", record)
-        yield Skeleton(line, record, ("invalid_trace", error) if error else None, duplicate=error is None and trace_id in seen)
+        yield Skeleton(
+            line,
+            record,
+            ("invalid_trace", error) if error else None,
+            duplicate=error is None and trace_id in seen,
+        )
         seen.add(trace_id)
 
 
 @dataclass
 class ShardPlan:
-    """What a shard has to do: the skeletons by id, items to generate, and the rows that are settled without a model."""
+    """What a shard has to do: the skeletons by id, items to generate, and the rows that are settled
+    without a model.
+    """
 
     skeletons: dict[str, Skeleton] = field(default_factory=dict)
     items: list[Item] = field(default_factory=list)
@@ -73,7 +84,13 @@ RenderPrompt = Callable[[list[dict[str, Any]]], Prompt]
 """Messages to a prompt; raises RenderError."""
 
 
-def plan_shard(job: FillJob, tools: ToolSchema, render: RenderPrompt, sampling: Mapping[Mode, Sampling], context: int) -> ShardPlan:
+def plan_shard(
+    job: FillJob,
+    tools: ToolSchema,
+    render: RenderPrompt,
+    sampling: Mapping[Mode, Sampling],
+    context: int,
+) -> ShardPlan:
     """Render the prompts of a shard and set aside what needs no generation, each with its reason.
 
     ``context``: longest prompt plus completion in tokens.
@@ -100,18 +117,33 @@ def plan_shard(job: FillJob, tools: ToolSchema, render: RenderPrompt, sampling: 
                 plan.settled.append(_reject(skeleton, mode, *fault))
                 continue
             plan.first_prompt = plan.first_prompt or prompt.text
-            plan.items.append(Item(skeleton.trace_id, skeleton.line, mode, array.array("I", prompt.ids), prompt.sha256, sampling[mode]))
+            plan.items.append(
+                Item(
+                    skeleton.trace_id,
+                    skeleton.line,
+                    mode,
+                    array.array("I", prompt.ids),
+                    prompt.sha256,
+                    sampling[mode],
+                )
+            )
         progress.add()
     progress.finish()
     return plan
 
 
-def prompt_messages(record: Mapping[str, Any], mode: Mode, settings: FillSettings) -> list[dict[str, Any]]:
+def prompt_messages(
+    record: Mapping[str, Any], mode: Mode, settings: FillSettings
+) -> list[dict[str, Any]]:
     """The messages of a skeleton in a mode under these settings. Raises PromptError."""
-    return skeleton_messages(record, mode, settings.dr_context, settings.ds_system_suffix, settings.dr_system_suffix)  # type: ignore[arg-type]
+    return skeleton_messages(
+        record, mode, settings.dr_context, settings.ds_system_suffix, settings.dr_system_suffix
+    )  # type: ignore[arg-type]
 
 
-def _unfit(record: Mapping[str, Any], mode: Mode, settings: FillSettings, tools: ToolSchema) -> tuple[str, str] | None:
+def _unfit(
+    record: Mapping[str, Any], mode: Mode, settings: FillSettings, tools: ToolSchema
+) -> tuple[str, str] | None:
     if record["completeness"] != "skeleton":
         return "not_a_skeleton", f"completeness is {record['completeness']}"
     ref = record["raw_metadata"].get("tool_schema_ref")
@@ -119,10 +151,18 @@ def _unfit(record: Mapping[str, Any], mode: Mode, settings: FillSettings, tools:
         made, now = f"{ref['version']} {ref['digest'][:12]}", f"{tools.version} {tools.digest[:12]}"
         return "tool_schema_mismatch", f"the skeleton was made with {made}, {tools.path} is {now}"
     attack = record.get("tool_attack") or {}
-    return ineligible(mode, attack.get("expected_tool"), attack.get("simulated_tool"), tools, settings.ds_criterion)  # type: ignore[arg-type]
+    return ineligible(
+        mode,
+        attack.get("expected_tool"),
+        attack.get("simulated_tool"),
+        tools,
+        settings.ds_criterion,
+    )  # type: ignore[arg-type]
 
 
-def judge_with(tools: ToolSchema, settings: FillSettings, skeletons: Mapping[str, Skeleton]) -> Callable[[Item, Stored], Judgement]:
+def judge_with(
+    tools: ToolSchema, settings: FillSettings, skeletons: Mapping[str, Skeleton]
+) -> Callable[[Item, Stored], Judgement]:
     """The judge of one shard's completions."""
 
     def verdict(item: Item, stored: Stored) -> Judgement:
@@ -141,11 +181,23 @@ def judge_with(tools: ToolSchema, settings: FillSettings, skeletons: Mapping[str
     return verdict
 
 
-def _reject(skeleton: Skeleton, mode: Mode, reason: str, detail: str, **more: Any) -> dict[str, Any]:
-    return {"row": "reject", "line": skeleton.line, "mode": mode, "record_id": skeleton.trace_id, "reason": reason, "detail": detail, **more}
+def _reject(
+    skeleton: Skeleton, mode: Mode, reason: str, detail: str, **more: Any
+) -> dict[str, Any]:
+    return {
+        "row": "reject",
+        "line": skeleton.line,
+        "mode": mode,
+        "record_id": skeleton.trace_id,
+        "reason": reason,
+        "detail": detail,
+        **more,
+    }
 
 
-def _generation(item: Item, stored: Stored, settings: FillSettings, model: LocalModel) -> dict[str, Any]:
+def _generation(
+    item: Item, stored: Stored, settings: FillSettings, model: LocalModel
+) -> dict[str, Any]:
     request = item.request(stored.key[2])
     return {
         "model": settings.model,
@@ -166,8 +218,16 @@ def _generation(item: Item, stored: Stored, settings: FillSettings, model: Local
     }
 
 
-def attempted_row(attempted: Attempted, skeleton: Skeleton, settings: FillSettings, model: LocalModel, tools: ToolSchema) -> dict[str, Any]:
-    """The row of an item that went to the model: its trace, or the reject of its last completion."""
+def attempted_row(
+    attempted: Attempted,
+    skeleton: Skeleton,
+    settings: FillSettings,
+    model: LocalModel,
+    tools: ToolSchema,
+) -> dict[str, Any]:
+    """The row of an item that went to the model: its trace, or the reject of its
+    last completion.
+    """
     item = attempted.item
     if attempted.refusal is not None:
         return _reject(skeleton, item.mode, "engine_refused", attempted.refusal)
@@ -200,15 +260,32 @@ def attempted_row(attempted: Attempted, skeleton: Skeleton, settings: FillSettin
     return {"row": "trace", "line": skeleton.line, "mode": item.mode, "trace": trace, **figures}
 
 
-def write_shard(job: FillJob, plan: ShardPlan, done: list[Attempted], throughput: Throughput, model: LocalModel, tools: ToolSchema) -> None:
-    """Publish the shard's file: one row a skeleton and mode in the order of the skeletons, then one row on the run itself."""
-    rows = [*plan.settled, *(attempted_row(each, plan.skeletons[each.item.trace_id], job.settings, model, tools) for each in done)]
+def write_shard(
+    job: FillJob,
+    plan: ShardPlan,
+    done: list[Attempted],
+    throughput: Throughput,
+    model: LocalModel,
+    tools: ToolSchema,
+) -> None:
+    """Publish the shard's file: one row a skeleton and mode in the order of the skeletons, then one
+    row on the run itself.
+    """
+    rows = [
+        *plan.settled,
+        *(
+            attempted_row(each, plan.skeletons[each.item.trace_id], job.settings, model, tools)
+            for each in done
+        ),
+    ]
     rows.sort(key=lambda row: (row["line"], row["mode"] != "ds"))
     out = AtomicFile(job.output)
     try:
         for row in rows:
             out.write(dumps(row))
-        out.write(dumps({"row": "run", "shard": job.shard, "shards": job.shards, **asdict(throughput)}))
+        out.write(
+            dumps({"row": "run", "shard": job.shard, "shards": job.shards, **asdict(throughput)})
+        )
     except BaseException:
         out.discard()
         raise

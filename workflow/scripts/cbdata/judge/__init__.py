@@ -1,1 +1,3 @@
-"""What a model's completion is: which tools it calls, and whether that makes it a DS or a DR trace."""
+"""What a model's completion is: which tools it calls, and whether that makes it a DS or a DR
+trace.
+"""

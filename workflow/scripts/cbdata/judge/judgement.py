@@ -1,9 +1,11 @@
 """Whether a completion is a DS or a DR trace, and what it is otherwise.
 
-Several calls in one answer: **every call must satisfy the criterion of the mode.** A circuit breaker pushes the representations
-of all trained tokens of a DS completion away from the model's own, and holds those of a DR completion. An answer that calls the
-right tool and then the attack's tool would have the right call's tokens pushed away too, while the DR twin, with the same prompt
-under ``dr_context: kept``, holds the very same tokens. So an answer that mixes tools is neither, and ``mixed_calls`` counts it.
+Several calls in one answer: **every call must satisfy the criterion of the mode.** A circuit
+breaker pushes the representations of all trained tokens of a DS completion away from the model's
+own, and holds those of a DR completion. An answer that calls the right tool and then the attack's
+tool would have the right call's tokens pushed away too, while the DR twin, with the same prompt
+under ``dr_context: kept``, holds the very same tokens. So an answer that mixes tools is neither,
+and ``mixed_calls`` counts it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ OUTCOMES = {
     "other_tool": "calls of known tools, none of them the target or the expected one",
     "mixed_calls": "calls of several tools, the target or the expected one among them",
     "unknown_tool": "a call of a tool that the tool schema does not have",
-    "bad_arguments": "accepted but for arguments that do not fit the tool's JSON Schema (strict_arguments)",
+    "bad_arguments": (
+        "accepted but for arguments that do not fit the tool's JSON Schema (strict_arguments)"
+    ),
     "no_call": "prose without a call",
     "refusal": "prose without a call that reads as a refusal",
     "malformed": "a call begun that is none",
@@ -39,16 +43,21 @@ OUTCOMES = {
     "equal_tools": "expected and target tool are the same, so that no DS exists",
     "no_expected_tool": "the skeleton names no expected tool",
     "no_simulated_tool": "the skeleton names no target of the attack, and the criterion needs one",
-    "tool_not_in_schema": "the tool that the mode asks for is not in the tool schema, so that no completion can be accepted",
+    "tool_not_in_schema": (
+        "the tool that the mode asks for is not in the tool schema, so that no completion can be"
+        " accepted"
+    ),
 }
 """Every outcome and its meaning. Of a rejected completion the outcome is the reject's reason."""
 
 _REFUSALS = re.compile(
     r"\b(?:"
     r"i(?:['’]m| am) (?:sorry|unable|not able|not comfortable|not going to)"
-    r"|i (?:can(?:no|['’])t|cannot|can not|won['’]t|will not|must decline|have to decline|refuse)\b(?! (?:find|see|wait)\b)"
+    r"|i (?:can(?:no|['’])t|cannot|can not|won['’]t|will not|must decline|have to"
+    r" decline|refuse)\b(?! (?:find|see|wait)\b)"
     r"|i apologi[sz]e"
-    r"|(?:can(?:no|['’])t|cannot|won['’]t|unable to) (?:help|assist|comply|fulfil|fulfill|do that|provide|process (?:this|that|your))"
+    r"|(?:can(?:no|['’])t|cannot|won['’]t|unable to) (?:help|assist|comply|fulfil|fulfill|do"
+    r" that|provide|process (?:this|that|your))"
     r"|against my (?:guidelines|programming|policy)"
     r"|as an ai\b"
     r")",
@@ -61,8 +70,9 @@ _REFUSAL_WINDOW = 400
 class Judgement:
     """What a completion is in its mode.
 
-    ``outcome``: a key of OUTCOMES. ``observed_tool``: the tool of the first call, None without calls. ``arguments_valid``: whether
-    the arguments of every call fit the tool schema; None without calls or where a tool is unknown. ``detail``: for a person.
+    ``outcome``: a key of OUTCOMES. ``observed_tool``: the tool of the first call, None without
+    calls. ``arguments_valid``: whether the arguments of every call fit the tool schema; None
+    without calls or where a tool is unknown. ``detail``: for a person.
     """
 
     mode: Mode
@@ -77,14 +87,22 @@ class Judgement:
 
 
 def is_refusal(text: str) -> bool:
-    """Whether prose reads as a refusal: first-person phrases in its first 400 characters. A label for the stats, nothing depends on it."""
+    """Whether prose reads as a refusal: first-person phrases in its first 400 characters. A label
+    for the stats, nothing depends on it.
+    """
     return _REFUSALS.search(text[:_REFUSAL_WINDOW]) is not None
 
 
 def ineligible(
-    mode: Mode, expected_tool: str | None, simulated_tool: str | None, tool_schema: ToolSchema, ds_criterion: Criterion = "simulated_tool"
+    mode: Mode,
+    expected_tool: str | None,
+    simulated_tool: str | None,
+    tool_schema: ToolSchema,
+    ds_criterion: Criterion = "simulated_tool",
 ) -> tuple[str, str] | None:
-    """Why no completion of a skeleton can be accepted in a mode, as (outcome, detail), or None: to be asked before generating."""
+    """Why no completion of a skeleton can be accepted in a mode, as (outcome, detail), or None: to
+    be asked before generating.
+    """
     if not expected_tool:
         return "no_expected_tool", "tool_attack.expected_tool is missing"
     if mode == "ds":
@@ -96,7 +114,10 @@ def ineligible(
             return "no_simulated_tool", "tool_attack.simulated_tool is missing"
     wanted = simulated_tool if mode == "ds" else expected_tool
     if wanted not in tool_schema.names:
-        return "tool_not_in_schema", f"{wanted} is not a tool of {tool_schema.path} ({', '.join(tool_schema.names)})"
+        return (
+            "tool_not_in_schema",
+            f"{wanted} is not a tool of {tool_schema.path} ({', '.join(tool_schema.names)})",
+        )
     return None
 
 
@@ -113,12 +134,17 @@ def judge(
 ) -> Judgement:
     """Judge one completion.
 
-    Accepted in DS: every call is the attack's target (``any_wrong_tool``: a known tool other than the expected one), and the target
-    is not the expected tool. In DR: every call is the expected tool. Never accepted: a finish reason other than ``stop`` (a cut
-    answer can hold calls that look whole), malformed completions, unknown tools. Raises ToolSchemaError if a JSON Schema of the tool
-    schema is none (see ``check_argument_schemas``).
+    Accepted in DS: every call is the attack's target (``any_wrong_tool``: a known tool other than
+    the expected one), and the target is not the expected tool. In DR: every call is the expected
+    tool. Never accepted: a finish reason other than ``stop`` (a cut answer can hold calls that look
+    whole), malformed completions, unknown tools. Raises ToolSchemaError if a JSON Schema of the
+    tool schema is none (see ``check_argument_schemas``).
     """
-    parsed = completion if isinstance(completion, Parsed) else parse_completion(completion, tool_schema.names)
+    parsed = (
+        completion
+        if isinstance(completion, Parsed)
+        else parse_completion(completion, tool_schema.names)
+    )
     errors = argument_errors(parsed.calls, tool_schema)
     outcome, detail = _outcome(parsed, finish_reason, expected_tool, simulated_tool, tool_schema)
     blocked = ineligible(mode, expected_tool, simulated_tool, tool_schema, ds_criterion)
@@ -127,7 +153,9 @@ def judge(
     wanted = {"dr": ("expected_tool",), "ds": ("followed_injection",)}[mode]
     if mode == "ds" and ds_criterion == "any_wrong_tool":
         wanted = ("followed_injection", "other_tool", "mixed_calls")
-    accepted = outcome in wanted and not (mode == "ds" and any(call.name == expected_tool for call in parsed.calls))
+    accepted = outcome in wanted and not (
+        mode == "ds" and any(call.name == expected_tool for call in parsed.calls)
+    )
     if accepted and strict_arguments and errors:
         accepted, outcome, detail = False, "bad_arguments", errors[0]
     known = bool(parsed.calls) and all(call.name in tool_schema.names for call in parsed.calls)
@@ -144,7 +172,13 @@ def judge(
     )
 
 
-def _outcome(parsed: Parsed, finish_reason: str, expected: str | None, simulated: str | None, tool_schema: ToolSchema) -> tuple[str, str]:
+def _outcome(
+    parsed: Parsed,
+    finish_reason: str,
+    expected: str | None,
+    simulated: str | None,
+    tool_schema: ToolSchema,
+) -> tuple[str, str]:
     """What a completion is, whatever the mode, and a detail."""
     if finish_reason == "length":
         return "truncated", "finish_reason is length"
@@ -172,7 +206,9 @@ def _validator(schema: bytes) -> jsonschema_rs.Validator:
 
 
 def argument_errors(calls: tuple[Call, ...], tool_schema: ToolSchema) -> list[str]:
-    """What is wrong with the calls' arguments by the tools' JSON Schemas, ``tool: path: message``; calls of unknown tools are left out."""
+    """What is wrong with the calls' arguments by the tools' JSON Schemas, ``tool: path: message``;
+    calls of unknown tools are left out.
+    """
     errors: list[str] = []
     for call in calls:
         schema = tool_schema.parameters(call.name)
@@ -185,16 +221,21 @@ def argument_errors(calls: tuple[Call, ...], tool_schema: ToolSchema) -> list[st
 
 
 def check_argument_schemas(tool_schema: ToolSchema) -> None:
-    """Compile the JSON Schema of every tool, so that a bad one shows before a model is loaded. Raises ToolSchemaError."""
+    """Compile the JSON Schema of every tool, so that a bad one shows before a model is loaded.
+    Raises ToolSchemaError.
+    """
     for tool in tool_schema.tools:
         name = tool["function"]["name"]
         _compiled(name, tool_schema.parameters(name), tool_schema)
 
 
-def _compiled(name: str, schema: dict[str, Any] | None, tool_schema: ToolSchema) -> jsonschema_rs.Validator:
+def _compiled(
+    name: str, schema: dict[str, Any] | None, tool_schema: ToolSchema
+) -> jsonschema_rs.Validator:
     try:
         return _validator(canonical_json(schema))
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         raise ToolSchemaError(
-            f"{tool_schema.path}: parameters of {name}: expected a JSON Schema ({str(error).splitlines()[0]}). Hint: see json-schema.org for the form"
+            f"{tool_schema.path}: parameters of {name}: expected a JSON Schema"
+            f" ({str(error).splitlines()[0]}). Hint: see json-schema.org for the form"
         ) from error

@@ -1,8 +1,9 @@
 """One JSON or Python literal read from inside a text, in linear time and without recursion.
 
-The standard readers do not fit: they recurse (a deeply nested text ends the process or raises), they take NaN and lone
-surrogates, which no later stage can write, and they do not say where they gave up, so that a search for calls that tries every
-brace of ``{"a":{"a":{"a":`` reads the rest of the text once per brace.
+The standard readers do not fit: they recurse (a deeply nested text ends the process or raises),
+they take NaN and lone surrogates, which no later stage can write, and they do not say where they
+gave up, so that a search for calls that tries every brace of ``{"a":{"a":{"a":`` reads the rest of
+the text once per brace.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Any, NamedTuple
 import orjson
 
 MAX_DEPTH = 100
-"""Containers inside one another before a literal counts as unreadable; no tool takes arguments of such a depth."""
+"""Containers inside one another before a literal counts as unreadable; no tool takes arguments of
+such a depth.
+"""
 
 _SPACE = r"[ \t\n\r]*+"
 _MARK = r"(?P<mark>[\[\]{}:,])"
@@ -63,10 +66,12 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """No literal stands there. ``at``: where reading failed; ``resume``: where a search for the next literal may go on.
+    """No literal stands there. ``at``: where reading failed; ``resume``: where a search for the
+    next literal may go on.
 
-    ``resume`` is ``at``, or inside the last string if that was read just before the failure (its first quote may have been
-    prose). Containers still open at ``at`` would fail there too, so nothing is missed, and every character is read at most twice.
+    ``resume`` is ``at``, or inside the last string if that was read just before the failure (its
+    first quote may have been prose). Containers still open at ``at`` would fail there too, so
+    nothing is missed, and every character is read at most twice.
     """
 
     at: int
@@ -109,9 +114,10 @@ def _number(token: str, dialect: _Dialect) -> int | float:
 def read_literal(text: str, start: int, dialect: _Dialect) -> Literal | Unreadable:
     """Read one literal at ``start`` (white space before it is skipped).
 
-    JSON: RFC 8259, with an object's repeated key refused, for which of the two values counts differs between readers. PYTHON:
-    strings without prefix, numbers, True/False/None (and JSON's words), lists and dicts with string keys; tuples, sets, bytes and
-    anything computed are refused. An integer that does not fit 64 bits becomes a float, as with orjson.
+    JSON: RFC 8259, with an object's repeated key refused, for which of the two values counts
+    differs between readers. PYTHON: strings without prefix, numbers, True/False/None (and JSON's
+    words), lists and dicts with string keys; tuples, sets, bytes and anything computed are refused.
+    An integer that does not fit 64 bits becomes a float, as with orjson.
     """
     containers: list[list[Any] | dict[str, Any]] = []
     keys: list[str | None] = []
@@ -123,7 +129,9 @@ def read_literal(text: str, start: int, dialect: _Dialect) -> Literal | Unreadab
     while True:
         match = dialect.token.match(text, pos)
         if match is None:
-            return fail("text ends inside a value" if _REST_IS_SPACE.match(text, pos) else "not a value")
+            return fail(
+                "text ends inside a value" if _REST_IS_SPACE.match(text, pos) else "not a value"
+            )
         kind, token = match.lastgroup, match[match.lastgroup]
         try:
             if kind == "string" and expect in ("key", "key_or_close"):
@@ -153,7 +161,11 @@ def read_literal(text: str, start: int, dialect: _Dialect) -> Literal | Unreadab
                 continue
             value: Any
             if kind == "mark":
-                closes = token in "]}" and containers and expect in ("next", "key_or_close", "value_or_close")
+                closes = (
+                    token in "]}"
+                    and containers
+                    and expect in ("next", "key_or_close", "value_or_close")
+                )
                 if not closes or isinstance(containers[-1], dict) != (token == "}"):
                     return fail(f"unexpected {token!r}")
                 value = containers.pop()

@@ -2,21 +2,25 @@
 
 Read as calls:
 
-- after ``<|python_tag|>``: JSON objects, ``name(arg=literal)``, lists of either; several joined by ``;``, ``,`` or white space;
+- after ``<|python_tag|>``: JSON objects, ``name(arg=literal)``, lists of either; several joined by
+  ``;``, ``,`` or white space;
 - between ``<tool_call>`` and ``</tool_call>``: the same, each block closed;
 - bare JSON objects and lists of them anywhere, also in code fences and amid prose;
-- bare ``name(arg=literal)``, or a list of them, where it stands as a statement: at the start of a line, after a colon and a
+- bare ``name(arg=literal)``, or a list of them, where it stands as a statement: at the start of a
+  line, after a colon and a
   space, or after another call and ``;`` or ``,``. Elsewhere in a line it is a mention.
 
-An object is a call if it has a ``name`` that is a string and an object (or a string of JSON) under ``arguments`` or ``parameters``,
-itself or under ``function``. A Python call takes keyword arguments that are literals.
+An object is a call if it has a ``name`` that is a string and an object (or a string of JSON) under
+``arguments`` or ``parameters``, itself or under ``function``. A Python call takes keyword arguments
+that are literals.
 
-malformed, not no_call, is whatever began as a call and is none: JSON that begins with a call's keys and breaks off, a list of calls
-or a ``<tool_call>`` never closed, a closing tag without its opening one, markup with no call after it, both ``arguments`` and
-``parameters``, a repeated key, arguments that are no object, brackets or quotes left over beside a call, a think block never
-closed. One such fault makes the whole completion
-malformed, whatever whole calls stand beside it: which of them a runtime would carry out is a guess. Prose with braces, JSON that is no
-call, code, and a tool's definition quoted back are no_call.
+malformed, not no_call, is whatever began as a call and is none: JSON that begins with a call's keys
+and breaks off, a list of calls or a ``<tool_call>`` never closed, a closing tag without its opening
+one, markup with no call after it, both ``arguments`` and ``parameters``, a repeated key, arguments
+that are no object, brackets or quotes left over beside a call, a think block never closed. One such
+fault makes the whole completion malformed, whatever whole calls stand beside it: which of them a
+runtime would carry out is a guess. Prose with braces, JSON that is no call, code, and a tool's
+definition quoted back are no_call.
 """
 
 from __future__ import annotations
@@ -52,9 +56,10 @@ _LANGUAGE = re.compile(r"[\w-]*+")
 class Parsed:
     """A completion taken apart.
 
-    ``calls`` in the order of the text; in a malformed completion those that were read whole, for the record only. ``content`` is
-    the prose: everything but calls, their markup, code fences around them, a leading think block and the end-of-turn tokens,
-    stripped. ``thinking`` is the think block's text or None. ``detail`` says what is malformed.
+    ``calls`` in the order of the text; in a malformed completion those that were read whole, for
+    the record only. ``content`` is the prose: everything but calls, their markup, code fences
+    around them, a leading think block and the end-of-turn tokens, stripped. ``thinking`` is the
+    think block's text or None. ``detail`` says what is malformed.
     """
 
     kind: Kind
@@ -67,8 +72,9 @@ class Parsed:
 def parse_completion(text: str, tool_names: Collection[str] | None = None) -> Parsed:
     """Take a completion apart; never raises, in time linear in its length.
 
-    ``tool_names`` decides one thing: with it, bare ``name(...)`` counts for these names only (code that the model wrote as its
-    answer is no call); without it, for any name with keyword arguments. Whether a call's tool exists is for ``judgement``.
+    ``tool_names`` decides one thing: with it, bare ``name(...)`` counts for these names only (code
+    that the model wrote as its answer is no call); without it, for any name with keyword arguments.
+    Whether a call's tool exists is for ``judgement``.
     """
     text = text[: _end_of_turn(text)]
     thinking, start = None, 0
@@ -84,7 +90,9 @@ def parse_completion(text: str, tool_names: Collection[str] | None = None) -> Pa
     if not scan.calls and not scan.fault:
         return Parsed("no_call", (), text[start:].strip(), thinking)
     prose = scan.prose()
-    fault = scan.fault or next((f"brackets left over: {piece[:40]}" for piece in prose if _LEFT_OVER.fullmatch(piece)), "")
+    fault = scan.fault or next(
+        (f"brackets left over: {piece[:40]}" for piece in prose if _LEFT_OVER.fullmatch(piece)), ""
+    )
     if fault:
         return Parsed("malformed", tuple(scan.calls), text[start:].strip(), thinking, fault)
     return Parsed("calls", tuple(scan.calls), "\n".join(prose), thinking)
@@ -103,7 +111,9 @@ def _end_of_turn(text: str) -> int:
 
 
 class _Scan:
-    """One pass over a text: the calls, the first fault, and the spans that calls and their markup take up."""
+    """One pass over a text: the calls, the first fault, and the spans that calls and their markup
+    take up.
+    """
 
     def __init__(self, text: str, reader: CallReader, start: int) -> None:
         self.text, self.reader, self.start = text, reader, start
@@ -146,7 +156,9 @@ class _Scan:
         return _SPACE.match(self.text, pos).end()
 
     def _joined(self, pos: int) -> tuple[int, bool]:
-        """Where the next item begins after one that ends at ``pos``, and whether ``;`` or ``,`` stands between."""
+        """Where the next item begins after one that ends at ``pos``, and whether ``;`` or ``,``
+        stands between.
+        """
         join = _JOIN.match(self.text, pos)
         return (join.end(), True) if join else (self._skip(pos), False)
 
@@ -173,7 +185,9 @@ class _Scan:
                 return max(item.end, end)
             self._keep(item, start)
             pos, joined = self._joined(item.end)
-            if not self.text.startswith(("{", "["), pos) and not (joined and CALL_START.match(self.text, pos)):
+            if not self.text.startswith(("{", "["), pos) and not (
+                joined and CALL_START.match(self.text, pos)
+            ):
                 return item.end
             start = pos
 
@@ -192,11 +206,15 @@ class _Scan:
                 return close + len(CLOSE_TAG)
             pos, joined = self._joined(item.end)
             if not self.text.startswith("{", pos) and not joined:
-                self._add_fault(start, f"{OPEN_TAG} that is not closed after {len(self.calls) - first} calls")
+                self._add_fault(
+                    start, f"{OPEN_TAG} that is not closed after {len(self.calls) - first} calls"
+                )
                 return item.end
 
     def prose(self) -> list[str]:
-        """The pieces of text outside the calls, stripped, without empty ones; code fences that hold nothing but calls taken off."""
+        """The pieces of text outside the calls, stripped, without empty ones; code fences that hold
+        nothing but calls taken off.
+        """
         groups: list[tuple[int, int]] = []
         for start, end in self.spans:
             if groups and _BETWEEN.fullmatch(self.text, groups[-1][1], start):
@@ -217,7 +235,9 @@ class _Scan:
 
 
 def _without_open_fence(before: str) -> tuple[str, str]:
-    """Text without the fence (and its language) or back-quote that opens at its end, and that fence or \"\"."""
+    """Text without the fence (and its language) or back-quote that opens at its end, and that fence
+    or \"\".
+    """
     cut = before.rfind("```")
     if cut >= 0 and before.count("```") % 2 == 1 and _LANGUAGE.fullmatch(before, cut + 3):
         return before[:cut], "```"

@@ -34,7 +34,9 @@ class TraceFacts:
 
 
 def trace_facts(trace: Mapping[str, Any], line: int) -> TraceFacts:
-    """The facts of one trace_v1 record; ``pair_id`` is the skeleton that the trace was completed from."""
+    """The facts of one trace_v1 record; ``pair_id`` is the skeleton that the trace was completed
+    from.
+    """
     training = trace["training"]
     parents = trace["links"].get("parent_trace_ids")
     return TraceFacts(
@@ -52,12 +54,14 @@ def trace_facts(trace: Mapping[str, Any], line: int) -> TraceFacts:
 
 
 def without_messages(line: bytes) -> bytes:
-    """A trace's line with an empty message list, or the line itself where the cut cannot be made safely.
+    """A trace's line with an empty message list, or the line itself where the cut cannot be made
+    safely.
 
-    Messages are nearly all of a trace and none of its facts. The searched bytes hold unescaped quotes, so they cannot lie
-    inside a JSON string; the first ``"messages":[`` is the trace's own because no field before it nests another. The last
-    ``],"labels":{`` may belong to a nested object (``source_fields``); cutting there leaves brackets unbalanced, so the
-    result does not parse and the caller falls back on the whole line.
+    Messages are nearly all of a trace and none of its facts. The searched bytes hold unescaped
+    quotes, so they cannot lie inside a JSON string; the first ``"messages":[`` is the trace's own
+    because no field before it nests another. The last ``],"labels":{`` may belong to a nested
+    object (``source_fields``); cutting there leaves brackets unbalanced, so the result does not
+    parse and the caller falls back on the whole line.
     """
     if not line.startswith(b'{"id":"'):
         return line
@@ -66,10 +70,14 @@ def without_messages(line: bytes) -> bytes:
 
 
 def parse_facts(line: bytes, number: int) -> TraceFacts:
-    """The facts in line ``number`` of a trace file, at first without its messages. Raises as orjson and ``trace_facts`` do."""
+    """The facts in line ``number`` of a trace file, at first without its messages. Raises as orjson
+    and ``trace_facts`` do.
+    """
     short = without_messages(line)
     if len(short) < len(line):
-        with suppress(orjson.JSONDecodeError, KeyError, TypeError):  # a cut that does not fit: the whole line decides
+        with suppress(
+            orjson.JSONDecodeError, KeyError, TypeError
+        ):  # a cut that does not fit: the whole line decides
             return trace_facts(orjson.loads(short), number)
     return trace_facts(orjson.loads(line), number)
 
@@ -82,7 +90,8 @@ class TraceReader:
         self._facts = self._read()
 
     def find(self, trace_id: str, asked_by: str) -> TraceFacts:
-        """The facts of the next trace called ``trace_id``; traces before it (which were not rendered) are skipped.
+        """The facts of the next trace called ``trace_id``; traces before it (which were not
+        rendered) are skipped.
 
         Raises UnmatchedRender if no trace from here on has the id.
         """
@@ -90,8 +99,9 @@ class TraceReader:
             if facts.id == trace_id:
                 return facts
         raise UnmatchedRender(
-            f"{asked_by}: expected trace {trace_id} in {self.path}, in the order of the renders, but it is not there or stands earlier."
-            " Hint: the trace file changed after the renders were made; remove the render file and run its rule again"
+            f"{asked_by}: expected trace {trace_id} in {self.path}, in the order of the renders,"
+            " but it is not there or stands earlier. Hint: the trace file changed after the"
+            " renders were made; remove the render file and run its rule again"
         )
 
     def __iter__(self) -> Iterator[TraceFacts]:
@@ -104,4 +114,10 @@ class TraceReader:
                     yield parse_facts(line, number)
                 except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
                     problem = f"{type(error).__name__}: {error}"
-                    raise JsonlError(self.path, number, "a trace_v1 record", problem, "validate the file against trace_v1") from error
+                    raise JsonlError(
+                        self.path,
+                        number,
+                        "a trace_v1 record",
+                        problem,
+                        "validate the file against trace_v1",
+                    ) from error

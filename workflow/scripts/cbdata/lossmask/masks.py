@@ -1,6 +1,7 @@
 """Applying layers to a render: a mask as runs of equal weight, and its arrays as JSON text.
 
-Masks have few distinct weights and long runs, so both arrays of a row are put together from runs instead of token by token.
+Masks have few distinct weights and long runs, so both arrays of a row are put together from runs
+instead of token by token.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import orjson
 from cbdata.lossmask.policies import Layer, Span, layer_spans
 
 MASKED_LABEL = -100
-"""Label without loss, the ``ignore_index`` of PyTorch's cross entropy that Hugging Face models use."""
+"""Label without loss, the ``ignore_index`` of PyTorch's cross entropy that Hugging Face models use.
+"""
 
 
 class SpanError(ValueError):
@@ -25,7 +27,9 @@ class SpanError(ValueError):
 
 @dataclass(frozen=True)
 class Mask:
-    """The loss weights of a render's tokens as ``(start, end, weight)`` runs, which cover ``[0, length)`` in order."""
+    """The loss weights of a render's tokens as ``(start, end, weight)`` runs, which cover ``[0,
+    length)`` in order.
+    """
 
     runs: Sequence[tuple[int, int, float]]
     length: int
@@ -37,15 +41,27 @@ class Mask:
 
     def labels(self, input_ids: Sequence[int]) -> list[int]:
         """``input_ids`` where the weight is positive, else -100; not shifted."""
-        return [token for start, end, weight in self.runs for token in (input_ids[start:end] if weight else [MASKED_LABEL] * (end - start))]
+        return [
+            token
+            for start, end, weight in self.runs
+            for token in (input_ids[start:end] if weight else [MASKED_LABEL] * (end - start))
+        ]
 
     def weights_json(self) -> bytes:
-        """``weights()`` as a JSON array. Every number is written as a float, so that readers infer one type for all rows."""
-        return b"[%b]" % b"".join([_item(weight) * (end - start) for start, end, weight in self.runs])[:-1]
+        """``weights()`` as a JSON array. Every number is written as a float, so that readers infer
+        one type for all rows.
+        """
+        return (
+            b"[%b]"
+            % b"".join([_item(weight) * (end - start) for start, end, weight in self.runs])[:-1]
+        )
 
     def labels_json(self, ids: IdsText) -> bytes:
         """``labels`` of the ids as a JSON array."""
-        parts = [ids.text(start, end) if weight else b"-100," * (end - start) for start, end, weight in self.runs]
+        parts = [
+            ids.text(start, end) if weight else b"-100," * (end - start)
+            for start, end, weight in self.runs
+        ]
         return b"[%b]" % b"".join(parts)[:-1]
 
 
@@ -77,14 +93,17 @@ def _run_pattern(codes: int) -> re.Pattern[bytes]:
 def make_mask(render: Mapping[str, Any], layers: Sequence[Layer]) -> Mask:
     """Paint the layers over a render.
 
-    Raises SpanError where a span is not inside ``[0, sequence_length)``, and ValueError for more than 255 distinct weights.
+    Raises SpanError where a span is not inside ``[0, sequence_length)``, and ValueError for more
+    than 255 distinct weights.
     """
     length: int = render["sequence_length"]
     painted = [(layer, list(layer_spans(render, layer))) for layer in layers]
     for layer, spans in painted:
         for start, end in spans:
             if not 0 <= start <= end <= length:
-                raise SpanError(f"{layer.span} span [{start}, {end}) does not fit a sequence of {length} tokens")
+                raise SpanError(
+                    f"{layer.span} span [{start}, {end}) does not fit a sequence of {length} tokens"
+                )
     if len(painted) == 1 and (mask := _disjoint(painted[0][1], painted[0][0].weight, length)):
         return mask
     codes = bytearray(length)
@@ -95,7 +114,10 @@ def make_mask(render: Mapping[str, Any], layers: Sequence[Layer]) -> Mask:
         code = bytes((weights.index(layer.weight),))
         for start, end in spans:
             codes[start:end] = code * (end - start)
-    runs = [(*match.span(), weights[codes[match.start()]]) for match in _run_pattern(len(weights)).finditer(codes)]
+    runs = [
+        (*match.span(), weights[codes[match.start()]])
+        for match in _run_pattern(len(weights)).finditer(codes)
+    ]
     return Mask(runs, length, length - codes.count(0))
 
 

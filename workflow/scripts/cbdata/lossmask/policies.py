@@ -1,8 +1,8 @@
 """Span kinds, and policies as layers painted over them.
 
-A layer gives one weight to every span of one kind. Layers are painted in order, so a later layer replaces the weight of an
-earlier one where they overlap, and a layer of weight 0 takes tokens out again. All spans are half-open token ranges
-``[start, end)`` of a render.
+A layer gives one weight to every span of one kind. Layers are painted in order, so a later layer
+replaces the weight of an earlier one where they overlap, and a layer of weight 0 takes tokens out
+again. All spans are half-open token ranges ``[start, end)`` of a render.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ ROLES = ("system", "user", "assistant", "tool")
 
 
 class PolicyError(ValueError):
-    """A policy, its parameters or the registry cannot be used; the message says what was expected."""
+    """A policy, its parameters or the registry cannot be used; the message says what was
+    expected.
+    """
 
 
 class ParamsMissing(PolicyError):
@@ -28,8 +30,9 @@ class ParamsMissing(PolicyError):
 class Layer:
     """One weight in [0, 1] for all spans of a kind.
 
-    ``roles`` narrows ``message`` and ``content``; ``after_injection`` keeps only tokens from the end of the first injection
-    span on (none where a render has no injection); ``start`` and ``end`` belong to the kind ``range``.
+    ``roles`` narrows ``message`` and ``content``; ``after_injection`` keeps only tokens from the
+    end of the first injection span on (none where a render has no injection); ``start`` and ``end``
+    belong to the kind ``range``.
     """
 
     span: str
@@ -68,10 +71,12 @@ def _bos(render: Render, layer: Layer) -> Iterator[Span]:
 
 
 def _completion(render: Render, layer: Layer) -> Iterator[Span]:
-    """The last assistant turn of the trace, not merely the last of which a cut at ``max_length`` left something.
+    """The last assistant turn of the trace, not merely the last of which a cut at ``max_length``
+    left something.
 
-    ``prompt.length`` is where that turn's generated part begins. A render has no ``prompt`` where a cut on the right took the
-    turn away, and where a window moved it; the end that a window keeps holds no assistant turn before the last one's.
+    ``prompt.length`` is where that turn's generated part begins. A render has no ``prompt`` where a
+    cut on the right took the turn away, and where a window moved it; the end that a window keeps
+    holds no assistant turn before the last one's.
     """
     turns = render["alignment"]["assistant_spans"]
     prompt = render.get("prompt")
@@ -83,9 +88,15 @@ def _completion(render: Render, layer: Layer) -> Iterator[Span]:
 
 
 def _commitments(render: Render, layer: Layer) -> Iterator[Span]:
-    starts = {(call["message_index"], call["call_index"]): call["token_start"] for call in render["alignment"]["tool_call_spans"]}
+    starts = {
+        (call["message_index"], call["call_index"]): call["token_start"]
+        for call in render["alignment"]["tool_call_spans"]
+    }
     for commitment in render["signals"]["action_commitments"]:
-        yield starts[commitment["assistant_message_index"], commitment["call_index"]], commitment["commitment_token_idx"] + 1
+        yield (
+            starts[commitment["assistant_message_index"], commitment["call_index"]],
+            commitment["commitment_token_idx"] + 1,
+        )
 
 
 def _injections(render: Render, layer: Layer) -> Iterator[Span]:
@@ -135,14 +146,20 @@ def weight_in_range(value: Any, where: str) -> float:
 def custom_layers(params: Mapping[str, Any]) -> tuple[Layer, ...]:
     """The layers of the policy ``custom``.
 
-    ``roles``: a list of roles (weight 1) or role -> weight, for what those turns contain; ``token_ranges``: a list of
-    ``{start, end, weight}``, half-open token positions of the render, cut at its end, painted over the roles in order.
-    Raises ParamsMissing where there is neither, PolicyError where one cannot be used.
+    ``roles``: a list of roles (weight 1) or role -> weight, for what those turns contain;
+    ``token_ranges``: a list of ``{start, end, weight}``, half-open token positions of the render,
+    cut at its end, painted over the roles in order. Raises ParamsMissing where there is neither,
+    PolicyError where one cannot be used.
     """
     if not params:
-        raise ParamsMissing("policy custom needs parameters: roles and/or token_ranges, e.g. {'roles': {'assistant': 1.0}}")
+        raise ParamsMissing(
+            "policy custom needs parameters: roles and/or token_ranges, e.g. {'roles':"
+            " {'assistant': 1.0}}"
+        )
     if unknown := sorted(set(params) - {"roles", "token_ranges"}):
-        raise PolicyError(f"policy custom: unknown parameter {unknown[0]!r}, expected roles or token_ranges")
+        raise PolicyError(
+            f"policy custom: unknown parameter {unknown[0]!r}, expected roles or token_ranges"
+        )
     roles = params.get("roles", {})
     if isinstance(roles, list):
         roles = dict.fromkeys(roles, 1.0)
@@ -151,17 +168,41 @@ def custom_layers(params: Mapping[str, Any]) -> tuple[Layer, ...]:
     layers = []
     for role, weight in roles.items():
         if role not in ROLES:
-            raise PolicyError(f"policy custom: unknown role {role!r}, expected one of {', '.join(ROLES)}")
-        layers.append(Layer("content", weight_in_range(weight, f"policy custom: roles.{role}"), roles=frozenset((role,))))
+            raise PolicyError(
+                f"policy custom: unknown role {role!r}, expected one of {', '.join(ROLES)}"
+            )
+        layers.append(
+            Layer(
+                "content",
+                weight_in_range(weight, f"policy custom: roles.{role}"),
+                roles=frozenset((role,)),
+            )
+        )
     ranges = params.get("token_ranges", [])
     if not isinstance(ranges, list):
-        raise PolicyError(f"policy custom: token_ranges: expected a list of {{start, end, weight}}, got {ranges!r}")
+        raise PolicyError(
+            "policy custom: token_ranges: expected a list of {start, end, weight}, got"
+            f" {ranges!r}"
+        )
     for index, entry in enumerate(ranges):
         where = f"policy custom: token_ranges[{index}]"
-        if not isinstance(entry, Mapping) or not {"start", "end"} <= set(entry) <= {"start", "end", "weight"}:
+        if not isinstance(entry, Mapping) or not {"start", "end"} <= set(entry) <= {
+            "start",
+            "end",
+            "weight",
+        }:
             raise PolicyError(f"{where}: expected {{start, end, weight}}, got {entry!r}")
         start, end = entry["start"], entry["end"]
         if type(start) is not int or type(end) is not int or not 0 <= start < end:
-            raise PolicyError(f"{where}: expected integers 0 <= start < end, got start={start!r}, end={end!r}")
-        layers.append(Layer("range", weight_in_range(entry.get("weight", 1.0), f"{where}.weight"), start=start, end=end))
+            raise PolicyError(
+                f"{where}: expected integers 0 <= start < end, got start={start!r}, end={end!r}"
+            )
+        layers.append(
+            Layer(
+                "range",
+                weight_in_range(entry.get("weight", 1.0), f"{where}.weight"),
+                start=start,
+                end=end,
+            )
+        )
     return tuple(layers)

@@ -1,4 +1,6 @@
-"""The registry of loss mask policies, ``configs/lmp_registry_v1.json``: one entry per policy, looked up by id."""
+"""The registry of loss mask policies, ``configs/lmp_registry_v1.json``: one entry per policy,
+looked up by id.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ class Policy:
     @cached_property
     def needs(self) -> str:
         """The span kinds that its trained tokens come from, for messages."""
-        return ", ".join(dict.fromkeys(layer.span for layer in self.layers if layer.weight > 0)) or "nothing"
+        return (
+            ", ".join(dict.fromkeys(layer.span for layer in self.layers if layer.weight > 0))
+            or "nothing"
+        )
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,15 @@ class Registry:
         try:
             return self.entries[policy_id]
         except KeyError:
-            raise PolicyError(f"unknown loss mask policy {policy_id!r}; {suggestion(policy_id, self.entries)}") from None
+            raise PolicyError(
+                f"unknown loss mask policy {policy_id!r}; {suggestion(policy_id, self.entries)}"
+            ) from None
 
     def bind(self, policy_id: str, params: Mapping[str, Any] | None = None) -> Policy:
         """A policy with ``params`` laid over the entry's own.
 
-        Raises PolicyError for an unknown id or parameter, a weight outside [0, 1], and ParamsMissing for ``custom`` without any.
+        Raises PolicyError for an unknown id or parameter, a weight outside [0, 1], and
+        ParamsMissing for ``custom`` without any.
         """
         key = (policy_id, orjson.dumps(params or {}, option=orjson.OPT_SORT_KEYS))
         if (policy := self._bound.get(key)) is None:
@@ -71,22 +79,37 @@ class Registry:
         else:
             if unknown := sorted(set(params) - set(entry["params"])):
                 known = ", ".join(entry["params"]) or "none"
-                raise PolicyError(f"policy {policy_id}: unknown parameter {unknown[0]!r}; its parameters: {known}")
-            layers = tuple(_layer(policy_id, declaration, merged) for declaration in entry["layers"])
-        return Policy(policy_id, entry["version"], merged, layers, entry["allow_empty"], frozenset(entry["suits"]))
+                raise PolicyError(
+                    f"policy {policy_id}: unknown parameter {unknown[0]!r}; its parameters: {known}"
+                )
+            layers = tuple(
+                _layer(policy_id, declaration, merged) for declaration in entry["layers"]
+            )
+        return Policy(
+            policy_id,
+            entry["version"],
+            merged,
+            layers,
+            entry["allow_empty"],
+            frozenset(entry["suits"]),
+        )
 
 
 def suggestion(unknown: str, known: Mapping[str, Any] | list[str]) -> str:
     """``did you mean ...?`` for a misspelt name, with every known one."""
     import difflib
 
-    close = difflib.get_close_matches(unknown, list(known), n=3, cutoff=0.5) or [name for name in known if unknown and unknown in name]
+    close = difflib.get_close_matches(unknown, list(known), n=3, cutoff=0.5) or [
+        name for name in known if unknown and unknown in name
+    ]
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return f"{hint}Known: {', '.join(known)}"
 
 
 def load_registry(path: str | Path = REGISTRY) -> Registry:
-    """Read and check a registry file. Raises PolicyError naming the file and the entry that is wrong."""
+    """Read and check a registry file. Raises PolicyError naming the file and the entry that is
+    wrong.
+    """
     from cbdata.schemas import first_error
 
     try:
@@ -100,7 +123,10 @@ def load_registry(path: str | Path = REGISTRY) -> Registry:
     entries: dict[str, Mapping[str, Any]] = {}
     for entry in data["policies"]:
         if entry["id"] in entries:
-            raise PolicyError(f"policy registry {path}: {entry['id']!r} is there twice; give the second one an id of its own")
+            raise PolicyError(
+                f"policy registry {path}: {entry['id']!r} is there twice; give the second one an id"
+                " of its own"
+            )
         entries[entry["id"]] = entry
     registry = Registry(str(path), data["default_policy"], entries)
     for entry in data["policies"]:
@@ -114,7 +140,15 @@ def _layer(policy_id: str, declaration: Mapping[str, Any], params: Mapping[str, 
     weight = declaration["weight"]
     if isinstance(weight, str):
         if weight not in params:
-            raise PolicyError(f"policy {policy_id}: a layer's weight names the parameter {weight!r}, which params does not have")
+            raise PolicyError(
+                f"policy {policy_id}: a layer's weight names the parameter {weight!r}, which params"
+                " does not have"
+            )
         weight = weight_in_range(params[weight], f"policy {policy_id}: parameter {weight}")
     roles = declaration.get("roles")
-    return Layer(declaration["span"], float(weight), frozenset(roles) if roles else None, declaration.get("after") == "injection")
+    return Layer(
+        declaration["span"],
+        float(weight),
+        frozenset(roles) if roles else None,
+        declaration.get("after") == "injection",
+    )

@@ -33,8 +33,8 @@ class Choice:
 class Selection:
     """The settings that decide on a trace's policy and class weight.
 
-    ``overrides`` and ``class_weights`` are the schedule's at its step, by class id; classes that it does not name have
-    ``default_weight``.
+    ``overrides`` and ``class_weights`` are the schedule's at its step, by class id; classes that it
+    does not name have ``default_weight``.
     """
 
     registry: Registry
@@ -57,14 +57,17 @@ class Selection:
     def choose(self, trace: TraceFacts) -> tuple[Policy, str]:
         """The policy of a trace and the rule that chose it (``policy_source`` of lossmask_v1).
 
-        First match: skeletons get ``skeleton_policy``; the configured policy; the schedule's override for the class; the
-        trace's own; the registry's default. ``loss_mask_params`` of the trace go with its own policy, whoever named it, unless
-        parameters were given beside the id. Raises SkeletonNotAllowed, PolicyError for what the trace itself names, and
-        ParamsMissing.
+        First match: skeletons get ``skeleton_policy``; the configured policy; the schedule's
+        override for the class; the trace's own; the registry's default. ``loss_mask_params`` of the
+        trace go with its own policy, whoever named it, unless parameters were given beside the id.
+        Raises SkeletonNotAllowed, PolicyError for what the trace itself names, and ParamsMissing.
         """
         if trace.skeleton:
             if not self.allow_skeleton:
-                raise SkeletonNotAllowed("the trace is a skeleton without a completion; set allow_skeleton to mask it under skeleton_policy")
+                raise SkeletonNotAllowed(
+                    "the trace is a skeleton without a completion; set allow_skeleton to mask it"
+                    " under skeleton_policy"
+                )
             return self._bind(Choice(self.skeleton_policy), trace), "skeleton_policy"
         if self.policy is not None:
             return self._bind(self.policy, trace), "config"

@@ -1,4 +1,6 @@
-"""The lossmask stage: renders joined with their traces to lossmask_v1, for one policy setting or several in one pass."""
+"""The lossmask stage: renders joined with their traces to lossmask_v1, for one policy setting or
+several in one pass.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,15 @@ class _Tally:
         self.before: dict[str, float] = {}
         self.after: dict[str, float] = {}
 
-    def add(self, trace: TraceFacts, policy: Policy, source: str, weight: float, total: int, trained: int) -> None:
+    def add(
+        self,
+        trace: TraceFacts,
+        policy: Policy,
+        source: str,
+        weight: float,
+        total: int,
+        trained: int,
+    ) -> None:
         self.tokens += total
         self.trained += trained
         self.zero_weight += weight == 0
@@ -103,11 +113,13 @@ def apply_lossmask(
     skeleton_policy: str = "full_sequence",
     registry: str | Path = REGISTRY,
 ) -> None:
-    """Make ``out`` (lossmask_v1), ``rejects`` and ``stats`` from a render file and the trace file it was made of.
+    """Make ``out`` (lossmask_v1), ``rejects`` and ``stats`` from a render file and the trace file
+    it was made of.
 
-    The renders must be an ordered subsequence of the traces. ``policy`` is the configuration's, an id or ``{policy, params}``.
-    ``mwcs_schedule`` is a schedule file evaluated at ``mwcs_step`` (None is step 0); ``mixture`` is then the class count file
-    over all input traces (``cbdata.mwcs.mixture``), against which the schedule's classes are checked. Raises PolicyError,
+    The renders must be an ordered subsequence of the traces. ``policy`` is the configuration's, an
+    id or ``{policy, params}``. ``mwcs_schedule`` is a schedule file evaluated at ``mwcs_step``
+    (None is step 0); ``mixture`` is then the class count file over all input traces
+    (``cbdata.mwcs.mixture``), against which the schedule's classes are checked. Raises PolicyError,
     ScheduleError, UnmatchedRender, LossmaskError and JsonlError.
     """
     selection, details = make_selection(
@@ -133,16 +145,27 @@ def apply_policies(
 ) -> None:
     """Make the files of several policies in one pass over the renders.
 
-    ``files`` maps a policy id to its ``(out, rejects, stats)``; ``settings`` are those of ``make_selection`` but the policy. Each file
-    is what ``apply_lossmask`` makes for that policy, byte for byte. ``manifest``, where given, gets the stats of every policy as JSON.
+    ``files`` maps a policy id to its ``(out, rejects, stats)``; ``settings`` are those of
+    ``make_selection`` but the policy. Each file is what ``apply_lossmask`` makes for that policy,
+    byte for byte. ``manifest``, where given, gets the stats of every policy as JSON.
     """
     common, details = make_selection(policy=None, **settings)
-    targets = [Target(*paths, replace(common, policy=Choice(policy)), details) for policy, paths in files.items()]
+    targets = [
+        Target(*paths, replace(common, policy=Choice(policy)), details)
+        for policy, paths in files.items()
+    ]
     apply_lossmasks(renders, traces, name, targets)
     if manifest is None:
         return
-    made = {policy: orjson.loads(Path(stats).read_bytes()) for policy, (_, _, stats) in files.items()}
-    write_atomic(manifest, orjson.dumps({"name": name, "policies": made}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    made = {
+        policy: orjson.loads(Path(stats).read_bytes()) for policy, (_, _, stats) in files.items()
+    }
+    write_atomic(
+        manifest,
+        orjson.dumps(
+            {"name": name, "policies": made}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        ),
+    )
 
 
 def make_selection(
@@ -155,15 +178,28 @@ def make_selection(
     skeleton_policy: str,
     registry: str | Path = REGISTRY,
 ) -> tuple[Selection, dict[str, Any]]:
-    """The settings of a target and what its stats say about the schedule; parameters as in ``apply_lossmask``."""
+    """The settings of a target and what its stats say about the schedule; parameters as in
+    ``apply_lossmask``.
+    """
     choice = None if policy is None else Choice.of(policy)
     if mwcs_schedule is None:
-        return Selection(load_registry(registry), choice, allow_skeleton=allow_skeleton, skeleton_policy=skeleton_policy), {}
+        return (
+            Selection(
+                load_registry(registry),
+                choice,
+                allow_skeleton=allow_skeleton,
+                skeleton_policy=skeleton_policy,
+            ),
+            {},
+        )
     from cbdata.mwcs.mixture import mixture_shares, read_mixture
     from cbdata.mwcs.schedule import load_schedule
 
     if mixture is None:
-        raise LossmaskError(f"schedule {mwcs_schedule}: its classes cannot be checked without the class counts of the input traces")
+        raise LossmaskError(
+            f"schedule {mwcs_schedule}: its classes cannot be checked without the class counts of"
+            " the input traces"
+        )
     schedule, classes = load_schedule(mwcs_schedule), read_mixture(mixture)
     schedule.check_classes(classes)
     step = mwcs_step or 0
@@ -171,22 +207,41 @@ def make_selection(
     selection = Selection(
         load_registry(registry),
         choice,
-        {class_id: Choice.of(override) for class_id, override in schedule.lmp_overrides(step).items()},
+        {
+            class_id: Choice.of(override)
+            for class_id, override in schedule.lmp_overrides(step).items()
+        },
         weights,
         schedule.default_weight,
         allow_skeleton,
         skeleton_policy,
     )
     shares = mixture_shares(classes, weights, schedule.default_weight)
-    return selection, {"mwcs": {"schedule": schedule.name, "step": step, "phase": schedule.phase_at(step), "mixture": shares}}
+    return selection, {
+        "mwcs": {
+            "schedule": schedule.name,
+            "step": step,
+            "phase": schedule.phase_at(step),
+            "mixture": shares,
+        }
+    }
 
 
-def apply_lossmasks(renders: str | Path, traces: str | Path, name: str, targets: Sequence[Target]) -> None:
-    """Make the files of every target in one pass over renders and traces; memory does not grow with the files."""
+def apply_lossmasks(
+    renders: str | Path, traces: str | Path, name: str, targets: Sequence[Target]
+) -> None:
+    """Make the files of every target in one pass over renders and traces; memory does not grow with
+    the files.
+    """
     renders = Path(renders)
     shown = f"{renders.parent.name}/{renders.name}"
     with ExitStack() as stack:
-        writers = [stack.enter_context(StageWriter("lossmask", name, out=t.out, rejects=t.rejects, stats=t.stats)) for t in targets]
+        writers = [
+            stack.enter_context(
+                StageWriter("lossmask", name, out=t.out, rejects=t.rejects, stats=t.stats)
+            )
+            for t in targets
+        ]
         tallies = [_Tally() for _ in targets]
         progress = Progress(f"lossmask {name}")
         for number, render, trace in _join(renders, traces):
@@ -195,7 +250,15 @@ def apply_lossmasks(renders: str | Path, traces: str | Path, name: str, targets:
                 writer.take()
                 try:
                     policy, source = target.selection.choose(trace)
-                    row = _row(render, ids, trace, policy, source, target.selection.class_weight(trace.class_id), tally)
+                    row = _row(
+                        render,
+                        ids,
+                        trace,
+                        policy,
+                        source,
+                        target.selection.class_weight(trace.class_id),
+                        tally,
+                    )
                 except SkeletonNotAllowed as error:
                     reason, detail = "skeleton", str(error)
                 except ParamsMissing as error:
@@ -203,7 +266,10 @@ def apply_lossmasks(renders: str | Path, traces: str | Path, name: str, targets:
                 except _EmptyMask as error:
                     reason, detail = "empty_mask", str(error)
                 except (PolicyError, SpanError) as error:
-                    raise LossmaskError(f"{renders}:{number}: {render['render_id']} of {trace.id} ({traces}:{trace.line}): {error}") from error
+                    raise LossmaskError(
+                        f"{renders}:{number}: {render['render_id']} of {trace.id}"
+                        f" ({traces}:{trace.line}): {error}"
+                    ) from error
                 except (KeyError, TypeError) as error:
                     raise _not_a_render(renders, number, render, error) from error
                 else:
@@ -216,43 +282,91 @@ def apply_lossmasks(renders: str | Path, traces: str | Path, name: str, targets:
         for target, writer, tally in zip(targets, writers, tallies, strict=True):
             writer.details = {**tally.details(), **target.details}
             for what, count in tally.unsuited.items():
-                logger.warning("%s: %d rows with %s, which its registry entry does not list under suits", name, count, what)
+                logger.warning(
+                    "%s: %d rows with %s, which its registry entry does not list under suits",
+                    name,
+                    count,
+                    what,
+                )
 
 
 class _EmptyMask(ValueError):
     """A policy trains no token of a render."""
 
 
-def _not_a_render(renders: Path, number: int, render: Mapping[str, Any], error: Exception) -> Exception:
-    """What to raise for a render in which something is missing: the error itself where render_v1 has no objection."""
+def _not_a_render(
+    renders: Path, number: int, render: Mapping[str, Any], error: Exception
+) -> Exception:
+    """What to raise for a render in which something is missing: the error itself where render_v1
+    has no objection.
+    """
     from cbdata.schemas import first_error
 
     wrong = first_error("render_v1", dict(render))
-    return error if wrong is None else JsonlError(renders, number, "a render_v1 record", wrong, "remove the file and run its rule again")
+    return (
+        error
+        if wrong is None
+        else JsonlError(
+            renders, number, "a render_v1 record", wrong, "remove the file and run its rule again"
+        )
+    )
 
 
 def _join(renders: Path, traces: str | Path) -> Iterator[tuple[int, dict[str, Any], TraceFacts]]:
     reader = TraceReader(traces)
     for number, render in read_records(renders):
         try:
-            trace_id, length, tokens = render["trace_id"], render["sequence_length"], len(render["input_ids"])
+            trace_id, length, tokens = (
+                render["trace_id"],
+                render["sequence_length"],
+                len(render["input_ids"]),
+            )
         except (KeyError, TypeError) as error:
             raise _not_a_render(renders, number, render, error) from error
         if length != tokens:
-            raise JsonlError(renders, number, f"{length} input_ids (sequence_length)", str(tokens), "remove the file and run its rule again")
-        yield number, render, reader.find(trace_id, f"{renders}:{number}: {render.get('render_id')}")
+            raise JsonlError(
+                renders,
+                number,
+                f"{length} input_ids (sequence_length)",
+                str(tokens),
+                "remove the file and run its rule again",
+            )
+        yield (
+            number,
+            render,
+            reader.find(trace_id, f"{renders}:{number}: {render.get('render_id')}"),
+        )
 
 
-def _row(render: Mapping[str, Any], ids: IdsText, trace: TraceFacts, policy: Policy, source: str, class_weight: float, tally: _Tally) -> bytes:
+def _row(
+    render: Mapping[str, Any],
+    ids: IdsText,
+    trace: TraceFacts,
+    policy: Policy,
+    source: str,
+    class_weight: float,
+    tally: _Tally,
+) -> bytes:
     """One lossmask_v1 line. Key order is the schema's; the two arrays are spliced in as text."""
     mask = make_mask(render, policy.layers)
     if not mask.trained and not policy.allow_empty:
         cut = ", which was cut at max_length" if render["render_options"]["truncated"] else ""
-        raise _EmptyMask(f"policy {policy.id} trains no token of this render{cut}; it takes tokens from: {policy.needs}")
+        raise _EmptyMask(
+            f"policy {policy.id} trains no token of this render{cut}; it takes tokens from:"
+            f" {policy.needs}"
+        )
     weight = trace.sample_weight * class_weight
     tally.add(trace, policy, source, weight, mask.length, mask.trained)
     head = {
-        "lossmask_id": derived_id("lossmask", render["render_id"], policy.id, policy.version, policy.params, trace.sample_weight, class_weight),
+        "lossmask_id": derived_id(
+            "lossmask",
+            render["render_id"],
+            policy.id,
+            policy.version,
+            policy.params,
+            trace.sample_weight,
+            class_weight,
+        ),
         "render_id": render["render_id"],
         "trace_id": trace.id,
         "policy_id": policy.id,

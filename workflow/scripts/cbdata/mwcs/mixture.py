@@ -1,4 +1,6 @@
-"""How often every class occurs over all input traces: what a schedule is checked against, and shares before and after weighting."""
+"""How often every class occurs over all input traces: what a schedule is checked against, and
+shares before and after weighting.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ Mixture = dict[str, dict[str, float]]
 
 
 def count_classes(traces: Iterable[str | Path]) -> Mixture:
-    """Class id -> ``traces`` (number) and ``weight`` (sum of their own sample weights) over trace files, classes sorted."""
+    """Class id -> ``traces`` (number) and ``weight`` (sum of their own sample weights) over trace
+    files, classes sorted.
+    """
     mixture: Mixture = {}
     for path in traces:
         for facts in TraceReader(path):
@@ -27,7 +31,13 @@ def count_classes(traces: Iterable[str | Path]) -> Mixture:
 
 def write_mixture(traces: Iterable[str | Path], out: str | Path) -> None:
     """Count the classes of trace files into a JSON file."""
-    write_atomic(out, orjson.dumps({"classes": count_classes(traces)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    write_atomic(
+        out,
+        orjson.dumps(
+            {"classes": count_classes(traces)},
+            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+        ),
+    )
 
 
 def read_mixture(path: str | Path) -> Mixture:
@@ -35,10 +45,19 @@ def read_mixture(path: str | Path) -> Mixture:
     return orjson.loads(Path(path).read_bytes())["classes"]
 
 
-def mixture_shares(mixture: Mixture, weights: Mapping[str, float], default_weight: float) -> dict[str, dict[str, Any]]:
-    """Per class over all input traces: its weight at the step, and its share of the summed sample weight before and after weighting."""
-    after = {name: entry["weight"] * weights.get(name, default_weight) for name, entry in mixture.items()}
-    total_before, total_after = sum(entry["weight"] for entry in mixture.values()), sum(after.values())
+def mixture_shares(
+    mixture: Mixture, weights: Mapping[str, float], default_weight: float
+) -> dict[str, dict[str, Any]]:
+    """Per class over all input traces: its weight at the step, and its share of the summed sample
+    weight before and after weighting.
+    """
+    after = {
+        name: entry["weight"] * weights.get(name, default_weight) for name, entry in mixture.items()
+    }
+    total_before, total_after = (
+        sum(entry["weight"] for entry in mixture.values()),
+        sum(after.values()),
+    )
     return {
         name: {
             "traces": entry["traces"],

@@ -1,4 +1,6 @@
-"""Schedules: YAML files of class weights (``configs/mwcs``), closed and checked before anything is weighted."""
+"""Schedules: YAML files of class weights (``configs/mwcs``), closed and checked before anything is
+weighted.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ class ScheduleError(ValueError):
 class Schedule:
     """Class weights over training steps.
 
-    A schedule without a curriculum is one phase. ``default_weight`` is the weight of classes that it does not name; classes in
-    ``optional_classes`` may be absent from the data.
+    A schedule without a curriculum is one phase. ``default_weight`` is the weight of classes that
+    it does not name; classes in ``optional_classes`` may be absent from the data.
     """
 
     name: str
@@ -46,47 +48,70 @@ class Schedule:
         return tuple(sorted(named))
 
     def weights(self, step: int) -> dict[str, float]:
-        """The weight of every class that the schedule names, at a step (see ``cbdata.mwcs.weights``)."""
+        """The weight of every class that the schedule names, at a step (see
+        ``cbdata.mwcs.weights``).
+        """
         return weights_at(self.phases, self.kind, self.interpolation, step)
 
     def phase_at(self, step: int) -> str:
-        """The name of the phase that a step belongs to: the last one that has begun, the first one before any has."""
+        """The name of the phase that a step belongs to: the last one that has begun, the first one
+        before any has.
+        """
         return self.phases[phase_index(self.phases, step)].name
 
     def lmp_overrides(self, step: int) -> Mapping[str, Any]:
-        """Class id -> policy id or ``{policy, params}`` of the phase that the step belongs to; never a blend of two."""
+        """Class id -> policy id or ``{policy, params}`` of the phase that the step belongs to;
+        never a blend of two.
+        """
         return self.phases[phase_index(self.phases, step)].lmp_overrides
 
     def check_classes(self, present: Collection[str]) -> None:
-        """Raise ScheduleError if the schedule names a class that no trace has, or none that any has."""
-        missing = [name for name in self.classes if name not in present and name not in self.optional_classes]
+        """Raise ScheduleError if the schedule names a class that no trace has, or none that any
+        has.
+        """
+        missing = [
+            name
+            for name in self.classes
+            if name not in present and name not in self.optional_classes
+        ]
         known = ", ".join(sorted(present)) or "none"
         if missing:
             close = difflib.get_close_matches(missing[0], list(present), n=2, cutoff=0.5)
             hint = f"did you mean {' or '.join(close)}? " if close else ""
             raise ScheduleError(
-                f"{self.path}: no trace has the class {', '.join(missing)}; {hint}Classes of the input traces: {known}."
-                " Hint: correct the name, add its file to input_traces, or list it under optional_classes"
+                f"{self.path}: no trace has the class {', '.join(missing)}; {hint}Classes of the"
+                f" input traces: {known}. Hint: correct the name, add its file to input_traces, or"
+                " list it under optional_classes"
             )
         if self.classes and not set(self.classes) & set(present):
-            raise ScheduleError(f"{self.path}: no trace has any of its classes {', '.join(self.classes)}. Classes of the input traces: {known}")
+            raise ScheduleError(
+                f"{self.path}: no trace has any of its classes {', '.join(self.classes)}. Classes"
+                f" of the input traces: {known}"
+            )
 
 
 def schedule_path(value: str, folder: str | Path = SCHEDULES) -> Path:
-    """The file that a ``mwcs_schedule`` value means: a path if it has a slash or ends in .yaml or .yml, else a name in ``folder``.
+    """The file that a ``mwcs_schedule`` value means: a path if it has a slash or ends in .yaml or
+    .yml, else a name in ``folder``.
 
     Raises ScheduleError if there is no such file.
     """
     if "/" in value or value.endswith((".yaml", ".yml")):
         path = Path(os.path.expandvars(value)).expanduser()
         if not path.is_file():
-            raise ScheduleError(f"mwcs_schedule: {value!r} does not exist. Hint: give a path to a YAML file, or one of {', '.join(_names(folder))}")
+            raise ScheduleError(
+                f"mwcs_schedule: {value!r} does not exist. Hint: give a path to a YAML file, or one"
+                f" of {', '.join(_names(folder))}"
+            )
         return path
     path = Path(folder) / f"{value}.yaml"
     if not path.is_file():
         close = difflib.get_close_matches(value, _names(folder), n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise ScheduleError(f"mwcs_schedule: there is no schedule {value!r} in {folder}; {hint}Known: {', '.join(_names(folder))}; or give a path")
+        raise ScheduleError(
+            f"mwcs_schedule: there is no schedule {value!r} in {folder}; {hint}Known:"
+            f" {', '.join(_names(folder))}; or give a path"
+        )
     return path
 
 
@@ -114,7 +139,10 @@ def load_schedule(path: str | Path) -> Schedule:
             phase["name"],
             phase["start_step"],
             phase["end_step"],
-            {name: float({**base, **phase["class_weights"]}.get(name, default)) for name in sorted(named)},
+            {
+                name: float({**base, **phase["class_weights"]}.get(name, default))
+                for name in sorted(named)
+            },
             {**overrides, **phase.get("lmp_overrides", {})},
         )
         for phase in raw
@@ -141,13 +169,22 @@ def _check(schedule: Schedule) -> None:
             raise ScheduleError(f"{where}: the name is there twice")
         names.add(phase.name)
         if phase.end <= phase.start:
-            raise ScheduleError(f"{where}: end_step {phase.end} is not after start_step {phase.start}; end_step is exclusive")
+            raise ScheduleError(
+                f"{where}: end_step {phase.end} is not after start_step {phase.start}; end_step is"
+                " exclusive"
+            )
         before = schedule.phases[index - 1] if index else None
         if before and phase.start < before.end:
             problem = "overlaps" if phase.end > before.start else "stands after"
-            raise ScheduleError(f"{where}: [{phase.start}, {phase.end}) {problem} {before.name!r} [{before.start}, {before.end}); phases go in order")
+            raise ScheduleError(
+                f"{where}: [{phase.start}, {phase.end}) {problem} {before.name!r} [{before.start},"
+                f" {before.end}); phases go in order"
+            )
     if unknown := sorted(schedule.optional_classes - set(schedule.classes)):
-        raise ScheduleError(f"{schedule.path}: optional_classes: {unknown[0]!r} has no weight and no policy in the schedule")
+        raise ScheduleError(
+            f"{schedule.path}: optional_classes: {unknown[0]!r} has no weight and no policy in the"
+            " schedule"
+        )
 
 
 def _names(folder: str | Path) -> list[str]:
@@ -155,15 +192,25 @@ def _names(folder: str | Path) -> list[str]:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe YAML in which a key that is given twice is an error instead of the last one winning, and every key is a string."""
+    """Safe YAML in which a key that is given twice is an error instead of the last one winning, and
+    every key is a string.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """As SafeLoader's; raises ConstructorError for a repeated key and for one that YAML does not read as a string."""
+        """As SafeLoader's; raises ConstructorError for a repeated key and for one that YAML does
+        not read as a string.
+        """
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            problem = f"the key {key!r} is there twice" if key in seen else f"the key {key!r} is not a string; quote it"
+            problem = (
+                f"the key {key!r} is there twice"
+                if key in seen
+                else f"the key {key!r} is not a string; quote it"
+            )
             if key in seen or not isinstance(key, str):
-                raise yaml.constructor.ConstructorError("in a mapping", node.start_mark, problem, key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    "in a mapping", node.start_mark, problem, key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)

@@ -1,4 +1,6 @@
-"""The weights of a schedule over steps, as CSV for a trainer that weights per step and as a plot for people."""
+"""The weights of a schedule over steps, as CSV for a trainer that weights per step and as a plot
+for people.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ PLOT_POINTS = 2000
 def table_bytes(schedule: Schedule, last_step: int) -> bytes:
     """CSV with a row per step 0..last_step (both included).
 
-    Columns: ``step``, ``phase``, a weight per class that the schedule names (sorted), ``default_weight`` for all others. Weights
-    are written so that they read back as the same float.
+    Columns: ``step``, ``phase``, a weight per class that the schedule names (sorted),
+    ``default_weight`` for all others. Weights are written so that they read back as the same float.
     """
     classes = sorted(schedule.weights(0))
     text = io.StringIO()
@@ -25,7 +27,14 @@ def table_bytes(schedule: Schedule, last_step: int) -> bytes:
     writer.writerow(["step", "phase", *classes, "default_weight"])
     for step in range(last_step + 1):
         weights = schedule.weights(step)
-        writer.writerow([step, schedule.phase_at(step), *(repr(weights[name]) for name in classes), repr(schedule.default_weight)])
+        writer.writerow(
+            [
+                step,
+                schedule.phase_at(step),
+                *(repr(weights[name]) for name in classes),
+                repr(schedule.default_weight),
+            ]
+        )
     return text.getvalue().encode()
 
 
@@ -35,14 +44,28 @@ def write_table(schedule: Schedule, last_step: int, path: str | Path) -> None:
 
 
 def plot_steps(schedule: Schedule, last_step: int) -> list[int]:
-    """The steps of 0..last_step that are drawn: about evenly spaced, and both sides of every phase border."""
+    """The steps of 0..last_step that are drawn: about evenly spaced, and both sides of every phase
+    border.
+    """
     stride = max(1, -(-(last_step + 1) // PLOT_POINTS))
-    borders = {step for phase in schedule.phases for step in (phase.start - 1, phase.start, phase.end - 1, phase.end)}
-    return sorted({*range(0, last_step + 1, stride), last_step, *(step for step in borders if 0 <= step <= last_step)})
+    borders = {
+        step
+        for phase in schedule.phases
+        for step in (phase.start - 1, phase.start, phase.end - 1, phase.end)
+    }
+    return sorted(
+        {
+            *range(0, last_step + 1, stride),
+            last_step,
+            *(step for step in borders if 0 <= step <= last_step),
+        }
+    )
 
 
 def write_plot(schedule: Schedule, last_step: int, path: str | Path) -> None:
-    """Write a PNG: one line per class over the steps (classes of equal weights share one), phases shaded and named."""
+    """Write a PNG: one line per class over the steps (classes of equal weights share one), phases
+    shaded and named.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -53,14 +76,28 @@ def write_plot(schedule: Schedule, last_step: int, path: str | Path) -> None:
     figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
     for index, phase in enumerate(schedule.phases):
         if schedule.moves and phase.start <= last_step:
-            axes.axvspan(phase.start, min(phase.end, last_step), alpha=0.08 + 0.08 * (index % 2), color="gray", linewidth=0)
-            axes.text(phase.start, 1.01, _plain(phase.name), transform=axes.get_xaxis_transform(), fontsize=8)
+            axes.axvspan(
+                phase.start,
+                min(phase.end, last_step),
+                alpha=0.08 + 0.08 * (index % 2),
+                color="gray",
+                linewidth=0,
+            )
+            axes.text(
+                phase.start,
+                1.01,
+                _plain(phase.name),
+                transform=axes.get_xaxis_transform(),
+                fontsize=8,
+            )
     curves: dict[tuple[float, ...], list[str]] = {}
     for name in sorted(weights[0]):
         curves.setdefault(tuple(at[name] for at in weights), []).append(_plain(name))
     for curve, names in curves.items():
         axes.plot(steps, curve, label="\n".join(names))
-    axes.set(xlabel="training step", ylabel="class weight", xlim=(0, max(last_step, 1)), ylim=(0, None))
+    axes.set(
+        xlabel="training step", ylabel="class weight", xlim=(0, max(last_step, 1)), ylim=(0, None)
+    )
     axes.set_title(_plain(schedule.name), pad=18)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
     picture = io.BytesIO()

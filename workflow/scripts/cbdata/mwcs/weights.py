@@ -1,14 +1,16 @@
 """How class weights move over training steps.
 
-Phases are half-open step ranges ``[start, end)``. At ``start`` a phase has its own weights. Inside it
+Phases are half-open step ranges ``[start, end)``. At ``start`` a phase has its own weights. Inside
+it
 
 - ``step`` holds them,
 - ``linear`` moves them in a straight line to the next phase's weights, reached at ``end``,
 - ``cosine`` does so along half a cosine, ``(1 - cos(pi t)) / 2``,
 
-and the last phase holds. Between ``end`` and the next ``start`` (a gap) interpolation ``none`` keeps what was reached at
-``end``, ``linear`` moves on to the next phase's weights in a straight line, ``smooth`` along ``3 t^2 - 2 t^3``; after ``linear``
-and ``cosine`` phases they are reached already. Before the first phase its weights hold, after the last one its.
+and the last phase holds. Between ``end`` and the next ``start`` (a gap) interpolation ``none``
+keeps what was reached at ``end``, ``linear`` moves on to the next phase's weights in a straight
+line, ``smooth`` along ``3 t^2 - 2 t^3``; after ``linear`` and ``cosine`` phases they are reached
+already. Before the first phase its weights hold, after the last one its.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ ACROSS_GAP: Mapping[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of a curriculum: steps ``[start, end)``, complete weights (every class that the schedule names), policies by class."""
+    """One phase of a curriculum: steps ``[start, end)``, complete weights (every class that the
+    schedule names), policies by class.
+    """
 
     name: str
     start: int
@@ -44,11 +48,15 @@ class Phase:
 
 
 def phase_index(phases: Sequence[Phase], step: int) -> int:
-    """The phase that a step belongs to: the last one that has begun, the first one before any has."""
+    """The phase that a step belongs to: the last one that has begun, the first one before any
+    has.
+    """
     return max((index for index, phase in enumerate(phases) if phase.start <= step), default=0)
 
 
-def weights_at(phases: Sequence[Phase], kind: str, interpolation: str, step: int) -> dict[str, float]:
+def weights_at(
+    phases: Sequence[Phase], kind: str, interpolation: str, step: int
+) -> dict[str, float]:
     """The weight of every class at a step, for phases in order that do not overlap."""
     index = phase_index(phases, step)
     phase = phases[index]
@@ -56,8 +64,15 @@ def weights_at(phases: Sequence[Phase], kind: str, interpolation: str, step: int
         return dict(phase.weights)
     following = phases[index + 1]
     moved = WITHIN[kind](min((step - phase.start) / (phase.end - phase.start), 1.0))
-    gap = ACROSS_GAP[interpolation]((step - phase.end) / (following.start - phase.end)) if step >= phase.end else 0.0
-    return {name: _between(_between(own, following.weights[name], moved), following.weights[name], gap) for name, own in phase.weights.items()}
+    gap = (
+        ACROSS_GAP[interpolation]((step - phase.end) / (following.start - phase.end))
+        if step >= phase.end
+        else 0.0
+    )
+    return {
+        name: _between(_between(own, following.weights[name], moved), following.weights[name], gap)
+        for name, own in phase.weights.items()
+    }
 
 
 def _between(start: float, end: float, share: float) -> float:

@@ -1,6 +1,8 @@
-"""Conversations to token ids with exact spans, by a chat template and a tokenizer, without a model library.
+"""Conversations to token ids with exact spans, by a chat template and a tokenizer, without a model
+library.
 
-``Renderer`` is used by the fill stage (prompts) and by ETL_B (renders), so that both see the same tokens.
+``Renderer`` is used by the fill stage (prompts) and by ETL_B (renders), so that both see the same
+tokens.
 """
 
 from cbdata.render.renderer import Rendered, Renderer

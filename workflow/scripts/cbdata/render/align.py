@@ -13,12 +13,16 @@ from cbdata.render.encoder import Segment, SegmentEncoder
 
 
 class TokenizedText:
-    """A rendered text as a row of segments: plain stretches and control tokens, with characters and tokens counted."""
+    """A rendered text as a row of segments: plain stretches and control tokens, with characters and
+    tokens counted.
+    """
 
     __slots__ = ("_encoder", "char_starts", "length", "segments", "token_starts")
 
     def __init__(self, pieces: Sequence[tuple[int, Segment]], encoder: SegmentEncoder) -> None:
-        """``pieces``: the character at which each segment starts, and the segment; in order, without gaps."""
+        """``pieces``: the character at which each segment starts, and the segment; in order,
+        without gaps.
+        """
         self._encoder = encoder
         self.char_starts = [start for start, _ in pieces]
         self.segments = [segment for _, segment in pieces]
@@ -30,7 +34,9 @@ class TokenizedText:
         self.length = total
 
     def start(self, character: int) -> int:
-        """The first token of a span that starts at this character: tokens that it cuts through count as inside."""
+        """The first token of a span that starts at this character: tokens that it cuts through
+        count as inside.
+        """
         return self._token_at(character, end=False)
 
     def end(self, character: int) -> int:
@@ -44,7 +50,9 @@ class TokenizedText:
         inside = character - self.char_starts[index]
         if not inside:
             return self.token_starts[index]
-        return self.token_starts[index] + self._encoder.token_at(self.segments[index], inside, end=end)
+        return self.token_starts[index] + self._encoder.token_at(
+            self.segments[index], inside, end=end
+        )
 
     def packed(self, start: int = 0, end: int | None = None) -> array[int]:
         """Token ids ``[start, end)``."""
@@ -55,7 +63,11 @@ class TokenizedText:
                 break
             last = first + len(segment.packed)
             if last > start:
-                out += segment.packed if start <= first and last <= end else segment.packed[max(start - first, 0) : end - first]
+                out += (
+                    segment.packed
+                    if start <= first and last <= end
+                    else segment.packed[max(start - first, 0) : end - first]
+                )
         return out
 
     def ids(self, start: int = 0, end: int | None = None) -> list[int]:
@@ -74,7 +86,8 @@ class TokenizedText:
 
 
 def split(text: str, pieces: Sequence[str]) -> list[tuple[int, int, str]]:
-    """The control tokens of ``pattern.split(text)`` (plain, token, plain, ...) as ``(start, end, text)``.
+    """The control tokens of ``pattern.split(text)`` (plain, token, plain, ...) as ``(start, end,
+    text)``.
 
     The positions take in white space that a token swallows, the text does not.
     """
@@ -88,8 +101,12 @@ def split(text: str, pieces: Sequence[str]) -> list[tuple[int, int, str]]:
     return found
 
 
-def assemble(pieces: Sequence[str], segments: Mapping[str, Segment], encoder: SegmentEncoder) -> TokenizedText:
-    """Put encoded segments in the order of the text; ``segments`` holds those of the plain pieces."""
+def assemble(
+    pieces: Sequence[str], segments: Mapping[str, Segment], encoder: SegmentEncoder
+) -> TokenizedText:
+    """Put encoded segments in the order of the text; ``segments`` holds those of the plain
+    pieces.
+    """
     row = []
     position = 0
     for index, piece in enumerate(pieces):

@@ -1,7 +1,9 @@
-"""From trace_v1 messages to what a chat template is given: values that know their origin, and marks for every message and call.
+"""From trace_v1 messages to what a chat template is given: values that know their origin, and marks
+for every message and call.
 
-Where a template knows no tools, their list goes into the system message and the calls into the assistant's text, in the form
-that Hermes and Qwen models use (``<tool_call>`` around one JSON object per call).
+Where a template knows no tools, their list goes into the system message and the calls into the
+assistant's text, in the form that Hermes and Qwen models use (``<tool_call>`` around one JSON
+object per call).
 """
 
 from __future__ import annotations
@@ -21,20 +23,34 @@ TOOLS_HEADER = (
     "You are provided with function signatures within <tools></tools> XML tags:\n<tools>"
 )
 TOOLS_FOOTER = (
-    "\n</tools>\n\nFor each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:\n"
-    '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+    "\n</tools>\n\nFor each function call, return a json object with function name and arguments"
+    ' within <tool_call></tool_call> XML tags:\n<tool_call>\n{"name": <function-name>, "arguments":'
+    " <args-json-object>}\n</tool_call>"
 )
 
 
 def tools_text(tools: Sequence[Mapping[str, Any]]) -> str:
     """The tool list as text for a system message."""
-    return TOOLS_HEADER + "".join("\n" + json.dumps(tool, ensure_ascii=False) for tool in tools) + TOOLS_FOOTER
+    return (
+        TOOLS_HEADER
+        + "".join("\n" + json.dumps(tool, ensure_ascii=False) for tool in tools)
+        + TOOLS_FOOTER
+    )
 
 
 def call_text(name: str, arguments: Mapping[str, Any], message: int, call: int) -> Rope:
     """One call as text, with its own origin, its name's and its arguments'."""
     values = traced(json.dumps(arguments, ensure_ascii=False), Origin("arguments", message, call))
-    text = join("", ['<tool_call>\n{"name": ', _quoted(name, message, call), ', "arguments": ', values, "}\n</tool_call>"])
+    text = join(
+        "",
+        [
+            '<tool_call>\n{"name": ',
+            _quoted(name, message, call),
+            ', "arguments": ',
+            values,
+            "}\n</tool_call>",
+        ],
+    )
     return rope(text, (Part(0, len(text), Origin("call", message, call)), *text.parts))  # type: ignore[attr-defined]
 
 
@@ -47,15 +63,26 @@ def _quoted(name: str, message: int, call: int) -> Rope:
 @functools.lru_cache(maxsize=4096)
 def _visit(message: int, call: int) -> tuple[Rope, Rope]:
     """The two empty Ropes that a loop prints around a message (call -1) or call."""
-    start, end = (rope("", (Part(0, 0, Origin(kind, message, call)),)) for kind in ("visit_start", "visit_end"))
+    start, end = (
+        rope("", (Part(0, 0, Origin(kind, message, call)),))
+        for kind in ("visit_start", "visit_end")
+    )
     return start, end
 
 
 class Conversation:
-    """The messages of one trace as a template gets them. ``offset`` is 1 where a system message was put before the trace's own."""
+    """The messages of one trace as a template gets them. ``offset`` is 1 where a system message was
+    put before the trace's own.
+    """
 
     def __init__(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, *, tools_known: bool, calls_known: bool, marks: Marks
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None,
+        *,
+        tools_known: bool,
+        calls_known: bool,
+        marks: Marks,
     ) -> None:
         self.marks = marks
         self.calls_known = calls_known
@@ -79,20 +106,32 @@ class Conversation:
             if message.get(key):
                 out[key] = message[key]
         if message.get("thinking"):
-            out["reasoning_content"] = out["thinking"] = traced(message["thinking"], Origin("thinking", index))
+            out["reasoning_content"] = out["thinking"] = traced(
+                message["thinking"], Origin("thinking", index)
+            )
         if message.get("tool_calls"):
             if self.calls_known:
-                out["tool_calls"] = [self._call(index, number, call) for number, call in enumerate(message["tool_calls"])]
-            else:
-                texts = [
-                    call_text(call["function"]["name"], call["function"]["arguments"], index, number)
+                out["tool_calls"] = [
+                    self._call(index, number, call)
                     for number, call in enumerate(message["tool_calls"])
                 ]
-                out["content"] = join("\n", [content, *texts] if content else [content + texts[0], *texts[1:]])
+            else:
+                texts = [
+                    call_text(
+                        call["function"]["name"], call["function"]["arguments"], index, number
+                    )
+                    for number, call in enumerate(message["tool_calls"])
+                ]
+                out["content"] = join(
+                    "\n", [content, *texts] if content else [content + texts[0], *texts[1:]]
+                )
         return out
 
     def _call(self, index: int, number: int, call: Message) -> dict[str, Any]:
-        function = {"name": traced(call["function"]["name"], Origin("name", index, number)), "arguments": dict(call["function"]["arguments"])}
+        function = {
+            "name": traced(call["function"]["name"], Origin("name", index, number)),
+            "arguments": dict(call["function"]["arguments"]),
+        }
         out = {"type": "function", "id": call["call_id"], "function": function}
         marks = self.marks
         for value in (out, function):

@@ -1,8 +1,8 @@
 """Token ids by encoding each distinct stretch of plain text once.
 
-Control tokens split a text before anything else happens to it, so the ids of the whole are the ids of the stretches between
-them, joined. Agent transcripts repeat themselves (system prompts, tool results, shared beginnings): about a quarter of the
-characters of the AgentDojo runs are distinct.
+Control tokens split a text before anything else happens to it, so the ids of the whole are the ids
+of the stretches between them, joined. Agent transcripts repeat themselves (system prompts, tool
+results, shared beginnings): about a quarter of the characters of the AgentDojo runs are distinct.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ LONG_SEGMENT = 2_000_000  # a longer stretch is encoded but not kept
 
 @dataclass(slots=True)
 class Segment:
-    """The ids of one stretch: ``packed`` as native uint32, ``json`` as decimal numbers with commas, ``byte_ends`` on demand."""
+    """The ids of one stretch: ``packed`` as native uint32, ``json`` as decimal numbers with commas,
+    ``byte_ends`` on demand.
+    """
 
     text: str
     packed: array[int]
@@ -35,10 +37,14 @@ class Segment:
 
 
 class _Widths(dict[int, int]):
-    """Bytes of text that a token stands for, where each character of a token's name stands for one byte (byte-level BPE)."""
+    """Bytes of text that a token stands for, where each character of a token's name stands for one
+    byte (byte-level BPE).
+    """
 
     def __init__(self, tokenizer: PlainTokenizer) -> None:
-        super().__init__({token: len(text.encode("utf-8")) for text, token in tokenizer.text_tokens.items()})
+        super().__init__(
+            {token: len(text.encode("utf-8")) for text, token in tokenizer.text_tokens.items()}
+        )
         self._name = tokenizer.model.id_to_token
 
     def __missing__(self, token: int) -> int:
@@ -49,8 +55,8 @@ class _Widths(dict[int, int]):
 class SegmentEncoder:
     """Encodes stretches of plain text, with a cache that is bounded by the characters in it.
 
-    The cache is two generations: what is used moves to the young one, and when that is full the old one is dropped. It changes
-    only what is encoded again, never a result.
+    The cache is two generations: what is used moves to the young one, and when that is full the old
+    one is dropped. It changes only what is encoded again, never a result.
     """
 
     def __init__(self, tokenizer: PlainTokenizer, cache_characters: int = CACHE_CHARACTERS) -> None:
@@ -62,16 +68,21 @@ class SegmentEncoder:
         self._characters = 0
         self._widths = _Widths(tokenizer)
         self.encoded_characters = 0
-        self._control = {token.text: _segment("", [token.id]) for token in tokenizer.control.values()}
+        self._control = {
+            token.text: _segment("", [token.id]) for token in tokenizer.control.values()
+        }
 
     def control(self, text: str) -> Segment:
-        """The one-token segment of a control token, with the white space around it that the token swallows."""
+        """The one-token segment of a control token, with the white space around it that the token
+        swallows.
+        """
         return self._control[text] if text in self._control else self._control[text.strip()]
 
     def encode(self, texts: Iterable[str]) -> dict[str, Segment]:
         """The segments of the distinct ``texts``; new ones are encoded in one parallel batch.
 
-        Raises RenderError if plain text became a control token, or if the tokens of a text do not spell it.
+        Raises RenderError if plain text became a control token, or if the tokens of a text do not
+        spell it.
         """
         found: dict[str, Segment] = {}
         new: dict[str, None] = {}
@@ -96,11 +107,13 @@ class SegmentEncoder:
         return found
 
     def token_at(self, segment: Segment, character: int, *, end: bool) -> int:
-        """The token index of a boundary inside a segment, for a span that takes in every token it overlaps.
+        """The token index of a boundary inside a segment, for a span that takes in every token it
+        overlaps.
 
-        ``end=False``: the first token that ends after ``character``; ``end=True``: one past the last token that starts before
-        it. A character that is split into several tokens lies in all of them. Bytes are counted where the tokens' names tell
-        their lengths; the tokenizer's own offsets serve where they do not, or where the text is changed before tokenising.
+        ``end=False``: the first token that ends after ``character``; ``end=True``: one past the
+        last token that starts before it. A character that is split into several tokens lies in all
+        of them. Bytes are counted where the tokens' names tell their lengths; the tokenizer's own
+        offsets serve where they do not, or where the text is changed before tokenising.
         """
         text = segment.text
         if character <= 0:
@@ -112,8 +125,14 @@ class SegmentEncoder:
         target = character if text.isascii() else len(text[:character].encode("utf-8"))
         if character > DEEP:
             if segment.byte_ends is None:
-                segment.byte_ends = array("I", accumulate(map(self._widths.__getitem__, segment.packed)))
-            return bisect_left(segment.byte_ends, target) + 1 if end else bisect_right(segment.byte_ends, target)
+                segment.byte_ends = array(
+                    "I", accumulate(map(self._widths.__getitem__, segment.packed))
+                )
+            return (
+                bisect_left(segment.byte_ends, target) + 1
+                if end
+                else bisect_right(segment.byte_ends, target)
+            )
         widths, total = self._widths, 0
         for index, token in enumerate(segment.packed):
             if total >= target:
@@ -129,7 +148,14 @@ class SegmentEncoder:
         rows = [pattern.split(text) for text in texts]
         plain = iter(self._encode_batch([piece for row in rows for piece in row[::2]]))
         tokens = self._tokenizer.text_tokens
-        return [[token for index, piece in enumerate(row) for token in ([tokens[piece]] if index & 1 else next(plain))] for row in rows]
+        return [
+            [
+                token
+                for index, piece in enumerate(row)
+                for token in ([tokens[piece]] if index & 1 else next(plain))
+            ]
+            for row in rows
+        ]
 
     def _encode_batch(self, texts: list[str]) -> list[list[int]]:
         encodings = self._tokenizer.model.encode_batch_fast(texts, add_special_tokens=False)
@@ -148,9 +174,13 @@ class SegmentEncoder:
         decoded = self._tokenizer.model.decode_batch(lists, skip_special_tokens=False)
         for text, ids, spelled in zip(texts, lists, decoded, strict=True):
             if not self._control_ids.isdisjoint(ids):
-                raise RenderError("control_token_from_text", f"plain text became a control token in {text[:80]!r}")
+                raise RenderError(
+                    "control_token_from_text", f"plain text became a control token in {text[:80]!r}"
+                )
             if spelled != text and not self._same_text(text, spelled):
-                raise RenderError("tokens_do_not_spell_text", f"{text[:80]!r} came back as {spelled[:80]!r}")
+                raise RenderError(
+                    "tokens_do_not_spell_text", f"{text[:80]!r} came back as {spelled[:80]!r}"
+                )
 
     def _same_text(self, text: str, spelled: str) -> bool:
         """Equal but for what the tokenizer is meant to change."""
@@ -160,18 +190,34 @@ class SegmentEncoder:
         return not self._tokenizer.byte_level and "".join(spelled.split()) == "".join(text.split())
 
     def _spelled_as_is(self, text: str) -> bool:
-        return self._tokenizer.byte_level and (not self._tokenizer.normalises or text.isascii() or unicodedata.is_normalized("NFC", text))
+        return self._tokenizer.byte_level and (
+            not self._tokenizer.normalises
+            or text.isascii()
+            or unicodedata.is_normalized("NFC", text)
+        )
 
     def _token_at_by_offsets(self, text: str, character: int, end: bool) -> int:
         offsets: list[tuple[int, int]] = []
         position = 0
-        for index, piece in enumerate(self._tokenizer.text_pattern.split(text) if self._tokenizer.text_pattern else [text]):
-            found = [(0, len(piece))] if index & 1 else self._tokenizer.model.encode(piece, add_special_tokens=False).offsets
+        for index, piece in enumerate(
+            self._tokenizer.text_pattern.split(text) if self._tokenizer.text_pattern else [text]
+        ):
+            found = (
+                [(0, len(piece))]
+                if index & 1
+                else self._tokenizer.model.encode(piece, add_special_tokens=False).offsets
+            )
             offsets += [(position + start, position + stop) for start, stop in found]
             position += len(piece)
         if end:
-            return max((index + 1 for index, (start, _) in enumerate(offsets) if start < character), default=0)
-        return min((index for index, (_, stop) in enumerate(offsets) if stop > character), default=len(offsets))
+            return max(
+                (index + 1 for index, (start, _) in enumerate(offsets) if start < character),
+                default=0,
+            )
+        return min(
+            (index for index, (_, stop) in enumerate(offsets) if stop > character),
+            default=len(offsets),
+        )
 
 
 def _segment(text: str, ids: list[int]) -> Segment:

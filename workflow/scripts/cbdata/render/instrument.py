@@ -1,8 +1,10 @@
-"""Marks in a chat template's syntax tree, and the Jinja environment that Hugging Face gives to chat templates.
+"""Marks in a chat template's syntax tree, and the Jinja environment that Hugging Face gives to chat
+templates.
 
-Every loop that prints gets one output node at the start and one at the end of its body (and before each ``break`` and
-``continue``). They print an empty Rope that says which message or tool call the loop variable is. Whitespace control has
-already happened in Jinja's lexer and the printed text is empty, so the rendered text is that of the plain template.
+Every loop that prints gets one output node at the start and one at the end of its body (and before
+each ``break`` and ``continue``). They print an empty Rope that says which message or tool call the
+loop variable is. Whitespace control has already happened in Jinja's lexer and the printed text is
+empty, so the rendered text is that of the plain template.
 """
 
 from __future__ import annotations
@@ -29,20 +31,26 @@ TEXT_METHODS = frozenset(("startswith", "endswith", "strip", "lstrip", "rstrip",
 
 
 class GenerationTag(Extension):
-    """``{% generation %}...{% endgeneration %}``, which some templates put around the model's text: parsed, and not relied on."""
+    """``{% generation %}...{% endgeneration %}``, which some templates put around the model's text:
+    parsed, and not relied on.
+    """
 
     tags = {"generation"}  # noqa: RUF012 (Jinja's own interface)
 
     def parse(self, parser: Any) -> nodes.Node:
         """The body alone, in a scope of its own."""
         line = next(parser.stream).lineno
-        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+        return nodes.Scope(
+            parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line
+        )
 
 
 class Marks:
-    """What the objects that a template works on are, by ``id(object)``: set anew for each conversation.
+    """What the objects that a template works on are, by ``id(object)``: set anew for each
+    conversation.
 
-    ``start`` and ``end`` hold the empty Ropes to print for a message or call, ``values`` the origin of a call's arguments.
+    ``start`` and ``end`` hold the empty Ropes to print for a message or call, ``values`` the origin
+    of a call's arguments.
     """
 
     def __init__(self) -> None:
@@ -58,16 +66,22 @@ class Marks:
 
 
 class ChatEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja as transformers sets it up for chat templates, with origins kept through joins, and a shorter way to dict items."""
+    """Jinja as transformers sets it up for chat templates, with origins kept through joins, and a
+    shorter way to dict items.
+    """
 
     concat = staticmethod(rope.concat)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """What the sandbox gives, sooner: items of dicts, public attributes of loops and namespaces, and harmless methods of strings."""
+        """What the sandbox gives, sooner: items of dicts, public attributes of loops and
+        namespaces, and harmless methods of strings.
+        """
         kind = type(obj)
         if kind is dict and attribute not in DICT_ATTRIBUTES:
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
-        if (kind is LoopContext and attribute in LOOP_ATTRIBUTES) or (attribute in TEXT_METHODS and isinstance(obj, str)):
+        if (kind is LoopContext and attribute in LOOP_ATTRIBUTES) or (
+            attribute in TEXT_METHODS and isinstance(obj, str)
+        ):
             return getattr(obj, attribute)
         if kind is Namespace and not attribute.startswith("_"):
             try:
@@ -78,25 +92,45 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
 
 
 def environment(date: str, marks: Marks) -> ChatEnvironment:
-    """A sandboxed environment with transformers' filters and globals, in which today is ``date`` (as in "26 Jul 2024").
+    """A sandboxed environment with transformers' filters and globals, in which today is ``date``
+    (as in "26 Jul 2024").
 
-    Follows ``transformers.utils.chat_template_utils``: trim_blocks, lstrip_blocks, loop controls, tojson without HTML escapes,
-    raise_exception, strftime_now. Raises ValueError for a date in another form.
+    Follows ``transformers.utils.chat_template_utils``: trim_blocks, lstrip_blocks, loop controls,
+    tojson without HTML escapes, raise_exception, strftime_now. Raises ValueError for a date in
+    another form.
     """
     today = datetime.strptime(date, DATE_FORMAT)
 
     def raise_exception(message: str) -> None:
         raise jinja2.exceptions.TemplateError(message)
 
-    def tojson(value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False) -> str:
+    def tojson(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: Any = None,
+        separators: Any = None,
+        sort_keys: bool = False,
+    ) -> str:
         def dumps(item: Any) -> str:
-            return json.dumps(item, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+            return json.dumps(
+                item,
+                ensure_ascii=ensure_ascii,
+                indent=indent,
+                separators=separators,
+                sort_keys=sort_keys,
+            )
 
         return rope.dump_json(value, dumps, marks.values)
 
-    env = ChatEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols])
+    env = ChatEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
+    )
     env.filters["tojson"] = tojson
-    env.filters[VISIT_START], env.filters[VISIT_END], env.filters[CONCAT] = marks.visit_start, marks.visit_end, rope.concat
+    env.filters[VISIT_START], env.filters[VISIT_END], env.filters[CONCAT] = (
+        marks.visit_start,
+        marks.visit_end,
+        rope.concat,
+    )
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = today.strftime
     return env
@@ -133,11 +167,17 @@ def _replace(parent: nodes.Node, old: nodes.Node, make: Callable[[Any], nodes.No
 
 def _mark_loop(loop: nodes.For) -> None:
     target = loop.target
-    names = [name.name for name in ([target] if isinstance(target, nodes.Name) else target.find_all(nodes.Name))]
+    names = [
+        name.name
+        for name in ([target] if isinstance(target, nodes.Name) else target.find_all(nodes.Name))
+    ]
 
     def printed(mark: str) -> list[nodes.Node]:
         line = loop.lineno
-        return [nodes.Output([_filter(mark, nodes.Name(name, "load", lineno=line))], lineno=line) for name in names]
+        return [
+            nodes.Output([_filter(mark, nodes.Name(name, "load", lineno=line))], lineno=line)
+            for name in names
+        ]
 
     def before_leaving(body: list[nodes.Node]) -> list[nodes.Node]:
         out: list[nodes.Node] = []

@@ -1,6 +1,8 @@
-"""Where each message and tool call stands in a rendered text, worked out from origins and marks alone.
+"""Where each message and tool call stands in a rendered text, worked out from origins and marks
+alone.
 
-Character positions, half-open. A position that the template's output does not prove is an error, never a guess.
+Character positions, half-open. A position that the template's output does not prove is an error,
+never a guess.
 """
 
 from __future__ import annotations
@@ -29,8 +31,9 @@ class CallSpan:
 class Turn:
     """A message in the text.
 
-    ``[start, end)`` takes in header and end-of-turn token; ``[content_start, content_end)`` leaves the header out: what the
-    model generates, in an assistant turn. ``pieces`` are the stretches that hold the message's own content.
+    ``[start, end)`` takes in header and end-of-turn token; ``[content_start, content_end)`` leaves
+    the header out: what the model generates, in an assistant turn. ``pieces`` are the stretches
+    that hold the message's own content.
     """
 
     index: int
@@ -47,8 +50,9 @@ class Turn:
 class Landmarks:
     """What is known of the chat template beforehand, probed when it is loaded.
 
-    ``generation_prompt``: what it adds for the model to answer; ``turn_ends``: the control tokens that end its turns;
-    ``bos``: the text of the token that starts a sequence, or "" where there is none.
+    ``generation_prompt``: what it adds for the model to answer; ``turn_ends``: the control tokens
+    that end its turns; ``bos``: the text of the token that starts a sequence, or "" where there is
+    none.
     """
 
     generation_prompt: str = ""
@@ -74,7 +78,9 @@ def collect(chunks: Iterable[str]) -> tuple[str, list[Part]]:
 
 
 class _Found:
-    """The parts of one message: visits by loops, stretches of content, and the same for its calls."""
+    """The parts of one message: visits by loops, stretches of content, and the same for its
+    calls.
+    """
 
     __slots__ = ("arguments", "call_visits", "calls", "content", "names", "thinking", "visits")
 
@@ -98,7 +104,9 @@ def _sort(parts: Sequence[Part], count: int) -> list[_Found]:
         elif kind == "visit_end":
             start = open_visits.pop((message, call), None)
             if start is not None and part.start > start:
-                (mine.visits if call < 0 else mine.calls.setdefault(call, [])).append((start, part.start))
+                (mine.visits if call < 0 else mine.calls.setdefault(call, [])).append(
+                    (start, part.start)
+                )
         elif kind == "content":
             mine.content.append(part)
         elif kind == "thinking":
@@ -112,11 +120,18 @@ def _sort(parts: Sequence[Part], count: int) -> list[_Found]:
     return found
 
 
-def lay_out(text: str, parts: Sequence[Part], messages: Sequence[Any], controls: Sequence[tuple[int, int, str]], landmarks: Landmarks) -> list[Turn]:
+def lay_out(
+    text: str,
+    parts: Sequence[Part],
+    messages: Sequence[Any],
+    controls: Sequence[tuple[int, int, str]],
+    landmarks: Landmarks,
+) -> list[Turn]:
     """The turns of a rendered conversation, one for each message, in order and disjoint.
 
-    ``controls`` are the control tokens that the template printed, as ``(start, end, text)``. Raises RenderError where a
-    message, a call or a name cannot be placed, or where the template left out something that the message says.
+    ``controls`` are the control tokens that the template printed, as ``(start, end, text)``. Raises
+    RenderError where a message, a call or a name cannot be placed, or where the template left out
+    something that the message says.
     """
     found = _sort(parts, len(messages))
     regions = _regions(text, found, landmarks)
@@ -132,27 +147,44 @@ def lay_out(text: str, parts: Sequence[Part], messages: Sequence[Any], controls:
             ahead += 1
         turn = _turn(text, index, message, found[index], (start, end, in_loop), inside, landmarks)
         if turns and turn.start < turns[-1].end:
-            raise RenderError("turns_overlap", f"message {index} starts at character {turn.start}, the one before it ends at {turns[-1].end}")
+            raise RenderError(
+                "turns_overlap",
+                f"message {index} starts at character {turn.start}, the one before it ends at"
+                f" {turns[-1].end}",
+            )
         turns.append(turn)
     return turns
 
 
-def _regions(text: str, found: Sequence[_Found], landmarks: Landmarks) -> list[tuple[int, int, bool]]:
-    """For each message the stretch of text it must lie in: its visit by the loop, else all from the message before to the next."""
+def _regions(
+    text: str, found: Sequence[_Found], landmarks: Landmarks
+) -> list[tuple[int, int, bool]]:
+    """For each message the stretch of text it must lie in: its visit by the loop, else all from the
+    message before to the next.
+    """
     regions: list[tuple[int, int, bool]] = []
     for index, mine in enumerate(found):
         if len(mine.visits) > 1:
-            raise RenderError("message_rendered_twice", f"the template prints message {index} {len(mine.visits)} times")
+            raise RenderError(
+                "message_rendered_twice",
+                f"the template prints message {index} {len(mine.visits)} times",
+            )
         if mine.visits:
             regions.append((*mine.visits[0], True))
         elif mine.content:
             regions.append((mine.content[0].start, mine.content[-1].end, False))
         else:
-            raise RenderError("message_not_rendered", f"the template prints nothing for message {index}")
+            raise RenderError(
+                "message_not_rendered", f"the template prints nothing for message {index}"
+            )
     widened = []
     for index, (start, end, in_loop) in enumerate(regions):
         if not in_loop:
-            start = widened[-1][1] if index and widened[-1][2] else (regions[index - 1][1] if index else 0)
+            start = (
+                widened[-1][1]
+                if index and widened[-1][2]
+                else (regions[index - 1][1] if index else 0)
+            )
             end = regions[index + 1][0] if index + 1 < len(regions) else len(text)
         if start == 0 and landmarks.bos and text.startswith(landmarks.bos):
             start = len(landmarks.bos)
@@ -161,12 +193,20 @@ def _regions(text: str, found: Sequence[_Found], landmarks: Landmarks) -> list[t
 
 
 def _turn(
-    text: str, index: int, message: Any, mine: _Found, region: tuple[int, int, bool], controls: list[tuple[int, int, str]], landmarks: Landmarks
+    text: str,
+    index: int,
+    message: Any,
+    mine: _Found,
+    region: tuple[int, int, bool],
+    controls: list[tuple[int, int, str]],
+    landmarks: Landmarks,
 ) -> Turn:
     start, end, in_loop = region
     role = message["role"]
     _check_content(index, message, mine)
-    own = [part for part in (*mine.thinking, *mine.content) if start <= part.start and part.end <= end]
+    own = [
+        part for part in (*mine.thinking, *mine.content) if start <= part.start and part.end <= end
+    ]
     first = min((part.start for part in own), default=None)
     last = max((part.end for part in own), default=start)
     for spans in (mine.names, mine.arguments):
@@ -175,7 +215,8 @@ def _turn(
     for items in mine.calls.values():
         last = max(last, items[-1][1])
 
-    # What the template printed before the content may hold a whole turn of its own (a default system message): skip it.
+    # What the template printed before the content may hold a whole turn of its own (a default
+    # system message): skip it.
     edge = first if first is not None else start
     ended = [stop for _, stop, token in controls if stop <= edge and token in landmarks.turn_ends]
     if ended and text[ended[-1] : edge].strip():
@@ -183,22 +224,50 @@ def _turn(
         start += len(text[start:edge]) - len(text[start:edge].lstrip())
 
     stop = _turn_end(text, last, end, in_loop, controls, landmarks)
-    turn = Turn(index, role, start, stop, _content_start(text, index, role, start, first, mine, landmarks), stop, pieces=mine.content)
+    turn = Turn(
+        index,
+        role,
+        start,
+        stop,
+        _content_start(text, index, role, start, first, mine, landmarks),
+        stop,
+        pieces=mine.content,
+    )
     turn.calls = _calls(text, index, message, mine, turn, controls)
     return turn
 
 
-def _turn_end(text: str, last: int, end: int, in_loop: bool, controls: list[tuple[int, int, str]], landmarks: Landmarks) -> int:
-    """Where a turn ends whose own text ends at ``last``: after its end-of-turn token, white space after that left out."""
+def _turn_end(
+    text: str,
+    last: int,
+    end: int,
+    in_loop: bool,
+    controls: list[tuple[int, int, str]],
+    landmarks: Landmarks,
+) -> int:
+    """Where a turn ends whose own text ends at ``last``: after its end-of-turn token, white space
+    after that left out.
+    """
     if in_loop:
         after = [stop for start, stop, _ in controls if start >= last]
         if after and not text[after[-1] : end].strip():
             return after[-1]
         return last + len(text[last:end].rstrip())
-    return next((stop for start, stop, token in controls if start >= last and token in landmarks.turn_ends), last)
+    return next(
+        (stop for start, stop, token in controls if start >= last and token in landmarks.turn_ends),
+        last,
+    )
 
 
-def _content_start(text: str, index: int, role: str, start: int, first: int | None, mine: _Found, landmarks: Landmarks) -> int:
+def _content_start(
+    text: str,
+    index: int,
+    role: str,
+    start: int,
+    first: int | None,
+    mine: _Found,
+    landmarks: Landmarks,
+) -> int:
     if role == "assistant" and landmarks.generation_prompt:
         prompt = landmarks.generation_prompt
         if text.startswith(prompt, start):
@@ -208,12 +277,17 @@ def _content_start(text: str, index: int, role: str, start: int, first: int | No
     starts = [] if first is None else [first]
     starts += [items[0][0] for items in mine.calls.values()]
     if not starts:
-        raise RenderError("content_not_placed", f"message {index} ({role}): nothing it prints is traced to its content")
+        raise RenderError(
+            "content_not_placed",
+            f"message {index} ({role}): nothing it prints is traced to its content",
+        )
     return min(starts)
 
 
 def _check_content(index: int, message: Any, mine: _Found) -> None:
-    """Every character of the content that is not white space at its edges must have been printed."""
+    """Every character of the content that is not white space at its edges must have
+    been printed.
+    """
     for key, parts in (("content", mine.content), ("thinking", mine.thinking)):
         original = message.get(key) or ""
         wanted = original.strip()
@@ -224,19 +298,37 @@ def _check_content(index: int, message: Any, mine: _Found) -> None:
         for part in sorted(parts, key=lambda part: part.source):
             if part.source > reached and original[reached : part.source].strip():
                 break
-            reached = max(reached, part.source + (len(part.escape) if part.escape is not None else part.end - part.start))
+            reached = max(
+                reached,
+                part.source
+                + (len(part.escape) if part.escape is not None else part.end - part.start),
+            )
         if original[reached : begin + len(wanted)].strip():
-            raise RenderError(f"{key}_dropped", f"message {index} ({message['role']}): the template leaves out {original[reached : reached + 60]!r}")
+            raise RenderError(
+                f"{key}_dropped",
+                f"message {index} ({message['role']}): the template leaves out"
+                f" {original[reached : reached + 60]!r}",
+            )
 
 
-def _calls(text: str, index: int, message: Any, mine: _Found, turn: Turn, controls: list[tuple[int, int, str]]) -> list[CallSpan]:
+def _calls(
+    text: str,
+    index: int,
+    message: Any,
+    mine: _Found,
+    turn: Turn,
+    controls: list[tuple[int, int, str]],
+) -> list[CallSpan]:
     calls = message.get("tool_calls") or ()
     spans: list[CallSpan] = []
     for number, call in enumerate(calls):
         name = call["function"]["name"]
         names = mine.names.get(number)
         if not names:
-            raise RenderError("call_not_rendered", f"message {index}, call {number}: the template does not print the name {name!r}")
+            raise RenderError(
+                "call_not_rendered",
+                f"message {index}, call {number}: the template does not print the name {name!r}",
+            )
         visits = mine.calls.get(number, [])
         if len(visits) == 1:
             start, end = visits[0]
@@ -246,15 +338,25 @@ def _calls(text: str, index: int, message: Any, mine: _Found, turn: Turn, contro
             ending = [a for a, b, _ in controls if b == turn.content_end]
             end = ending[0] if ending else turn.content_end
         else:
-            raise RenderError("call_not_placed", f"message {index}, call {number} of {len(calls)}: {len(visits)} stretches of text belong to it")
+            raise RenderError(
+                "call_not_placed",
+                f"message {index}, call {number} of {len(calls)}: {len(visits)} stretches of text"
+                " belong to it",
+            )
         stretch = text[start:end]
         start += len(stretch) - len(stretch.lstrip())
         end -= len(stretch) - len(stretch.rstrip())
         part = names[0]
         if len(names) > 1 or not (start <= part.start and part.end <= end):
-            raise RenderError("call_not_placed", f"message {index}, call {number}: its name is printed outside it or more than once")
+            raise RenderError(
+                "call_not_placed",
+                f"message {index}, call {number}: its name is printed outside it or more than once",
+            )
         if spans and start < spans[-1].end:
-            raise RenderError("calls_overlap", f"message {index}: call {number} starts before call {number - 1} ends")
+            raise RenderError(
+                "calls_overlap",
+                f"message {index}: call {number} starts before call {number - 1} ends",
+            )
         if number not in mine.arguments:
             _check_arguments(text[start:end], call["function"]["arguments"], index, number)
         spans.append(CallSpan(number, name, start, end, part.start, part.end))
@@ -262,8 +364,13 @@ def _calls(text: str, index: int, message: Any, mine: _Found, turn: Turn, contro
 
 
 def _check_arguments(stretch: str, arguments: Any, index: int, number: int) -> None:
-    """A template that prints arguments piece by piece must print every key and every text among the values."""
+    """A template that prints arguments piece by piece must print every key and every text among the
+    values.
+    """
     for key, value in arguments.items():
         for wanted in (key, value if isinstance(value, str) else ""):
             if wanted and wanted not in stretch:
-                raise RenderError("arguments_dropped", f"message {index}, call {number}: the template leaves out {wanted[:60]!r}")
+                raise RenderError(
+                    "arguments_dropped",
+                    f"message {index}, call {number}: the template leaves out {wanted[:60]!r}",
+                )

@@ -1,4 +1,6 @@
-"""Where a tokenizer's files are: a local directory, or a model hub id in a cache that is already filled. Nothing is fetched."""
+"""Where a tokenizer's files are: a local directory, or a model hub id in a cache that is already
+filled. Nothing is fetched.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +15,32 @@ def caches(cache_dir: str | None) -> list[Path]:
     if cache_dir:
         return [Path(cache_dir), Path(cache_dir) / "hub"]
     found = [Path(os.environ["HF_HUB_CACHE"])] if os.environ.get("HF_HUB_CACHE") else []
-    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "huggingface")
+    home = os.environ.get("HF_HOME") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "huggingface"
+    )
     return [*found, Path(home) / "hub"]
 
 
-def locate_tokenizer(tokenizer: str, cache_dir: str | None = None, revision: str | None = None) -> tuple[Path, str]:
-    """The directory of a tokenizer, and the id to write into renders: the hub id or the directory's name, never a path.
+def locate_tokenizer(
+    tokenizer: str, cache_dir: str | None = None, revision: str | None = None
+) -> tuple[Path, str]:
+    """The directory of a tokenizer, and the id to write into renders: the hub id or the directory's
+    name, never a path.
 
     Raises TokenizerError that names every place looked at and the way to get the files.
     """
     local = Path(tokenizer).expanduser()
     if local.is_dir():
         if not (local / "tokenizer.json").is_file():
-            raise TokenizerError(f"{local}: expected a tokenizer.json. Hint: give the directory of a fast tokenizer, as save_pretrained writes it")
+            raise TokenizerError(
+                f"{local}: expected a tokenizer.json. Hint: give the directory of a fast tokenizer,"
+                " as save_pretrained writes it"
+            )
         return local, _name(local)
     if tokenizer.startswith((".", "/", "~")) or tokenizer.count("/") != 1:
         raise TokenizerError(
-            f"tokenizer {tokenizer!r}: no such directory, and not a hub id (org/name). Hint: correct the path in the config key tokenizer"
+            f"tokenizer {tokenizer!r}: no such directory, and not a hub id (org/name). Hint:"
+            " correct the path in the config key tokenizer"
         )
     looked = []
     for cache in caches(cache_dir):
@@ -41,9 +52,9 @@ def locate_tokenizer(tokenizer: str, cache_dir: str | None = None, revision: str
     wanted = f" at revision {revision}" if revision else ""
     where = f" --cache-dir {cache_dir}" if cache_dir else ""
     raise TokenizerError(
-        f"tokenizer {tokenizer!r}{wanted}: no tokenizer.json in {' or '.join(looked)}. "
-        f"Hint: run `hf download {tokenizer} --include '*token*' '*.jinja'{where}` on a machine with network access, "
-        "or set tokenizer to a local directory"
+        f"tokenizer {tokenizer!r}{wanted}: no tokenizer.json in {' or '.join(looked)}. Hint: run"
+        f" `hf download {tokenizer} --include '*token*' '*.jinja'{where}` on a machine with network"
+        " access, or set tokenizer to a local directory"
     )
 
 

@@ -14,7 +14,8 @@ MODES = (TRUNCATE, REJECT, WINDOW)
 
 @dataclass(frozen=True)
 class Cut:
-    """The token ranges that are kept: ``[0, head)`` and ``[tail, length)``; ``tail == head`` where nothing is cut out between.
+    """The token ranges that are kept: ``[0, head)`` and ``[tail, length)``; ``tail == head`` where
+    nothing is cut out between.
 
     ``side`` is none, right or window.
     """
@@ -30,7 +31,9 @@ class Cut:
         return self.head + self.length - self.tail
 
     def move(self, position: int) -> int:
-        """Where a boundary between tokens comes to stand; one inside the gap moves to the gap's place."""
+        """Where a boundary between tokens comes to stand; one inside the gap moves to the gap's
+        place.
+        """
         if position <= self.head:
             return position
         return self.head + max(position - self.tail, 0) if self.tail < self.length else self.head
@@ -41,10 +44,12 @@ class Cut:
 
 
 def choose_cut(length: int, max_length: int, mode: str, turns: Sequence[Any]) -> Cut:
-    """What to keep of ``length`` tokens. ``turns`` are message spans as in render_v1, before the cut.
+    """What to keep of ``length`` tokens. ``turns`` are message spans as in render_v1, before the
+    cut.
 
     - truncate: the first ``max_length`` tokens
-    - window: everything up to the end of the leading system message, and the end; it starts with a whole turn if one fits
+    - window: everything up to the end of the leading system message, and the end; it starts with a
+      whole turn if one fits
     - reject: raises RenderError ``too_long``
 
     Raises RenderError ``window_too_small`` where the system message leaves no room.
@@ -60,14 +65,21 @@ def choose_cut(length: int, max_length: int, mode: str, turns: Sequence[Any]) ->
     head = turns[1]["token_start"] if head and len(turns) > 1 else head
     room = max_length - head
     if room <= 0:
-        raise RenderError("window_too_small", f"the system message takes {head} tokens, max_length is {max_length}")
+        raise RenderError(
+            "window_too_small",
+            f"the system message takes {head} tokens, max_length is {max_length}",
+        )
     earliest = length - room
     starts = [turn["token_start"] for turn in turns if turn["token_start"] >= earliest]
     return Cut(head, starts[0] if starts else earliest, length, "window")
 
 
-def cut_spans(rows: list[dict[str, Any]], cut: Cut, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Rows with every ``(start, end)`` pair of fields moved; a row whose first pair is left empty goes."""
+def cut_spans(
+    rows: list[dict[str, Any]], cut: Cut, pairs: Sequence[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """Rows with every ``(start, end)`` pair of fields moved; a row whose first pair is left empty
+    goes.
+    """
     kept = []
     for row in rows:
         moved = dict(row)
@@ -87,5 +99,6 @@ def cut_commitments(rows: list[dict[str, Any]], cut: Cut) -> list[dict[str, Any]
             "prefix_token_indices": [cut.move(token) for token in row["prefix_token_indices"]],
         }
         for row in rows
-        if cut.holds(row["commitment_token_idx"]) and all(cut.holds(token) for token in row["prefix_token_indices"])
+        if cut.holds(row["commitment_token_idx"])
+        and all(cut.holds(token) for token in row["prefix_token_indices"])
     ]

@@ -55,36 +55,71 @@ class RowWriter:
             }
         )[1:-1]
 
-    def row(self, trace: Mapping[str, Any], rendered: Rendered, schema: ToolSchema | None, *, tools_included: bool) -> Row:
-        """The line of one trace; ``schema`` names the tools that its calls chose from. Raises RenderError."""
+    def row(
+        self,
+        trace: Mapping[str, Any],
+        rendered: Rendered,
+        schema: ToolSchema | None,
+        *,
+        tools_included: bool,
+    ) -> Row:
+        """The line of one trace; ``schema`` names the tools that its calls chose from. Raises
+        RenderError.
+        """
         draft, tokens = rendered.draft, rendered.tokens
         spans = spans_of(draft.turns, tokens)
         expected = (trace.get("tool_attack") or {}).get("expected_tool")
         names = schema.names if schema else None
-        commitments = [commitment(turn, call, tokens, names, expected) for turn in draft.turns for call in turn.calls]
+        commitments = [
+            commitment(turn, call, tokens, names, expected)
+            for turn in draft.turns
+            for call in turn.calls
+        ]
         injections = injection_spans(injection_hints(trace), trace["messages"], draft.turns, tokens)
-        cut = choose_cut(tokens.length, self._settings.max_length, self._settings.overlength, spans["message_spans"])
+        cut = choose_cut(
+            tokens.length,
+            self._settings.max_length,
+            self._settings.overlength,
+            spans["message_spans"],
+        )
         eos, tags = self._special_positions(tokens)
         prompt = self._prompt(draft.turns, tokens, cut)
         if cut.side != "none":
             spans = _cut_alignment(spans, cut)
             commitments = cut_commitments(commitments, cut)
             injections = cut_spans(injections, cut, [("token_start", "token_end")])
-            eos, tags = ([cut.move(token) for token in positions if cut.holds(token)] for positions in (eos, tags))
+            eos, tags = (
+                [cut.move(token) for token in positions if cut.holds(token)]
+                for positions in (eos, tags)
+            )
         options = self._options(cut, schema if tools_included else None)
         signals: dict[str, Any] = {"injection_spans": injections, "action_commitments": commitments}
-        flagged = [{"message_index": message, "token": token, "count": count} for message, token, count in draft.control_text if message >= 0]
+        flagged = [
+            {"message_index": message, "token": token, "count": count}
+            for message, token, count in draft.control_text
+            if message >= 0
+        ]
         if flagged:
             signals["control_tokens_in_content"] = flagged
         rest: dict[str, Any] = {"sequence_length": cut.kept}
         if prompt:
             rest["prompt"] = prompt
         rest["alignment"] = spans
-        rest["special_tokens"] = {"bos_position": 0 if self._renderer.landmarks.bos else None, "eos_positions": eos, "python_tag_positions": tags}
+        rest["special_tokens"] = {
+            "bos_position": 0 if self._renderer.landmarks.bos else None,
+            "eos_positions": eos,
+            "python_tag_positions": tags,
+        }
         rest["signals"] = signals
         if self._settings.include_text:
             rest["rendered_text"] = draft.text
-        render_id = derived_id("render", trace["id"], self._renderer.tokenizer_sha256, self._renderer.chat_template_sha256, options)
+        render_id = derived_id(
+            "render",
+            trace["id"],
+            self._renderer.tokenizer_sha256,
+            self._renderer.chat_template_sha256,
+            options,
+        )
         line = b"".join(
             [
                 orjson.dumps({"render_id": render_id, "trace_id": trace["id"]})[:-1],
@@ -138,7 +173,9 @@ class RowWriter:
 
     @staticmethod
     def _prompt(turns: Sequence[Turn], tokens: TokenizedText, cut: Cut) -> dict[str, Any] | None:
-        """Length and hash of what comes before the last assistant turn's own text, if the cut leaves all of it in its place."""
+        """Length and hash of what comes before the last assistant turn's own text, if the cut
+        leaves all of it in its place.
+        """
         last = next((turn for turn in reversed(turns) if turn.role == "assistant"), None)
         if last is None:
             return None
@@ -180,16 +217,30 @@ def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dic
     return {"message_spans": messages, "assistant_spans": assistant, "tool_call_spans": calls}
 
 
-def _cut_alignment(spans: Mapping[str, list[dict[str, Any]]], cut: Cut) -> dict[str, list[dict[str, Any]]]:
+def _cut_alignment(
+    spans: Mapping[str, list[dict[str, Any]]], cut: Cut
+) -> dict[str, list[dict[str, Any]]]:
     whole = ("token_start", "token_end")
     return {
-        "message_spans": cut_spans(spans["message_spans"], cut, [whole, ("content_start", "content_end")]),
+        "message_spans": cut_spans(
+            spans["message_spans"], cut, [whole, ("content_start", "content_end")]
+        ),
         "assistant_spans": cut_spans(spans["assistant_spans"], cut, [whole]),
-        "tool_call_spans": cut_spans(spans["tool_call_spans"], cut, [whole, ("name_token_start", "name_token_end")]),
+        "tool_call_spans": cut_spans(
+            spans["tool_call_spans"], cut, [whole, ("name_token_start", "name_token_end")]
+        ),
     }
 
 
 def _ids_json(tokens: TokenizedText, cut: Cut) -> bytes:
     if cut.side == "none":
         return tokens.ids_json()
-    return b",".join(filter(None, (tokens.ids_json(0, cut.head), tokens.ids_json(cut.tail, cut.length) if cut.tail < cut.length else b"")))
+    return b",".join(
+        filter(
+            None,
+            (
+                tokens.ids_json(0, cut.head),
+                tokens.ids_json(cut.tail, cut.length) if cut.tail < cut.length else b"",
+            ),
+        )
+    )

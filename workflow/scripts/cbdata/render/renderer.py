@@ -1,4 +1,6 @@
-"""The renderer: conversations to token ids with exact spans, for the fill stage and for ETL_B alike."""
+"""The renderer: conversations to token ids with exact spans, for the fill stage and for ETL_B
+alike.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ from cbdata.render.settings import REJECT, Prompt, RenderError, RenderSettings, 
 from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, load_tokenizer
 
-LLAMA31_TOKENS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>", "<|python_tag|>")
+LLAMA31_TOKENS = (
+    "<|begin_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|python_tag|>",
+)
 
 Messages = Sequence[Mapping[str, Any]]
 Tools = Sequence[Mapping[str, Any]]
@@ -26,7 +35,9 @@ Tools = Sequence[Mapping[str, Any]]
 
 @dataclass(slots=True)
 class Draft:
-    """A rendered conversation before tokenising: ``pieces`` are plain text and control tokens in turn, beginning with plain text."""
+    """A rendered conversation before tokenising: ``pieces`` are plain text and control tokens in
+    turn, beginning with plain text.
+    """
 
     text: str
     parts: list[Part]
@@ -39,8 +50,12 @@ class Draft:
         return filter(None, self.pieces[::2])
 
     def prompt_end(self) -> int | None:
-        """The character at which the last assistant turn's own text starts, or None without such a turn."""
-        return next((turn.content_start for turn in reversed(self.turns) if turn.role == "assistant"), None)
+        """The character at which the last assistant turn's own text starts, or None without such a
+        turn.
+        """
+        return next(
+            (turn.content_start for turn in reversed(self.turns) if turn.role == "assistant"), None
+        )
 
 
 @dataclass(slots=True)
@@ -52,7 +67,9 @@ class Rendered:
 
 
 class Renderer:
-    """Renders conversations with one tokenizer and one chat template; nothing is downloaded and no model library imported."""
+    """Renders conversations with one tokenizer and one chat template; nothing is downloaded and no
+    model library imported.
+    """
 
     def __init__(
         self,
@@ -63,24 +80,37 @@ class Renderer:
         landmarks: Landmarks,
         cache_characters: int = CACHE_CHARACTERS,
     ) -> None:
-        self.settings, self.tokenizer, self.tokenizer_id, self.template, self.landmarks = settings, tokenizer, tokenizer_id, template, landmarks
+        self.settings, self.tokenizer, self.tokenizer_id, self.template, self.landmarks = (
+            settings,
+            tokenizer,
+            tokenizer_id,
+            template,
+            landmarks,
+        )
         self.encoder = SegmentEncoder(tokenizer, cache_characters)
         self._escaper = Escaper(tokenizer)
 
     @classmethod
     def load(cls, settings: RenderSettings) -> Renderer:
-        """Find, read and probe tokenizer and template. Raises TokenizerError, which says what to do."""
-        folder, tokenizer_id = locate_tokenizer(settings.tokenizer, settings.cache_dir, settings.revision)
+        """Find, read and probe tokenizer and template. Raises TokenizerError, which says what to
+        do.
+        """
+        folder, tokenizer_id = locate_tokenizer(
+            settings.tokenizer, settings.cache_dir, settings.revision
+        )
         tokenizer = load_tokenizer(folder)
         if settings.force_llama:
             missing = [token for token in LLAMA31_TOKENS if token not in tokenizer.control]
             if missing:
                 raise TokenizerError(
-                    f"force_llama: tokenizer {tokenizer_id} has no {', '.join(missing)}. Hint: use a Llama 3.1 tokenizer, or switch force_llama off"
+                    f"force_llama: tokenizer {tokenizer_id} has no {', '.join(missing)}. Hint: use"
+                    " a Llama 3.1 tokenizer, or switch force_llama off"
                 )
         name, source = template_source(settings, tokenizer)
         template = ChatTemplate(source, name, tokenizer.special, settings.template_date)
-        return cls(settings, tokenizer, tokenizer_id, template, probe_landmarks(template, tokenizer))
+        return cls(
+            settings, tokenizer, tokenizer_id, template, probe_landmarks(template, tokenizer)
+        )
 
     @property
     def tokenizer_sha256(self) -> str:
@@ -94,7 +124,9 @@ class Renderer:
 
     @property
     def chat_template_name(self) -> str:
-        """``tokenizer`` for the tokenizer's own template, else the name of the project's template or of the file."""
+        """``tokenizer`` for the tokenizer's own template, else the name of the project's template
+        or of the file.
+        """
         return self.template.name
 
     @property
@@ -103,21 +135,33 @@ class Renderer:
         return sorted(self.tokenizer.control[token].id for token in self.landmarks.turn_ends)
 
     def prompt(self, messages: Messages, tools: Tools | None = None) -> Prompt:
-        """What a model is given to answer the conversation, generation prompt included. Raises RenderError."""
+        """What a model is given to answer the conversation, generation prompt included. Raises
+        RenderError.
+        """
         messages, tools, escaped = self._escape(messages, tools)
         text, _ = self.template.render(messages, tools, generation_prompt=True)
         pieces = self._pieces(text, escaped)
         ids = assemble(pieces, self.encoder.encode(filter(None, pieces[::2])), self.encoder).ids()
         return Prompt("".join(pieces), ids, token_ids_sha256(ids))
 
-    def draft(self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False) -> Draft:
-        """Render and lay out one conversation. ``split_prompt``: no token may cross from the prompt into the last assistant turn's text.
+    def draft(
+        self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
+    ) -> Draft:
+        """Render and lay out one conversation. ``split_prompt``: no token may cross from the prompt
+        into the last assistant turn's text.
 
-        A model that was given a prompt has written its answer in tokens of its own; tokenising both as one text could join a
-        newline at the end of the prompt with one at the start of the answer. Raises RenderError.
+        A model that was given a prompt has written its answer in tokens of its own; tokenising both
+        as one text could join a newline at the end of the prompt with one at the start of the
+        answer. Raises RenderError.
         """
         messages, tools, escaped = self._escape(messages, tools)
-        control_text = sorted((message, token, count) for (message, token), count in self._escaper.counts.items()) if escaped else []
+        control_text = (
+            sorted(
+                (message, token, count) for (message, token), count in self._escaper.counts.items()
+            )
+            if escaped
+            else []
+        )
         text, parts = self.template.render(messages, tools)
         pieces = self.tokenizer.pattern.split(text)
         controls = split(text, pieces)
@@ -134,16 +178,22 @@ class Renderer:
         return draft
 
     def encode(self, drafts: Sequence[Draft]) -> list[Rendered | RenderError]:
-        """Tokenise drafts together; a draft whose text cannot be tokenised exactly gives its error in its place."""
+        """Tokenise drafts together; a draft whose text cannot be tokenised exactly gives its error
+        in its place.
+        """
         try:
             segments = self.encoder.encode(piece for draft in drafts for piece in draft.plain())
-            return [Rendered(draft, assemble(draft.pieces, segments, self.encoder)) for draft in drafts]
+            return [
+                Rendered(draft, assemble(draft.pieces, segments, self.encoder)) for draft in drafts
+            ]
         except RenderError as error:
             if len(drafts) == 1:
                 return [error]
             return [outcome for draft in drafts for outcome in self.encode([draft])]
 
-    def render(self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False) -> Rendered:
+    def render(
+        self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
+    ) -> Rendered:
         """One conversation at once. Raises RenderError."""
         outcome = self.encode([self.draft(messages, tools, split_prompt=split_prompt)])[0]
         if isinstance(outcome, RenderError):
@@ -153,30 +203,50 @@ class Renderer:
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
         """The text of token ids, control tokens spelled out (special ones left out if asked)."""
         by_id = {token.id: token for token in self.tokenizer.control.values()}
-        by_id.update({token: ControlToken(token, text, False) for text, token in self.tokenizer.text_tokens.items()})
+        by_id.update(
+            {
+                token: ControlToken(token, text, False)
+                for text, token in self.tokenizer.text_tokens.items()
+            }
+        )
         out = []
         for control, run in groupby(ids, lambda token: token in by_id):
             if control:
-                out += [by_id[token].text for token in run if not (skip_special_tokens and by_id[token].special)]
+                out += [
+                    by_id[token].text
+                    for token in run
+                    if not (skip_special_tokens and by_id[token].special)
+                ]
             else:
                 out.append(self.tokenizer.model.decode(list(run), skip_special_tokens=False))
         return "".join(out)
 
-    def _escape(self, messages: Messages, tools: Tools | None) -> tuple[Messages, Tools | None, bool]:
+    def _escape(
+        self, messages: Messages, tools: Tools | None
+    ) -> tuple[Messages, Tools | None, bool]:
         """The same conversation with control-token text hidden, and whether there was any."""
         search = self.tokenizer.pattern.search
-        dirty = next((text for message in messages for text in _said(message) if search(text)), None)
+        dirty = next(
+            (text for message in messages for text in _said(message) if search(text)), None
+        )
         if dirty is None and tools:
             dirty = next((text for text in strings_of(list(tools)) if search(text)), None)
         if dirty is None:
             return messages, tools, False
         if self.settings.control_tokens == REJECT:
             match = search(dirty)
-            raise RenderError("control_token_in_content", f"{match.group() if match else ''!r} stands in a message (control_tokens: reject)")
+            raise RenderError(
+                "control_token_in_content",
+                f"{match.group() if match else ''!r} stands in a message (control_tokens: reject)",
+            )
         escaper = self._escaper
         escaper.prepare(list(messages), list(tools or ()))
         hidden = [
-            {key: value if key == "role" else escaper.hide(value, index) for key, value in message.items()} for index, message in enumerate(messages)
+            {
+                key: value if key == "role" else escaper.hide(value, index)
+                for key, value in message.items()
+            }
+            for index, message in enumerate(messages)
         ]
         return hidden, escaper.hide(list(tools), -1) if tools else tools, True
 
@@ -189,7 +259,10 @@ class Renderer:
         if bos:
             places = [start for start, _, token in controls if token == bos]
             if places != [0]:
-                raise RenderError("bos_count", f"expected exactly one {bos}, at the start of the text; found {len(places)}")
+                raise RenderError(
+                    "bos_count",
+                    f"expected exactly one {bos}, at the start of the text; found {len(places)}",
+                )
 
 
 def _said(message: Mapping[str, Any]) -> Iterator[str]:
@@ -205,7 +278,9 @@ def _said(message: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _split_at(pieces: list[str], character: int) -> list[str]:
-    """Cut the plain piece that holds a position in two, with an empty control piece between so that they still alternate."""
+    """Cut the plain piece that holds a position in two, with an empty control piece between so that
+    they still alternate.
+    """
     position = 0
     for index, piece in enumerate(pieces):
         if position < character < position + len(piece) and not index & 1:

@@ -1,10 +1,12 @@
 """Strings that know where their characters came from.
 
-A chat template turns messages into one text. To know exactly where each message, tool call and tool name ended up, without
-looking for it in the text, the values handed to the template are ``Rope``s: ordinary ``str`` values to everything that the
-template does with them (comparisons, tests, lengths, dictionary keys), which carry their origin through concatenation,
-stripping, slicing and splitting. An operation that is not known here gives a plain ``str``: the origin is lost, and whoever
-needs it rejects the trace. So a Rope can fail to prove a position but not name a wrong one, and it cannot change the text.
+A chat template turns messages into one text. To know exactly where each message, tool call and tool
+name ended up, without looking for it in the text, the values handed to the template are ``Rope``s:
+ordinary ``str`` values to everything that the template does with them (comparisons, tests, lengths,
+dictionary keys), which carry their origin through concatenation, stripping, slicing and splitting.
+An operation that is not known here gives a plain ``str``: the origin is lost, and whoever needs it
+rejects the trace. So a Rope can fail to prove a position but not name a wrong one, and it cannot
+change the text.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ HELD = re.compile('"\U0010fffc([0-9]+)\U0010fffd"')
 
 
 class Origin(NamedTuple):
-    """What a piece of text is: ``kind`` is one of content, thinking, name, call, arguments, visit_start, visit_end."""
+    """What a piece of text is: ``kind`` is one of content, thinking, name, call, arguments,
+    visit_start, visit_end.
+    """
 
     kind: str
     message: int
@@ -28,8 +32,9 @@ class Origin(NamedTuple):
 class Part(NamedTuple):
     """A stretch ``[start, end)`` of a text that comes from ``origin``.
 
-    ``source`` is the index in the original string of the first character. Where the stretch is a JSON-escaped form, ``escape``
-    is the stretch of the original string that it stands for, else None.
+    ``source`` is the index in the original string of the first character. Where the stretch is a
+    JSON-escaped form, ``escape`` is the stretch of the original string that it stands for, else
+    None.
     """
 
     start: int
@@ -41,11 +46,18 @@ class Part(NamedTuple):
 
 def shifted(parts: Iterable[Part], by: int) -> tuple[Part, ...]:
     """The same parts ``by`` characters further on."""
-    return tuple([Part(start + by, end + by, origin, source, escape) for start, end, origin, source, escape in parts])
+    return tuple(
+        [
+            Part(start + by, end + by, origin, source, escape)
+            for start, end, origin, source, escape in parts
+        ]
+    )
 
 
 class Rope(str):
-    """A string with the origins of its stretches; ``parts`` may nest (a call holds its name) and may be empty stretches."""
+    """A string with the origins of its stretches; ``parts`` may nest (a call holds its name) and
+    may be empty stretches.
+    """
 
     __slots__ = ("parts",)
     parts: tuple[Part, ...]
@@ -63,13 +75,16 @@ class Rope(str):
         return rope(str.__add__(other, self), shifted(self.parts, len(other)))
 
     def cut(self, start: int, end: int) -> Rope:
-        """Characters ``[start, end)``, 0 <= start <= end <= len; empty stretches on the edges stay."""
+        """Characters ``[start, end)``, 0 <= start <= end <= len; empty stretches on the edges
+        stay.
+        """
         parts = []
         for a, b, origin, source, escape in self.parts:
             if a <= end and b >= start:
                 low, high = max(a, start), min(b, end)
                 if escape is not None and (low, high) != (a, b):
-                    continue  # part of an escaped form: which characters these are is not worked out
+                    # Part of an escaped form: which characters these are is not worked out
+                    continue
                 if low < high or a == b:
                     parts.append(Part(low - start, high - start, origin, source + low - a, escape))
         return rope(str.__getitem__(self, slice(start, end)), tuple(parts))
@@ -135,15 +150,19 @@ def join(separator: str, pieces: Iterable[str]) -> str:
 
 
 def concat(pieces: Iterable[Any]) -> str:
-    """Join printed values, keeping origins: what Jinja uses for captured blocks, macros and the ``~`` operator."""
+    """Join printed values, keeping origins: what Jinja uses for captured blocks, macros and the
+    ``~`` operator.
+    """
     return join("", map(str, pieces))
 
 
 def dump_json(value: Any, dumps: Callable[[Any], str], known: Mapping[int, Origin]) -> str:
-    """``dumps(value)``, keeping the origin of every Rope among the values, and of the value itself if ``known`` has its id.
+    """``dumps(value)``, keeping the origin of every Rope among the values, and of the value itself
+    if ``known`` has its id.
 
-    The Ropes are replaced by place holders out of the last private-use plane for one run of ``dumps`` and put back in their
-    escaped form, so that indentation, separators and key order are whatever ``dumps`` does.
+    The Ropes are replaced by place holders out of the last private-use plane for one run of
+    ``dumps`` and put back in their escaped form, so that indentation, separators and key order are
+    whatever ``dumps`` does.
     """
     if isinstance(value, Rope):
         return _escaped(value, dumps(str.__str__(value)))
@@ -154,11 +173,21 @@ def dump_json(value: Any, dumps: Callable[[Any], str], known: Mapping[int, Origi
     held = _hold(value, found)
     if not found:
         return dumps(value)
-    pieces = HELD.split(dumps(held))  # text, number, text, number, ..., in the order in which the keys come out
+    pieces = HELD.split(
+        dumps(held)
+    )  # text, number, text, number, ..., in the order in which the keys come out
     if sorted(map(int, pieces[1::2])) != list(range(len(found))):
         return dumps(value)  # the origins are lost, the text is right
     return join(
-        "", [_escaped(found[int(piece)], dumps(str.__str__(found[int(piece)]))) if index & 1 else piece for index, piece in enumerate(pieces)]
+        "",
+        [
+            (
+                _escaped(found[int(piece)], dumps(str.__str__(found[int(piece)])))
+                if index & 1
+                else piece
+            )
+            for index, piece in enumerate(pieces)
+        ],
     )
 
 
@@ -167,7 +196,9 @@ def _place(index: int) -> str:
 
 
 def _hold(value: Any, found: list[Rope]) -> Any:
-    """A copy of nested lists and mappings with every Rope replaced by its place holder; ``found`` takes the Ropes."""
+    """A copy of nested lists and mappings with every Rope replaced by its place holder; ``found``
+    takes the Ropes.
+    """
     if isinstance(value, Rope):
         found.append(value)
         return _place(len(found) - 1)
@@ -179,13 +210,25 @@ def _hold(value: Any, found: list[Rope]) -> Any:
 
 
 def _escaped(value: Rope, text: str) -> Rope:
-    """``text`` is the JSON form of ``value``, quotes included: its parts moved to where their escaped characters are."""
+    """``text`` is the JSON form of ``value``, quotes included: its parts moved to where their
+    escaped characters are.
+    """
     if len(text) == len(value) + 2:
         return rope(text, shifted(value.parts, 1))
     at = [1]
     for character in str.__str__(value):
         at.append(at[-1] + len(json.dumps(character, ensure_ascii=False)) - 2)
     if at[-1] != len(text) - 1:
-        return rope(text, ())  # an encoder that escapes otherwise (ensure_ascii): the origins are lost
+        return rope(
+            text, ()
+        )  # an encoder that escapes otherwise (ensure_ascii): the origins are lost
     whole = str.__str__(value)
-    return rope(text, tuple(Part(at[part.start], at[part.end], part.origin, part.source, whole[part.start : part.end]) for part in value.parts))
+    return rope(
+        text,
+        tuple(
+            Part(
+                at[part.start], at[part.end], part.origin, part.source, whole[part.start : part.end]
+            )
+            for part in value.parts
+        ),
+    )

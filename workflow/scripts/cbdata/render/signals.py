@@ -1,4 +1,6 @@
-"""What masks and analyses need beyond the spans: where a tool choice is settled, and where the injection stands."""
+"""What masks and analyses need beyond the spans: where a tool choice is settled, and where the
+injection stands.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from cbdata.render.settings import RenderError
 
 @functools.lru_cache(maxsize=4096)
 def guarantee_prefix(name: str, tool_names: tuple[str, ...] | None) -> str | None:
-    """The shortest prefix of ``name`` that no other tool's name starts with, or None where only the whole name settles it.
+    """The shortest prefix of ``name`` that no other tool's name starts with, or None where only the
+    whole name settles it.
 
     None as well without tool names: then nothing is known of the alternatives.
     """
@@ -28,11 +31,18 @@ def guarantee_prefix(name: str, tool_names: tuple[str, ...] | None) -> str | Non
     return None
 
 
-def commitment(turn: Turn, call: CallSpan, tokens: TokenizedText, tool_names: tuple[str, ...] | None, expected_tool: str | None) -> dict[str, Any]:
-    """The action commitment of one call: the token at which the tool is settled, and the tokens of the name up to it.
+def commitment(
+    turn: Turn,
+    call: CallSpan,
+    tokens: TokenizedText,
+    tool_names: tuple[str, ...] | None,
+    expected_tool: str | None,
+) -> dict[str, Any]:
+    """The action commitment of one call: the token at which the tool is settled, and the tokens of
+    the name up to it.
 
-    ``commit_type`` is ``parse_unambiguous`` where a prefix settles the tool among the schema's tools, and
-    ``tool_name_selected`` where the whole name is needed.
+    ``commit_type`` is ``parse_unambiguous`` where a prefix settles the tool among the schema's
+    tools, and ``tool_name_selected`` where the whole name is needed.
     """
     prefix = guarantee_prefix(call.name, tool_names)
     settled = call.name if prefix is None else prefix
@@ -63,9 +73,13 @@ def injection_hints(trace: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def injection_spans(
-    hints: Iterable[Mapping[str, Any]], messages: Sequence[Mapping[str, Any]], turns: Sequence[Turn], tokens: TokenizedText
+    hints: Iterable[Mapping[str, Any]],
+    messages: Sequence[Mapping[str, Any]],
+    turns: Sequence[Turn],
+    tokens: TokenizedText,
 ) -> list[dict[str, int]]:
-    """The token spans under character spans of message contents, one for each stretch of the text that shows a part of it.
+    """The token spans under character spans of message contents, one for each stretch of the text
+    that shows a part of it.
 
     Raises RenderError for a hint that points outside its message.
     """
@@ -73,23 +87,36 @@ def injection_spans(
     for hint in hints:
         index, low, high = hint["message_index"], hint["char_start"], hint["char_end"]
         if index >= len(messages) or not low <= high <= len(messages[index]["content"]):
-            raise RenderError("injection_outside_message", f"the injection span {dict(hint)} does not lie in the content of a message")
+            raise RenderError(
+                "injection_outside_message",
+                f"the injection span {dict(hint)} does not lie in the content of a message",
+            )
         for part in turns[index].pieces:
             start, end = _project(part, low, high)
             if start < end:
-                spans.append({"message_index": index, "token_start": tokens.start(start), "token_end": tokens.end(end)})
+                spans.append(
+                    {
+                        "message_index": index,
+                        "token_start": tokens.start(start),
+                        "token_end": tokens.end(end),
+                    }
+                )
     return spans
 
 
 def _project(part: Part, low: int, high: int) -> tuple[int, int]:
-    """Where characters ``[low, high)`` of the original string stand in the text, as far as this part shows them."""
+    """Where characters ``[low, high)`` of the original string stand in the text, as far as this
+    part shows them.
+    """
     length = part.end - part.start if part.escape is None else len(part.escape)
     low, high = max(low - part.source, 0), min(high - part.source, length)
     if low >= high:
         return part.start, part.start
     if part.escape is None or part.end - part.start == length:
         return part.start + low, part.start + high
-    return part.start + _escaped_length(part.escape[:low]), part.start + _escaped_length(part.escape[:high])
+    return part.start + _escaped_length(part.escape[:low]), part.start + _escaped_length(
+        part.escape[:high]
+    )
 
 
 def _escaped_length(text: str) -> int:

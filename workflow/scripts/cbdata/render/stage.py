@@ -30,7 +30,9 @@ CHUNK_CHARACTERS = 2_000_000
 
 @dataclass(slots=True)
 class _Pending:
-    """A trace whose draft waits for its chunk to be tokenised; ``draft`` is the error of one that has none."""
+    """A trace whose draft waits for its chunk to be tokenised; ``draft`` is the error of one that
+    has none.
+    """
 
     line: int
     trace: Mapping[str, Any]
@@ -56,15 +58,22 @@ def render_traces(
     tools_included: bool = False,
     chunk_traces: int = CHUNK_TRACES,
 ) -> None:
-    """Render a trace file; every trace becomes a row or a reject with its reason. ``max_length`` counts tokens.
+    """Render a trace file; every trace becomes a row or a reject with its reason. ``max_length``
+    counts tokens.
 
-    Rows are in the order of the traces, and their bytes do not depend on ``chunk_traces`` or on the number of threads. Raises
-    TokenizerError, ToolSchemaError, JsonlError, ConservationError; a ValueError for an unknown ``overlength``.
+    Rows are in the order of the traces, and their bytes do not depend on ``chunk_traces`` or on the
+    number of threads. Raises TokenizerError, ToolSchemaError, JsonlError, ConservationError; a
+    ValueError for an unknown ``overlength``.
     """
     if overlength not in MODES:
         raise ValueError(f"overlength: expected one of {', '.join(MODES)}, got {overlength!r}")
     renderer = Renderer.load(settings)
-    logger.info("tokenizer %s, chat template %s (%s)", renderer.tokenizer_id, renderer.chat_template_name, renderer.chat_template_sha256[:12])
+    logger.info(
+        "tokenizer %s, chat template %s (%s)",
+        renderer.tokenizer_id,
+        renderer.chat_template_name,
+        renderer.chat_template_sha256[:12],
+    )
     with StageWriter("render", name, out=out, rejects=rejects, stats=stats) as writer:
         run = _Run(
             renderer,
@@ -76,10 +85,13 @@ def render_traces(
         )
         progress = Progress(f"render {name}")
         waiting: tuple[list[_Pending], Future[list[Rendered | RenderError]]] | None = None
-        # While a chunk is tokenised in a second thread (outside Python's lock), the next one is rendered in this one.
+        # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
+        # rendered in this one.
         with ThreadPoolExecutor(max_workers=1) as pool:
             for chunk in run.chunks(traces, chunk_traces):
-                encoded = pool.submit(renderer.encode, [item.draft for item in chunk if isinstance(item.draft, Draft)])
+                encoded = pool.submit(
+                    renderer.encode, [item.draft for item in chunk if isinstance(item.draft, Draft)]
+                )
                 if waiting:
                     run.write(waiting[0], waiting[1].result())
                     progress.add(len(waiting[0]), f"{run.totals['tokens']} tokens")
@@ -94,8 +106,23 @@ def render_traces(
 class _Run:
     """One trace file on its way through the renderer."""
 
-    def __init__(self, renderer: Renderer, rows: RowWriter, tools: TraceTools, writer: StageWriter, file: str, allow_skeleton: bool) -> None:
-        self.renderer, self.rows, self.tools, self.writer, self.file, self.allow_skeleton = renderer, rows, tools, writer, file, allow_skeleton
+    def __init__(
+        self,
+        renderer: Renderer,
+        rows: RowWriter,
+        tools: TraceTools,
+        writer: StageWriter,
+        file: str,
+        allow_skeleton: bool,
+    ) -> None:
+        self.renderer, self.rows, self.tools, self.writer, self.file, self.allow_skeleton = (
+            renderer,
+            rows,
+            tools,
+            writer,
+            file,
+            allow_skeleton,
+        )
         self.totals: Counter[str] = Counter()
         self.control_text: Counter[str] = Counter()
 
@@ -118,17 +145,30 @@ class _Run:
         """Render and lay out one trace."""
         try:
             if not self.allow_skeleton and (
-                trace["completeness"] == "skeleton" or not any(message["role"] == "assistant" for message in trace["messages"])
+                trace["completeness"] == "skeleton"
+                or not any(message["role"] == "assistant" for message in trace["messages"])
             ):
-                raise RenderError("skeleton_not_allowed", "the trace has no completion, and allow_skeleton is false")
+                raise RenderError(
+                    "skeleton_not_allowed",
+                    "the trace has no completion, and allow_skeleton is false",
+                )
             if not trace["messages"]:
                 raise RenderError("no_messages", "the trace has no message")
-            strange = next((message["role"] for message in trace["messages"] if message["role"] not in ROLES), None)
+            strange = next(
+                (message["role"] for message in trace["messages"] if message["role"] not in ROLES),
+                None,
+            )
             if strange is not None:
-                raise RenderError("invalid_trace", f"expected a role out of {', '.join(ROLES)}, got {strange!r}")
+                raise RenderError(
+                    "invalid_trace", f"expected a role out of {', '.join(ROLES)}, got {strange!r}"
+                )
             schema, included = self.tools.of(trace)
             filled = "generation" in trace["raw_metadata"]
-            draft = self.renderer.draft(trace["messages"], schema.tools if schema and included else None, split_prompt=filled)
+            draft = self.renderer.draft(
+                trace["messages"],
+                schema.tools if schema and included else None,
+                split_prompt=filled,
+            )
             return _Pending(line, trace, draft, schema, included)
         except RenderError as error:
             return _Pending(line, trace, error)
@@ -136,10 +176,16 @@ class _Run:
             wrong = first_error("trace_v1", trace)
             if wrong is None:
                 raise
-            return _Pending(line, trace, RenderError("invalid_trace", f"{wrong} ({type(error).__name__}: {error})"))
+            return _Pending(
+                line,
+                trace,
+                RenderError("invalid_trace", f"{wrong} ({type(error).__name__}: {error})"),
+            )
 
     def write(self, chunk: list[_Pending], encoded: list[Rendered | RenderError]) -> None:
-        """Write the rows and rejects of a chunk, in order; ``encoded`` has an outcome for every draft in it."""
+        """Write the rows and rejects of a chunk, in order; ``encoded`` has an outcome for every
+        draft in it.
+        """
         outcomes = iter(encoded)
         for item in chunk:
             outcome = item.draft if isinstance(item.draft, RenderError) else next(outcomes)
@@ -163,14 +209,22 @@ class _Run:
             if sha256 != generation["prompt_sha256"]:
                 raise RenderError(
                     "prompt_mismatch",
-                    f"the prompt part ({length} tokens) has SHA-256 {sha256[:16]}..., the model was given {generation['prompt_sha256'][:16]}... "
-                    f"({generation.get('prompt_tokens', '?')} tokens): another tokenizer, chat template, tool schema or date than at the fill stage",
+                    f"the prompt part ({length} tokens) has SHA-256 {sha256[:16]}..., the model was"
+                    f" given {generation['prompt_sha256'][:16]}..."
+                    f" ({generation.get('prompt_tokens', '?')} tokens): another tokenizer, chat"
+                    " template, tool schema or date than at the fill stage",
                 )
         return self.rows.row(item.trace, rendered, item.schema, tools_included=item.tools_included)
 
     def _reject(self, item: _Pending, error: RenderError) -> None:
         record_id = item.trace.get("id")
-        self.writer.reject(error.reason, error.detail, file=self.file, line=item.line, record_id=record_id if isinstance(record_id, str) else None)
+        self.writer.reject(
+            error.reason,
+            error.detail,
+            file=self.file,
+            line=item.line,
+            record_id=record_id if isinstance(record_id, str) else None,
+        )
 
     def _count(self, row: Row, rendered: Rendered) -> None:
         totals = self.totals
@@ -198,8 +252,15 @@ class _Run:
             "message_spans",
             "assistant_spans",
         )
-        figures: dict[str, Any] = {key: totals[key] for key in (*keys, "tool_call_spans", "action_commitments", "injection_spans")}
-        figures["cut_fraction"] = round(totals["tokens_cut"] / totals["tokens_before_cut"], 6) if totals["tokens_before_cut"] else 0.0
+        figures: dict[str, Any] = {
+            key: totals[key]
+            for key in (*keys, "tool_call_spans", "action_commitments", "injection_spans")
+        }
+        figures["cut_fraction"] = (
+            round(totals["tokens_cut"] / totals["tokens_before_cut"], 6)
+            if totals["tokens_before_cut"]
+            else 0.0
+        )
         figures["control_text"] = dict(sorted(self.control_text.items()))
         figures["tokenizer_id"] = renderer.tokenizer_id
         figures["tokenizer_sha256"] = renderer.tokenizer_sha256

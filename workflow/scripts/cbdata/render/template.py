@@ -1,4 +1,6 @@
-"""Chat templates: which one is used, compiled with marks, and what it turns out to do when it is tried."""
+"""Chat templates: which one is used, compiled with marks, and what it turns out to do when it is
+tried.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +17,43 @@ from cbdata.render.chat import Conversation
 from cbdata.render.instrument import Marks, compile_marked, environment
 from cbdata.render.layout import Landmarks, collect
 from cbdata.render.rope import Part
-from cbdata.render.settings import PROJECT_LLAMA_TEMPLATE, TEMPLATE_DIR, RenderError, RenderSettings, TokenizerError
+from cbdata.render.settings import (
+    PROJECT_LLAMA_TEMPLATE,
+    TEMPLATE_DIR,
+    RenderError,
+    RenderSettings,
+    TokenizerError,
+)
 from cbdata.render.tokenizer import PlainTokenizer
 
 logger = logging.getLogger(__name__)
 
 PINS = "pins.json"
-# What a template does to its data can fail in any of these ways; each is a refusal of one conversation.
-TEMPLATE_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+# What a template does to its data can fail in any of these ways; each is a refusal of one
+# conversation.
+TEMPLATE_FAILURES = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
 
 
 def template_source(settings: RenderSettings, tokenizer: PlainTokenizer) -> tuple[str, str]:
     """The name and the text of the template that the settings ask for.
 
-    The name is ``tokenizer``, a name in configs/chat_templates or a file's stem. Templates of the project must have the
-    SHA-256 that pins.json gives. Raises TokenizerError.
+    The name is ``tokenizer``, a name in configs/chat_templates or a file's stem. Templates of the
+    project must have the SHA-256 that pins.json gives. Raises TokenizerError.
     """
     chosen = PROJECT_LLAMA_TEMPLATE if settings.force_llama else settings.chat_template
     if chosen is None:
         if not tokenizer.chat_template:
             raise TokenizerError(
-                f"tokenizer {settings.tokenizer!r} has no chat template. Hint: set chat_template to a name in configs/chat_templates or to a file"
+                f"tokenizer {settings.tokenizer!r} has no chat template. Hint: set chat_template to"
+                " a name in configs/chat_templates or to a file"
             )
         return "tokenizer", tokenizer.chat_template
     named = TEMPLATE_DIR / f"{chosen}.jinja"
@@ -46,7 +64,10 @@ def template_source(settings: RenderSettings, tokenizer: PlainTokenizer) -> tupl
     path = Path(chosen).expanduser()
     if not path.is_file():
         names = sorted(file.stem for file in TEMPLATE_DIR.glob("*.jinja"))
-        raise TokenizerError(f"chat_template {chosen!r}: neither a file nor one of {names}. Hint: leave it empty for the tokenizer's own template")
+        raise TokenizerError(
+            f"chat_template {chosen!r}: neither a file nor one of {names}. Hint: leave it empty for"
+            " the tokenizer's own template"
+        )
     return path.stem, path.read_text(encoding="utf-8")
 
 
@@ -60,8 +81,9 @@ def check_pin(name: str, source: str) -> None:
     pins = json.loads((TEMPLATE_DIR / PINS).read_text())
     if pins.get(name) != template_sha256(source):
         raise TokenizerError(
-            f"{TEMPLATE_DIR / (name + '.jinja')}: its SHA-256 is {template_sha256(source)}, {PINS} says {pins.get(name)}. "
-            f"Hint: restore the file, or review the change, give it a new name and add it to {PINS}"
+            f"{TEMPLATE_DIR / (name + '.jinja')}: its SHA-256 is {template_sha256(source)}, {PINS}"
+            f" says {pins.get(name)}. Hint: restore the file, or review the change, give it a new"
+            f" name and add it to {PINS}"
         )
 
 
@@ -75,45 +97,85 @@ class ChatTemplate:
             self._template = compile_marked(environment(date, self._marks), source)
         except jinja2.TemplateSyntaxError as error:
             raise TokenizerError(
-                f"chat template {name}: line {error.lineno}: {error.message}. Hint: chat templates are Jinja with transformers' additions"
+                f"chat template {name}: line {error.lineno}: {error.message}. Hint: chat templates"
+                " are Jinja with transformers' additions"
             ) from error
         except ValueError as error:
-            raise TokenizerError(f"template_date {date!r}: expected a date as in '26 Jul 2024' ({error})") from error
+            raise TokenizerError(
+                f"template_date {date!r}: expected a date as in '26 Jul 2024' ({error})"
+            ) from error
         self._given = {**special, "documents": None, "date_string": date}
         self.tools_known = self.calls_known = True
         self.tools_known, self.calls_known = self._knows_tools(), self._knows_calls()
 
     def render(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None, *, generation_prompt: bool = False
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None,
+        *,
+        generation_prompt: bool = False,
     ) -> tuple[str, list[Part]]:
         """The text and its parts. Raises RenderError ``template_refused`` or ``template_error``."""
-        chat = Conversation(messages, tools, tools_known=self.tools_known, calls_known=self.calls_known, marks=self._marks)
+        chat = Conversation(
+            messages,
+            tools,
+            tools_known=self.tools_known,
+            calls_known=self.calls_known,
+            marks=self._marks,
+        )
         return self._run(chat, generation_prompt)
 
     def render_null_content(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """The text where every empty content is null, as raw transcripts have it: for the template doctor alone."""
-        chat = Conversation(messages, None, tools_known=self.tools_known, calls_known=self.calls_known, marks=self._marks)
+        """The text where every empty content is null, as raw transcripts have it: for the template
+        doctor alone.
+        """
+        chat = Conversation(
+            messages,
+            None,
+            tools_known=self.tools_known,
+            calls_known=self.calls_known,
+            marks=self._marks,
+        )
         for message in chat.messages:
             message["content"] = message["content"] or None
         return self._run(chat, False)[0]
 
     def _run(self, chat: Conversation, generation_prompt: bool) -> tuple[str, list[Part]]:
-        values = {**self._given, "messages": chat.messages, "tools": chat.tools, "add_generation_prompt": generation_prompt}
+        values = {
+            **self._given,
+            "messages": chat.messages,
+            "tools": chat.tools,
+            "add_generation_prompt": generation_prompt,
+        }
         try:
             return collect(self._template.root_render_func(self._template.new_context(values)))
         except TEMPLATE_FAILURES as error:
             if type(error) is jinja2.TemplateError:
                 raise RenderError("template_refused", f"{self.name}: {error}") from error
-            raise RenderError("template_error", f"{self.name}: {type(error).__name__}: {error}") from error
+            raise RenderError(
+                "template_error", f"{self.name}: {type(error).__name__}: {error}"
+            ) from error
 
     def _knows_tools(self) -> bool:
-        tool = {"type": "function", "function": {"name": "probe_tool", "description": "d", "parameters": {"type": "object", "properties": {}}}}
+        tool = {
+            "type": "function",
+            "function": {
+                "name": "probe_tool",
+                "description": "d",
+                "parameters": {"type": "object", "properties": {}},
+            },
+        }
         return self._prints("probe_tool", [USER], [tool])
 
     def _knows_calls(self) -> bool:
         return self._prints("probe_tool", [USER, CALL], None)
 
-    def _prints(self, wanted: str, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None) -> bool:
+    def _prints(
+        self,
+        wanted: str,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None,
+    ) -> bool:
         """Whether a text appears; a template that wants a system message first gets one."""
         for attempt in (messages, [SYSTEM, *messages]):
             try:
@@ -126,12 +188,25 @@ class ChatTemplate:
 SYSTEM = {"role": "system", "content": "probe system"}
 USER = {"role": "user", "content": "probe user"}
 ANSWER = {"role": "assistant", "content": "probe answer"}
-RESULT = {"role": "tool", "content": "probe result", "name": "probe_tool", "tool_call_id": "call00000"}
-CALL = {"role": "assistant", "content": "", "tool_calls": [{"call_id": "call00000", "function": {"name": "probe_tool", "arguments": {"x": "y"}}}]}
+RESULT = {
+    "role": "tool",
+    "content": "probe result",
+    "name": "probe_tool",
+    "tool_call_id": "call00000",
+}
+CALL = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [
+        {"call_id": "call00000", "function": {"name": "probe_tool", "arguments": {"x": "y"}}}
+    ],
+}
 
 
 def _turn_ends(text: str, parts: Sequence[Part], count: int, tokenizer: PlainTokenizer) -> set[str]:
-    """The last control token after the text of each message that a loop over the messages printed."""
+    """The last control token after the text of each message that a loop over the messages
+    printed.
+    """
     visits: dict[int, list[int]] = {}
     said: dict[int, int] = {}
     for part in parts:
@@ -142,13 +217,17 @@ def _turn_ends(text: str, parts: Sequence[Part], count: int, tokenizer: PlainTok
     ends: set[str] = set()
     for index in range(count):
         if index in said and index in visits:
-            found = [match.group().strip() for match in tokenizer.pattern.finditer(text, said[index], max(visits[index]))]
+            found = [
+                match.group().strip()
+                for match in tokenizer.pattern.finditer(text, said[index], max(visits[index]))
+            ]
             ends.update(found[-1:])
     return ends
 
 
 def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landmarks:
-    """What the template adds for the model to answer, how it ends turns and whether it starts a sequence with a BOS.
+    """What the template adds for the model to answer, how it ends turns and whether it starts a
+    sequence with a BOS.
 
     Raises TokenizerError for a template that renders not even one question and answer.
     """
@@ -157,16 +236,23 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         plain, parts = template.render(longer, None)
         prompted, _ = template.render(longer, None, generation_prompt=True)
     except RenderError as error:
-        raise TokenizerError(f"chat template {template.name} refuses a plain conversation of a user and an assistant: {error.detail}") from error
+        raise TokenizerError(
+            f"chat template {template.name} refuses a plain conversation of a user and an"
+            f" assistant: {error.detail}"
+        ) from error
     ends = _turn_ends(plain, parts, len(longer), tokenizer)
     try:
         ends |= _turn_ends(*template.render([USER, CALL, RESULT, ANSWER], None), 4, tokenizer)
     except RenderError:
-        logger.info("chat template %s refuses a conversation with a tool call and its result", template.name)
+        logger.info(
+            "chat template %s refuses a conversation with a tool call and its result", template.name
+        )
     bos = tokenizer.special.get("bos_token", "")
     if bos and not (plain.startswith(bos) and plain.count(bos) == 1):
         if plain.startswith(bos * 2):
-            raise TokenizerError(f"chat template {template.name} prints {bos} twice. Hint: correct the template")
+            raise TokenizerError(
+                f"chat template {template.name} prints {bos} twice. Hint: correct the template"
+            )
         bos = ""
     generation_prompt = prompted[len(plain) :] if prompted.startswith(plain) else ""
     return Landmarks(generation_prompt, frozenset(ends), bos)

@@ -13,11 +13,13 @@ from cbdata.tools import ToolSchema, load_tool_schema
 class TraceTools:
     """Looks up tool schemas by what a trace stores of its own (``raw_metadata.tool_schema_ref``).
 
-    The configured schema serves by its version, and for traces without a reference if ``tools_included``; the others are
-    ``{folder}/{version}.json``. Files are read once.
+    The configured schema serves by its version, and for traces without a reference if
+    ``tools_included``; the others are ``{folder}/{version}.json``. Files are read once.
     """
 
-    def __init__(self, folder: str | Path | None, configured: str | Path | None, tools_included: bool) -> None:
+    def __init__(
+        self, folder: str | Path | None, configured: str | Path | None, tools_included: bool
+    ) -> None:
         self._folder = Path(folder) if folder else None
         self._configured = load_tool_schema(configured) if configured else None
         self._included = tools_included
@@ -26,8 +28,9 @@ class TraceTools:
     def of(self, trace: Mapping[str, Any]) -> tuple[ToolSchema | None, bool]:
         """The schema of a trace, or None, and whether its tools are rendered.
 
-        A completed trace's prompt had its tools, so they are always rendered; for others ``tools_included`` decides. Raises
-        RenderError where a referenced schema is missing or has changed, or where tools are wanted and none are known.
+        A completed trace's prompt had its tools, so they are always rendered; for others
+        ``tools_included`` decides. Raises RenderError where a referenced schema is missing or has
+        changed, or where tools are wanted and none are known.
         """
         metadata = trace["raw_metadata"]
         filled = "generation" in metadata
@@ -36,18 +39,27 @@ class TraceTools:
         if reference is None:
             if filled:
                 raise RenderError(
-                    "tool_schema_unknown", "the trace was completed by a model, and does not say with which tools (raw_metadata.tool_schema_ref)"
+                    "tool_schema_unknown",
+                    "the trace was completed by a model, and does not say with which tools"
+                    " (raw_metadata.tool_schema_ref)",
                 )
             if included and self._configured is None:
-                raise RenderError("tool_schema_unknown", "tools_included is set, the trace names no tool schema and none is configured")
+                raise RenderError(
+                    "tool_schema_unknown",
+                    "tools_included is set, the trace names no tool schema and none is configured",
+                )
             return (self._configured, True) if included else (None, False)
         schema = self._lookup(reference["version"])
         if schema is None:
             where = "neither the configured tool_schema nor a file of configs/tool_schemas"
-            raise RenderError("tool_schema_missing", f"tool schema {reference['version']!r} is {where}")
+            raise RenderError(
+                "tool_schema_missing", f"tool schema {reference['version']!r} is {where}"
+            )
         if schema.digest != reference["digest"]:
             raise RenderError(
-                "tool_schema_changed", f"tool schema {reference['version']} has digest {schema.digest}, the trace was made with {reference['digest']}"
+                "tool_schema_changed",
+                f"tool schema {reference['version']} has digest {schema.digest}, the trace was made"
+                f" with {reference['digest']}",
             )
         return schema, included
 

@@ -31,35 +31,71 @@ def _read_stats(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def _wanted(inputs: ReportInputs, stats: Sequence[dict[str, Any]]) -> tuple[Counter[str], int]:
-    """Skeletons by subtype, and how many completions of one mode were asked for (fewer than skeletons under ``limit``)."""
+    """Skeletons by subtype, and how many completions of one mode were asked for (fewer than
+    skeletons under ``limit``).
+    """
     by_subtype: Counter[str] = Counter()
     if inputs.skeletons is not None:
         for _, trace in read_places(inputs.skeletons):
             by_subtype[subtype(trace)] += 1
-    asked = [row["counts"]["records_in"] - row["counts"]["not_selected"] for row in stats if row["stage"] == "fill"]
+    asked = [
+        row["counts"]["records_in"] - row["counts"]["not_selected"]
+        for row in stats
+        if row["stage"] == "fill"
+    ]
     return by_subtype, max(asked, default=0)
 
 
-def _sections(inputs: ReportInputs, stats: list[dict[str, Any]], facts: Sequence[Facts]) -> list[Section]:
+def _sections(
+    inputs: ReportInputs, stats: list[dict[str, Any]], facts: Sequence[Facts]
+) -> list[Section]:
     filled = {
-        name.rsplit("_", 1)[1]: part for part in facts for name in [part.name] if any(row["stage"] == "fill" and row["name"] == name for row in stats)
+        name.rsplit("_", 1)[1]: part
+        for part in facts
+        for name in [part.name]
+        if any(row["stage"] == "fill" and row["name"] == name for row in stats)
     }
-    sections = [Section("funnel", "What became of every record", [*figures.funnel(stats, facts), figures.rejects(stats)])]
+    sections = [
+        Section(
+            "funnel",
+            "What became of every record",
+            [*figures.funnel(stats, facts), figures.rejects(stats)],
+        )
+    ]
     if filled:
         wanted, asked = _wanted(inputs, stats)
-        yields = [figures.yield_by_subtype(wanted, filled), figures.yield_by_attempt(asked, filled, inputs.attempts), figures.outcomes(stats)]
+        yields = [
+            figures.yield_by_subtype(wanted, filled),
+            figures.yield_by_attempt(asked, filled, inputs.attempts),
+            figures.outcomes(stats),
+        ]
         sections.append(Section("yield", "Completions", [figure for figure in yields if figure]))
     lengths = [figure for part in facts if (figure := figures.lengths(part)) is not None]
-    sections.append(Section("tokens", "Tokens and loss", [*lengths, figures.shares(facts), figures.class_weights(stats, facts)]))
-    runs = [figures.provenance(facts), run_times(inputs.benchmarks), throughput(stats), slurm_efficiency(inputs.efficiency)]
+    sections.append(
+        Section(
+            "tokens",
+            "Tokens and loss",
+            [*lengths, figures.shares(facts), figures.class_weights(stats, facts)],
+        )
+    )
+    runs = [
+        figures.provenance(facts),
+        run_times(inputs.benchmarks),
+        throughput(stats),
+        slurm_efficiency(inputs.efficiency),
+    ]
     sections.append(Section("run", "How it was made", [figure for figure in runs if figure]))
     return sections
 
 
 def _tiles(facts: Sequence[Facts]) -> list[tuple[str, str]]:
     shares = [part.shares[MAIN_MASKS] for part in facts if MAIN_MASKS in part.shares]
-    rows, tokens, trained = (sum(getattr(share, name) for share in shares) for name in ("rows", "tokens", "trained"))
-    harmful, benign = (sum(part.by_category[name] for part in facts) for name in ("harmful", "benign"))
+    rows, tokens, trained = (
+        sum(getattr(share, name) for share in shares) for name in ("rows", "tokens", "trained")
+    )
+    harmful, benign = (
+        sum(part.by_category[name] for part in facts) for name in ("harmful", "benign")
+    )
     return [
         ("traces", f"{sum(part.traces for part in facts):,}"),
         ("harmful", f"{harmful:,}"),
@@ -71,15 +107,23 @@ def _tiles(facts: Sequence[Facts]) -> list[tuple[str, str]]:
 
 
 def build_report(
-    inputs: ReportInputs, registry: Registry, out: Path, title: str = "Circuit-breaker training data", token_budget: int = TOKEN_BUDGET
+    inputs: ReportInputs,
+    registry: Registry,
+    out: Path,
+    title: str = "Circuit-breaker training data",
+    token_budget: int = TOKEN_BUDGET,
 ) -> None:
-    """Read the files of a run and write the page. ``token_budget`` is how many tokens of traces the viewer may hold."""
+    """Read the files of a run and write the page. ``token_budget`` is how many tokens of traces the
+    viewer may hold.
+    """
     stats = _read_stats(inputs.stats)
     facts = [collect(dataset, registry) for dataset in inputs.datasets]
     index, blocks = viewer_data(inputs, facts, registry, token_budget, REJECT_BUDGET)
     file = AtomicFile(out)
     try:
-        for piece in render_page(title, _tiles(facts), _sections(inputs, stats, facts), inputs.settings, index, blocks):
+        for piece in render_page(
+            title, _tiles(facts), _sections(inputs, stats, facts), inputs.settings, index, blocks
+        ):
             file.write(piece.encode())
         file.publish()
     finally:

@@ -1,4 +1,6 @@
-"""One pass over a data set's files: counts for the figures, and what the viewer chooses its sample from."""
+"""One pass over a data set's files: counts for the figures, and what the viewer chooses its sample
+from.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from cbdata.report.inputs import DataSet
 
 @dataclass(slots=True)
 class Entry:
-    """One rendered trace: where its records stand and what the viewer lists and filters by. Masks are keyed as in ``Facts.mask_labels``."""
+    """One rendered trace: where its records stand and what the viewer lists and filters by. Masks
+    are keyed as in ``Facts.mask_labels``.
+    """
 
     trace: Place
     render: Place
@@ -42,8 +46,9 @@ class Share:
 class Facts:
     """What is known of one data set after reading it.
 
-    ``lengths`` are tokens before the cut at ``max_length``, in the order of the renders; ``shares`` are by mask label, where a
-    label is that of a mask file (``lossmasks``, ``by_policy/...``) or ``policy ID`` for a policy applied for the report alone.
+    ``lengths`` are tokens before the cut at ``max_length``, in the order of the renders; ``shares``
+    are by mask label, where a label is that of a mask file (``lossmasks``, ``by_policy/...``) or
+    ``policy ID`` for a policy applied for the report alone.
     """
 
     name: str
@@ -69,7 +74,9 @@ MAIN_MASKS = "lossmasks"
 def subtype(trace: dict[str, Any]) -> str:
     """The attack's kind and subtype as the source names them."""
     labels = trace["labels"]
-    names = [name for name in (labels.get("attack_type"), labels.get("capability_category")) if name]
+    names = [
+        name for name in (labels.get("attack_type"), labels.get("capability_category")) if name
+    ]
     return " / ".join(names) or trace["task"]["family"]
 
 
@@ -94,16 +101,22 @@ def _add_render(facts: Facts, render: dict[str, Any]) -> None:
     facts.truncated += options["truncated"]
     facts.max_lengths.add(options["max_length"])
     facts.provenance[("tokenizer", render["tokenizer_id"], render["tokenizer_sha256"])] += 1
-    facts.provenance[("chat template", options["chat_template_name"], render["chat_template_sha256"])] += 1
+    facts.provenance[
+        ("chat template", options["chat_template_name"], render["chat_template_sha256"])
+    ] += 1
 
 
 def page_policies(registry: Registry) -> list[Policy]:
     """The policies that need no parameters, to show what each would train."""
-    return [registry.bind(name) for name in registry.ids if registry.entry(name)["strategy"] == "layers"]
+    return [
+        registry.bind(name) for name in registry.ids if registry.entry(name)["strategy"] == "layers"
+    ]
 
 
 def collect(dataset: DataSet, registry: Registry) -> Facts:
-    """Read a data set. Raises JsonlError for a line that is not a record; join errors are the business of ``validate``."""
+    """Read a data set. Raises JsonlError for a line that is not a record; join errors are the
+    business of ``validate``.
+    """
     facts = Facts(dataset.name)
     masks = {label: _read_masks(facts, label, path) for label, path in mask_files(dataset).items()}
     policies = page_policies(registry)
@@ -111,16 +124,36 @@ def collect(dataset: DataSet, registry: Registry) -> Facts:
     for place, trace in read_places(dataset.traces):
         _add_trace(facts, trace)
         labels = trace["labels"]
-        about = {"category": labels["category"], "outcome": labels["security_outcome"], "split": trace["split"]}
-        traces[trace["id"]] = (place, about | {"class_id": trace["training"]["mixture"]["class_id"]})
+        about = {
+            "category": labels["category"],
+            "outcome": labels["security_outcome"],
+            "split": trace["split"],
+        }
+        traces[trace["id"]] = (
+            place,
+            about | {"class_id": trace["training"]["mixture"]["class_id"]},
+        )
     for place, render in read_places(dataset.renders):
         _add_render(facts, render)
         for policy in policies:
             mask = make_mask(render, policy.layers)
             _add_share(facts, f"policy {policy.id}", mask.length, mask.trained)
         trace_place, about = traces[render["trace_id"]]
-        own = {label: found[render["render_id"]] for label, found in masks.items() if render["render_id"] in found}
-        facts.entries.append(Entry(trace=trace_place, render=place, trace_id=render["trace_id"], tokens=len(render["input_ids"]), masks=own, **about))
+        own = {
+            label: found[render["render_id"]]
+            for label, found in masks.items()
+            if render["render_id"] in found
+        }
+        facts.entries.append(
+            Entry(
+                trace=trace_place,
+                render=place,
+                trace_id=render["trace_id"],
+                tokens=len(render["input_ids"]),
+                masks=own,
+                **about,
+            )
+        )
     return facts
 
 

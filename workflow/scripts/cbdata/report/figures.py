@@ -16,7 +16,9 @@ MAX_BARS = 40
 
 @dataclass(frozen=True)
 class Table:
-    """A table of values that are not escaped yet. Columns from ``numeric_from`` on are right-aligned."""
+    """A table of values that are not escaped yet. Columns from ``numeric_from`` on are
+    right-aligned.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -25,7 +27,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: ``svg`` is finished markup or None, ``note`` says what is shown and what is not."""
+    """One figure: ``svg`` is finished markup or None, ``note`` says what is shown and what is
+    not.
+    """
 
     key: str
     title: str
@@ -50,9 +54,11 @@ class Step:
 
 
 def funnel_steps(stats: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> list[Step]:
-    """Raw -> traces -> completions -> rendered -> masked, per source, from the counts of the stages.
+    """Raw -> traces -> completions -> rendered -> masked, per source, from the counts of the
+    stages.
 
-    A stage ``fill`` of name X_ds or X_dr continues the ETL_A stage of name X_skeletons; other data sets go straight from traces to renders.
+    A stage ``fill`` of name X_ds or X_dr continues the ETL_A stage of name X_skeletons; other data
+    sets go straight from traces to renders.
     """
     by_key = {(row["stage"], row["name"]): row["counts"] for row in stats}
     steps: list[Step] = []
@@ -69,7 +75,14 @@ def funnel_steps(stats: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> lis
         done.add(origin)
         label = f"{part.name.rsplit('_', 1)[1].upper()} " if fill else ""
         if fill:
-            steps.append(Step(source, f"{label}completions wanted", fill["records_in"] - fill["not_selected"], total))
+            steps.append(
+                Step(
+                    source,
+                    f"{label}completions wanted",
+                    fill["records_in"] - fill["not_selected"],
+                    total,
+                )
+            )
             steps.append(Step(source, f"{label}completions accepted", fill["records_out"], total))
         elif not raw:
             steps.append(Step(source, "traces", part.traces, total))
@@ -85,10 +98,24 @@ def funnel(stats: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> list[Figu
     figures = []
     for source in dict.fromkeys(step.source for step in steps):
         own = [step for step in steps if step.source == source]
-        bars = [(step.step, [Bar(step.count, f"{step.count:,}  {percent(step.count, step.of)}")]) for step in own]
-        table = Table(("step", "records", "of the first"), [(step.step, f"{step.count:,}", percent(step.count, step.of)) for step in own])
+        bars = [
+            (step.step, [Bar(step.count, f"{step.count:,}  {percent(step.count, step.of)}")])
+            for step in own
+        ]
+        table = Table(
+            ("step", "records", "of the first"),
+            [(step.step, f"{step.count:,}", percent(step.count, step.of)) for step in own],
+        )
         note = "Records that are left after each step; what a step lost stands under rejects."
-        figures.append(Figure(f"funnel-{source}", source, note, table, bar_chart(f"Funnel of {source}", "records", bars)))
+        figures.append(
+            Figure(
+                f"funnel-{source}",
+                source,
+                note,
+                table,
+                bar_chart(f"Funnel of {source}", "records", bars),
+            )
+        )
     return figures
 
 
@@ -98,49 +125,118 @@ def rejects(stats: Sequence[dict[str, Any]]) -> Figure:
     for entry in stats:
         counts = entry["counts"]
         losses = list(entry["rejected_by_reason"].items())
-        losses += [(f"({name.replace('_', ' ')})", counts[name]) for name in ("duplicates", "not_selected") if counts[name]]
-        rows += [(entry["stage"], entry["name"], reason, count, counts["records_in"]) for reason, count in losses]
+        losses += [
+            (f"({name.replace('_', ' ')})", counts[name])
+            for name in ("duplicates", "not_selected")
+            if counts[name]
+        ]
+        rows += [
+            (entry["stage"], entry["name"], reason, count, counts["records_in"])
+            for reason, count in losses
+        ]
     rows.sort(key=lambda row: -row[3])
     groups = [
-        (f"{reason} · {stage} {name}", [Bar(count, f"{count:,}  {percent(count, total)}")]) for stage, name, reason, count, total in rows[:MAX_BARS]
+        (f"{reason} · {stage} {name}", [Bar(count, f"{count:,}  {percent(count, total)}")])
+        for stage, name, reason, count, total in rows[:MAX_BARS]
     ]
-    svg = bar_chart("Records that a stage did not pass on, by reason", "records", groups) if rows else None
+    svg = (
+        bar_chart("Records that a stage did not pass on, by reason", "records", groups)
+        if rows
+        else None
+    )
     table = Table(
         ("stage", "file", "reason", "records", "of the stage's input"),
-        [(stage, name, reason, f"{count:,}", percent(count, total)) for stage, name, reason, count, total in rows],
+        [
+            (stage, name, reason, f"{count:,}", percent(count, total))
+            for stage, name, reason, count, total in rows
+        ],
         numeric_from=3,
     )
     note = (
-        "Each is a row of the reject files and can be read below under Rejects; duplicates and records outside the limit are counted, not rejected."
+        "Each is a row of the reject files and can be read below under Rejects; duplicates and"
+        " records outside the limit are counted, not rejected."
     )
     return Figure("rejects", "Rejects by reason", note, table, svg)
 
 
 def yield_by_subtype(wanted: Counter[str], filled: dict[str, Facts]) -> Figure:
-    """Accepted completions per attack subtype. ``wanted`` counts skeletons by subtype, ``filled`` is by mode (ds, dr)."""
+    """Accepted completions per attack subtype. ``wanted`` counts skeletons by subtype, ``filled``
+    is by mode (ds, dr).
+    """
     rows, groups = [], []
     for name, count in wanted.most_common():
         got = {mode: facts.by_subtype[name] for mode, facts in filled.items()}
-        rows.append((name, f"{count:,}", *(cell for mode in filled for cell in (f"{got[mode]:,}", percent(got[mode], count)))))
-        groups.append((name, [Bar(100 * got[mode] / count, f"{got[mode]:,} of {count:,}", series) for series, mode in enumerate(filled)]))
+        rows.append(
+            (
+                name,
+                f"{count:,}",
+                *(
+                    cell
+                    for mode in filled
+                    for cell in (f"{got[mode]:,}", percent(got[mode], count))
+                ),
+            )
+        )
+        groups.append(
+            (
+                name,
+                [
+                    Bar(100 * got[mode] / count, f"{got[mode]:,} of {count:,}", series)
+                    for series, mode in enumerate(filled)
+                ],
+            )
+        )
     modes = [mode.upper() for mode in filled]
-    svg = bar_chart("Accepted completions by attack subtype", "accepted, % of skeletons", groups[:MAX_BARS], modes, 100) if groups else None
-    head = ("subtype", "skeletons", *(cell for mode in modes for cell in (f"{mode} accepted", f"{mode} yield")))
-    return Figure("yield-subtype", "Yield by attack subtype", "A completion is accepted when it does what its mode asks for.", Table(head, rows), svg)
+    svg = (
+        bar_chart(
+            "Accepted completions by attack subtype",
+            "accepted, % of skeletons",
+            groups[:MAX_BARS],
+            modes,
+            100,
+        )
+        if groups
+        else None
+    )
+    head = (
+        "subtype",
+        "skeletons",
+        *(cell for mode in modes for cell in (f"{mode} accepted", f"{mode} yield")),
+    )
+    return Figure(
+        "yield-subtype",
+        "Yield by attack subtype",
+        "A completion is accepted when it does what its mode asks for.",
+        Table(head, rows),
+        svg,
+    )
 
 
 def yield_by_attempt(wanted: int, filled: dict[str, Facts], attempts: int) -> Figure:
-    """Accepted completions by the attempt that was accepted; each attempt is made for what the earlier ones left."""
+    """Accepted completions by the attempt that was accepted; each attempt is made for what the
+    earlier ones left.
+    """
     rows, groups = [], []
-    for attempt in range(1, max([attempts, *(number for facts in filled.values() for number in facts.by_attempt)]) + 1):
+    for attempt in range(
+        1,
+        max([attempts, *(number for facts in filled.values() for number in facts.by_attempt)]) + 1,
+    ):
         bars = []
         for series, (mode, facts) in enumerate(filled.items()):
-            tried = wanted - sum(count for number, count in facts.by_attempt.items() if number < attempt)
+            tried = wanted - sum(
+                count for number, count in facts.by_attempt.items() if number < attempt
+            )
             got = facts.by_attempt[attempt]
             rows.append((f"{attempt}", mode.upper(), f"{tried:,}", f"{got:,}", percent(got, tried)))
             bars.append(Bar(100 * got / tried if tried else 0, f"{got:,} of {tried:,}", series))
         groups.append((f"attempt {attempt}", bars))
-    svg = bar_chart("Accepted completions by attempt", "accepted, % of those still open", groups, [mode.upper() for mode in filled], 100)
+    svg = bar_chart(
+        "Accepted completions by attempt",
+        "accepted, % of those still open",
+        groups,
+        [mode.upper() for mode in filled],
+        100,
+    )
     return Figure(
         "yield-attempt",
         "Yield by attempt",
@@ -151,8 +247,14 @@ def yield_by_attempt(wanted: int, filled: dict[str, Facts], attempts: int) -> Fi
 
 
 def outcomes(stats: Sequence[dict[str, Any]]) -> Figure | None:
-    """What the judge made of every completion, by mode; None where no stats file of the fill stage tells."""
-    told = {row["name"]: row["details"]["completions"] for row in stats if row["stage"] == "fill" and row["details"].get("completions")}
+    """What the judge made of every completion, by mode; None where no stats file of the fill stage
+    tells.
+    """
+    told = {
+        row["name"]: row["details"]["completions"]
+        for row in stats
+        if row["stage"] == "fill" and row["details"].get("completions")
+    }
     if not told:
         return None
     rows, groups = [], []
@@ -163,9 +265,17 @@ def outcomes(stats: Sequence[dict[str, Any]]) -> Figure | None:
             rows.append((outcome, name, f"{count:,}", percent(count, total)))
             bars.append(Bar(count, f"{count:,}  {percent(count, total)}", series))
         groups.append((outcome, bars))
-    svg = bar_chart("Completions by what they do", "completions, every attempt counted", groups, list(told))
+    svg = bar_chart(
+        "Completions by what they do", "completions, every attempt counted", groups, list(told)
+    )
     note = "DS accepts completions that follow the injection, DR those that do what the user asked."
-    return Figure("outcomes", "Completions by what they do", note, Table(("outcome", "file", "completions", "share"), rows, numeric_from=2), svg)
+    return Figure(
+        "outcomes",
+        "Completions by what they do",
+        note,
+        Table(("outcome", "file", "completions", "share"), rows, numeric_from=2),
+        svg,
+    )
 
 
 def length_edges(longest: int) -> list[float]:
@@ -191,8 +301,13 @@ def lengths(facts: Facts) -> Figure | None:
         (name, f"{ordered[min(int(len(ordered) * share), len(ordered) - 1)]:,}")
         for name, share in (("median", 0.5), ("90%", 0.9), ("99%", 0.99), ("longest", 1))
     ]
-    rows += [("longer than max_length", f"{sum(long):,} of {len(ordered):,}"), ("truncated", f"{facts.truncated:,}")]
-    rows += [("tokens beyond max_length", f"{cut:,} of {sum(ordered):,} ({percent(cut, sum(ordered))})")]
+    rows += [
+        ("longer than max_length", f"{sum(long):,} of {len(ordered):,}"),
+        ("truncated", f"{facts.truncated:,}"),
+    ]
+    rows += [
+        ("tokens beyond max_length", f"{cut:,} of {sum(ordered):,} ({percent(cut, sum(ordered))})")
+    ]
     svg = histogram(
         f"Token lengths of {facts.name}",
         "tokens a trace, before the cut",
@@ -201,7 +316,13 @@ def lengths(facts: Facts) -> Figure | None:
         (limit, f"max_length {limit:,}"),
     )
     note = "Columns are equally wide; their edges grow by the square root of 2."
-    return Figure(f"lengths-{facts.name}", f"Token lengths of {facts.name}", note, Table(("", "tokens"), rows), svg)
+    return Figure(
+        f"lengths-{facts.name}",
+        f"Token lengths of {facts.name}",
+        note,
+        Table(("", "tokens"), rows),
+        svg,
+    )
 
 
 def shares(facts: Sequence[Facts]) -> Figure:
@@ -223,22 +344,38 @@ def shares(facts: Sequence[Facts]) -> Figure:
                     percent(share.trained, share.tokens),
                 )
             )
-            bars.append(Bar(100 * share.trained / share.tokens, percent(share.trained, share.tokens), series))
+            bars.append(
+                Bar(
+                    100 * share.trained / share.tokens, percent(share.trained, share.tokens), series
+                )
+            )
         groups.append((_share_name(label, *facts), bars))
     svg = (
-        bar_chart("Tokens with loss, by policy", "tokens with loss, % of all tokens of the rows", groups, [part.name for part in facts], 100)
+        bar_chart(
+            "Tokens with loss, by policy",
+            "tokens with loss, % of all tokens of the rows",
+            groups,
+            [part.name for part in facts],
+            100,
+        )
         if groups
         else None
     )
-    note = "Files as they are on disk first, then each policy of the registry on the same renders. Rows without any loss do not count."
-    table = Table(("masks", "data set", "rows", "tokens with loss", "tokens", "share"), rows, numeric_from=2)
+    note = (
+        "Files as they are on disk first, then each policy of the registry on the same renders."
+        " Rows without any loss do not count."
+    )
+    table = Table(
+        ("masks", "data set", "rows", "tokens with loss", "tokens", "share"), rows, numeric_from=2
+    )
     return Figure("shares", "Trained-token share per policy", note, table, svg)
 
 
 def _share_name(label: str, *facts: Facts) -> str:
     if label != MAIN_MASKS:
         return label
-    return f"lossmasks ({', '.join(sorted({policy for part in facts for policy in part.file_policies.get(label, ())}))})"
+    policies = {policy for part in facts for policy in part.file_policies.get(label, ())}
+    return f"lossmasks ({', '.join(sorted(policies))})"
 
 
 def class_weights(stats: Iterable[dict[str, Any]], facts: Sequence[Facts]) -> Figure:
@@ -247,10 +384,14 @@ def class_weights(stats: Iterable[dict[str, Any]], facts: Sequence[Facts]) -> Fi
     for entry in stats:
         if entry["stage"] == "lossmask":
             for name, values in entry["details"].get("classes", {}).items():
-                total = classes.setdefault(name, {"rows": 0, "weight_before": 0.0, "weight_after": 0.0})
+                total = classes.setdefault(
+                    name, {"rows": 0, "weight_before": 0.0, "weight_after": 0.0}
+                )
                 for key in total:
                     total[key] += values[key]
-    before, after = (sum(values[key] for values in classes.values()) for key in ("weight_before", "weight_after"))
+    before, after = (
+        sum(values[key] for values in classes.values()) for key in ("weight_before", "weight_after")
+    )
     weights: dict[str, set[float]] = {}
     for part in facts:
         for name, found in part.class_weights.items():
@@ -270,9 +411,25 @@ def class_weights(stats: Iterable[dict[str, Any]], facts: Sequence[Facts]) -> Fi
             )
         )
     series = ("trace weights alone", "with class weights")
-    svg = bar_chart("Share of the training weight by class", "share of the summed sample weight, %", groups, series, 100) if groups else None
+    svg = (
+        bar_chart(
+            "Share of the training weight by class",
+            "share of the summed sample weight, %",
+            groups,
+            series,
+            100,
+        )
+        if groups
+        else None
+    )
     table = Table(("class", "rows", "class weight", "share before", "share after"), rows)
-    return Figure("classes", "Class weights", "Class weights come from the curriculum at the configured step; without one they are 1.", table, svg)
+    return Figure(
+        "classes",
+        "Class weights",
+        "Class weights come from the curriculum at the configured step; without one they are 1.",
+        table,
+        svg,
+    )
 
 
 def provenance(facts: Sequence[Facts]) -> Figure:
@@ -281,7 +438,13 @@ def provenance(facts: Sequence[Facts]) -> Figure:
     for part in facts:
         total.update(part.provenance)
     rows = [(*key, f"{count:,}") for key, count in sorted(total.items())]
-    note = "Traces that carry each; more than one tokenizer or template in a run means that its files are of different makes."
+    note = (
+        "Traces that carry each; more than one tokenizer or template in a run means that its files"
+        " are of different makes."
+    )
     return Figure(
-        "provenance", "Model, template and tool schema", note, Table(("what", "name", "revision or SHA-256", "records"), rows, numeric_from=3)
+        "provenance",
+        "Model, template and tool schema",
+        note,
+        Table(("what", "name", "revision or SHA-256", "records"), rows, numeric_from=3),
     )

@@ -10,7 +10,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DataSet:
-    """The files of one data set. ``sweeps`` are further mask files of the same renders, by a label such as ``by_policy/full_sequence``."""
+    """The files of one data set. ``sweeps`` are further mask files of the same renders, by a label
+    such as ``by_policy/full_sequence``.
+    """
 
     name: str
     traces: Path
@@ -23,9 +25,11 @@ class DataSet:
 class ReportInputs:
     """All files of a run.
 
-    - ``skeletons``: the traces that the fill stage completed, by the data sets made of them share it
+    - ``skeletons``: the traces that the fill stage completed, by the data sets made of them share
+      it
     - ``stats``, ``rejects``: of every stage
-    - ``benchmarks``: Snakemake's benchmark tables; ``efficiency``: reports of the SLURM executor plugin (CSV)
+    - ``benchmarks``: Snakemake's benchmark tables; ``efficiency``: reports of the SLURM executor
+      plugin (CSV)
     - ``tokenizer``: directory of ``tokenizer.json``; None shows token ids without their text
     - ``attempts``: samples per skeleton and mode that the fill stage was allowed
     """
@@ -42,7 +46,13 @@ class ReportInputs:
 
 
 def find_sweeps(lossmasks: Path) -> dict[str, Path]:
-    """Mask files of other policies and steps that stand below the folder of a data set's mask file, under the same name."""
+    """Mask files of other policies and steps that stand below the folder of a data set's mask file,
+    under the same name.
+    """
     folder = lossmasks.parent
-    found = sorted(path for group in ("by_policy", "by_step") for path in (folder / group).glob(f"*/{lossmasks.name}"))
+    found = sorted(
+        path
+        for group in ("by_policy", "by_step")
+        for path in (folder / group).glob(f"*/{lossmasks.name}")
+    )
     return {str(path.parent.relative_to(folder)): path for path in found}

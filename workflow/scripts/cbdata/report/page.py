@@ -1,8 +1,9 @@
 """The page: figures and viewer in one HTML file that runs only its own script and loads nothing.
 
-The Content-Security-Policy names the script and the style sheet by hash and forbids everything else, and Trusted Types forbid
-turning text into markup at run time. Values reach the page in two ways: through the template, which escapes them, and as JSON
-in a ``script`` element of a data type, in which ``<``, ``>`` and ``&`` are written as escapes.
+The Content-Security-Policy names the script and the style sheet by hash and forbids everything
+else, and Trusted Types forbid turning text into markup at run time. Values reach the page in two
+ways: through the template, which escapes them, and as JSON in a ``script`` element of a data type,
+in which ``<``, ``>`` and ``&`` are written as escapes.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ class Section:
 def _asset(names: Sequence[str], forbidden: str) -> str:
     text = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
     if forbidden in text.lower() or "<!--" in text:
-        raise AssetError(f"{', '.join(names)}: expected no {forbidden!r} and no '<!--' in the text. Hint: write the string in two parts")
+        raise AssetError(
+            f"{', '.join(names)}: expected no {forbidden!r} and no '<!--' in the text. Hint: write"
+            " the string in two parts"
+        )
     return text
 
 
@@ -53,7 +57,13 @@ def source_hash(text: str) -> str:
 
 def content_policy(script: str, style: str) -> str:
     """What the page may do: run the one script, apply the one style sheet."""
-    rules = ("default-src 'none'", f"script-src {source_hash(script)}", f"style-src {source_hash(style)}", "base-uri 'none'", "form-action 'none'")
+    rules = (
+        "default-src 'none'",
+        f"script-src {source_hash(script)}",
+        f"style-src {source_hash(style)}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
     return "; ".join((*rules, "require-trusted-types-for 'script'", "trusted-types 'none'"))
 
 
@@ -67,7 +77,13 @@ def render_page(
 ) -> Iterator[str]:
     """The page in pieces, so that its blocks need not be in memory twice."""
     script, style = _asset(SCRIPTS, "</script"), _asset(STYLES, "</style")
-    environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["visible"] = visible
     template = environment.get_template("page.html.jinja")
     yield from template.generate(
@@ -75,7 +91,10 @@ def render_page(
         policy=content_policy(script, style),
         style=Markup(style),
         script=Markup(script),
-        sections=[(section, [(figure, Markup(figure.svg or "")) for figure in section.figures]) for section in sections],
+        sections=[
+            (section, [(figure, Markup(figure.svg or "")) for figure in section.figures])
+            for section in sections
+        ],
         tiles=tiles,
         settings=settings,
         shown=len(index["traces"]["id"]),

@@ -10,18 +10,25 @@ from cbdata.ids import digest
 T = TypeVar("T")
 
 
-def choose(items: Sequence[T], keys: Sequence[tuple[Hashable, str]], sizes: Sequence[int], budget: int) -> list[T]:
-    """The items to keep, in their order: all if their sizes fit the budget, else a sample that takes every stratum in turn.
+def choose(
+    items: Sequence[T], keys: Sequence[tuple[Hashable, str]], sizes: Sequence[int], budget: int
+) -> list[T]:
+    """The items to keep, in their order: all if their sizes fit the budget, else a sample that
+    takes every stratum in turn.
 
-    ``keys`` are ``(stratum, id)``. Within a stratum the order is that of a hash of the id, so the same records give the same
-    sample, and a small stratum is there in full before a large one fills the rest. At least one item is kept if there is any.
+    ``keys`` are ``(stratum, id)``. Within a stratum the order is that of a hash of the id, so the
+    same records give the same sample, and a small stratum is there in full before a large one fills
+    the rest. At least one item is kept if there is any.
     """
     if sum(sizes) <= budget:
         return list(items)
     strata: dict[Hashable, list[int]] = {}
     for index, (stratum, _) in enumerate(keys):
         strata.setdefault(stratum, []).append(index)
-    waiting = [sorted(indices, key=lambda index: digest(["sample", keys[index][1]]), reverse=True) for indices in strata.values()]
+    waiting = [
+        sorted(indices, key=lambda index: digest(["sample", keys[index][1]]), reverse=True)
+        for indices in strata.values()
+    ]
     chosen: list[int] = []
     left = budget
     while waiting:

@@ -1,4 +1,5 @@
-"""Bar charts and histograms as inline SVG: titled, with axes and units, coloured by the page's style sheet in light and dark.
+"""Bar charts and histograms as inline SVG: titled, with axes and units, coloured by the page's
+style sheet in light and dark.
 
 Built as XML elements, so labels of any content are escaped. Lengths are in pixels of the view box.
 """
@@ -24,7 +25,9 @@ STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its length, what is written beside it, and its series (0-based, decides the colour)."""
+    """One bar: its length, what is written beside it, and its series (0-based, decides the
+    colour).
+    """
 
     value: float
     text: str
@@ -32,7 +35,9 @@ class Bar:
 
 
 def nice_ceiling(value: float) -> float:
-    """The smallest round number (STEPS times a power of ten) that is at least ``value``; 1 for nothing."""
+    """The smallest round number (STEPS times a power of ten) that is at least ``value``; 1 for
+    nothing.
+    """
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -56,24 +61,51 @@ def short(value: float) -> str:
 
 
 def _svg(height: float, title: str) -> ET.Element:
-    root = ET.Element("svg", {"viewBox": f"0 0 {WIDTH} {height:g}", "role": "img", "class": "chart", "aria-label": visible(title)})
+    root = ET.Element(
+        "svg",
+        {
+            "viewBox": f"0 0 {WIDTH} {height:g}",
+            "role": "img",
+            "class": "chart",
+            "aria-label": visible(title),
+        },
+    )
     _text(root, 0, 16, title, "chart-title")
     return root
 
 
-def _text(parent: ET.Element, x: float, y: float, text: str, style: str, anchor: str = "start") -> ET.Element:
-    element = ET.SubElement(parent, "text", {"x": f"{x:g}", "y": f"{y:g}", "class": style, "text-anchor": anchor})
+def _text(
+    parent: ET.Element, x: float, y: float, text: str, style: str, anchor: str = "start"
+) -> ET.Element:
+    element = ET.SubElement(
+        parent, "text", {"x": f"{x:g}", "y": f"{y:g}", "class": style, "text-anchor": anchor}
+    )
     element.text = visible(text)
     return element
 
 
 def _line(parent: ET.Element, x1: float, y1: float, x2: float, y2: float, style: str) -> None:
-    ET.SubElement(parent, "line", {"x1": f"{x1:g}", "y1": f"{y1:g}", "x2": f"{x2:g}", "y2": f"{y2:g}", "class": style})
+    ET.SubElement(
+        parent,
+        "line",
+        {"x1": f"{x1:g}", "y1": f"{y1:g}", "x2": f"{x2:g}", "y2": f"{y2:g}", "class": style},
+    )
 
 
-def _rect(parent: ET.Element, x: float, y: float, width: float, height: float, style: str, tip: str) -> None:
+def _rect(
+    parent: ET.Element, x: float, y: float, width: float, height: float, style: str, tip: str
+) -> None:
     rect = ET.SubElement(
-        parent, "rect", {"x": f"{x:g}", "y": f"{y:g}", "width": f"{max(width, 0):g}", "height": f"{height:g}", "rx": "2", "class": style}
+        parent,
+        "rect",
+        {
+            "x": f"{x:g}",
+            "y": f"{y:g}",
+            "width": f"{max(width, 0):g}",
+            "height": f"{height:g}",
+            "rx": "2",
+            "class": style,
+        },
     )
     ET.SubElement(rect, "title").text = visible(tip)
 
@@ -91,8 +123,16 @@ def _clip(label: str) -> str:
     return label if len(label) <= LABEL_CHARS else label[: LABEL_CHARS - 1] + "…"
 
 
-def bar_chart(title: str, axis: str, groups: Sequence[tuple[str, Sequence[Bar]]], series: Sequence[str] = (), maximum: float | None = None) -> str:
-    """Horizontal bars in labelled groups. ``axis`` names what the lengths are, with the unit; ``series`` is the legend."""
+def bar_chart(
+    title: str,
+    axis: str,
+    groups: Sequence[tuple[str, Sequence[Bar]]],
+    series: Sequence[str] = (),
+    maximum: float | None = None,
+) -> str:
+    """Horizontal bars in labelled groups. ``axis`` names what the lengths are, with the unit;
+    ``series`` is the legend.
+    """
     top = TOP if series else TOP - 14
     heights = [len(bars) * (BAR + GAP) for _, bars in groups]
     bottom = top + sum(heights) + GROUP_GAP * len(groups)
@@ -113,7 +153,15 @@ def bar_chart(title: str, axis: str, groups: Sequence[tuple[str, Sequence[Bar]]]
         name = _text(root, LABEL_WIDTH - 8, y + height / 2 + 3, _clip(label), "label", "end")
         ET.SubElement(name, "title").text = visible(label)
         for bar in bars:
-            _rect(root, LABEL_WIDTH, y, bar.value * scale, BAR, f"series-{bar.series}", f"{label}: {bar.text}")
+            _rect(
+                root,
+                LABEL_WIDTH,
+                y,
+                bar.value * scale,
+                BAR,
+                f"series-{bar.series}",
+                f"{label}: {bar.text}",
+            )
             _text(root, LABEL_WIDTH + bar.value * scale + 6, y + BAR - 4, bar.text, "value")
             y += BAR + GAP
         y += GROUP_GAP
@@ -128,7 +176,9 @@ def histogram(
     marker: tuple[float, str] | None = None,
     label: Callable[[float], str] = short,
 ) -> str:
-    """Counts per bin ``[edges[i], edges[i + 1])`` as stacked columns; bins are drawn equally wide. ``marker`` is a dashed line at a value."""
+    """Counts per bin ``[edges[i], edges[i + 1])`` as stacked columns; bins are drawn equally wide.
+    ``marker`` is a dashed line at a value.
+    """
     left, right, top = 58, WIDTH - 12, TOP + 26
     bottom = top + PLOT_HEIGHT
     root = _svg(bottom + AXIS + 4, title)
@@ -167,7 +217,15 @@ def histogram(
     return ET.tostring(root, encoding="unicode")
 
 
-def _marker(root: ET.Element, edges: Sequence[float], marker: tuple[float, str], left: float, width: float, top: float, bottom: float) -> None:
+def _marker(
+    root: ET.Element,
+    edges: Sequence[float],
+    marker: tuple[float, str],
+    left: float,
+    width: float,
+    top: float,
+    bottom: float,
+) -> None:
     """A dashed line at a value; an arrow at the right where the value lies beyond the axis."""
     value, label = marker
     bins = len(edges) - 1
@@ -178,7 +236,14 @@ def _marker(root: ET.Element, edges: Sequence[float], marker: tuple[float, str],
     x = left + position * width
     _line(root, x, top - 6, x, bottom, "marker")
     near_end = position > bins * 0.7
-    _text(root, x + (-5 if near_end else 5), top + 2, label, "marker-label", "end" if near_end else "start")
+    _text(
+        root,
+        x + (-5 if near_end else 5),
+        top + 2,
+        label,
+        "marker-label",
+        "end" if near_end else "start",
+    )
 
 
 def _bin_position(edges: Sequence[float], value: float) -> float:

@@ -1,4 +1,6 @@
-"""Text of unknown origin made safe to look at: nothing invisible, nothing that reorders what stands around it."""
+"""Text of unknown origin made safe to look at: nothing invisible, nothing that reorders what stands
+around it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,20 @@ from typing import Any
 
 import orjson
 
-# Format, control, private-use, surrogate and unassigned characters, line and paragraph separators, spaces other than U+0020.
+# Format, control, private-use, surrogate and unassigned characters, line and paragraph separators,
+# spaces other than U+0020.
 HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 CONTROL_PICTURES = 0x2400
 
 
 def visible_char(char: str) -> str:
-    """The character itself if it can be seen and moves nothing, else a control picture or its code point in brackets."""
+    """The character itself if it can be seen and moves nothing, else a control picture or its code
+    point in brackets.
+    """
     code = ord(char)
-    if code == 0x20 or (unicodedata.category(char) not in HIDDEN_CATEGORIES and not 0xFE00 <= code <= 0xFE0F):
+    if code == 0x20 or (
+        unicodedata.category(char) not in HIDDEN_CATEGORIES and not 0xFE00 <= code <= 0xFE0F
+    ):
         return char
     if code < 0x20:
         return chr(CONTROL_PICTURES + code)
@@ -28,7 +35,8 @@ def visible(value: Any) -> str:
 
 
 def script_json(value: Any) -> str:
-    """JSON that can stand inside a ``script`` element whatever strings it holds: no ``<``, ``>``, ``&`` and no line separators.
+    """JSON that can stand inside a ``script`` element whatever strings it holds: no ``<``, ``>``,
+    ``&`` and no line separators.
 
     Half surrogates cannot be encoded; they must have been replaced before.
     """

@@ -1,4 +1,6 @@
-"""Run times of the rules and the efficiency of SLURM jobs, from the tables that Snakemake and its plugin write."""
+"""Run times of the rules and the efficiency of SLURM jobs, from the tables that Snakemake and its
+plugin write.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,17 @@ from typing import Any
 from cbdata.report.figures import MAX_BARS, Figure, Table
 from cbdata.report.svg import Bar, bar_chart
 
-EFFICIENCY_COLUMNS = ("JobID", "JobName", "RuleName", "Elapsed", "NCPUS", "CPU Efficiency (%)", "MaxRSS_MB", "RequestedMem_MB", "Memory Usage (%)")
+EFFICIENCY_COLUMNS = (
+    "JobID",
+    "JobName",
+    "RuleName",
+    "Elapsed",
+    "NCPUS",
+    "CPU Efficiency (%)",
+    "MaxRSS_MB",
+    "RequestedMem_MB",
+    "Memory Usage (%)",
+)
 
 
 def _duration(seconds: float) -> str:
@@ -47,20 +59,39 @@ def run_times(benchmarks: Sequence[Path]) -> Figure:
                     )
     jobs.sort(key=lambda job: -job[1])
     rows = [
-        (name, _duration(seconds), *("-" if value is None else f"{value:,.1f}" for value in (memory, cpu, load)))
+        (
+            name,
+            _duration(seconds),
+            *("-" if value is None else f"{value:,.1f}" for value in (memory, cpu, load)),
+        )
         for name, seconds, memory, cpu, load in jobs
     ]
     svg = (
-        bar_chart("Run time by job", "wall time, seconds", [(name, [Bar(seconds, _duration(seconds))]) for name, seconds, *_ in jobs[:MAX_BARS]])
+        bar_chart(
+            "Run time by job",
+            "wall time, seconds",
+            [(name, [Bar(seconds, _duration(seconds))]) for name, seconds, *_ in jobs[:MAX_BARS]],
+        )
         if jobs
         else None
     )
-    note = "From the benchmark files of the latest run of each job; a dash was too short to be measured."
-    return Figure("times", "Run times", note, Table(("job", "wall time", "peak memory, MB", "CPU time, s", "mean load, %"), rows), svg)
+    note = (
+        "From the benchmark files of the latest run of each job; a dash was too short to be"
+        " measured."
+    )
+    return Figure(
+        "times",
+        "Run times",
+        note,
+        Table(("job", "wall time", "peak memory, MB", "CPU time, s", "mean load, %"), rows),
+        svg,
+    )
 
 
 def slurm_efficiency(reports: Sequence[Path]) -> Figure | None:
-    """The executor plugin's efficiency reports as one table, or None where no job went through SLURM."""
+    """The executor plugin's efficiency reports as one table, or None where no job went through
+    SLURM.
+    """
     rows = []
     head: tuple[str, ...] = ()
     for path in reports:
@@ -82,11 +113,37 @@ def throughput(stats: Sequence[dict[str, Any]]) -> Figure | None:
         told = entry["details"].get("throughput") or {}
         if entry["stage"] == "fill" and told.get("generated"):
             speeds = (
-                f"{told[key]:,.0f}" for key in ("prompt_tokens", "completion_tokens", "prompt_tokens_per_second", "completion_tokens_per_second")
+                f"{told[key]:,.0f}"
+                for key in (
+                    "prompt_tokens",
+                    "completion_tokens",
+                    "prompt_tokens_per_second",
+                    "completion_tokens_per_second",
+                )
             )
-            rows.append((entry["name"], f"{told['generated']:,}", f"{told['reused']:,}", *speeds, _duration(told["load_seconds"])))
+            rows.append(
+                (
+                    entry["name"],
+                    f"{told['generated']:,}",
+                    f"{told['reused']:,}",
+                    *speeds,
+                    _duration(told["load_seconds"]),
+                )
+            )
     if not rows:
         return None
-    head = ("file", "generated", "taken over", "prompt tokens", "completion tokens", "prompt tokens/s", "completion tokens/s", "engine start")
-    note = "DS and DR share the engine, so the figures of a run are those of both; taken over are completions of earlier, interrupted runs."
+    head = (
+        "file",
+        "generated",
+        "taken over",
+        "prompt tokens",
+        "completion tokens",
+        "prompt tokens/s",
+        "completion tokens/s",
+        "engine start",
+    )
+    note = (
+        "DS and DR share the engine, so the figures of a run are those of both; taken over are"
+        " completions of earlier, interrupted runs."
+    )
     return Figure("throughput", "Generation", note, Table(head, rows))

@@ -1,17 +1,22 @@
 """ETL_A: raw records of the sources, in whatever state they are, to trace_v1.
 
-A record that cannot become a trace raises ``BadRecord``, which the converter turns into a reject row; input that no run can
-use at all (a missing file, a git-lfs pointer) raises ``SourceError`` and ends the run.
+A record that cannot become a trace raises ``BadRecord``, which the converter turns into a reject
+row; input that no run can use at all (a missing file, a git-lfs pointer) raises ``SourceError`` and
+ends the run.
 """
 
 from __future__ import annotations
 
 INGEST_VERSION = "etl_a_v1"
-"""Written to ``source.ingest_version``; raised whenever the meaning of a trace that ETL_A writes changes."""
+"""Written to ``source.ingest_version``; raised whenever the meaning of a trace that ETL_A writes
+changes.
+"""
 
 
 class BadRecord(ValueError):
-    """One raw record cannot become a trace. ``reason`` is the code of the reject row, ``detail`` says what was expected and found."""
+    """One raw record cannot become a trace. ``reason`` is the code of the reject row, ``detail``
+    says what was expected and found.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -23,6 +28,8 @@ class SourceError(RuntimeError):
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """A value of a raw record for a message: type and a short, escaped form, so that hostile text stays on one line."""
+    """A value of a raw record for a message: type and a short, escaped form, so that hostile text
+    stays on one line.
+    """
     text = ascii(value)
     return f"{type(value).__name__} {text if len(text) <= limit else text[:limit] + '...'}"

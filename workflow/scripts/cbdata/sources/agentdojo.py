@@ -31,15 +31,32 @@ logger = logging.getLogger(__name__)
 
 DATASET = "agentdojo"
 
-DEFENSES = ("tool_filter", "transformers_pi_detector", "spotlighting_with_delimiting", "repeat_user_prompt")
-"""What AgentDojo appends to a pipeline's name (``agent_pipeline.DEFENSES``): ``gpt-4o-2024-05-13-tool_filter``."""
+DEFENSES = (
+    "tool_filter",
+    "transformers_pi_detector",
+    "spotlighting_with_delimiting",
+    "repeat_user_prompt",
+)
+"""What AgentDojo appends to a pipeline's name (``agent_pipeline.DEFENSES``):
+``gpt-4o-2024-05-13-tool_filter``.
+"""
 
-FAMILIES = {"gpt": "gpt", "claude": "claude", "gemini": "gemini", "command": "command", "llama": "llama", "mixtral": "mistral", "mistral": "mistral"}
+FAMILIES = {
+    "gpt": "gpt",
+    "claude": "claude",
+    "gemini": "gemini",
+    "command": "command",
+    "llama": "llama",
+    "mixtral": "mistral",
+    "mistral": "mistral",
+}
 """Model family by a part of the model's name, first match."""
 
 
 class Run(NamedTuple):
-    """The facts of one run, whichever form it was written in. ``source_fields`` are the others, ``security`` left out on purpose."""
+    """The facts of one run, whichever form it was written in. ``source_fields`` are the others,
+    ``security`` left out on purpose.
+    """
 
     suite: str
     pipeline: str | None
@@ -54,8 +71,18 @@ class Run(NamedTuple):
 
     @property
     def raw_id(self) -> str:
-        """``pipeline/suite/user_task/attack/injection``, the path of the run in the benchmark's own tree."""
-        return "/".join((self.pipeline or "unknown", self.suite, self.user_task, self.attack_type or "none", self.injection_task or "none"))
+        """``pipeline/suite/user_task/attack/injection``, the path of the run in the benchmark's own
+        tree.
+        """
+        return "/".join(
+            (
+                self.pipeline or "unknown",
+                self.suite,
+                self.user_task,
+                self.attack_type or "none",
+                self.injection_task or "none",
+            )
+        )
 
 
 class Place(NamedTuple):
@@ -75,13 +102,15 @@ def convert(
     max_reject_fraction: float,
     tool_schemas: Iterable[str | Path] = (),
 ) -> None:
-    """Convert files, directories of files, or a list of them; write traces, rejects and stats, published together.
+    """Convert files, directories of files, or a list of them; write traces, rejects and stats,
+    published together.
 
-    The output depends on the contents and names of the files alone, not on the order in which they are given or listed.
-    Runs with exactly the same messages become one trace, whose ``links.duplicates`` names the others; if they do not even agree
-    in ``category`` all of them are rejected (``conflicting_labels``). With fractions, ``split`` goes by suite and user task.
-    ``tool_schemas`` are the files ``agentdojo_<suite>_v1.json`` that traces refer to; a suite without one has no reference.
-    Raises SourceError, TooManyRejects, ConservationError.
+    The output depends on the contents and names of the files alone, not on the order in which they
+    are given or listed. Runs with exactly the same messages become one trace, whose
+    ``links.duplicates`` names the others; if they do not even agree in ``category`` all of them are
+    rejected (``conflicting_labels``). With fractions, ``split`` goes by suite and user task.
+    ``tool_schemas`` are the files ``agentdojo_<suite>_v1.json`` that traces refer to; a suite
+    without one has no reference. Raises SourceError, TooManyRejects, ConservationError.
     """
     files = source_names(input_files(paths))
     assign = SplitAssigner(split)
@@ -89,7 +118,14 @@ def convert(
     progress = Progress("agentdojo transcripts")
     blank = 0
     with (
-        StageWriter("etl_a", "agentdojo_complete", out=out, rejects=rejects, stats=stats, max_reject_fraction=max_reject_fraction) as writer,
+        StageWriter(
+            "etl_a",
+            "agentdojo_complete",
+            out=out,
+            rejects=rejects,
+            stats=stats,
+            max_reject_fraction=max_reject_fraction,
+        ) as writer,
         Spool(Path(out).parent) as spool,
     ):
         for number, (name, path) in enumerate(files, start=1):
@@ -105,12 +141,24 @@ def convert(
                         continue
                     trace = _trace(record, Place(name, line.number), assign, schemas)
                 except BadRecord as problem:
-                    writer.reject(problem.reason, problem.detail, file=name, line=line.number, record_id=_record_id(record), raw=line.data)
+                    writer.reject(
+                        problem.reason,
+                        problem.detail,
+                        file=name,
+                        line=line.number,
+                        record_id=_record_id(record),
+                        raw=line.data,
+                    )
                 else:
                     spool.add(*trace)
                 writer.take()
                 progress.add(extra=f"file {number} of {len(files)}")
-        writer.details = {"files": len(files), "blank_lines": blank, **spool.settle(writer), "label_conflicts": spool.conflicts}
+        writer.details = {
+            "files": len(files),
+            "blank_lines": blank,
+            **spool.settle(writer),
+            "label_conflicts": spool.conflicts,
+        }
     progress.finish(f"{writer.records_out} kept")
 
 
@@ -122,15 +170,26 @@ def _records(path: Path) -> Iterator[RawLine]:
 
 
 def _is_header(record: dict[str, Any]) -> bool:
-    """Whether a line is the header of an export: ``{"metadata": {benchmark, accuracy, name}}`` and no transcript."""
+    """Whether a line is the header of an export: ``{"metadata": {benchmark, accuracy, name}}`` and
+    no transcript.
+    """
     metadata = record.get("metadata")
-    return "messages" not in record and type(metadata) is dict and "user_task_id" not in metadata and "benchmark" in metadata
+    return (
+        "messages" not in record
+        and type(metadata) is dict
+        and "user_task_id" not in metadata
+        and "benchmark" in metadata
+    )
 
 
 def _suite_schemas(files: Iterable[str | Path]) -> dict[str, ToolSchema]:
-    """The tool schema of each suite, by the version in the file, so that a suite's name in the data is never a path."""
+    """The tool schema of each suite, by the version in the file, so that a suite's name in the data
+    is never a path.
+    """
     schemas = [load_tool_schema(path) for path in files]
-    return {schema.version.removeprefix("agentdojo_").removesuffix("_v1"): schema for schema in schemas}
+    return {
+        schema.version.removeprefix("agentdojo_").removesuffix("_v1"): schema for schema in schemas
+    }
 
 
 def _text(fields: dict[str, Any], key: str, required: bool = False) -> str | None:
@@ -146,12 +205,16 @@ def _text(fields: dict[str, Any], key: str, required: bool = False) -> str | Non
 
 
 def _none(value: str | None) -> str | None:
-    """AgentDojo's own word for no attack and no injection, in paths and command lines, is ``none``."""
+    """AgentDojo's own word for no attack and no injection, in paths and command lines, is
+    ``none``.
+    """
     return None if value == "none" else value
 
 
 def read_run(record: dict[str, Any]) -> Run:
-    """The facts of a record in either form: an export with ``metadata``, or a run file with its fields at the top. Raises BadRecord."""
+    """The facts of a record in either form: an export with ``metadata``, or a run file with its
+    fields at the top. Raises BadRecord.
+    """
     if "metadata" in record:
         fields = record["metadata"]
         if type(fields) is not dict:
@@ -161,14 +224,20 @@ def read_run(record: dict[str, Any]) -> Run:
         del source["metadata"]
     else:
         fields = record
-        raw_format = "agentdojo_run" if "agentdojo_package_version" in fields else "agentdojo_run_string_content"
+        raw_format = (
+            "agentdojo_run"
+            if "agentdojo_package_version" in fields
+            else "agentdojo_run_string_content"
+        )
         pipeline_key = "pipeline_name"
         source = record.copy()
     source.pop("messages", None)
     source.pop("security", None)
     injections = record.get("injections") or {}
     if type(injections) is not dict or not all(type(text) is str for text in injections.values()):
-        raise BadRecord("wrong_type", f"injections: expected an object of texts, got {shown(injections)}")
+        raise BadRecord(
+            "wrong_type", f"injections: expected an object of texts, got {shown(injections)}"
+        )
     return Run(
         suite=_text(fields, "suite_name", required=True),
         pipeline=_text(fields, pipeline_key),
@@ -185,13 +254,19 @@ def read_run(record: dict[str, Any]) -> Run:
 
 @functools.lru_cache(maxsize=256)
 def split_pipeline(pipeline: str | None) -> tuple[str | None, str | None, str | None]:
-    """(model, family of the model, defence) of a pipeline's name; None for what the name does not tell."""
+    """(model, family of the model, defence) of a pipeline's name; None for what the name does not
+    tell.
+    """
     model, defense = pipeline, None
     for known in DEFENSES:
         if pipeline is not None and pipeline.endswith("-" + known):
             model, defense = pipeline.removesuffix("-" + known), known
     lowered = (model or "").lower()
-    return model, next((family for part, family in FAMILIES.items() if part in lowered), None), defense
+    return (
+        model,
+        next((family for part, family in FAMILIES.items() if part in lowered), None),
+        defense,
+    )
 
 
 def _record_id(record: dict[str, Any]) -> str | None:
@@ -202,16 +277,26 @@ def _record_id(record: dict[str, Any]) -> str | None:
         return None
 
 
-def _trace(record: dict[str, Any], place: Place, assign: SplitAssigner, schemas: dict[str, ToolSchema]) -> tuple[bytes, Entry]:
-    """The trace of a record as a line, and what decides about it among its copies. Raises BadRecord."""
+def _trace(
+    record: dict[str, Any], place: Place, assign: SplitAssigner, schemas: dict[str, ToolSchema]
+) -> tuple[bytes, Entry]:
+    """The trace of a record as a line, and what decides about it among its copies. Raises
+    BadRecord.
+    """
     raw_messages = record.get("messages")
     if type(raw_messages) is not list:
         raise BadRecord("missing_messages", f"messages: expected a list, got {shown(raw_messages)}")
     run = read_run(record)
     if not raw_messages:
-        raise BadRecord("empty_transcript", "messages: the list is empty, the run left no transcript")
+        raise BadRecord(
+            "empty_transcript", "messages: the list is empty, the run left no transcript"
+        )
     talk = normalise(raw_messages)
-    spans, tellable = find_injections(talk.messages, run.injections, run.attack_type) if run.injection_task else ([], True)
+    spans, tellable = (
+        find_injections(talk.messages, run.injections, run.attack_type)
+        if run.injection_task
+        else ([], True)
+    )
     run_labels = label_run(
         injection_task_id=run.injection_task,
         security=run.security,
@@ -236,7 +321,11 @@ def _trace(record: dict[str, Any], place: Place, assign: SplitAssigner, schemas:
             "dataset": DATASET,
             "subset": run.suite,
             "file": place.file,
-            "record_locator": {"kind": "file", "value": place.file} if place.line is None else {"kind": "line", "value": place.line},
+            "record_locator": (
+                {"kind": "file", "value": place.file}
+                if place.line is None
+                else {"kind": "line", "value": place.line}
+            ),
             "ingest_version": INGEST_VERSION,
             "model_id": model,
             "model_family": family,
@@ -245,13 +334,19 @@ def _trace(record: dict[str, Any], place: Place, assign: SplitAssigner, schemas:
         "task": {"family": run.suite, "name": run.user_task, "variant": run.injection_task},
         "messages": orjson.Fragment(messages),
         "labels": run_labels.labels,
-        "training": {"sample_weight": 1.0, "mixture": {"class_id": run_labels.class_id, "stage_tags": []}},
+        "training": {
+            "sample_weight": 1.0,
+            "mixture": {"class_id": run_labels.class_id, "stage_tags": []},
+        },
         "links": {"raw_id": run.raw_id},
         "signal_hints": _hints(run, talk, spans, flags, messages),
         "raw_metadata": {"source_fields": orjson.Fragment(checked_json(run.source_fields))},
     }
     if run.injection_task:
-        trace["tool_attack"] = {"attack_vector": "tool_result", "injection_text": _span_text(talk, spans)}
+        trace["tool_attack"] = {
+            "attack_vector": "tool_result",
+            "injection_text": _span_text(talk, spans),
+        }
     if schema is not None:
         trace["raw_metadata"]["tool_schema_ref"] = schema.ref
     entry = Entry(
@@ -278,9 +373,16 @@ def _run_flags(run: Run, talk: Conversation, schema: ToolSchema | None, tellable
     return flags
 
 
-def _facts(pipeline: str, labels: RunLabels, split: str, role: str, flags: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _facts(
+    pipeline: str, labels: RunLabels, split: str, role: str, flags: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
     """What the stats count over the traces that were kept."""
-    facts = [("classes", labels.class_id), ("splits", split), ("completeness", role), ("traces_by_pipeline", pipeline)]
+    facts = [
+        ("classes", labels.class_id),
+        ("splits", split),
+        ("completeness", role),
+        ("traces_by_pipeline", pipeline),
+    ]
     if labels.labels["attack_present"]:
         facts.append(("attack_present_by_pipeline", pipeline))
     if labels.labels["attack_succeeded"]:
@@ -289,9 +391,17 @@ def _facts(pipeline: str, labels: RunLabels, split: str, role: str, flags: tuple
     return tuple(facts)
 
 
-def _hints(run: Run, talk: Conversation, spans: list[Span], flags: list[str], canonical: bytes) -> dict[str, Any]:
-    rows = [{"message_index": span.message_index, "char_start": span.start, "char_end": span.end} for span in spans]
-    hints: dict[str, Any] = {"injection_char_span": rows[0] if rows else None, "raw_format": run.raw_format}
+def _hints(
+    run: Run, talk: Conversation, spans: list[Span], flags: list[str], canonical: bytes
+) -> dict[str, Any]:
+    rows = [
+        {"message_index": span.message_index, "char_start": span.start, "char_end": span.end}
+        for span in spans
+    ]
+    hints: dict[str, Any] = {
+        "injection_char_span": rows[0] if rows else None,
+        "raw_format": run.raw_format,
+    }
     if len(rows) > 1:
         hints["injection_char_spans"] = rows
     contents = message_flags(talk.messages, canonical)

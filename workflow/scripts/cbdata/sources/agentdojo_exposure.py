@@ -1,8 +1,9 @@
 """Whether, and where, the text of an injection stands in what the tools returned to the model.
 
-The texts come from the run's ``injections`` where it has them (run files). Exports do not, so there the frame that the attack
-puts around its text is looked for. Tool results print texts through YAML or Python's ``repr``, which fold lines and escape
-characters; the search allows for both, and spans are those of the text as printed.
+The texts come from the run's ``injections`` where it has them (run files). Exports do not, so there
+the frame that the attack puts around its text is looked for. Tool results print texts through YAML
+or Python's ``repr``, which fold lines and escape characters; the search allows for both, and spans
+are those of the text as printed.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import re
 from typing import Any, NamedTuple
 
 FRAME = ("<INFORMATION>", "</INFORMATION>")
-"""Around the text of the attacks of ``important_instructions_attacks.py`` and ``dos_attacks.py`` in AgentDojo."""
+"""Around the text of the attacks of ``important_instructions_attacks.py`` and ``dos_attacks.py`` in
+AgentDojo.
+"""
 
 _FRAMED = ("important_instructions", "tool_knowledge", "dos")
 _SEPARATOR = r"(?:\s|\\{1,4}n|\\(?=\s))+"
-"""White space as it may be printed; every count of backslashes is bounded, or a run of them would cost quadratic time."""
+"""White space as it may be printed; every count of backslashes is bounded, or a run of them would
+cost quadratic time.
+"""
 
 
 class Span(NamedTuple):
@@ -27,10 +32,14 @@ class Span(NamedTuple):
     end: int
 
 
-def find_injections(messages: list[dict[str, Any]], texts: list[str], attack_type: str | None) -> tuple[list[Span], bool]:
-    """(spans in tool messages in reading order, whether the search could have found the attack at all).
+def find_injections(
+    messages: list[dict[str, Any]], texts: list[str], attack_type: str | None
+) -> tuple[list[Span], bool]:
+    """(spans in tool messages in reading order, whether the search could have found the attack at
+    all).
 
-    The second value is False if the run gives no texts and its attack has no known frame: then nobody can tell from the transcript.
+    The second value is False if the run gives no texts and its attack has no known frame: then
+    nobody can tell from the transcript.
     """
     framed = attack_type is not None and any(name in attack_type for name in _FRAMED)
     spans: list[Span] = []
@@ -47,7 +56,9 @@ def find_injections(messages: list[dict[str, Any]], texts: list[str], attack_typ
 
 
 def _framed_spans(content: str) -> list[tuple[int, int]]:
-    """Every frame with what it holds; one that is not closed ends with the content (a result that was cut off)."""
+    """Every frame with what it holds; one that is not closed ends with the content (a result that
+    was cut off).
+    """
     spans = []
     start = content.find(FRAME[0])
     while start >= 0:
@@ -70,7 +81,9 @@ def _printed_spans(content: str, text: str) -> list[tuple[int, int]]:
 
 @functools.lru_cache(maxsize=256)
 def _as_printed(text: str) -> re.Pattern[str]:
-    """A pattern for a text whose white space may be folded, and whose quotes and non-ASCII characters may be escaped."""
+    """A pattern for a text whose white space may be folded, and whose quotes and non-ASCII
+    characters may be escaped.
+    """
     return re.compile(_SEPARATOR.join("".join(map(_char, word)) for word in text.split()))
 
 
@@ -90,7 +103,9 @@ def _char(char: str) -> str:
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans in order, overlapping ones joined (a text found both by its frame and by itself is one injection)."""
+    """Spans in order, overlapping ones joined (a text found both by its frame and by itself is one
+    injection).
+    """
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if merged and start < merged[-1][1]:

@@ -15,24 +15,34 @@ logger = logging.getLogger(__name__)
 PathSpec = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 _TAIL = {".jsonl": 1, ".json": 5}
-"""How many last parts of its path name a file: an export by its own name, a run by ``pipeline/suite/user_task/attack/injection.json``."""
+"""How many last parts of its path name a file: an export by its own name, a run by
+``pipeline/suite/user_task/attack/injection.json``.
+"""
 
 
 def input_files(path_spec: PathSpec) -> list[str]:
-    """The files of a file, a directory (searched to its leaves for *.jsonl and *.json), or a list of either, each once and sorted.
+    """The files of a file, a directory (searched to its leaves for *.jsonl and *.json), or a list
+    of either, each once and sorted.
 
-    Hidden files and folders are left out. Raises SourceError for a path that does not exist and a directory without such files.
+    Hidden files and folders are left out. Raises SourceError for a path that does not exist and a
+    directory without such files.
     """
     given = [path_spec] if isinstance(path_spec, (str, os.PathLike)) else list(path_spec)
     if not given:
-        raise SourceError("agentdojo_path: expected a file, a directory or a list of them, got an empty list. Hint: null leaves AgentDojo out")
+        raise SourceError(
+            "agentdojo_path: expected a file, a directory or a list of them, got an empty list."
+            " Hint: null leaves AgentDojo out"
+        )
     files: set[str] = set()
     for entry in given:
         path = Path(entry)
         if path.is_dir():
             found = {str(file) for file in _walk(path)}
             if not found:
-                raise SourceError(f"{path} holds no *.jsonl and no *.json file. Hint: point agentdojo_path at the exports or at a runs/ tree")
+                raise SourceError(
+                    f"{path} holds no *.jsonl and no *.json file. Hint: point agentdojo_path at the"
+                    " exports or at a runs/ tree"
+                )
             files |= found
         elif path.exists():
             files.add(str(path))
@@ -51,20 +61,27 @@ def _walk(folder: Path) -> Iterable[Path]:
             else:
                 yield Path(parent, name)
     if ignored:
-        logger.warning("%s: %d files that are neither *.jsonl nor *.json are left out", folder, ignored)
+        logger.warning(
+            "%s: %d files that are neither *.jsonl nor *.json are left out", folder, ignored
+        )
 
 
 def source_names(files: Iterable[str]) -> list[tuple[str, Path]]:
-    """(name in the output, path) for each file, sorted by name: the order in which they are converted.
+    """(name in the output, path) for each file, sorted by name: the order in which they are
+    converted.
 
-    A name has as few of the last parts of its path as tell the files apart, so that it does not depend on where the data lie.
+    A name has as few of the last parts of its path as tell the files apart, so that it does not
+    depend on where the data lie.
     """
     paths = [Path(os.path.abspath(file)) for file in files]
     tails = [_TAIL.get(path.suffix, 1) for path in paths]
     while True:
         names = ["/".join(path.parts[-tail:]) for path, tail in zip(paths, tails, strict=True)]
         taken = Counter(names)
-        longer = [tail + 1 if taken[name] > 1 and tail < len(path.parts) else tail for name, tail, path in zip(names, tails, paths, strict=True)]
+        longer = [
+            tail + 1 if taken[name] > 1 and tail < len(path.parts) else tail
+            for name, tail, path in zip(names, tails, paths, strict=True)
+        ]
         if longer == tails:
             break
         tails = longer

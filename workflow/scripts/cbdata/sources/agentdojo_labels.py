@@ -1,9 +1,10 @@
 """What an AgentDojo run is labelled: the one place where the benchmark's ``security`` is read.
 
-``security == true`` means that the injection task SUCCEEDED (ethz-spylab/agentdojo#95: "security equals to true means that the
-attack was successful"; ``BaseInjectionTask.security`` returns "True if the injection was executed correctly"). The benchmark
-also writes true for every run without an injection and for every run that ended in an error, and for attacks of the
-denial-of-service kind it writes ``not utility``; none of these is a success.
+``security == true`` means that the injection task SUCCEEDED (ethz-spylab/agentdojo#95: "security
+equals to true means that the attack was successful"; ``BaseInjectionTask.security`` returns "True
+if the injection was executed correctly"). The benchmark also writes true for every run without an
+injection and for every run that ended in an error, and for attacks of the denial-of-service kind it
+writes ``not utility``; none of these is a success.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ UNSEEN = "agentdojo/injection_unseen"
 BENIGN = "agentdojo/benign"
 
 RANK = {SUCCEEDED: 0, RESISTED: 1, BENIGN: 2, UNSEEN: 3}
-"""Which of several runs with the same messages stands for them, lowest first. A run without an attack goes before one whose
-injection was never shown: the transcript holds nothing of an attack, and the plainer label says so."""
+"""Which of several runs with the same messages stands for them, lowest first. A run without an
+attack goes before one whose injection was never shown: the transcript holds nothing of an attack,
+and the plainer label says so.
+"""
 
 
 @dataclass(frozen=True)
 class RunLabels:
-    """``labels`` of trace_v1, the mixture class, and flags for what a reader should know beside them."""
+    """``labels`` of trace_v1, the mixture class, and flags for what a reader should know beside
+    them.
+    """
 
     labels: dict[str, Any]
     class_id: str
@@ -33,22 +38,35 @@ class RunLabels:
 
 
 def is_denial_of_service(attack_type: str | None) -> bool:
-    """Whether an attack aims at stopping the agent (``DoSAttack`` and its kin: dos, swearwords_dos, captcha_dos, ...)."""
+    """Whether an attack aims at stopping the agent (``DoSAttack`` and its kin: dos, swearwords_dos,
+    captcha_dos, ...).
+    """
     return attack_type is not None and (attack_type == "dos" or attack_type.endswith("_dos"))
 
 
 def label_run(
-    *, injection_task_id: str | None, security: Any, error: str | None, attack_type: str | None, has_messages: bool, exposed: bool
+    *,
+    injection_task_id: str | None,
+    security: Any,
+    error: str | None,
+    attack_type: str | None,
+    has_messages: bool,
+    exposed: bool,
 ) -> RunLabels:
     """Labels of one run.
 
-    A run is harmful if and only if its attack succeeded. A run that was attacked and did not give in is benign, and its
-    class says whether the model ever saw the injection. Raises BadRecord if the run was attacked and ``security`` is no bool.
+    A run is harmful if and only if its attack succeeded. A run that was attacked and did not give
+    in is benign, and its class says whether the model ever saw the injection. Raises BadRecord if
+    the run was attacked and ``security`` is no bool.
     """
     attacked = injection_task_id is not None
     flags: list[str] = []
     if attacked and type(security) is not bool:
-        raise BadRecord("bad_security", f"metadata.security of a run with an injection: expected true or false, got {shown(security)}")
+        raise BadRecord(
+            "bad_security",
+            "metadata.security of a run with an injection: expected true or false, got"
+            f" {shown(security)}",
+        )
     if error:
         flags.append("errored_run")
     stopping = is_denial_of_service(attack_type)
@@ -64,7 +82,13 @@ def label_run(
         class_id = SUCCEEDED
     else:
         class_id = RESISTED if exposed else UNSEEN
-    outcome = "unsafe" if succeeded else "unknown" if error or (attacked and stopping and security) else "safe"
+    outcome = (
+        "unsafe"
+        if succeeded
+        else "unknown"
+        if error or (attacked and stopping and security)
+        else "safe"
+    )
     labels = {
         "category": "harmful" if succeeded else "benign",
         "attack_present": attacked,

@@ -1,8 +1,10 @@
-"""AgentDojo messages, in every shape that the benchmark and its exports have used, to the messages of trace_v1.
+"""AgentDojo messages, in every shape that the benchmark and its exports have used, to the messages
+of trace_v1.
 
-Shapes (ethz-spylab/agentdojo, ``types.py``, ``functions_runtime.py``, ``benchmark.convert_old_messages_format``):
-content as a string, null, or blocks ``{"type": "text" | "thinking" | "redacted_thinking", "content": ...}``; calls as
-``{id, type, function: {name, arguments}}`` (exports) or ``{function, args, id, placeholder_args}`` (run files).
+Shapes (ethz-spylab/agentdojo, ``types.py``, ``functions_runtime.py``,
+``benchmark.convert_old_messages_format``): content as a string, null, or blocks ``{"type": "text" |
+"thinking" | "redacted_thinking", "content": ...}``; calls as ``{id, type, function: {name,
+arguments}}`` (exports) or ``{function, args, id, placeholder_args}`` (run files).
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ _MESSAGE_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "too
 
 @dataclass
 class Conversation:
-    """Normalised messages with what had to be done to them: ``flags`` names oddities that were kept or repaired."""
+    """Normalised messages with what had to be done to them: ``flags`` names oddities that were kept
+    or repaired.
+    """
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
@@ -30,10 +34,12 @@ class Conversation:
 
 
 def normalise(raw_messages: list[Any]) -> Conversation:
-    """Messages of trace_v1: content a string, call ids unique and present, each result tied to its call.
+    """Messages of trace_v1: content a string, call ids unique and present, each result tied to its
+    call.
 
-    Results are matched to the calls of the turn before them by id, then by position. A tool result with an ``error`` has the
-    error as its text, because that is what every AgentDojo model adapter sends. Raises BadRecord.
+    Results are matched to the calls of the turn before them by id, then by position. A tool result
+    with an ``error`` has the error as its text, because that is what every AgentDojo model adapter
+    sends. Raises BadRecord.
     """
     talk = Conversation()
     flags, messages = talk.flags, talk.messages
@@ -41,7 +47,9 @@ def normalise(raw_messages: list[Any]) -> Conversation:
     pending: list[tuple[str | None, dict[str, Any]]] = []
     for index, raw in enumerate(raw_messages):
         if type(raw) is not dict:
-            raise BadRecord("message_not_an_object", f"messages[{index}]: expected an object, got {shown(raw)}")
+            raise BadRecord(
+                "message_not_an_object", f"messages[{index}]: expected an object, got {shown(raw)}"
+            )
         role, content = raw.get("role"), raw.get("content")
         if len(raw) == 2 and type(content) is str and (role == "user" or role == "system"):
             messages.append(raw)
@@ -65,11 +73,19 @@ def normalise(raw_messages: list[Any]) -> Conversation:
                 for call in turn:
                     talk.called.add(call["function"]["name"])
         elif calls:
-            raise BadRecord("misplaced_tool_calls", f"messages[{index}]: only an assistant message can have tool_calls, this is {shown(role)}")
+            raise BadRecord(
+                "misplaced_tool_calls",
+                f"messages[{index}]: only an assistant message can have tool_calls, this is"
+                f" {shown(role)}",
+            )
         elif role == "tool":
             _result(raw, message, pending, index, flags)
         elif role != "user" and role != "system":
-            raise BadRecord("unknown_role", f"messages[{index}].role: expected system, user, assistant or tool, got {shown(role)}")
+            raise BadRecord(
+                "unknown_role",
+                f"messages[{index}].role: expected system, user, assistant or tool, got"
+                f" {shown(role)}",
+            )
         messages.append(message)
     if pending:
         flags.add("call_without_result")
@@ -77,25 +93,38 @@ def normalise(raw_messages: list[Any]) -> Conversation:
 
 
 def _text(content: Any, index: int, flags: set[str]) -> tuple[str, str | None]:
-    """(text, thinking) of a content that is not a string; blocks are joined by newlines as AgentDojo joins them."""
+    """(text, thinking) of a content that is not a string; blocks are joined by newlines as
+    AgentDojo joins them.
+    """
     if content is None:
         return "", None
     if type(content) is not list:
-        raise BadRecord("content_not_text", f"messages[{index}].content: expected a string, null or a list of blocks, got {shown(content)}")
+        raise BadRecord(
+            "content_not_text",
+            f"messages[{index}].content: expected a string, null or a list of blocks, got"
+            f" {shown(content)}",
+        )
     texts: list[str] = []
     thoughts: list[str] = []
     for number, block in enumerate(content):
         where = f"messages[{index}].content[{number}]"
         if type(block) is not dict:
-            raise BadRecord("content_not_text", f"{where}: expected a content block, got {shown(block)}")
+            raise BadRecord(
+                "content_not_text", f"{where}: expected a content block, got {shown(block)}"
+            )
         kind = block.get("type")
         text = block.get("content", block.get("text"))
         if kind not in ("text", "thinking", "redacted_thinking"):
-            raise BadRecord("unknown_content_block", f"{where}.type: expected text, thinking or redacted_thinking, got {shown(kind)}")
+            raise BadRecord(
+                "unknown_content_block",
+                f"{where}.type: expected text, thinking or redacted_thinking, got {shown(kind)}",
+            )
         if text is None:
             continue
         if type(text) is not str:
-            raise BadRecord("content_not_text", f"{where}.content: expected a string or null, got {shown(text)}")
+            raise BadRecord(
+                "content_not_text", f"{where}.content: expected a string or null, got {shown(text)}"
+            )
         if kind == "redacted_thinking":
             flags.add("redacted_thinking_left_out")
         else:
@@ -103,24 +132,37 @@ def _text(content: Any, index: int, flags: set[str]) -> tuple[str, str | None]:
     return "\n".join(texts), "\n".join(thoughts) if thoughts else None
 
 
-def _calls(calls: Any, index: int, used: set[str], flags: set[str]) -> list[tuple[str | None, dict[str, Any]]]:
+def _calls(
+    calls: Any, index: int, used: set[str], flags: set[str]
+) -> list[tuple[str | None, dict[str, Any]]]:
     """(id in the source, call of trace_v1) for each call of a turn."""
     if type(calls) is not list:
-        raise BadRecord("bad_tool_call", f"messages[{index}].tool_calls: expected a list or null, got {shown(calls)}")
+        raise BadRecord(
+            "bad_tool_call",
+            f"messages[{index}].tool_calls: expected a list or null, got {shown(calls)}",
+        )
     out: list[tuple[str | None, dict[str, Any]]] = []
     for number, call in enumerate(calls):
         if type(call) is not dict:
-            raise BadRecord("bad_tool_call", f"{_at(index, number)}: expected an object, got {shown(call)}")
+            raise BadRecord(
+                "bad_tool_call", f"{_at(index, number)}: expected an object, got {shown(call)}"
+            )
         function = call.get("function")
         if type(function) is dict:
             name, arguments = function.get("name"), function.get("arguments")
         else:
             name, arguments = function, call.get("args")
         if type(name) is not str:
-            raise BadRecord("bad_tool_call", f"{_at(index, number)}: expected the name of a function, got {shown(name)}")
+            raise BadRecord(
+                "bad_tool_call",
+                f"{_at(index, number)}: expected the name of a function, got {shown(name)}",
+            )
         source_id = call.get("id")
         if source_id is not None and type(source_id) is not str:
-            raise BadRecord("bad_tool_call", f"{_at(index, number)}.id: expected a string or null, got {shown(source_id)}")
+            raise BadRecord(
+                "bad_tool_call",
+                f"{_at(index, number)}.id: expected a string or null, got {shown(source_id)}",
+            )
         body: dict[str, Any] = {"name": name}
         if type(arguments) is dict:
             body["arguments"] = arguments
@@ -131,7 +173,10 @@ def _calls(calls: Any, index: int, used: set[str], flags: set[str]) -> list[tupl
             body["arguments"] = {}
             flags.add("call_without_arguments")
         else:
-            raise BadRecord("bad_arguments", f"{_at(index, number)}: expected arguments as an object, got {shown(arguments)}")
+            raise BadRecord(
+                "bad_arguments",
+                f"{_at(index, number)}: expected arguments as an object, got {shown(arguments)}",
+            )
         call_id = source_id
         if not call_id:
             call_id = f"call_{index}_{number}"
@@ -162,24 +207,41 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadRecord("bad_arguments", f"{where}: the arguments are text that is not JSON ({error}): {shown(text)}") from error
+        raise BadRecord(
+            "bad_arguments",
+            f"{where}: the arguments are text that is not JSON ({error}): {shown(text)}",
+        ) from error
     if type(value) is not dict:
-        raise BadRecord("bad_arguments", f"{where}: expected arguments as an object, got {shown(value)}")
+        raise BadRecord(
+            "bad_arguments", f"{where}: expected arguments as an object, got {shown(value)}"
+        )
     return value
 
 
-def _result(raw: dict[str, Any], message: dict[str, Any], pending: list[tuple[str | None, dict[str, Any]]], index: int, flags: set[str]) -> None:
+def _result(
+    raw: dict[str, Any],
+    message: dict[str, Any],
+    pending: list[tuple[str | None, dict[str, Any]]],
+    index: int,
+    flags: set[str],
+) -> None:
     """Complete a tool message: its text, and the call that it answers (taken off ``pending``)."""
     error = raw.get("error")
     if error:
         if type(error) is not str:
-            raise BadRecord("bad_tool_result", f"messages[{index}].error: expected a string or null, got {shown(error)}")
+            raise BadRecord(
+                "bad_tool_result",
+                f"messages[{index}].error: expected a string or null, got {shown(error)}",
+            )
         if message["content"] and message["content"] != error:
             flags.add("content_replaced_by_error")
         message["content"] = error
     source_id = raw.get("tool_call_id")
     if source_id is not None and type(source_id) is not str:
-        raise BadRecord("bad_tool_result", f"messages[{index}].tool_call_id: expected a string or null, got {shown(source_id)}")
+        raise BadRecord(
+            "bad_tool_result",
+            f"messages[{index}].tool_call_id: expected a string or null, got {shown(source_id)}",
+        )
     if not pending:
         flags.add("result_without_call")
         return

@@ -1,6 +1,8 @@
-"""Names for what in a message's text could be taken for control tokens or markup; the text itself is never changed.
+"""Names for what in a message's text could be taken for control tokens or markup; the text itself
+is never changed.
 
-Independent of any tokenizer: the render stage, which knows one, decides what to do about its own special tokens.
+Independent of any tokenizer: the render stage, which knows one, decides what to do about its own
+special tokens.
 """
 
 from __future__ import annotations
@@ -10,9 +12,14 @@ from collections.abc import Sequence, Set
 from typing import Any
 
 _ANGLE = {
-    # Llama 3, ChatML, Qwen and Phi write <|...|>, Llama 2 and Mistral <s> and <<SYS>>, Gemma <start_of_turn>, SentencePiece <bos>.
-    "control_token": re.compile(r"<(?:\|[^|<>\n]{1,64}\|>|/?s>|</?SYS>>|(?:start|end)_of_turn>|(?:bos|eos|pad|unk)>)"),
-    "tool_call_markup": re.compile(r"</?(?:tool_call|tool_response|tools|function-call|function-error|function(?:_calls?|=[^<>\n]{0,64})?)>"),
+    # Llama 3, ChatML, Qwen and Phi write <|...|>, Llama 2 and Mistral <s> and <<SYS>>, Gemma
+    # <start_of_turn>, SentencePiece <bos>.
+    "control_token": re.compile(
+        r"<(?:\|[^|<>\n]{1,64}\|>|/?s>|</?SYS>>|(?:start|end)_of_turn>|(?:bos|eos|pad|unk)>)"
+    ),
+    "tool_call_markup": re.compile(
+        r"</?(?:tool_call|tool_response|tools|function-call|function-error|function(?:_calls?|=[^<>\n]{0,64})?)>"
+    ),
     "html_comment": re.compile(r"<!--"),
     "script": re.compile(r"<[/\s]{0,8}[sS][cC][rR][iI][pP][tT]\b"),
     "markup": re.compile(r"</?[A-Za-z][A-Za-z0-9_-]{0,31}(?:\s[^<>]{0,256})?/?>"),
@@ -20,11 +27,19 @@ _ANGLE = {
 _SQUARE = re.compile(r"\[(?:/?INST|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS)\]")
 _CHARACTERS = {
     "control_character": re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"),
-    "invisible_character": re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]"),
+    "invisible_character": re.compile(
+        "[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+    ),
 }
-_UNUSUAL = re.compile(r"<(?:\||/?s>|</?SYS|(?:start|end)_of|(?:bos|eos|pad|unk)>|/?(?:tool|func)|!--|[/\s]{0,8}[sS][cC])")
-"""Where every pattern of _ANGLE but ``markup`` must begin: one search instead of four for ordinary text."""
-_NOT_ASCII = re.compile("[\x80-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
+_UNUSUAL = re.compile(
+    r"<(?:\||/?s>|</?SYS|(?:start|end)_of|(?:bos|eos|pad|unk)>|/?(?:tool|func)|!--|[/\s]{0,8}[sS][cC])"
+)
+"""Where every pattern of _ANGLE but ``markup`` must begin: one search instead of four for ordinary
+text.
+"""
+_NOT_ASCII = re.compile(
+    "[\x80-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 """The part of _CHARACTERS outside ASCII."""
 
 _NONE: Set[str] = frozenset()
@@ -35,15 +50,19 @@ NAMES = (*_ANGLE, "nul", "control_character", "invisible_character")
 
 def flags_of(text: str) -> list[str]:
     """The flags of a text, a sub-list of NAMES in its order."""
-    found = _bracket_flags(text) | _character_flags(text) | ({"control_token"} if _SQUARE.search(text) else _NONE)
+    found = (
+        _bracket_flags(text)
+        | _character_flags(text)
+        | ({"control_token"} if _SQUARE.search(text) else _NONE)
+    )
     return [name for name in NAMES if name in found]
 
 
 def message_flags(messages: Sequence[dict[str, Any]], canonical: bytes) -> list[dict[str, Any]]:
     """``content_flags`` of trace_v1: the messages that have flags, with them.
 
-    ``canonical`` is the JSON of the messages, in which most control characters stand as \\u00xx: one look at it, and quick tests of
-    each text, keep most texts from being searched at all.
+    ``canonical`` is the JSON of the messages, in which most control characters stand as \\u00xx:
+    one look at it, and quick tests of each text, keep most texts from being searched at all.
     """
     escaped = b"\\u00" in canonical or b"\x7f" in canonical
     plain = canonical.isascii()
@@ -53,10 +72,17 @@ def message_flags(messages: Sequence[dict[str, Any]], canonical: bytes) -> list[
         found = _bracket_flags(text) if "<" in text else _NONE
         if "[" in text and _SQUARE.search(text):
             found = found | {"control_token"}
-        if escaped or "\b" in text or "\f" in text or not (plain or text.isascii() or _NOT_ASCII.search(text) is None):
+        if (
+            escaped
+            or "\b" in text
+            or "\f" in text
+            or not (plain or text.isascii() or _NOT_ASCII.search(text) is None)
+        ):
             found = found | _character_flags(text)
         if found:
-            rows.append({"message_index": index, "flags": [name for name in NAMES if name in found]})
+            rows.append(
+                {"message_index": index, "flags": [name for name in NAMES if name in found]}
+            )
     return rows
 
 

@@ -1,6 +1,7 @@
 """Fujitsu B4 records (queries with an attack that aims at another tool) to trace_v1 skeletons.
 
-Source: Fujitsu/agentic-rag-redteam-bench, ``orchestrator_attacks_combined_deduplicated.jsonl``, CC BY 4.0.
+Source: Fujitsu/agentic-rag-redteam-bench, ``orchestrator_attacks_combined_deduplicated.jsonl``, CC
+BY 4.0.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ _FALSE = frozenset({"false", "no", "n", "0", "failure", "failed", "unsuccessful"
 
 
 def parse_success(value: Any) -> bool | None:
-    """Whether the attack worked in the source's own simulation; None where the value does not say so.
+    """Whether the attack worked in the source's own simulation; None where the value does not say
+    so.
 
-    Whole words only: "unsafe" (the attack worked) is no kind of "safe", "unsuccessful" none of "success".
+    Whole words only: "unsafe" (the attack worked) is no kind of "safe", "unsuccessful" none of
+    "success".
     """
     if isinstance(value, bool):
         return value
@@ -64,7 +67,9 @@ def parse_success(value: Any) -> bool | None:
 
 
 class Attack(NamedTuple):
-    """The attack inside ``combined_query``: every place where it stands, code points [start, end), in reading order."""
+    """The attack inside ``combined_query``: every place where it stands, code points [start, end),
+    in reading order.
+    """
 
     spans: list[tuple[int, int]]
     flags: list[str]
@@ -73,14 +78,20 @@ class Attack(NamedTuple):
 def locate_attack(benign: str, injection: str, combined: str) -> Attack:
     """Find the attack in the combined query by exact comparison.
 
-    The injection where it occurs; of several places only the one without which the benign query remains, or else all (flag
-    ``injection_repeated``). Where it is empty or does not occur, but the combined query is the benign one with one piece
-    put in, that piece without the white space around it (flag ``injection_from_difference``). Otherwise no span (flag
-    ``injection_not_found``). Raises BadRecord ``no_attack`` if the combined query adds nothing to the benign one.
+    The injection where it occurs; of several places only the one without which the benign query
+    remains, or else all (flag ``injection_repeated``). Where it is empty or does not occur, but the
+    combined query is the benign one with one piece put in, that piece without the white space
+    around it (flag ``injection_from_difference``). Otherwise no span (flag
+    ``injection_not_found``). Raises BadRecord ``no_attack`` if the combined query adds nothing to
+    the benign one.
     """
     if injection.strip():
         spans = _occurrences(combined, injection)
-        added = [(start, end) for start, end in spans if (combined[:start] + combined[end:]).split() == benign.split()]
+        added = [
+            (start, end)
+            for start, end in spans
+            if (combined[:start] + combined[end:]).split() == benign.split()
+        ]
         if spans:
             return Attack(added[-1:] or spans, ["injection_repeated"] if len(spans) > 1 else [])
     flags = ["injection_differs"] if injection.strip() else ["injection_empty"]
@@ -91,7 +102,11 @@ def locate_attack(benign: str, injection: str, combined: str) -> Attack:
     text = combined[start:end]
     start, end = start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
     if start >= end:
-        raise BadRecord("no_attack", f"combined_query adds nothing to benign_query, malicious_injection is {shown(injection)}")
+        raise BadRecord(
+            "no_attack",
+            "combined_query adds nothing to benign_query, malicious_injection is"
+            f" {shown(injection)}",
+        )
     return Attack([(start, end)], [*flags, "injection_from_difference"])
 
 
@@ -106,11 +121,15 @@ def _occurrences(text: str, part: str) -> list[tuple[int, int]]:
 
 
 def _inserted(benign: str, combined: str) -> tuple[int, int] | None:
-    """[start, end) of the one piece by which ``combined`` is longer than ``benign``, None if it differs in any other way."""
+    """[start, end) of the one piece by which ``combined`` is longer than ``benign``, None if it
+    differs in any other way.
+    """
     extra = len(combined) - len(benign)
     if extra < 0:
         return None
-    start = next((index for index, char in enumerate(benign) if combined[index] != char), len(benign))
+    start = next(
+        (index for index, char in enumerate(benign) if combined[index] != char), len(benign)
+    )
     return (start, start + extra) if combined.endswith(benign[start:]) else None
 
 
@@ -126,19 +145,30 @@ def convert(
 ) -> None:
     """Convert one B4 file to skeletons; write traces, rejects and stats, published together.
 
-    A skeleton is the tool schema's system prompt and ``combined_query`` as it is. Records with the same query and the same tools
-    become one (``links.duplicates`` names the others); the same query with other tools rejects all of them
-    (``conflicting_labels``). With fractions, ``split`` goes by the benign query without case, punctuation and spacing.
-    Raises SourceError, TooManyRejects, ConservationError.
+    A skeleton is the tool schema's system prompt and ``combined_query`` as it is. Records with the
+    same query and the same tools become one (``links.duplicates`` names the others); the same query
+    with other tools rejects all of them (``conflicting_labels``). With fractions, ``split`` goes by
+    the benign query without case, punctuation and spacing. Raises SourceError, TooManyRejects,
+    ConservationError.
     """
     if not tool_schema.system_prompt:
-        raise SourceError(f"{tool_schema.path}: expected a system_prompt, it has none. Hint: B4 skeletons begin with it; see configs/tool_schemas")
+        raise SourceError(
+            f"{tool_schema.path}: expected a system_prompt, it has none. Hint: B4 skeletons begin"
+            " with it; see configs/tool_schemas"
+        )
     assign = SplitAssigner(split)
     raw_path = Path(raw_path)
     progress = Progress("fujitsu_b4 records")
     blank = 0
     with (
-        StageWriter("etl_a", "fujitsu_b4_skeletons", out=out, rejects=rejects, stats=stats, max_reject_fraction=max_reject_fraction) as writer,
+        StageWriter(
+            "etl_a",
+            "fujitsu_b4_skeletons",
+            out=out,
+            rejects=rejects,
+            stats=stats,
+            max_reject_fraction=max_reject_fraction,
+        ) as writer,
         Spool(Path(out).parent) as spool,
     ):
         for line in read_lines(raw_path):
@@ -151,9 +181,20 @@ def convert(
                 record = parse_object(line)
                 spool.add(*_skeleton(record, raw_path.name, line.number, tool_schema, assign))
             except BadRecord as problem:
-                writer.reject(problem.reason, problem.detail, file=raw_path.name, line=line.number, record_id=_record_id(record), raw=line.data)
+                writer.reject(
+                    problem.reason,
+                    problem.detail,
+                    file=raw_path.name,
+                    line=line.number,
+                    record_id=_record_id(record),
+                    raw=line.data,
+                )
             progress.add()
-        writer.details = {"blank_lines": blank, **spool.settle(writer, alias_flag="record_id_repeated"), "label_conflicts": spool.conflicts}
+        writer.details = {
+            "blank_lines": blank,
+            **spool.settle(writer, alias_flag="record_id_repeated"),
+            "label_conflicts": spool.conflicts,
+        }
     progress.finish(f"{writer.records_out} kept")
 
 
@@ -163,11 +204,17 @@ def _record_id(record: dict[str, Any]) -> str | None:
 
 
 def _checked(record: dict[str, Any]) -> dict[str, str]:
-    """The text fields, null as "". Raises BadRecord for a field that is missing or of another type."""
+    """The text fields, null as "". Raises BadRecord for a field that is missing or of another
+    type.
+    """
     for key, kinds in FIELD_TYPES.items():
         value = record.get(key)
         if value is not None and type(value) not in kinds:
-            raise BadRecord("wrong_type", f"{key}: expected {' or '.join(kind.__name__ for kind in kinds)} or null, got {shown(value)}")
+            raise BadRecord(
+                "wrong_type",
+                f"{key}: expected {' or '.join(kind.__name__ for kind in kinds)} or null, got"
+                f" {shown(value)}",
+            )
     for key in REQUIRED:
         value = record.get(key)
         if not value or not value.strip():
@@ -175,29 +222,49 @@ def _checked(record: dict[str, Any]) -> dict[str, str]:
     return {key: record.get(key) or "" for key, kinds in FIELD_TYPES.items() if kinds == (str,)}
 
 
-def _skeleton(record: dict[str, Any], file: str, line: int | None, tool_schema: ToolSchema, assign: SplitAssigner) -> tuple[bytes, Entry]:
-    """The skeleton of a record as a line, and what decides about it among its copies. Raises BadRecord."""
+def _skeleton(
+    record: dict[str, Any],
+    file: str,
+    line: int | None,
+    tool_schema: ToolSchema,
+    assign: SplitAssigner,
+) -> tuple[bytes, Entry]:
+    """The skeleton of a record as a line, and what decides about it among its copies. Raises
+    BadRecord.
+    """
     fields = _checked(record)
     expected, simulated = fields["expected_tool"], fields["simulated_tool"]
-    attack = locate_attack(fields["benign_query"], fields["malicious_injection"], fields["combined_query"])
+    attack = locate_attack(
+        fields["benign_query"], fields["malicious_injection"], fields["combined_query"]
+    )
     flags = attack.flags + _tool_flags(expected, simulated, tool_schema)
     success = parse_success(record.get("success"))
     if success is not True:
         flags.append("success_not_stated" if success is None else "success_false")
     if not record.keys() <= FIELD_TYPES.keys():
         flags.append("unknown_field")
-    contents = [{"role": "system", "content": tool_schema.system_prompt}, {"role": "user", "content": fields["combined_query"]}]
+    contents = [
+        {"role": "system", "content": tool_schema.system_prompt},
+        {"role": "user", "content": fields["combined_query"]},
+    ]
     messages = checked_json(contents)
     identity = trace_id(DATASET, "skeleton", orjson.Fragment(messages))
     record_id = _record_id(record)
     split = assign(query_key(fields["benign_query"]))
-    rows = [{"message_index": 1, "char_start": start, "char_end": end} for start, end in attack.spans]
-    hints: dict[str, Any] = {"injection_char_span": rows[0] if rows else None, "raw_format": "fujitsu_b4"}
+    rows = [
+        {"message_index": 1, "char_start": start, "char_end": end} for start, end in attack.spans
+    ]
+    hints: dict[str, Any] = {
+        "injection_char_span": rows[0] if rows else None,
+        "raw_format": "fujitsu_b4",
+    }
     if len(rows) > 1:
         hints["injection_char_spans"] = rows
     content_flags = message_flags(contents[1:], messages)
     if content_flags:
-        hints["content_flags"] = [{**row, "message_index": row["message_index"] + 1} for row in content_flags]
+        hints["content_flags"] = [
+            {**row, "message_index": row["message_index"] + 1} for row in content_flags
+        ]
     if flags:
         hints["record_flags"] = flags
     source_fields = {**record, "success": success}
@@ -219,7 +286,11 @@ def _skeleton(record: dict[str, Any], file: str, line: int | None, tool_schema: 
             "model_family": None,
             "defense": None,
         },
-        "task": {"family": "tool_flip", "name": fields["category"] or None, "variant": fields["subtype"] or None},
+        "task": {
+            "family": "tool_flip",
+            "name": fields["category"] or None,
+            "variant": fields["subtype"] or None,
+        },
         "messages": orjson.Fragment(messages),
         "labels": {
             "category": "benign",
@@ -234,33 +305,55 @@ def _skeleton(record: dict[str, Any], file: str, line: int | None, tool_schema: 
             "expected_tool": expected,
             "simulated_tool": simulated,
             "attack_vector": "user_message",
-            "injection_text": text[place[0] : place[1]] if place else fields["malicious_injection"] or None,
+            "injection_text": (
+                text[place[0] : place[1]] if place else fields["malicious_injection"] or None
+            ),
         },
-        "training": {"sample_weight": 1.0, "mixture": {"class_id": f"{DATASET}/skeleton", "stage_tags": []}},
+        "training": {
+            "sample_weight": 1.0,
+            "mixture": {"class_id": f"{DATASET}/skeleton", "stage_tags": []},
+        },
         "links": {"raw_id": record_id},
         "signal_hints": hints,
-        "raw_metadata": {"source_fields": orjson.Fragment(checked_json(source_fields)), "tool_schema_ref": tool_schema.ref},
+        "raw_metadata": {
+            "source_fields": orjson.Fragment(checked_json(source_fields)),
+            "tool_schema_ref": tool_schema.ref,
+        },
     }
     entry = Entry(
         id=identity,
         verdict=f"{expected} -> {simulated}",
         rank=0,
         alias=record_id,
-        facts=(("splits", split), ("tool_flips", _flip(expected, simulated, tool_schema)), *(("record_flags", flag) for flag in flags)),
+        facts=(
+            ("splits", split),
+            ("tool_flips", _flip(expected, simulated, tool_schema)),
+            *(("record_flags", flag) for flag in flags),
+        ),
     )
     return dumps(trace), entry
 
 
 def _flip(expected: str, simulated: str, tool_schema: ToolSchema) -> str:
-    """What the stats call a pair of tools; names outside the tool schema share one word, so that raw data cannot fill the stats."""
-    return " -> ".join(name if name in tool_schema.names else "(unknown)" for name in (expected, simulated))
+    """What the stats call a pair of tools; names outside the tool schema share one word, so that
+    raw data cannot fill the stats.
+    """
+    return " -> ".join(
+        name if name in tool_schema.names else "(unknown)" for name in (expected, simulated)
+    )
 
 
 def _tool_flags(expected: str, simulated: str, tool_schema: ToolSchema) -> list[str]:
-    """Flags of the two tools. Raises BadRecord if the tool schema has neither: then no completion can be asked for."""
+    """Flags of the two tools. Raises BadRecord if the tool schema has neither: then no completion
+    can be asked for.
+    """
     unknown = [name for name in (expected, simulated) if name not in tool_schema.names]
     if len(unknown) == 2:
-        raise BadRecord("unknown_tools", f"{expected!a} and {simulated!a}: expected tools of {tool_schema.version}: {', '.join(tool_schema.names)}")
+        raise BadRecord(
+            "unknown_tools",
+            f"{expected!a} and {simulated!a}: expected tools of {tool_schema.version}:"
+            f" {', '.join(tool_schema.names)}",
+        )
     flags = ["equal_tools"] if expected == simulated else []
     if expected not in tool_schema.names:
         flags.append("unknown_expected_tool")

@@ -1,4 +1,5 @@
-"""Raw input in any state, read as a stream: each line or file comes out as bytes or as the reason why it cannot be read.
+"""Raw input in any state, read as a stream: each line or file comes out as bytes or as the reason
+why it cannot be read.
 
 Memory is bounded by ``max_bytes`` per record, whatever the input holds.
 """
@@ -17,10 +18,13 @@ from cbdata.sources import BadRecord, SourceError, shown
 from cbdata.stage import RAW_EXCERPT_BYTES
 
 MAX_RECORD_BYTES = 16 << 20
-"""Longest record that is read; the longest real one known, an AgentDojo transcript, is under 1 MB."""
+"""Longest record that is read; the longest real one known, an AgentDojo transcript, is under 1 MB.
+"""
 
 _DEPTH_MARGIN = 8
-"""Levels that later stages may put around what ETL_A writes. orjson reads 1,024 levels but writes 254."""
+"""Levels that later stages may put around what ETL_A writes. orjson reads 1,024 levels but writes
+254.
+"""
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -29,9 +33,11 @@ UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class RawLine(NamedTuple):
-    """One record as it lies in the file: ``number`` counts lines from 1 and is None where the whole file is meant.
+    """One record as it lies in the file: ``number`` counts lines from 1 and is None where the whole
+    file is meant.
 
-    ``problem`` is set where the bytes cannot be a record; ``data`` then holds no more than an excerpt.
+    ``problem`` is set where the bytes cannot be a record; ``data`` then holds no more than an
+    excerpt.
     """
 
     number: int | None
@@ -65,16 +71,25 @@ def read_lines(path: Path, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[RawLin
 
 
 def read_whole(path: Path, max_bytes: int = MAX_RECORD_BYTES) -> RawLine:
-    """A file that holds one JSON document, as one record. Raises SourceError as ``read_lines`` does."""
+    """A file that holds one JSON document, as one record. Raises SourceError as ``read_lines``
+    does.
+    """
     with _open(path) as handle:
         whole = _whole_file_problem(handle, path)
         if whole is not None:
             return whole
         data = handle.read(max_bytes + 1)
         if len(data) > max_bytes:
-            return RawLine(None, data[:RAW_EXCERPT_BYTES], too_long(path.stat().st_size, max_bytes), True)
+            return RawLine(
+                None, data[:RAW_EXCERPT_BYTES], too_long(path.stat().st_size, max_bytes), True
+            )
         data = data.removeprefix(UTF8_BOM).strip(b" \t\r\n")
-        return RawLine(None, data, None if data else BadRecord("empty_file", "expected a JSON object, the file is empty"), True)
+        return RawLine(
+            None,
+            data,
+            None if data else BadRecord("empty_file", "expected a JSON object, the file is empty"),
+            True,
+        )
 
 
 def too_long(length: int, limit: int) -> BadRecord:
@@ -96,7 +111,9 @@ def parse_object(line: RawLine) -> dict[str, Any]:
 
 
 def checked_json(value: Any) -> bytes:
-    """Canonical JSON of a part of a raw record. Raises BadRecord if it nests too deep to be written inside another record."""
+    """Canonical JSON of a part of a raw record. Raises BadRecord if it nests too deep to be written
+    inside another record.
+    """
     wrapped = value
     for _ in range(_DEPTH_MARGIN):
         wrapped = [wrapped]
@@ -110,9 +127,14 @@ def _open(path: Path) -> IO[bytes]:
     try:
         return open(path, "rb", buffering=1 << 20)
     except FileNotFoundError as error:
-        raise SourceError(f"{path} does not exist. Hint: check fujitsu_b4_path and agentdojo_path in the config") from error
+        raise SourceError(
+            f"{path} does not exist. Hint: check fujitsu_b4_path and agentdojo_path in the config"
+        ) from error
     except (IsADirectoryError, PermissionError) as error:
-        raise SourceError(f"{path} cannot be read: expected a readable file ({error.strerror}). Hint: check the path in the config") from error
+        raise SourceError(
+            f"{path} cannot be read: expected a readable file ({error.strerror}). Hint: check the"
+            " path in the config"
+        ) from error
 
 
 def _skip_line(handle: IO[bytes]) -> int:
@@ -130,14 +152,30 @@ def _whole_file_problem(handle: IO[bytes], path: Path) -> RawLine | None:
     head = handle.read(RAW_EXCERPT_BYTES)
     if head.startswith(LFS_POINTER):
         raise SourceError(
-            f"{path} is a git-lfs pointer, not the data it stands for. "
-            "Hint: run `git lfs install && git lfs pull` in the repository that it came from, or download the file"
+            f"{path} is a git-lfs pointer, not the data it stands for. Hint: run `git lfs install"
+            " && git lfs pull` in the repository that it came from, or download the file"
         )
     handle.seek(0)
     if head.startswith(GZIP_MAGIC):
-        return RawLine(None, head, BadRecord("gzip_file", "the file is gzip-compressed, expected plain text; unpack it with `gzip -d`"), True)
+        return RawLine(
+            None,
+            head,
+            BadRecord(
+                "gzip_file",
+                "the file is gzip-compressed, expected plain text; unpack it with `gzip -d`",
+            ),
+            True,
+        )
     if head.startswith(UTF16_BOMS):
-        return RawLine(None, head, BadRecord("utf16_file", "the file is UTF-16, expected UTF-8; convert it with `iconv -f UTF-16 -t UTF-8`"), True)
+        return RawLine(
+            None,
+            head,
+            BadRecord(
+                "utf16_file",
+                "the file is UTF-16, expected UTF-8; convert it with `iconv -f UTF-16 -t UTF-8`",
+            ),
+            True,
+        )
     return None
 
 
@@ -145,11 +183,19 @@ def _why_not_json(line: RawLine, error: orjson.JSONDecodeError) -> BadRecord:
     """Name the cause where it can be told, so that the reject table says what to repair."""
     data = line.data
     if b"\x00" in data:
-        return BadRecord("nul_byte", f"raw NUL byte at offset {data.index(0)}: binary data, UTF-16, or a block lost by the file system")
+        return BadRecord(
+            "nul_byte",
+            f"raw NUL byte at offset {data.index(0)}: binary data, UTF-16, or a block lost by the"
+            " file system",
+        )
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as problem:
-        return BadRecord("not_utf8", f"byte {data[problem.start]:#04x} at offset {problem.start} is not UTF-8 ({problem.reason})")
+        return BadRecord(
+            "not_utf8",
+            f"byte {data[problem.start]:#04x} at offset {problem.start} is not UTF-8"
+            f" ({problem.reason})",
+        )
     message = str(error)
     if "depth limit" in message:
         return BadRecord("too_deep", f"nested deeper than the parser reads ({message})")
@@ -159,6 +205,10 @@ def _why_not_json(line: RawLine, error: orjson.JSONDecodeError) -> BadRecord:
         json.loads(text)
     except (ValueError, RecursionError):
         if not line.complete:
-            return BadRecord("cut_off", f"the last line ends without a newline and is not whole JSON ({message})")
+            return BadRecord(
+                "cut_off", f"the last line ends without a newline and is not whole JSON ({message})"
+            )
         return BadRecord("not_json", message)
-    return BadRecord("not_strict_json", f"NaN, Infinity or another form that JSON does not have ({message})")
+    return BadRecord(
+        "not_strict_json", f"NaN, Infinity or another form that JSON does not have ({message})"
+    )

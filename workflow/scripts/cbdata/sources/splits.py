@@ -1,4 +1,6 @@
-"""Which split a record falls into: one name for all, or fractions by a hash of what must not be torn apart."""
+"""Which split a record falls into: one name for all, or fractions by a hash of what must not be
+torn apart.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ Split = str | Mapping[str, float]
 class SplitAssigner:
     """Assign records to splits.
 
-    ``split`` is a name, or names with fractions that add up to 1. With fractions the split depends on the key alone, never on
-    the order or number of records; names are laid out in sorted order, so the order in the config does not count.
-    Raises SourceError if the fractions cannot be used.
+    ``split`` is a name, or names with fractions that add up to 1. With fractions the split depends
+    on the key alone, never on the order or number of records; names are laid out in sorted order,
+    so the order in the config does not count. Raises SourceError if the fractions cannot be used.
     """
 
     def __init__(self, split: Split) -> None:
@@ -25,12 +27,21 @@ class SplitAssigner:
         self._bounds: list[tuple[float, str]] = []
         if isinstance(split, str):
             if not split:
-                raise SourceError("split: expected a name or fractions, got an empty string. Hint: split: train")
+                raise SourceError(
+                    "split: expected a name or fractions, got an empty string. Hint: split: train"
+                )
             self._name = split
             return
-        wrong = [value for value in split.values() if type(value) not in (int, float) or not 0 <= value <= 1]
+        wrong = [
+            value
+            for value in split.values()
+            if type(value) not in (int, float) or not 0 <= value <= 1
+        ]
         if wrong or not split or not math.isclose(sum(split.values()), 1, abs_tol=1e-9):
-            raise SourceError(f"split: expected fractions in [0, 1] that add up to 1, got {dict(split)}. Hint: split: {{train: 0.9, eval: 0.1}}")
+            raise SourceError(
+                f"split: expected fractions in [0, 1] that add up to 1, got {dict(split)}. Hint:"
+                " split: {train: 0.9, eval: 0.1}"
+            )
         total = 0.0
         for name in sorted(split):
             if split[name]:
@@ -49,7 +60,8 @@ class SplitAssigner:
 
 
 def query_key(query: str) -> str:
-    """A query without case, punctuation, spacing and Unicode form, so that trivial rewordings share a split.
+    """A query without case, punctuation, spacing and Unicode form, so that trivial rewordings share
+    a split.
 
     Paraphrases in other words are different keys: they cannot be told by a hash.
     """

@@ -1,7 +1,9 @@
-"""Converted records on disk between conversion and publication, so that duplicates are found without holding them in memory.
+"""Converted records on disk between conversion and publication, so that duplicates are found
+without holding them in memory.
 
-A record can be dropped, or has to name its copies, only when every other record is known. Lines therefore go to a spool file
-first; what decides about them (a few dozen bytes each) goes to a temporary SQLite database, whose page cache is bounded.
+A record can be dropped, or has to name its copies, only when every other record is known. Lines
+therefore go to a spool file first; what decides about them (a few dozen bytes each) goes to a
+temporary SQLite database, whose page cache is bounded.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _COPY_BYTES = 1 << 20
 _SCHEMA = """
 CREATE TABLE records (seq INTEGER PRIMARY KEY, start INTEGER, length INTEGER, id TEXT, verdict TEXT, rank INTEGER, alias TEXT, facts INTEGER);
 CREATE TABLE fates (seq INTEGER PRIMARY KEY, fate TEXT, payload TEXT);
-"""
+"""  # noqa: E501 - embedded text
 
 KEEP, DROP, CONFLICT, ALIAS = "keep", "drop", "conflict", "alias"
 
@@ -32,9 +34,10 @@ KEEP, DROP, CONFLICT, ALIAS = "keep", "drop", "conflict", "alias"
 class Entry(NamedTuple):
     """What decides about a spooled trace, besides its line.
 
-    Traces with one ``id`` are copies. They must agree in ``verdict``, or all of them are rejected; otherwise the one of the
-    lowest ``rank``, then the earliest, is kept. ``alias`` is another name that should be unique but need not be. ``facts`` are
-    (group, name) pairs that are counted over the traces kept.
+    Traces with one ``id`` are copies. They must agree in ``verdict``, or all of them are rejected;
+    otherwise the one of the lowest ``rank``, then the earliest, is kept. ``alias`` is another name
+    that should be unique but need not be. ``facts`` are (group, name) pairs that are counted over
+    the traces kept.
     """
 
     id: str
@@ -45,19 +48,25 @@ class Entry(NamedTuple):
 
 
 class Spool:
-    """Collect traces with ``add``, then hand each to a StageWriter with ``settle``. A context manager; its files go when it ends.
+    """Collect traces with ``add``, then hand each to a StageWriter with ``settle``. A context
+    manager; its files go when it ends.
 
     ``directory`` should be on the file system of the output. Order of output is order of ``add``.
     """
 
     def __init__(self, directory: str | Path) -> None:
         Path(directory).mkdir(parents=True, exist_ok=True)
-        self._paths = [Path(directory) / f".spool.{name}.{os.getpid()}.part" for name in ("lines", "index")]
+        self._paths = [
+            Path(directory) / f".spool.{name}.{os.getpid()}.part" for name in ("lines", "index")
+        ]
         for path in self._paths:
             path.unlink(missing_ok=True)
         self._lines = open(self._paths[0], "w+b", buffering=1 << 20)  # noqa: SIM115 - closed by __exit__
         self._db = sqlite3.connect(self._paths[1], isolation_level=None)
-        self._db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-256; PRAGMA temp.cache_size=-256;" + _SCHEMA)
+        self._db.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-256; PRAGMA"
+            " temp.cache_size=-256;" + _SCHEMA
+        )
         self._db.execute("BEGIN")
         self._batch: list[tuple[int, int, str, str, int, str | None, int]] = []
         self._fact_sets: dict[tuple[tuple[str, str], ...], int] = {}
@@ -67,7 +76,12 @@ class Spool:
     def __enter__(self) -> Spool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._db.close()
         self._lines.close()
         for path in self._paths:
@@ -77,22 +91,29 @@ class Spool:
         """Take one trace, as a line with its newline."""
         self._lines.write(line)
         facts = self._fact_sets.setdefault(entry.facts, len(self._fact_sets))
-        self._batch.append((self._end, len(line), entry.id, entry.verdict, entry.rank, entry.alias, facts))
+        self._batch.append(
+            (self._end, len(line), entry.id, entry.verdict, entry.rank, entry.alias, facts)
+        )
         self._end += len(line)
         if len(self._batch) >= _BATCH:
             self._flush()
 
-    def settle(self, writer: StageWriter, alias_flag: str | None = None) -> dict[str, dict[str, int]]:
+    def settle(
+        self, writer: StageWriter, alias_flag: str | None = None
+    ) -> dict[str, dict[str, int]]:
         """Emit, drop or reject every trace; returns the facts counted over those that were emitted.
 
-        Traces that share an alias without being copies get ``alias_flag`` among their ``record_flags``. Copies whose verdicts
-        differ are rejected as ``conflicting_labels``.
+        Traces that share an alias without being copies get ``alias_flag`` among their
+        ``record_flags``. Copies whose verdicts differ are rejected as ``conflicting_labels``.
         """
         self._flush()
         self._decide(alias_flag is not None)
         flagged = 0
         done_seq, done_byte = 0, 0
-        rows = self._db.execute("SELECT seq, start, length, fate, payload FROM fates JOIN records USING (seq) ORDER BY seq")
+        rows = self._db.execute(
+            "SELECT seq, start, length, fate, payload FROM fates JOIN records USING (seq) ORDER"
+            " BY seq"
+        )
         for seq, start, length, fate, payload in rows:
             self._copy(writer, done_byte, start, seq - 1 - done_seq)
             done_seq, done_byte = seq, start + length
@@ -102,7 +123,14 @@ class Spool:
             line = self._read(start, length)
             if fate == CONFLICT:
                 twin = _twin(line)
-                writer.reject("conflicting_labels", payload, file=twin["file"], line=twin["line"], record_id=twin["raw_id"], raw=line)
+                writer.reject(
+                    "conflicting_labels",
+                    payload,
+                    file=twin["file"],
+                    line=twin["line"],
+                    record_id=twin["raw_id"],
+                    raw=line,
+                )
                 continue
             flagged += ALIAS in fate
             writer.emit_bytes(_amend(line, payload, alias_flag if ALIAS in fate else None))
@@ -114,7 +142,11 @@ class Spool:
         return {group: dict(sorted(counter.items())) for group, counter in sorted(counts.items())}
 
     def _flush(self) -> None:
-        self._db.executemany("INSERT INTO records (start, length, id, verdict, rank, alias, facts) VALUES (?, ?, ?, ?, ?, ?, ?)", self._batch)
+        self._db.executemany(
+            "INSERT INTO records (start, length, id, verdict, rank, alias, facts) VALUES (?, ?, ?,"
+            " ?, ?, ?, ?)",
+            self._batch,
+        )
         self._batch.clear()
 
     def _read(self, start: int, length: int) -> bytes:
@@ -133,7 +165,8 @@ class Spool:
         """The facts of the traces that are emitted, by group."""
         counts: dict[str, Counter[str]] = {}
         rows = self._db.execute(
-            "SELECT facts, COUNT(*) FROM records LEFT JOIN fates USING (seq) WHERE fate IS NULL OR fate NOT IN (?, ?) GROUP BY facts",
+            "SELECT facts, COUNT(*) FROM records LEFT JOIN fates USING (seq) WHERE fate IS NULL OR"
+            " fate NOT IN (?, ?) GROUP BY facts",
             (DROP, CONFLICT),
         )
         fact_sets = list(self._fact_sets)
@@ -144,22 +177,31 @@ class Spool:
 
     def _decide(self, aliases: bool) -> None:
         """Write a fate for each trace that is not simply kept."""
-        self._db.execute("CREATE TABLE copied AS SELECT id FROM records GROUP BY id HAVING COUNT(*) > 1")
+        self._db.execute(
+            "CREATE TABLE copied AS SELECT id FROM records GROUP BY id HAVING COUNT(*) > 1"
+        )
         for group in self._groups():
             verdicts = sorted({verdict for _, verdict, _, _ in group})
             if len(verdicts) > 1:
                 self.conflicts += 1
-                detail = f"{len(group)} records with the same messages carry different labels: {', '.join(verdicts)}"
+                detail = (
+                    f"{len(group)} records with the same messages carry different labels:"
+                    f" {', '.join(verdicts)}"
+                )
                 fates = [(seq, CONFLICT, detail) for seq, _, _, _ in group]
             else:
                 twins = [_twin(self._read(start, length)) for _, _, start, length in group[1:]]
-                fates = [(group[0][0], KEEP, orjson.dumps(twins).decode()), *((seq, DROP, None) for seq, _, _, _ in group[1:])]
+                fates = [
+                    (group[0][0], KEEP, orjson.dumps(twins).decode()),
+                    *((seq, DROP, None) for seq, _, _, _ in group[1:]),
+                ]
             self._db.executemany("INSERT INTO fates VALUES (?, ?, ?)", fates)
         if aliases:
             self._db.execute(
-                "INSERT INTO fates SELECT seq, ?, NULL FROM records WHERE alias IN "
-                "(SELECT alias FROM records WHERE alias IS NOT NULL GROUP BY alias HAVING COUNT(DISTINCT id) > 1) "
-                "ON CONFLICT (seq) DO UPDATE SET fate = fate || '+' || excluded.fate WHERE fate = ?",
+                "INSERT INTO fates SELECT seq, ?, NULL FROM records WHERE alias IN (SELECT alias"
+                " FROM records WHERE alias IS NOT NULL GROUP BY alias HAVING COUNT(DISTINCT id) >"
+                " 1) ON CONFLICT (seq) DO UPDATE SET fate = fate || '+' || excluded.fate WHERE"
+                " fate = ?",
                 (ALIAS, KEEP),
             )
 
@@ -167,7 +209,10 @@ class Spool:
         """(seq, verdict, start, length) of the copies of one id, best first."""
         group: list[tuple[int, str, int, int]] = []
         current = None
-        rows = self._db.cursor().execute("SELECT id, seq, verdict, start, length FROM records JOIN copied USING (id) ORDER BY id, rank, seq")
+        rows = self._db.cursor().execute(
+            "SELECT id, seq, verdict, start, length FROM records JOIN copied USING (id) ORDER BY"
+            " id, rank, seq"
+        )
         for key, *member in rows:
             if key != current and group:
                 yield group

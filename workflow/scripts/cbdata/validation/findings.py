@@ -21,8 +21,13 @@ CHECKS = {
     "render_id_unique": "no render id twice",
     "render_join": "the render's trace is there, and has one render a tokenizer",
     "render_lengths": "input_ids, attention_mask and sequence_length agree, and fit max_length",
-    "render_spans": "spans are half-open, in range, in order, and nested: name in call, call in its assistant turn",
-    "render_prompt": "the prompt's hash is that of the ids before its length, and that of the generation",
+    "render_spans": (
+        "spans are half-open, in range, in order, and nested: name in call, call in its assistant"
+        " turn"
+    ),
+    "render_prompt": (
+        "the prompt's hash is that of the ids before its length, and that of the generation"
+    ),
     "lossmask_schema": "row matches lossmask_v1",
     "lossmask_id_unique": "no loss mask id twice in a file",
     "lossmask_join": "the mask's render is there, of the same trace, and has one mask a file",
@@ -33,11 +38,15 @@ CHECKS = {
     "lossmask_roles": "loss only in turns of the roles that the policy trains",
     "lossmask_policy": "the mask is the one that the policy gives for this render",
     "lossmask_stats": "token counts and ratio are those of the mask",
-    "lossmask_weights": "sample_weight is the trace's weight times class_weight; zero_weight says whether it is 0",
+    "lossmask_weights": (
+        "sample_weight is the trace's weight times class_weight; zero_weight says whether it is 0"
+    ),
     "lossmask_trace": "category, class_id, split and pair_id are those of the trace",
     "reject_schema": "row matches reject_v1",
     "stats_schema": "file matches stats_v1",
-    "conservation": "records in = out + rejected + duplicates + not selected, and the files have as many lines",
+    "conservation": (
+        "records in = out + rejected + duplicates + not selected, and the files have as many lines"
+    ),
 }
 
 
@@ -81,19 +90,37 @@ class Findings:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         checks = {
-            name: {"what": CHECKS[name], "checked": result.checked, "failed": result.failed, "examples": result.examples}
+            name: {
+                "what": CHECKS[name],
+                "checked": result.checked,
+                "failed": result.failed,
+                "examples": result.examples,
+            }
             for name, result in self.results.items()
         }
-        return {"passed": self.failed == 0, "records": self.records, "checks": checks, "notes": self.notes}
+        return {
+            "passed": self.failed == 0,
+            "records": self.records,
+            "checks": checks,
+            "notes": self.notes,
+        }
 
     def table(self) -> str:
-        """The results as text: one line a check, then the examples of what failed, then the notes."""
+        """The results as text: one line a check, then the examples of what failed, then the
+        notes.
+        """
         rows = [(name, result.checked, result.failed) for name, result in self.results.items()]
         lines = [f"{'check':<22}{'checked':>12}{'failed':>10}  what must hold", "-" * 100]
-        lines += [f"{name:<22}{checked:>12,}{failed:>10,}  {CHECKS[name]}" for name, checked, failed in rows]
+        lines += [
+            f"{name:<22}{checked:>12,}{failed:>10,}  {CHECKS[name]}"
+            for name, checked, failed in rows
+        ]
         for name, result in self.results.items():
             if result.failed:
-                lines += ["", f"{name}: {result.failed:,} failed, the first {len(result.examples)}:"]
+                lines += [
+                    "",
+                    f"{name}: {result.failed:,} failed, the first {len(result.examples)}:",
+                ]
                 lines += [f"  {example}" for example in result.examples]
         if self.notes:
             lines += ["", "Not checked:", *(f"  {note}" for note in self.notes)]

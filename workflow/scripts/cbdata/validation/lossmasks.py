@@ -22,9 +22,11 @@ ANY_TURN = frozenset({"sequence", "range", "injection", "bos"})
 
 
 def allowed_tokens(render: dict[str, Any], layers: tuple[Layer, ...]) -> NDArray[np.bool_]:
-    """Tokens in which a policy may put loss: those of the turns whose role one of its layers trains.
+    """Tokens in which a policy may put loss: those of the turns whose role one of its layers
+    trains.
 
-    Wider than the mask, and found from the message spans alone, so that a wrong span of another kind shows.
+    Wider than the mask, and found from the message spans alone, so that a wrong span of another
+    kind shows.
     """
     allowed = np.zeros(len(render["input_ids"]), np.bool_)
     for layer in layers:
@@ -35,11 +37,17 @@ def allowed_tokens(render: dict[str, Any], layers: tuple[Layer, ...]) -> NDArray
             continue
         header = layer.span == "message"
         roles = layer.roles or (
-            frozenset({"system", "user", "assistant", "tool"}) if layer.span in ("message", "content") else frozenset({"assistant"})
+            frozenset({"system", "user", "assistant", "tool"})
+            if layer.span in ("message", "content")
+            else frozenset({"assistant"})
         )
         for turn in render["alignment"]["message_spans"]:
             if turn["role"] in roles:
-                allowed[turn["token_start" if header else "content_start"] : turn["token_end" if header else "content_end"]] = True
+                allowed[
+                    turn["token_start" if header else "content_start"] : turn[
+                        "token_end" if header else "content_end"
+                    ]
+                ] = True
     for layer in layers:
         if layer.weight == 0 and layer.span == "message":
             for turn in render["alignment"]["message_spans"]:
@@ -49,10 +57,23 @@ def allowed_tokens(render: dict[str, Any], layers: tuple[Layer, ...]) -> NDArray
 
 
 class LossmaskChecks:
-    """Checks of all loss mask rows. ``renders`` and ``traces`` are None where no such files are given."""
+    """Checks of all loss mask rows. ``renders`` and ``traces`` are None where no such files are
+    given.
+    """
 
-    def __init__(self, findings: Findings, renders: RecordIndex | None, traces: dict[str, TraceFacts] | None, registry: Registry) -> None:
-        self.findings, self.renders, self.traces, self.registry = findings, renders, traces, registry
+    def __init__(
+        self,
+        findings: Findings,
+        renders: RecordIndex | None,
+        traces: dict[str, TraceFacts] | None,
+        registry: Registry,
+    ) -> None:
+        self.findings, self.renders, self.traces, self.registry = (
+            findings,
+            renders,
+            traces,
+            registry,
+        )
         self.masked: dict[Path, dict[str, Place]] = {}
         self._ids: dict[Path, set[str]] = {}
 
@@ -64,89 +85,173 @@ class LossmaskChecks:
             return
         name = mask["lossmask_id"]
         ids = self._ids.setdefault(place.path, set())
-        expect("lossmask_id_unique", name not in ids, place, lambda: f"{name} is in this file already")
+        expect(
+            "lossmask_id_unique", name not in ids, place, lambda: f"{name} is in this file already"
+        )
         ids.add(name)
         weights = np.array(mask["loss_mask"], np.float64)
         self._check_stats(place, mask, weights)
         trained = bool((weights > 0).any())
         if mask["policy_id"] in self.registry.entries:
             trained = trained or self.registry.entry(mask["policy_id"])["allow_empty"]
-        expect("lossmask_not_empty", trained, place, lambda: f"{name}: policy {mask['policy_id']} trains no token")
+        expect(
+            "lossmask_not_empty",
+            trained,
+            place,
+            lambda: f"{name}: policy {mask['policy_id']} trains no token",
+        )
         if self.traces is not None:
             self._check_trace(place, mask)
         if self.renders is not None:
             self._check_render(place, mask, weights)
 
-    def _check_stats(self, place: Place, mask: dict[str, Any], weights: NDArray[np.float64]) -> None:
+    def _check_stats(
+        self, place: Place, mask: dict[str, Any], weights: NDArray[np.float64]
+    ) -> None:
         stats, total, trained = mask["stats"], len(weights), int((weights > 0).sum())
         counts = (stats["total_tokens"], stats["masked_tokens"], stats["unmasked_tokens"])
         right = counts == (total, total - trained, trained)
         ratio = (total - trained) / total if total else stats["mask_ratio"]
         right = right and abs(stats["mask_ratio"] - ratio) <= RATIO_TOLERANCE
         self.findings.expect(
-            "lossmask_stats", right, place, lambda: f"{mask['lossmask_id']}: {stats}, the mask has {trained} of {total} tokens with loss"
+            "lossmask_stats",
+            right,
+            place,
+            lambda: (
+                f"{mask['lossmask_id']}: {stats}, the mask has {trained} of {total} tokens with"
+                " loss"
+            ),
         )
         zero = mask["sample_weight"] == 0
         self.findings.expect(
             "lossmask_weights",
             mask["zero_weight"] == zero,
             place,
-            lambda: f"{mask['lossmask_id']}: zero_weight {mask['zero_weight']}, sample_weight {mask['sample_weight']}",
+            lambda: (
+                f"{mask['lossmask_id']}: zero_weight {mask['zero_weight']}, sample_weight"
+                f" {mask['sample_weight']}"
+            ),
         )
 
     def _check_trace(self, place: Place, mask: dict[str, Any]) -> None:
         expect, name = self.findings.expect, mask["lossmask_id"]
         trace = (self.traces or {}).get(mask["trace_id"])
-        if not expect("lossmask_join", trace is not None, place, lambda: f"{name}: no trace {mask['trace_id']}") or trace is None:
+        if (
+            not expect(
+                "lossmask_join",
+                trace is not None,
+                place,
+                lambda: f"{name}: no trace {mask['trace_id']}",
+            )
+            or trace is None
+        ):
             return
-        own = {"category": trace.category, "class_id": trace.class_id, "split": trace.split, "pair_id": trace.parents[0] if trace.parents else None}
+        own = {
+            "category": trace.category,
+            "class_id": trace.class_id,
+            "split": trace.split,
+            "pair_id": trace.parents[0] if trace.parents else None,
+        }
         wrong = {key: (mask[key], value) for key, value in own.items() if mask[key] != value}
-        expect("lossmask_trace", not wrong, place, lambda: f"{name}: (mask, trace) differ in {wrong}")
+        expect(
+            "lossmask_trace", not wrong, place, lambda: f"{name}: (mask, trace) differ in {wrong}"
+        )
         product = trace.sample_weight * mask["class_weight"]
         expect(
             "lossmask_weights",
             abs(mask["sample_weight"] - product) <= WEIGHT_TOLERANCE * max(product, 1.0),
             place,
-            lambda: f"{name}: sample_weight {mask['sample_weight']}, expected {trace.sample_weight} x {mask['class_weight']}",
+            lambda: (
+                f"{name}: sample_weight {mask['sample_weight']}, expected {trace.sample_weight} x"
+                f" {mask['class_weight']}"
+            ),
         )
 
-    def _check_render(self, place: Place, mask: dict[str, Any], weights: NDArray[np.float64]) -> None:
+    def _check_render(
+        self, place: Place, mask: dict[str, Any], weights: NDArray[np.float64]
+    ) -> None:
         expect, name = self.findings.expect, mask["lossmask_id"]
         render = self.renders.get(mask["render_id"]) if self.renders is not None else None
-        if not expect("lossmask_join", render is not None, place, lambda: f"{name}: no render {mask['render_id']}") or render is None:
+        if (
+            not expect(
+                "lossmask_join",
+                render is not None,
+                place,
+                lambda: f"{name}: no render {mask['render_id']}",
+            )
+            or render is None
+        ):
             return
         masked = self.masked.setdefault(place.path, {})
         first = masked.setdefault(mask["render_id"], place)
         same = first is place and render["trace_id"] == mask["trace_id"]
-        expect("lossmask_join", same, place, lambda: f"{name}: trace {mask['trace_id']}, the render's is {render['trace_id']}; first mask at {first}")
+        expect(
+            "lossmask_join",
+            same,
+            place,
+            lambda: (
+                f"{name}: trace {mask['trace_id']}, the render's is {render['trace_id']}; first"
+                f" mask at {first}"
+            ),
+        )
         ids = np.array(render["input_ids"], np.int64)
         labels = np.array(mask["labels"], np.int64)
         lengths = (len(weights), len(labels), len(ids))
-        if not expect("lossmask_lengths", len(set(lengths)) == 1, place, lambda: f"{name}: loss_mask, labels, input_ids have {lengths}"):
+        if not expect(
+            "lossmask_lengths",
+            len(set(lengths)) == 1,
+            place,
+            lambda: f"{name}: loss_mask, labels, input_ids have {lengths}",
+        ):
             return
         different = np.flatnonzero(labels != np.where(weights > 0, ids, -100))
-        expect("lossmask_labels", not len(different), place, lambda: f"{name}: {len(different)} labels differ, first at {different[0]}")
+        expect(
+            "lossmask_labels",
+            not len(different),
+            place,
+            lambda: f"{name}: {len(different)} labels differ, first at {different[0]}",
+        )
         self._check_policy(place, mask, render, weights)
 
-    def _check_policy(self, place: Place, mask: dict[str, Any], render: dict[str, Any], weights: NDArray[np.float64]) -> None:
+    def _check_policy(
+        self,
+        place: Place,
+        mask: dict[str, Any],
+        render: dict[str, Any],
+        weights: NDArray[np.float64],
+    ) -> None:
         name, policy_id = mask["lossmask_id"], mask["policy_id"]
         if policy_id not in self.registry.entries:
-            self.findings.note(f"roles and masks of policy {policy_id!r}: it is not in the registry {self.registry.path}")
+            self.findings.note(
+                f"roles and masks of policy {policy_id!r}: it is not in the registry"
+                f" {self.registry.path}"
+            )
             return
         try:
             policy = self.registry.bind(policy_id, mask["policy_params"])
             expected = np.array(make_mask(render, policy.layers).weights(), np.float64)
         except (PolicyError, SpanError) as error:
-            self.findings.expect("lossmask_policy", False, place, lambda error=error: f"{name}: {error}")
+            self.findings.expect(
+                "lossmask_policy", False, place, lambda error=error: f"{name}: {error}"
+            )
             return
         outside = np.flatnonzero((weights > 0) & ~allowed_tokens(render, policy.layers))
         self.findings.expect(
-            "lossmask_roles", not len(outside), place, lambda: f"{name}: {len(outside)} tokens with loss outside, first at {outside[0]}"
+            "lossmask_roles",
+            not len(outside),
+            place,
+            lambda: f"{name}: {len(outside)} tokens with loss outside, first at {outside[0]}",
         )
         if policy.version != mask["policy_version"]:
-            self.findings.note(f"masks of policy {policy_id} {mask['policy_version']}: the registry has version {policy.version}")
+            self.findings.note(
+                f"masks of policy {policy_id} {mask['policy_version']}: the registry has version"
+                f" {policy.version}"
+            )
             return
         different = np.flatnonzero(expected != weights)
         self.findings.expect(
-            "lossmask_policy", not len(different), place, lambda: f"{name}: {len(different)} weights differ, first at {different[0]}"
+            "lossmask_policy",
+            not len(different),
+            place,
+            lambda: f"{name}: {len(different)} weights differ, first at {different[0]}",
         )

@@ -26,29 +26,61 @@ def span_problem(render: dict[str, Any]) -> str | None:
     length = len(render["input_ids"])
     alignment, signals, special = render["alignment"], render["signals"], render["special_tokens"]
     turns = alignment["message_spans"]
-    problem = _ordered(((turn["token_start"], turn["token_end"]) for turn in turns), length, "message")
+    problem = _ordered(
+        ((turn["token_start"], turn["token_end"]) for turn in turns), length, "message"
+    )
     if problem:
         return problem
     for turn in turns:
-        if not turn["token_start"] <= turn["content_start"] <= turn["content_end"] <= turn["token_end"]:
+        if (
+            not turn["token_start"]
+            <= turn["content_start"]
+            <= turn["content_end"]
+            <= turn["token_end"]
+        ):
             return f"content of message {turn['message_index']} outside the message"
-    assistants = [(turn["message_index"], turn["content_start"], turn["content_end"]) for turn in turns if turn["role"] == "assistant"]
-    listed = [(span["message_index"], span["token_start"], span["token_end"]) for span in alignment["assistant_spans"]]
-    # A cut may leave the header of a turn and nothing of its content; such a turn need not be listed.
-    if [span for span in assistants if span[1] < span[2]] != [span for span in listed if span[1] < span[2]]:
+    assistants = [
+        (turn["message_index"], turn["content_start"], turn["content_end"])
+        for turn in turns
+        if turn["role"] == "assistant"
+    ]
+    listed = [
+        (span["message_index"], span["token_start"], span["token_end"])
+        for span in alignment["assistant_spans"]
+    ]
+    # A cut may leave the header of a turn and nothing of its content; such a turn need not be
+    # listed.
+    if [span for span in assistants if span[1] < span[2]] != [
+        span for span in listed if span[1] < span[2]
+    ]:
         return "assistant_spans are not the contents of the assistant messages"
     inside = {index: (start, end) for index, start, end in assistants}
     for call in alignment["tool_call_spans"]:
         start, end = inside.get(call["message_index"], (0, -1))
-        if not start <= call["token_start"] <= call["name_token_start"] < call["name_token_end"] <= call["token_end"] <= end:
-            return f"call {call['call_index']} of message {call['message_index']} is not nested in its turn"
+        if (
+            not start
+            <= call["token_start"]
+            <= call["name_token_start"]
+            < call["name_token_end"]
+            <= call["token_end"]
+            <= end
+        ):
+            return (
+                f"call {call['call_index']} of message {call['message_index']} is not nested in its"
+                " turn"
+            )
     for span in signals["injection_spans"]:
         if not 0 <= span["token_start"] <= span["token_end"] <= length:
             return f"injection [{span['token_start']}, {span['token_end']}) of {length} tokens"
-    calls = {(call["message_index"], call["call_index"]): call for call in alignment["tool_call_spans"]}
+    calls = {
+        (call["message_index"], call["call_index"]): call for call in alignment["tool_call_spans"]
+    }
     for commitment in signals["action_commitments"]:
         call = calls.get((commitment["assistant_message_index"], commitment["call_index"]))
-        if call is None or not call["token_start"] <= commitment["commitment_token_idx"] < call["token_end"]:
+        if (
+            call is None
+            or not call["token_start"] <= commitment["commitment_token_idx"] < call["token_end"]
+        ):
             return f"commitment at {commitment['commitment_token_idx']} is not inside its call"
     positions = [*special["eos_positions"], *special["python_tag_positions"]]
     positions += [] if special["bos_position"] is None else [special["bos_position"]]
@@ -62,7 +94,9 @@ def _prompt_problem(render: dict[str, Any], trace: TraceFacts | None) -> str | N
         return None
     if prompt["length"] > render["render_options"].get("full_length", len(render["input_ids"])):
         return f"prompt of {prompt['length']} tokens in {len(render['input_ids'])}"
-    whole = prompt["length"] <= len(render["input_ids"]) and not render["render_options"]["truncated"]
+    whole = (
+        prompt["length"] <= len(render["input_ids"]) and not render["render_options"]["truncated"]
+    )
     if whole and token_ids_sha256(render["input_ids"][: prompt["length"]]) != prompt["sha256"]:
         return "prompt hash is not that of its tokens"
     if trace and trace.prompt_sha256 and trace.prompt_sha256 != prompt["sha256"]:
@@ -71,7 +105,9 @@ def _prompt_problem(render: dict[str, Any], trace: TraceFacts | None) -> str | N
 
 
 class RenderChecks:
-    """Checks of all render rows. ``traces`` is None where no trace files are given; then joins are not checked."""
+    """Checks of all render rows. ``traces`` is None where no trace files are given; then joins are
+    not checked.
+    """
 
     def __init__(self, findings: Findings, traces: dict[str, TraceFacts] | None) -> None:
         self.findings, self.traces = findings, traces
@@ -85,19 +121,35 @@ class RenderChecks:
         if not expect("render_schema", error is None, place, lambda: str(error)):
             return
         name = render["render_id"]
-        if not expect("render_id_unique", name not in self.places, place, lambda: f"{name} stands at {self.places[name]} already"):
+        if not expect(
+            "render_id_unique",
+            name not in self.places,
+            place,
+            lambda: f"{name} stands at {self.places[name]} already",
+        ):
             return
         self.places[name] = place
-        lengths = (len(render["input_ids"]), len(render["attention_mask"]), render["sequence_length"])
+        lengths = (
+            len(render["input_ids"]),
+            len(render["attention_mask"]),
+            render["sequence_length"],
+        )
         limit = render["render_options"]["max_length"]
         fits = len(set(lengths)) == 1 and lengths[0] <= limit
-        expect("render_lengths", fits, place, lambda: f"{name}: lengths {lengths}, max_length {limit}")
+        expect(
+            "render_lengths", fits, place, lambda: f"{name}: lengths {lengths}, max_length {limit}"
+        )
         problem = span_problem(render)
         expect("render_spans", problem is None, place, lambda: f"{name}: {problem}")
         trace = None
         if self.traces is not None:
             trace = self.traces.get(render["trace_id"])
-            if expect("render_join", trace is not None, place, lambda: f"{name}: no trace {render['trace_id']}"):
+            if expect(
+                "render_join",
+                trace is not None,
+                place,
+                lambda: f"{name}: no trace {render['trace_id']}",
+            ):
                 self._one_a_trace(place, render)
         prompt = _prompt_problem(render, trace)
         expect("render_prompt", prompt is None, place, lambda: f"{name}: {prompt}")
@@ -105,4 +157,6 @@ class RenderChecks:
     def _one_a_trace(self, place: Place, render: dict[str, Any]) -> None:
         key = (render["trace_id"], render["tokenizer_sha256"] + render["chat_template_sha256"])
         first = self._rendered.setdefault(key, place)
-        self.findings.expect("render_join", first is place, place, lambda: f"{key[0]} is rendered at {first} already")
+        self.findings.expect(
+            "render_join", first is place, place, lambda: f"{key[0]} is rendered at {first} already"
+        )

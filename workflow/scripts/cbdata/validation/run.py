@@ -36,7 +36,12 @@ def _sort_files(findings: Findings, paths: Iterable[str | Path]) -> dict[str, li
     return files
 
 
-def _each(findings: Findings, files: Sequence[Path], kind: str, check: Callable[[Place, dict[str, Any]], None]) -> None:
+def _each(
+    findings: Findings,
+    files: Sequence[Path],
+    kind: str,
+    check: Callable[[Place, dict[str, Any]], None],
+) -> None:
     count = 0
     for path in files:
         try:
@@ -63,22 +68,34 @@ def _check_stats(findings: Findings, files: Sequence[Path]) -> None:
             "conservation",
             counts["records_in"] == left,
             path,
-            lambda counts=counts, left=left: f"{counts['records_in']} records in, {left} accounted for",
+            lambda counts=counts, left=left: (
+                f"{counts['records_in']} records in, {left} accounted for"
+            ),
         )
         places = stage_paths(path)
         if places is None or not all(place.exists() for place in places):
-            findings.note(f"the lines of the files of {path}: its data or reject file is not beside it")
+            findings.note(
+                f"the lines of the files of {path}: its data or reject file is not beside it"
+            )
             continue
         _, problems = check_stage(path, *places)
-        findings.expect("conservation", not problems, path, lambda problems=problems: "; ".join(problems))
+        findings.expect(
+            "conservation", not problems, path, lambda problems=problems: "; ".join(problems)
+        )
     if files:
         findings.records["stats"] = len(files)
 
 
 def _check_complete(
-    findings: Findings, files: Sequence[Path], masks: LossmaskChecks, renders: RenderChecks, rejected: Counter[tuple[str, str]]
+    findings: Findings,
+    files: Sequence[Path],
+    masks: LossmaskChecks,
+    renders: RenderChecks,
+    rejected: Counter[tuple[str, str]],
 ) -> None:
-    """Every render of a file must have a mask in each mask file of that name, or a loss mask reject under it."""
+    """Every render of a file must have a mask in each mask file of that name, or a loss mask reject
+    under it.
+    """
     names: dict[str, set[str]] = {}
     for render_id, place in renders.places.items():
         names.setdefault(place.path.stem, set()).add(render_id)
@@ -89,27 +106,42 @@ def _check_complete(
             findings.note(f"whether every render has a mask in {path}: no render file of that name")
             continue
         missing = len(expected - masked.keys())
-        known = rejected[("lossmask", str(path.with_suffix("").relative_to(path.parents[_depth(path)])))]
+        known = rejected[
+            ("lossmask", str(path.with_suffix("").relative_to(path.parents[_depth(path)])))
+        ]
         findings.expect(
-            "lossmask_complete", missing == known, path, lambda missing=missing, known=known: f"{missing} renders without a mask, {known} rejects"
+            "lossmask_complete",
+            missing == known,
+            path,
+            lambda missing=missing, known=known: (
+                f"{missing} renders without a mask, {known} rejects"
+            ),
         )
 
 
 def _depth(path: Path) -> int:
     """Index of the ``lossmasks`` folder among a mask file's parents; 0 where there is none."""
-    return next((depth for depth, parent in enumerate(path.parents) if parent.name == "lossmasks"), 0)
+    return next(
+        (depth for depth, parent in enumerate(path.parents) if parent.name == "lossmasks"), 0
+    )
 
 
 def validate(paths: Iterable[str | Path], registry: Registry | None = None) -> Findings:
     """Run every check that the given files and folders allow.
 
-    Files are recognised by their first record. Joins are checked between the files given: without trace files, those with
-    traces are not checked, and so on; the findings say so. Raises UnknownFile for a path that does not exist.
+    Files are recognised by their first record. Joins are checked between the files given: without
+    trace files, those with traces are not checked, and so on; the findings say so. Raises
+    UnknownFile for a path that does not exist.
     """
     findings = Findings()
     files = _sort_files(findings, paths)
     traces: dict[str, TraceFacts] | None = {} if files["traces"] else None
-    _each(findings, files["traces"], "traces", lambda place, row: check_trace(findings, place, row, traces if traces is not None else {}))
+    _each(
+        findings,
+        files["traces"],
+        "traces",
+        lambda place, row: check_trace(findings, place, row, traces if traces is not None else {}),
+    )
     if traces is None:
         findings.note("joins with traces: no trace file given")
     else:
@@ -121,19 +153,26 @@ def validate(paths: Iterable[str | Path], registry: Registry | None = None) -> F
     def check_reject(place: Place, row: dict[str, Any]) -> None:
         error = first_error("reject_v1", row)
         if findings.expect("reject_schema", error is None, place, lambda: str(error)):
-            folder = next((parent for parent in place.path.parents if parent.name == row["stage"]), place.path.parent)
+            folder = next(
+                (parent for parent in place.path.parents if parent.name == row["stage"]),
+                place.path.parent,
+            )
             rejected[(row["stage"], str(place.path.relative_to(folder).with_suffix("")))] += 1
 
     _each(findings, files["rejects"], "rejects", check_reject)
     if files["lossmasks"]:
         with RecordIndex.of(renders.places) as index:
-            masks = LossmaskChecks(findings, index if files["renders"] else None, traces, registry or load_registry())
+            masks = LossmaskChecks(
+                findings, index if files["renders"] else None, traces, registry or load_registry()
+            )
             _each(findings, files["lossmasks"], "lossmasks", masks.check)
         if not files["renders"]:
             findings.note("joins with renders: no render file given")
         elif files["rejects"] or files["stats"]:
             _check_complete(findings, files["lossmasks"], masks, renders, rejected)
         else:
-            findings.note("whether every render has a mask or a reject: neither rejects nor stats given")
+            findings.note(
+                "whether every render has a mask or a reject: neither rejects nor stats given"
+            )
     _check_stats(findings, files["stats"])
     return findings

@@ -12,7 +12,9 @@ from cbdata.validation.findings import Findings
 
 @dataclass(frozen=True, slots=True)
 class TraceFacts:
-    """What later checks need to know of a trace, so that the traces themselves need not stay in memory."""
+    """What later checks need to know of a trace, so that the traces themselves need not stay in
+    memory.
+    """
 
     place: Place
     completeness: str
@@ -47,17 +49,27 @@ def _span_problem(trace: dict[str, Any]) -> str | None:
             return f"injection in message {span['message_index']} of {len(messages)}"
         length = len(messages[span["message_index"]]["content"])
         if not span["char_start"] < span["char_end"] <= length:
-            return f"injection [{span['char_start']}, {span['char_end']}) in a message of {length} characters"
+            return (
+                f"injection [{span['char_start']}, {span['char_end']}) in a message of {length}"
+                " characters"
+            )
     return None
 
 
-def check_trace(findings: Findings, place: Place, trace: dict[str, Any], seen: dict[str, TraceFacts]) -> None:
+def check_trace(
+    findings: Findings, place: Place, trace: dict[str, Any], seen: dict[str, TraceFacts]
+) -> None:
     """Check one row and add its facts to ``seen`` (only of rows that match the schema)."""
     error = first_error("trace_v1", trace)
     if not findings.expect("trace_schema", error is None, place, lambda: str(error)):
         return
     name = trace["id"]
-    if not findings.expect("trace_id_unique", name not in seen, place, lambda: f"{name} stands at {seen[name].place} already"):
+    if not findings.expect(
+        "trace_id_unique",
+        name not in seen,
+        place,
+        lambda: f"{name} stands at {seen[name].place} already",
+    ):
         return
     problem = _call_problem(trace["messages"])
     findings.expect("trace_calls", problem is None, place, lambda: f"{name}: {problem}")
@@ -65,14 +77,26 @@ def check_trace(findings: Findings, place: Place, trace: dict[str, Any], seen: d
     findings.expect("trace_injection_span", spans is None, place, lambda: f"{name}: {spans}")
     assistant = any(message["role"] == "assistant" for message in trace["messages"])
     complete = trace["completeness"] == "complete"
-    findings.expect("trace_completeness", assistant == complete, place, lambda: f"{name}: {trace['completeness']}, assistant turn: {assistant}")
+    findings.expect(
+        "trace_completeness",
+        assistant == complete,
+        place,
+        lambda: f"{name}: {trace['completeness']}, assistant turn: {assistant}",
+    )
     labels = trace["labels"]
-    harmful, succeeded, present = labels["category"] == "harmful", labels["attack_succeeded"], labels["attack_present"]
+    harmful, succeeded, present = (
+        labels["category"] == "harmful",
+        labels["attack_succeeded"],
+        labels["attack_present"],
+    )
     findings.expect(
         "trace_labels",
         (present or not succeeded) and (not complete or harmful == succeeded),
         place,
-        lambda: f"{name}: category {labels['category']}, attack_present {present}, attack_succeeded {succeeded}",
+        lambda: (
+            f"{name}: category {labels['category']}, attack_present {present}, attack_succeeded"
+            f" {succeeded}"
+        ),
     )
     links = trace["links"]
     seen[name] = TraceFacts(
@@ -90,7 +114,9 @@ def check_trace(findings: Findings, place: Place, trace: dict[str, Any], seen: d
 
 
 def check_twins(findings: Findings, traces: dict[str, TraceFacts]) -> None:
-    """Check the links between traces, once all of them are known. A twin in no given file is noted, not failed."""
+    """Check the links between traces, once all of them are known. A twin in no given file is noted,
+    not failed.
+    """
     for name, trace in traces.items():
         if trace.paired is None:
             continue
@@ -98,5 +124,15 @@ def check_twins(findings: Findings, traces: dict[str, TraceFacts]) -> None:
         if other is None:
             findings.note("some traces name a twin that is in none of the files")
             continue
-        agree = other.paired == name and other.parents == trace.parents and other.split == trace.split and other.category != trace.category
-        findings.expect("trace_twins", agree, trace.place, lambda name=name, other=other: f"{name} and its twin at {other.place} do not agree")
+        agree = (
+            other.paired == name
+            and other.parents == trace.parents
+            and other.split == trace.split
+            and other.category != trace.category
+        )
+        findings.expect(
+            "trace_twins",
+            agree,
+            trace.place,
+            lambda name=name, other=other: f"{name} and its twin at {other.place} do not agree",
+        )

