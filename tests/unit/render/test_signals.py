@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cbdata.render import Renderer, RenderError
+from cbdata.rejects import Reject
+from cbdata.render import Renderer
 from cbdata.render.signals import guarantee_prefix, injection_hints, injection_spans
 from tests.unit.render.conftest import find_setup
 
@@ -114,7 +115,7 @@ def test_hint_outside_the_message_is_refused(smollm2_renderer: Renderer) -> None
         {"message_index": 2, "char_start": 3, "char_end": 6},
         {"message_index": 9, "char_start": 0, "char_end": 1},
     ):
-        with pytest.raises(RenderError, match="injection_outside_message"):
+        with pytest.raises(Reject, match="injection_outside_message"):
             injection_spans([hint], messages, rendered.draft.turns, rendered.tokens)
 
 

@@ -64,7 +64,7 @@ class RowWriter:
         tools_included: bool,
     ) -> Row:
         """The line of one trace; ``schema`` names the tools that its calls chose from. Raises
-        RenderError.
+        Reject.
         """
         draft, tokens = rendered.draft, rendered.tokens
         spans = spans_of(draft.turns, tokens)

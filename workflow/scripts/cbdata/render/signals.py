@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText
 from cbdata.render.layout import CallSpan, Turn
 from cbdata.render.rope import Part
-from cbdata.render.settings import RenderError
 
 
 @functools.lru_cache(maxsize=4096)
@@ -81,13 +81,13 @@ def injection_spans(
     """The token spans under character spans of message contents, one for each stretch of the text
     that shows a part of it.
 
-    Raises RenderError for a hint that points outside its message.
+    Raises Reject for a hint that points outside its message.
     """
     spans = []
     for hint in hints:
         index, low, high = hint["message_index"], hint["char_start"], hint["char_end"]
         if index >= len(messages) or not low <= high <= len(messages[index]["content"]):
-            raise RenderError(
+            raise Reject(
                 "injection_outside_message",
                 f"the injection span {dict(hint)} does not lie in the content of a message",
             )
