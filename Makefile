@@ -46,9 +46,10 @@ test-slurm: $(VENV)/.installed $(DEMO_MODEL)/config.json ## only the tests on a 
 	tests/slurm/install.sh
 	$(SLURM_TESTS)
 
-lint: $(VENV)/.installed ## ruff, snakefmt, snakemake --lint
+lint: $(VENV)/.installed ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(PYTEST) -q tests/workflow/test_lint.py
 
