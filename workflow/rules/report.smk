@@ -1,8 +1,10 @@
-"""What people look at and what trainers take: checks of all files, the report page, Parquet and pairs.
+"""What people look at and what trainers take: checks of all files, the report page, Parquet files
+and pairs.
 
-Inputs: the traces, renders, loss masks, rejects and stats of the run. Outputs: validation/, report/index.html, export/.
-The report also shows the loss masks of further policies and steps that exist below lossmasks/ when it is built, the benchmark
-files of the run and the efficiency reports of the SLURM plugin.
+Inputs: the traces, renders, loss masks, rejects and stats of the run.
+Outputs: validation/, report/index.html, export/.
+The report also shows the loss masks of further policies and steps that exist below lossmasks/ when
+it is built, the benchmark files of the run and the efficiency reports of the SLURM plugin.
 """
 
 
@@ -18,7 +20,9 @@ RUN_FILES = {
 
 
 def earlier_stages():
-    """Stages that this run skips and whose stats and rejects an earlier run left: the funnel starts with them."""
+    """Stages that this run skips and whose stats and rejects an earlier run left. The report's
+    funnel starts with them.
+    """
     skipped = (
         [("etl_a", name) for name in (SKELETONS, "agentdojo_complete")]
         if config["skip_load"]
@@ -69,7 +73,8 @@ rule validate_files:
     params:
         code=code_digest("validation", "conservation", "lossmask", "lookup", "schemas", "ids"),
     message:
-        "Check every file of the run: schemas, joins, lengths, masks within roles, weights, conservation."
+        "Check every file of the run: schemas, joins, lengths, masks within roles, weights, "
+        "conservation."
     script:
         "../scripts/validate_files.py"
 
