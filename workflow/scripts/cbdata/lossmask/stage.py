@@ -16,7 +16,6 @@ import orjson
 
 from cbdata.ids import derived_id
 from cbdata.jsonl import JsonlError, read_records, write_atomic
-from cbdata.lossmask.facts import TraceFacts, TraceReader
 from cbdata.lossmask.masks import IdsText, SpanError, make_mask
 from cbdata.lossmask.policies import ParamsMissing, PolicyError
 from cbdata.lossmask.reasons import REASONS
@@ -25,6 +24,7 @@ from cbdata.lossmask.selection import Choice, Selection, SkeletonNotAllowed
 from cbdata.progress import Progress
 from cbdata.rejects import Reject
 from cbdata.stage import StageFiles, StageWriter
+from cbdata.traces.facts import TraceFacts, TraceReader
 
 logger = logging.getLogger(__name__)
 
