@@ -8,8 +8,8 @@ from typing import Any
 from cbdata.ids import canonical_json, trace_id
 from cbdata.judge.calls import Call
 from cbdata.judge.judgement import Judgement
-from cbdata.sources.content_flags import message_flags
 from cbdata.tools import ToolSchema
+from cbdata.traces.content_flags import message_flags
 
 
 def completed_trace(
