@@ -13,8 +13,9 @@ from cbdata.render.align import TokenizedText
 from cbdata.render.layout import Turn
 from cbdata.render.overlength import Cut, choose_cut, cut_commitments, cut_spans
 from cbdata.render.renderer import Rendered, Renderer
-from cbdata.render.signals import commitment, injection_hints, injection_spans
+from cbdata.render.signals import commitment, injection_token_spans
 from cbdata.tools import ToolSchema
+from cbdata.traces.injections import injection_spans
 
 PYTHON_TAG = "<|python_tag|>"
 
@@ -75,7 +76,9 @@ class RowWriter:
             for turn in draft.turns
             for call in turn.calls
         ]
-        injections = injection_spans(injection_hints(trace), trace["messages"], draft.turns, tokens)
+        injections = injection_token_spans(
+            injection_spans(trace), trace["messages"], draft.turns, tokens
+        )
         cut = choose_cut(
             tokens.length,
             self._settings.max_length,
