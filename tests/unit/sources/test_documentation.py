@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from cbdata.sources.content_flags import NAMES
+from cbdata.traces.content_flags import NAMES
 
 
 def literals(repo: Path, names: set[str]) -> set[str]:

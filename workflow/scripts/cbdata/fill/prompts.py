@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from cbdata.judge.judgement import Mode
 from cbdata.rejects import Reject
+from cbdata.traces.injections import injection_spans
 
 DrContext = Literal["removed", "kept"]
 
@@ -41,22 +42,6 @@ def skeleton_messages(
     if suffix:
         _append_to_system(messages, suffix)
     return messages
-
-
-def injection_spans(skeleton: Mapping[str, Any]) -> list[dict[str, int]]:
-    """Every place of the injection that the skeleton knows, as ``{message_index, char_start,
-    char_end}``, in order, without repeats.
-    """
-    hints = skeleton["signal_hints"]
-    spans = [
-        *(hints.get("injection_char_spans") or []),
-        *([hints["injection_char_span"]] if hints.get("injection_char_span") else []),
-    ]
-    places = {(span["message_index"], span["char_start"], span["char_end"]) for span in spans}
-    return [
-        dict(zip(("message_index", "char_start", "char_end"), place, strict=True))
-        for place in sorted(places)
-    ]
 
 
 def _cut_injection(skeleton: Mapping[str, Any], messages: list[dict[str, Any]]) -> None:

@@ -16,7 +16,6 @@ import orjson
 
 from cbdata.ids import derived_id
 from cbdata.jsonl import JsonlError, read_records, write_atomic
-from cbdata.lossmask.facts import TraceFacts, TraceReader
 from cbdata.lossmask.masks import IdsText, SpanError, make_mask
 from cbdata.lossmask.policies import ParamsMissing, PolicyError
 from cbdata.lossmask.reasons import REASONS
@@ -25,6 +24,7 @@ from cbdata.lossmask.selection import Choice, Selection, SkeletonNotAllowed
 from cbdata.progress import Progress
 from cbdata.rejects import Reject
 from cbdata.stage import StageFiles, StageWriter
+from cbdata.traces.facts import TraceFacts, TraceReader
 
 logger = logging.getLogger(__name__)
 
@@ -143,13 +143,13 @@ def apply_policies(
 ) -> None:
     """Make the files of several policies in one pass over the renders.
 
-    ``files`` maps a policy id to its ``(out, rejects, stats)``; ``settings`` are those of
+    ``files`` maps a policy id to its three files; ``settings`` are those of
     ``make_selection`` but the policy. Each file is what ``apply_lossmask`` makes for that policy,
     byte for byte. ``manifest``, where given, gets the stats of every policy as JSON.
     """
     common, details = make_selection(policy=None, **settings)
     targets = [
-        Target(*paths, replace(common, policy=Choice(policy)), details)
+        Target(paths, replace(common, policy=Choice(policy)), details)
         for policy, paths in files.items()
     ]
     apply_lossmasks(renders, traces, name, targets)

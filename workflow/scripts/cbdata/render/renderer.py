@@ -66,6 +66,13 @@ class Rendered:
     draft: Draft
     tokens: TokenizedText
 
+    def prompt_length(self) -> int | None:
+        """The number of tokens before the last assistant turn's own text, or None without such a
+        turn.
+        """
+        end = self.draft.prompt_end()
+        return None if end is None else self.tokens.start(end)
+
 
 class Renderer:
     """Renders conversations with one tokenizer and one chat template; nothing is downloaded and no

@@ -203,8 +203,7 @@ class _Run:
     def _row(self, item: _Pending, rendered: Rendered) -> Row:
         generation = item.trace["raw_metadata"].get("generation")
         if generation is not None:
-            end = rendered.draft.prompt_end()
-            length = 0 if end is None else rendered.tokens.start(end)
+            length = rendered.prompt_length() or 0
             sha256 = rendered.tokens.sha256(length)
             if sha256 != generation["prompt_sha256"]:
                 raise Reject(

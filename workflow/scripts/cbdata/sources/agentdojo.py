@@ -19,13 +19,13 @@ from cbdata.sources.agentdojo_exposure import Span, find_injections
 from cbdata.sources.agentdojo_files import PathSpec, input_files, source_names
 from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
 from cbdata.sources.agentdojo_messages import Conversation, normalise
-from cbdata.sources.content_flags import message_flags
 from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
 from cbdata.sources.reasons import REASONS
 from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, Spool
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema, load_tool_schema
+from cbdata.traces.content_flags import message_flags
 
 __all__ = ["DATASET", "convert", "input_files"]
 

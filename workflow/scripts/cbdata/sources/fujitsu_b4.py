@@ -17,13 +17,13 @@ from cbdata.jsonl import dumps
 from cbdata.progress import Progress
 from cbdata.rejects import Reject
 from cbdata.sources import INGEST_VERSION, SourceError, shown
-from cbdata.sources.content_flags import message_flags
 from cbdata.sources.raw_lines import checked_json, parse_object, read_lines
 from cbdata.sources.reasons import REASONS
 from cbdata.sources.splits import Split, SplitAssigner, query_key
 from cbdata.sources.spool import Entry, Spool
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema
+from cbdata.traces.content_flags import message_flags
 
 logger = logging.getLogger(__name__)
 
