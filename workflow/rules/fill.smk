@@ -89,7 +89,7 @@ rule merge_fill:
         stem=FILL_STEM,
         modes=FILL_MODES,
         limit=config["limit"],
-        code=code_digest("fill/merge", "jsonl", "stage"),
+        code=code_digest("merge_fill"),
     message:
         "Merge the completions of all shards and link the DS and DR twins."
     script:

@@ -9,7 +9,6 @@ from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.registry import load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
 
-LOSSMASK_CODE = code_digest("lossmask", "mwcs", "ids", "jsonl", "stage")
 REGISTRY_FILE = str(ROOT / "configs" / "lmp_registry_v1.json")
 
 
@@ -98,7 +97,7 @@ rule apply_lossmask:
         mwcs_step=config["mwcs_step"],
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=known_policy(config["skeleton_policy"]),
-        code=LOSSMASK_CODE,
+        code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name}."
     script:
@@ -118,7 +117,7 @@ use rule apply_lossmask as lossmask_by_step with:
         mwcs_step=scheduled_step,
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=config["skeleton_policy"],
-        code=LOSSMASK_CODE,
+        code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name} as of step {wildcards.step}."
 
@@ -155,7 +154,7 @@ rule apply_policies:
         mwcs_step=config["mwcs_step"],
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=config["skeleton_policy"],
-        code=LOSSMASK_CODE,
+        code=code_digest("apply_policies"),
     message:
         "Apply every policy of the registry to {wildcards.name}, reading the renders once."
     script:
@@ -206,7 +205,7 @@ rule count_classes:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        code=code_digest("mwcs", "lossmask"),
+        code=code_digest("count_classes"),
     message:
         "Count the mixture classes of all input traces."
     script:
@@ -252,7 +251,7 @@ rule mwcs_table:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        code=code_digest("mwcs"),
+        code=code_digest("mwcs_table"),
     message:
         "Tabulate and plot the class weights of {wildcards.schedule} "
         "over steps 0 to {wildcards.last_step}."

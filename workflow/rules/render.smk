@@ -4,8 +4,6 @@ Input: any traces/{name}.jsonl, or a file of input_traces.
 Output: renders/{name}.jsonl, with rejects and stats.
 """
 
-RENDER_CODE = code_digest("render", "ids", "jsonl", "stage", "tools")
-
 
 def local_resources(key, *files):
     """The named files of a setting that is a local directory, or the file that it is. They become
@@ -64,7 +62,7 @@ rule render_traces:
         allow_skeleton=config["allow_skeleton"],
         tools_included=config["tools_included"],
         tool_schema_dir=str(ROOT / "configs" / "tool_schemas"),
-        code=RENDER_CODE,
+        code=code_digest("render_traces"),
     message:
         "Render and tokenise {wildcards.name}."
     script:
@@ -95,7 +93,7 @@ rule template_doctor:
         chat_template=config["chat_template"],
         force_llama=config["force_llama"],
         template_date=config["template_date"],
-        code=RENDER_CODE,
+        code=code_digest("template_doctor"),
     message:
         "Try what the tokenizer and the chat template do to conversations; "
         "the table goes to {output}."

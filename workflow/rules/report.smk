@@ -71,7 +71,7 @@ rule validate_files:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code_digest("validation", "conservation", "lossmask", "lookup", "schemas", "ids"),
+        code=code_digest("validate_files"),
     message:
         "Check every file of the run: schemas, joins, lengths, masks within roles, weights, "
         "conservation."
@@ -123,7 +123,7 @@ rule build_report:
             )
             if config[key] is not None
         },
-        code=code_digest("report", "lossmask", "lookup"),
+        code=code_digest("build_report"),
     message:
         "Build the report page with the token viewer."
     script:
@@ -154,7 +154,7 @@ rule export_parquet:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code_digest("export", "lookup"),
+        code=code_digest("export_parquet"),
     message:
         "Write the training rows as Parquet, one file a split, with a data set card."
     script:
@@ -179,7 +179,7 @@ rule export_pairs:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code_digest("export", "lookup"),
+        code=code_digest("export_pairs"),
     message:
         "Write the harmful and the benign completion of each skeleton side by side."
     script:
@@ -206,7 +206,7 @@ rule export_prompt_output:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        code=code_digest("export", "lookup"),
+        code=code_digest("export_prompt_output"),
     message:
         "Write plain prompt and output pairs of the single-turn traces."
     script:

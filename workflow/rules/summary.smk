@@ -67,7 +67,7 @@ rule check_conservation:
         runtime=growing(30),
     params:
         names=dataset_names(),
-        code=code_digest("conservation"),
+        code=code_digest("check_conservation"),
     message:
         "Recount every record of the run and write the summary."
     script:
