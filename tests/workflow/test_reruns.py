@@ -69,8 +69,8 @@ class Finished:
         return self._run("--dry-run")
 
     def changed_rules(self) -> set[str]:
-        """The rules whose parameters differ from those of the finished jobs. Snakemake does not look
-        at rules that run anyway, after another rule makes their input anew.
+        """The rules whose parameters differ from those of the finished jobs. Snakemake does not
+        look at rules that run anyway, after another rule makes their input anew.
         """
         match = re.search(r"params have changed since last execution:\n +(.*)", self.plan())
         return set(match[1].split(", ")) if match else set()

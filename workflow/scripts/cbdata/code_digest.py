@@ -28,7 +28,7 @@ import ast
 import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -212,21 +212,20 @@ class _Reader:
 
     def node(self, node: ast.AST) -> None:
         """Write a node with all below it."""
-        kind = type(node)
-        if kind is ast.Constant:
+        if isinstance(node, ast.Constant):
             self._constant(node.value)
             return
-        if kind is ast.Import or kind is ast.ImportFrom:
+        if isinstance(node, ast.Import | ast.ImportFrom):
             self._import(node)
         write = self.out.append
-        write("(" + kind.__name__)
-        for name in _fields(kind):
+        write("(" + type(node).__name__)
+        for name in _fields(type(node)):
             value = getattr(node, name, None)
             if isinstance(value, list):
-                values = _joined(value) if kind is ast.JoinedStr else _without_texts(value)
+                values = _joined(value) if isinstance(node, ast.JoinedStr) else _no_texts(value)
                 if values:
                     before = self._running
-                    if kind is ast.If and name == "body" and _is_type_checking(node.test):
+                    if name == "body" and isinstance(node, ast.If) and _is_type_checking(node.test):
                         self._running = False
                     write(name)
                     self._list(values)
@@ -239,7 +238,7 @@ class _Reader:
                     write(ascii(value))
         write(")")
 
-    def _list(self, values: list[ast.AST | None]) -> None:
+    def _list(self, values: Sequence[object]) -> None:
         """Write a list; None stands in the keys of ``{**more}`` and where a default is missing."""
         self.out.append("[")
         for value in values:
@@ -274,17 +273,19 @@ class _Reader:
         self.imports |= {f"{base}.{alias.name}" for alias in node.names}
 
 
-def _without_texts(values: list[ast.AST]) -> list[ast.AST]:
+def _no_texts(values: list[object]) -> list[object]:
     """A list without the statements that are a string and nothing else: documentation."""
     return [
         value
         for value in values
-        if not (
-            type(value) is ast.Expr
-            and type(value.value) is ast.Constant
-            and isinstance(value.value.value, str)
-        )
+        if not (isinstance(value, ast.Expr) and _text(value.value) is not None)
     ]
+
+
+def _text(node: ast.AST) -> str | None:
+    """The string that a constant is."""
+    value = node.value if isinstance(node, ast.Constant) else None
+    return value if isinstance(value, str) else None
 
 
 def _is_type_checking(test: ast.expr) -> bool:
@@ -297,11 +298,12 @@ def _joined(values: list[ast.expr]) -> list[ast.expr]:
     """The parts of an f-string with neighbouring texts as one and empty ones left out."""
     parts: list[ast.expr] = []
     for value in values:
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            if not value.value:
-                continue
-            if parts and isinstance(parts[-1], ast.Constant):
-                parts[-1] = ast.Constant(parts[-1].value + value.value)
-                continue
-        parts.append(value)
+        text = _text(value)
+        before = _text(parts[-1]) if parts else None
+        if text is None:
+            parts.append(value)
+        elif before is not None:
+            parts[-1] = ast.Constant(before + text)
+        elif text:
+            parts.append(value)
     return parts
