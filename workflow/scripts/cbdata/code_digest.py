@@ -28,7 +28,7 @@ import ast
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -191,8 +191,8 @@ def _parse(path: Path, package: str) -> _Source:
 
 
 @functools.cache
-def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    return tuple(name for name in kind._fields if name not in _SILENT)
+def _counted(fields: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in fields if name not in _SILENT)
 
 
 class _Reader:
@@ -215,11 +215,13 @@ class _Reader:
         if isinstance(node, ast.Constant):
             self._constant(node.value)
             return
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            self._import(node)
+        if isinstance(node, ast.Import):
+            self._import(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            self._import_from(node)
         write = self.out.append
         write("(" + type(node).__name__)
-        for name in _fields(type(node)):
+        for name in _counted(node._fields):
             value = getattr(node, name, None)
             if isinstance(value, list):
                 values = _joined(value) if isinstance(node, ast.JoinedStr) else _no_texts(value)
@@ -254,12 +256,11 @@ class _Reader:
         if isinstance(value, str):
             self.strings.add(value)
 
-    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        if not self._running:
-            return
-        if isinstance(node, ast.Import):
-            self.imports |= {alias.name for alias in node.names}
-            return
+    def _import(self, names: Iterable[str]) -> None:
+        if self._running:
+            self.imports.update(names)
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
         base = node.module or ""
         if node.level:
             parts = self.package.split(".")
@@ -270,7 +271,7 @@ class _Reader:
                 f"{self.file}, line {node.lineno}: import * hides which modules run. Fix: name what"
                 " is imported"
             )
-        self.imports |= {f"{base}.{alias.name}" for alias in node.names}
+        self._import(f"{base}.{alias.name}" for alias in node.names)
 
 
 def _no_texts(values: list[object]) -> list[object]:
