@@ -14,11 +14,12 @@ import pytest
 
 from cbdata.fill.constraints import ARGUMENT_KEYS, call_schema
 from cbdata.fill.job import FILL_BEHAVIOUR, FILL_VERSION
-from cbdata.fill.prompts import PromptError, skeleton_messages
+from cbdata.fill.prompts import skeleton_messages
 from cbdata.ids import digest
 from cbdata.jsonl import read_records
 from cbdata.judge.judgement import OUTCOMES, judge
-from cbdata.render import Renderer, RenderError, RenderSettings
+from cbdata.rejects import Reject
+from cbdata.render import Renderer, RenderSettings
 from cbdata.tools import ToolSchema
 from tests.unit.fill.conftest import ToyBackend, World, request_facts
 
@@ -98,7 +99,7 @@ def prompts(skeletons: Path, tools: ToolSchema, model: Path) -> list[Any]:
                     messages = skeleton_messages(skeleton, mode, **more)  # type: ignore[arg-type]
                     prompt = renderer.prompt(messages, list(tools.tools))
                     found.append([messages, prompt.text, list(prompt.ids), prompt.sha256])
-                except (PromptError, RenderError) as error:
+                except Reject as error:
                     found.append(error.reason)
     return found
 
