@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbdata.atomic_file import FileError
 from cbdata.conservation import ConservationViolation, check_run
 from cbdata.schemas import first_error
 from cbdata.stage import ConservationError, StageWriter, TooManyRejects
+from tests.unit.full_disk import full_disk
 
 
 def writer(folder: Path, **options: float) -> StageWriter:
@@ -184,3 +186,15 @@ def test_the_recount_compares_a_stage_with_the_one_before(tmp_path: Path) -> Non
             [(str(tmp_path / "s.json"), str(tmp_path / "out.jsonl"), str(tmp_path / "r.jsonl"))],
             {"demo": str(tmp_path / "traces.jsonl")},
         )
+
+
+def test_a_full_disk_publishes_nothing(tmp_path: Path) -> None:
+    with writer(tmp_path) as stage:
+        stage.take()
+        stage.emit({"id": "earlier"})
+    earlier = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with full_disk(), pytest.raises(FileError, match=r"out\.jsonl could not be written"):
+        with writer(tmp_path) as stage:
+            stage.take()
+            stage.emit({"id": "later"})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == earlier

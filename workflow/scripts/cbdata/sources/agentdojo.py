@@ -126,7 +126,7 @@ def convert(
             stats=stats,
             max_reject_fraction=max_reject_fraction,
         ) as writer,
-        Spool(Path(out).parent) as spool,
+        Spool(out) as spool,
     ):
         for number, (name, path) in enumerate(files, start=1):
             for line in _records(path):

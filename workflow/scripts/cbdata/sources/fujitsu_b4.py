@@ -169,7 +169,7 @@ def convert(
             stats=stats,
             max_reject_fraction=max_reject_fraction,
         ) as writer,
-        Spool(Path(out).parent) as spool,
+        Spool(out) as spool,
     ):
         for line in read_lines(raw_path):
             if not line.data and line.problem is None:
