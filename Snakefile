@@ -15,6 +15,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/last_good.smk"
 
 
 # A skipped stage has no rules: its files are sources, and Snakemake names a missing one.

@@ -193,8 +193,11 @@ def test_a_full_disk_publishes_nothing(tmp_path: Path) -> None:
         stage.take()
         stage.emit({"id": "earlier"})
     earlier = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with full_disk(), pytest.raises(FileError, match=r"out\.jsonl could not be written"):
-        with writer(tmp_path) as stage:
-            stage.take()
-            stage.emit({"id": "later"})
+    with (
+        full_disk(),
+        pytest.raises(FileError, match=r"out\.jsonl could not be written"),
+        writer(tmp_path) as stage,
+    ):
+        stage.take()
+        stage.emit({"id": "later"})
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == earlier

@@ -7,9 +7,12 @@ also after another fill_shards, generates only what is missing.
 """
 
 from cbdata.fill.job import FILL_VERSION, semantic_params
+from cbdata.first_look import check_traces
 
 FILL_SKELETONS = skeleton_file()
 FILL_GPUS = config["tensor_parallel"] if config["use_vllm"] else 1
+
+look_at(check_traces, "skeleton_traces", FILL_SKELETONS)
 
 
 rule fill_shard:

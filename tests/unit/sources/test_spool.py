@@ -136,10 +136,13 @@ def test_nothing_and_an_error_leave_no_files_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [0, 8192, 1 << 20])
 def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
     """The spool fails when it makes its index, when it fills it, and when it writes lines."""
-    with full_disk(limit), pytest.raises(FileError, match=r"out\.(lines|index)\..*Hint"):
-        with Spool(tmp_path / "out") as spool:
-            for number in range(3000):
-                spool.add(b"x" * 1000 + b"\n", entry(f"{number}"))
+    with (
+        full_disk(limit),
+        pytest.raises(FileError, match=r"out\.(lines|index)\..*Hint"),
+        Spool(tmp_path / "out") as spool,
+    ):
+        for number in range(3000):
+            spool.add(b"x" * 1000 + b"\n", entry(f"{number}"))
     assert list(tmp_path.iterdir()) == []
 
 
