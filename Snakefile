@@ -5,7 +5,7 @@ Targets: all (default), load, fill, lossmask, validate, export, report, and ever
 
 from snakemake.utils import min_version
 
-min_version("9.20")
+min_version("9.27")
 
 
 configfile: "config/config.yaml"

@@ -179,6 +179,15 @@ def test_a_killed_job_costs_nothing_and_the_next_run_makes_its_files_anew(
     assert pipeline.plan(**config) == {}
 
 
+def test_touch_and_an_unchanged_run_make_nothing(pipeline: Pipeline) -> None:
+    contents = {name: data for name, (data, _) in pipeline.files().items()}
+    assert "Nothing to be done" in pipeline.run().output
+    pipeline.raw.touch()
+    pipeline.run("--touch")
+    assert {name: data for name, (data, _) in pipeline.files().items()} == contents
+    assert pipeline.plan() == {}
+
+
 def test_a_newer_input_still_counts_after_a_failed_try(pipeline: Pipeline) -> None:
     before = pipeline.files()
     pipeline.raw.touch()

@@ -41,12 +41,21 @@ def set_outputs_aside(jobs):
             RECORDS_BEFORE[job] = [deepcopy(persistence.metadata(file)) for file in job.output]
 
 
+def came_back(file):
+    """Whether an output was missing and is there again; an error is told and stops no other file."""
+    try:
+        return put_back(Path(file))
+    except FileError as error:
+        logger.warning(f"The last good version is still beside it: {error}")
+        return False
+
+
 def put_outputs_back(jobs):
     """Give each output that is missing its earlier file back, with Snakemake's record of it."""
     persistence = workflow.persistence
     restored = []
     for job in jobs:
-        missing = [put_back(Path(file)) for file in job.output]
+        missing = [came_back(file) for file in job.output]
         if not any(missing):
             continue
         restored += [file for file, back in zip(job.output, missing) if back]
@@ -66,8 +75,9 @@ def put_outputs_back(jobs):
 
 onstart:
     RUN_JOBS.extend(workflow.dag.needrun_jobs())
-    for name in sorted({job.rule.name for job in RUN_JOBS} & BEFORE_THE_FIRST_JOB.keys()):
-        BEFORE_THE_FIRST_JOB[name]()
+    if not workflow.touch:
+        for name in sorted({job.rule.name for job in RUN_JOBS} & BEFORE_THE_FIRST_JOB.keys()):
+            BEFORE_THE_FIRST_JOB[name]()
     set_outputs_aside(RUN_JOBS)
 
 
