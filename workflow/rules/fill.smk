@@ -8,9 +8,12 @@ missing, with another fill_shards as well.
 """
 
 from cbdata.fill.job import FILL_VERSION, semantic_params
+from cbdata.first_look import check_traces
 
 FILL_SKELETONS = skeleton_file()
 FILL_GPUS = config["tensor_parallel"] if config["use_vllm"] else 1
+
+look_at(check_traces, "skeleton_traces", FILL_SKELETONS)
 
 
 rule fill_shard:

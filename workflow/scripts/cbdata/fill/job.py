@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import orjson
 
+from cbdata.atomic_file import write_atomic
 from cbdata.ids import canonical_json
-from cbdata.jsonl import write_atomic
 
 FILL_VERSION = "1"
 """Raised by hand when the fill stage would give other rows for the same settings: a rule parameter

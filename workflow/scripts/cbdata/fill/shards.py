@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from cbdata.atomic_file import AtomicFile
 from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.job import FillJob, FillSettings, Mode
 from cbdata.fill.models import LocalModel
@@ -16,7 +17,7 @@ from cbdata.fill.prompts import skeleton_messages
 from cbdata.fill.requests import Item, Sampling, overlength
 from cbdata.fill.runner import Attempted, Throughput
 from cbdata.ids import shard_of
-from cbdata.jsonl import AtomicFile, dumps, read_records
+from cbdata.jsonl import dumps, read_records
 from cbdata.judge.judgement import Judgement, ineligible, judge
 from cbdata.progress import Progress
 from cbdata.rejects import Reject
@@ -280,14 +281,9 @@ def write_shard(
         ),
     ]
     rows.sort(key=lambda row: (row["line"], row["mode"] != "ds"))
-    out = AtomicFile(job.output)
-    try:
+    with AtomicFile(job.output) as out:
         for row in rows:
             out.write(dumps(row))
         out.write(
             dumps({"row": "run", "shard": job.shard, "shards": job.shards, **asdict(throughput)})
         )
-    except BaseException:
-        out.discard()
-        raise
-    out.publish()
