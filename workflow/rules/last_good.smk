@@ -46,7 +46,9 @@ def set_outputs_aside(jobs):
 
 
 def came_back(file):
-    """Whether an output was missing and is there again; an error is told and stops no other file."""
+    """Whether an output was missing and is there again; an error is told and stops no other
+    file.
+    """
     try:
         return put_back(Path(file))
     except FileError as error:
