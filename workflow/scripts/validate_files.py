@@ -7,9 +7,8 @@ import logging
 import sys
 from pathlib import Path
 
-import orjson
-
 from cbdata.atomic_file import write_atomic
+from cbdata.json_file import write_json
 from cbdata.logs import configure_logging
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.registry import REGISTRY, load_registry
@@ -26,12 +25,7 @@ def write_results(findings: Findings, table: str | Path | None, data: str | Path
     if table:
         write_atomic(table, findings.table().encode())
     if data:
-        write_atomic(
-            data,
-            orjson.dumps(
-                findings.as_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-            ),
-        )
+        write_json(data, findings.as_dict())
 
 
 def run_rule() -> None:

@@ -4,7 +4,6 @@ from its schema.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +13,10 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from cbdata.schemas import SCHEMA_DIR
+from cbdata.paths import SCHEMAS
+from cbdata.suggest import did_you_mean
 
-CONFIG_SCHEMA = SCHEMA_DIR / "config.schema.yaml"
+CONFIG_SCHEMA = SCHEMAS / "config.schema.yaml"
 
 
 class ConfigError(ValueError):
@@ -29,7 +29,16 @@ class ConfigError(ValueError):
 
 def config_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration, with ``x-seed`` and ``x-reruns`` notes on its keys."""
-    return yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    schema: dict[str, Any] = yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    return schema
+
+
+def defaults() -> dict[str, Any]:
+    """Every key with its default, for tests and command-line tools. Library code that a rule runs
+    gets its values from the rule instead: with this import it would run again whenever the text of
+    the schema changes.
+    """
+    return {key: spec["default"] for key, spec in config_schema()["properties"].items()}
 
 
 def resolve_config(
@@ -150,12 +159,9 @@ def _from_command_line(value: Any, spec: Mapping[str, Any]) -> Any:
 
 
 def _unknown_key(key: str, value: Any, known: Mapping[str, Any]) -> str:
-    lowered = str(key).lower()
-    close = difflib.get_close_matches(lowered, known, n=3, cutoff=0.6)
-    if lowered in ("output_dir", "output_base"):
-        close = ["output_base"]
-    fix = f"did you mean {' or '.join(close)}?" if close else "see config/README.md for all keys"
-    return f"{key}: unknown key (value {value!r}); {fix}"
+    old_name = str(key).lower() == "output_dir"
+    hint = "did you mean output_base?" if old_name else did_you_mean(str(key), known)
+    return f"{key}: unknown key (value {value!r}); {hint or 'see config/README.md for all keys'}"
 
 
 def _wrong_value(error: ValidationError, known: Mapping[str, Any]) -> str:

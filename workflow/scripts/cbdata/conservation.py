@@ -14,8 +14,6 @@ import orjson
 from cbdata.jsonl import JsonlError, read_records
 from cbdata.schemas import first_error
 
-STAGE_FOLDERS = {"etl_a": "traces", "fill": "traces", "render": "renders", "lossmask": "lossmasks"}
-
 
 class ConservationViolation(RuntimeError):
     """Files on disk do not add up: names every stage and file where they do not."""

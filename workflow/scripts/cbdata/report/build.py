@@ -13,6 +13,7 @@ import orjson
 from cbdata.atomic_file import AtomicFile
 from cbdata.lookup import read_places
 from cbdata.lossmask.registry import Registry
+from cbdata.records import STAGES
 from cbdata.report import figures
 from cbdata.report.collect import MAIN_MASKS, Facts, collect, subtype
 from cbdata.report.inputs import ReportInputs
@@ -21,8 +22,6 @@ from cbdata.report.timings import run_times, slurm_efficiency, throughput
 from cbdata.report.viewer_data import REJECT_BUDGET, TOKEN_BUDGET, viewer_data
 
 logger = logging.getLogger(__name__)
-
-STAGES = ("etl_a", "fill", "render", "lossmask")
 
 
 def _read_stats(paths: Sequence[Path]) -> list[dict[str, Any]]:
