@@ -47,14 +47,13 @@ def parse_and_serialise(files: list[Path], out: Path) -> None:
 def etl_a(files: list[Path], out: Path) -> None:
     """The stage as the rule runs it."""
     from cbdata.sources.agentdojo import convert
+    from cbdata.stage import StageFiles
 
     folder = out.parent
     convert(
         [str(file) for file in files],
         split="train",
-        out=out,
-        rejects=folder / "rejects",
-        stats=folder / "stats",
+        outputs=StageFiles(out, folder / "rejects", folder / "stats"),
         max_reject_fraction=0.5,
         tool_schemas=SCHEMAS,
     )

@@ -129,6 +129,7 @@ def run_script(script: str, job: Path) -> Taken:
 def prepare(traces: Path | None, tokenizer: Path | None) -> tuple[Path, Path, str]:
     """A trace file and a tokenizer, and words for them."""
     from cbdata.sources.agentdojo import convert
+    from cbdata.stage import StageFiles
 
     real = (SHARED / "data" / "agentdojo").is_dir()
     tokenizer = tokenizer or (
@@ -150,10 +151,9 @@ def prepare(traces: Path | None, tokenizer: Path | None) -> tuple[Path, Path, st
         convert(
             [str(raw)],
             split="train",
-            out=traces,
+            outputs=StageFiles.of(traces, **side),
             max_reject_fraction=1.0,
             tool_schemas=schemas,
-            **side,
         )
     return traces, tokenizer, what
 

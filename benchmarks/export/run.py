@@ -73,6 +73,7 @@ def prepare() -> None:
     from cbdata.render import RenderSettings
     from cbdata.render.stage import render_traces
     from cbdata.sources.agentdojo import convert
+    from cbdata.stage import StageFiles
 
     raw, tokenizer, copies, _ = source()
     shutil.rmtree(WORK, ignore_errors=True)
@@ -83,10 +84,9 @@ def prepare() -> None:
     convert(
         [str(raw)],
         split="train",
-        out=once["traces"],
+        outputs=StageFiles.of(once["traces"], **side),
         max_reject_fraction=1.0,
         tool_schemas=found,
-        **side,
     )
     render_traces(
         once["traces"],

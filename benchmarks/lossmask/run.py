@@ -40,6 +40,7 @@ def prepare() -> tuple[str, int]:
     from cbdata.render import RenderSettings
     from cbdata.render.stage import render_traces
     from cbdata.sources.agentdojo import convert
+    from cbdata.stage import StageFiles
 
     real = ROOT.parent / "shared"
     if (real / "data" / "agentdojo").is_dir():
@@ -61,10 +62,9 @@ def prepare() -> tuple[str, int]:
     convert(
         [str(raw)],
         split="train",
-        out=WORK / "raw.jsonl",
+        outputs=StageFiles.of(WORK / "raw.jsonl", **side),
         max_reject_fraction=1.0,
         tool_schemas=schemas,
-        **side,
     )
     # The policy custom takes its parameters from the traces; the other policies do not read them.
     traces = WORK / "traces" / "1x.jsonl"

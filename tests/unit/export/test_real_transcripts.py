@@ -15,6 +15,7 @@ from cbdata.lossmask.stage import apply_lossmask
 from cbdata.render import RenderSettings
 from cbdata.render.stage import render_traces
 from cbdata.sources.agentdojo import convert
+from cbdata.stage import StageFiles
 
 PIPELINES = (
     "agentdojo-gpt-4o-2024-05-13-tool_filter.jsonl",
@@ -32,7 +33,11 @@ def files(
     side = {"rejects": folder / "rejects.jsonl", "stats": folder / "stats.json"}
     raw = [str(shared_dir / "data/agentdojo" / name) for name in PIPELINES]
     convert(
-        raw, split={"train": 0.9, "eval": 0.1}, out=made["traces"], max_reject_fraction=1.0, **side
+        raw,
+        tool_schemas=[],
+        split={"train": 0.9, "eval": 0.1},
+        outputs=StageFiles.of(made["traces"], **side),
+        max_reject_fraction=1.0,
     )
     settings = RenderSettings(str(shared_dir / "tokenizers/qwen3"))
     render_traces(

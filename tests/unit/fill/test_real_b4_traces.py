@@ -13,6 +13,7 @@ from cbdata.jsonl import read_records
 from cbdata.judge.judgement import judge
 from cbdata.schemas import first_error
 from cbdata.sources.fujitsu_b4 import convert
+from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema
 
 
@@ -24,7 +25,13 @@ def test_real_answers_become_valid_traces(
         folder / "orchestrator_attacks_sample.jsonl",
         {name: tmp_path / f"{name}.jsonl" for name in ("out", "rejects", "stats")},
     )
-    convert(raw, b4_tools, split="train", **files, max_reject_fraction=0.0)
+    convert(
+        [raw],
+        tool_schemas=[b4_tools.path],
+        split="train",
+        outputs=StageFiles.of(**files),
+        max_reject_fraction=0.0,
+    )
     answers = {
         row["record_id"]: row
         for row in map(orjson.loads, (folder / "llama31_responses.jsonl").read_bytes().splitlines())

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from cbdata.atomic_file import FileError
-from cbdata.sources.reasons import REASONS
+from cbdata.sources.reasons import READING
 from cbdata.sources.spool import Entry, Spool
 from cbdata.stage import StageFiles, StageWriter
 from tests.unit.full_disk import full_disk
@@ -41,7 +41,7 @@ def settle(
             "etl_a",
             "x",
             StageFiles.of(folder / "out", folder / "rejects", folder / "stats"),
-            REASONS,
+            READING,
         ) as writer,
         Spool(folder / "out") as spool,
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,25 +13,38 @@ import orjson
 from cbdata.ids import trace_id
 from cbdata.jsonl import dumps
 from cbdata.progress import Progress
-from cbdata.rejects import Reject
+from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
 from cbdata.sources.agentdojo_exposure import Span, find_injections
-from cbdata.sources.agentdojo_files import PathSpec, input_files, source_names
 from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
 from cbdata.sources.agentdojo_messages import Conversation, normalise
+from cbdata.sources.files import input_files, source_names
 from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
-from cbdata.sources.reasons import REASONS
+from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, Spool
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
 
-__all__ = ["DATASET", "convert", "input_files"]
-
 logger = logging.getLogger(__name__)
 
 DATASET = "agentdojo"
+
+REASONS: Reasons = {
+    **READING,
+    "missing_messages": "the record has no list of messages",
+    "empty_transcript": "the list of messages is empty",
+    "message_not_an_object": "a message is not an object",
+    "unknown_role": "a message has a role that trace_v1 does not know",
+    "content_not_text": "a message's content is neither text nor blocks of text",
+    "unknown_content_block": "a content block of a type that trace_v1 has no place for",
+    "bad_tool_call": "a tool call cannot be read",
+    "bad_arguments": "a call's arguments are not an object",
+    "misplaced_tool_calls": "a message that is not the model's has tool calls",
+    "bad_tool_result": "a tool result cannot be read",
+    "bad_security": "an injected run whose security is neither true nor false",
+}
 
 DEFENSES = (
     "tool_filter",
@@ -95,24 +108,34 @@ class Place(NamedTuple):
 
 
 def convert(
-    paths: PathSpec,
+    raw: Sequence[str | Path],
     *,
+    tool_schemas: Sequence[str | Path],
     split: Split,
     outputs: StageFiles,
     max_reject_fraction: float,
-    tool_schemas: Iterable[str | Path] = (),
 ) -> None:
-    """Convert files, directories of files, or a list of them; write traces, rejects and stats,
-    published together.
+    """Convert transcripts to traces; write traces, rejects and stats, published together.
 
     The output depends on the contents and names of the files alone, not on the order in which they
     are given or listed. Runs with exactly the same messages become one trace, whose
-    ``links.duplicates`` names the others; if they do not even agree in ``category`` all of them are
-    rejected (``conflicting_labels``). With fractions, ``split`` goes by suite and user task.
-    ``tool_schemas`` are the files ``agentdojo_<suite>_v1.json`` that traces refer to; a suite
-    without one has no reference. Raises SourceError, TooManyRejects, ConservationError.
+    ``links.duplicates`` names the others. If they do not even agree in ``category``, all of them
+    are rejected (``conflicting_labels``).
+
+    Args:
+        raw: Files, and folders of files.
+        tool_schemas: The files ``agentdojo_<suite>_v1.json`` that traces refer to. The traces of a
+            suite without one have no reference.
+        split: A split's name, or names with fractions that add up to 1. Fractions go by suite and
+            user task.
+        outputs: Where traces, rejects and stats go.
+        max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
+
+    Raises:
+        SourceError: No run can use the input.
+        TooManyRejects: More was rejected than is allowed.
     """
-    files = source_names(input_files(paths))
+    files = source_names(input_files(raw, "agentdojo_path"))
     assign = SplitAssigner(split)
     schemas = _suite_schemas(tool_schemas)
     progress = Progress("agentdojo transcripts")
@@ -190,15 +213,21 @@ def _suite_schemas(files: Iterable[str | Path]) -> dict[str, ToolSchema]:
     }
 
 
-def _text(fields: dict[str, Any], key: str, required: bool = False) -> str | None:
+def _text(fields: dict[str, Any], key: str) -> str | None:
     """A field that must be a string; absent, null and empty are None. Raises Reject."""
     value = fields.get(key)
     if value is None or value == "":
-        if required:
-            raise Reject("missing_field", f"{key}: expected a string, the record has none")
         return None
-    if type(value) is not str:
+    if not isinstance(value, str):
         raise Reject("wrong_type", f"{key}: expected a string or null, got {shown(value)}")
+    return value
+
+
+def _required(fields: dict[str, Any], key: str) -> str:
+    """A field that must be there and be a string. Raises Reject."""
+    value = _text(fields, key)
+    if value is None:
+        raise Reject("missing_field", f"{key}: expected a string, the record has none")
     return value
 
 
@@ -237,9 +266,9 @@ def read_run(record: dict[str, Any]) -> Run:
             "wrong_type", f"injections: expected an object of texts, got {shown(injections)}"
         )
     return Run(
-        suite=_text(fields, "suite_name", required=True),
+        suite=_required(fields, "suite_name"),
         pipeline=_text(fields, pipeline_key),
-        user_task=_text(fields, "user_task_id", required=True),
+        user_task=_required(fields, "user_task_id"),
         injection_task=_none(_text(fields, "injection_task_id")),
         attack_type=_none(_text(fields, "attack_type")),
         security=fields.get("security"),
@@ -308,6 +337,11 @@ def _trace(
     identity = trace_id(DATASET, role, orjson.Fragment(messages))
     model, family, defense = split_pipeline(run.pipeline)
     split = assign(f"{run.suite}/{run.user_task}")
+    raw_metadata: dict[str, Any] = {
+        "source_fields": orjson.Fragment(checked_json(run.source_fields))
+    }
+    if schema is not None:
+        raw_metadata["tool_schema_ref"] = schema.ref
     trace = {
         "id": identity,
         "completeness": role,
@@ -336,15 +370,13 @@ def _trace(
         },
         "links": {"raw_id": run.raw_id},
         "signal_hints": _hints(run, talk, spans, flags, messages),
-        "raw_metadata": {"source_fields": orjson.Fragment(checked_json(run.source_fields))},
+        "raw_metadata": raw_metadata,
     }
     if run.injection_task:
         trace["tool_attack"] = {
             "attack_vector": "tool_result",
             "injection_text": _span_text(talk, spans),
         }
-    if schema is not None:
-        trace["raw_metadata"]["tool_schema_ref"] = schema.ref
     entry = Entry(
         id=identity,
         verdict=run_labels.labels["category"],
@@ -413,4 +445,5 @@ def _span_text(talk: Conversation, spans: list[Span]) -> str | None:
     if not spans:
         return None
     first = spans[0]
-    return talk.messages[first.message_index]["content"][first.start : first.end]
+    content: str = talk.messages[first.message_index]["content"]
+    return content[first.start : first.end]
