@@ -8,26 +8,21 @@ missing, with another fill_shards as well.
 """
 
 from cbdata.fill.job import FILL_VERSION, semantic_params
-from cbdata.first_look import check_traces
 
-FILL_SKELETONS = skeleton_file()
+# One set of skeletons a run.
+(SKELETONS,) = PLAN.skeleton_sets
+FILL_SKELETONS = SKELETONS.path
+FILL_STEM = SKELETONS.stem
+FILL_MODES = list(SKELETONS.modes)
 FILL_GPUS = config["tensor_parallel"] if config["use_vllm"] else 1
-
-look_at(check_traces, "skeleton_traces", FILL_SKELETONS)
 
 
 rule fill_shard:
     input:
         skeletons=FILL_SKELETONS,
-        tool_schema=lambda wildcards: resource("tool_schema"),
-        model=lambda wildcards: local_resources(
-            "model",
-            "config.json",
-            "generation_config.json",
-            "tokenizer.json",
-            "chat_template.jinja",
-        ),
-        template=lambda wildcards: template_file(),
+        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
+        model=INPUTS.model_files(),
+        template=INPUTS.template_files(),
     output:
         rows=f"{OUT}/fill/shards/{FILL_STEM}/{{shard}}-of-{{shards}}.jsonl",
     log:
@@ -74,7 +69,7 @@ rule merge_fill:
             for mode in FILL_MODES
             for kind, path in [
                 ("traces", f"{OUT}/traces/{FILL_STEM}_{mode}.jsonl"),
-                *stage_files("fill", f"{FILL_STEM}_{mode}").items(),
+                *PLAN.side_files("fill", f"{FILL_STEM}_{mode}").items(),
             ]
         },
     log:
