@@ -22,16 +22,28 @@ def model_folders(model: str, cache_dir: str | None) -> list[Path]:
     return [cache / ("models--" + model.replace("/", "--")) for cache in caches(cache_dir)]
 
 
-def snapshot_folder(folder: Path, revision: str | None) -> Path | None:
-    """The snapshot of a revision in a model's folder of a cache.
+def find_snapshot(
+    model: str, revision: str | None, cache_dir: str | None, file: str
+) -> Path | None:
+    """The snapshot of a model in the first cache that has it.
 
     Args:
-        folder: ``models--org--name`` in a cache.
+        model: A hub id such as ``org/name``.
         revision: A branch, a tag or a commit; None means ``main``, or the only snapshot there is.
+        cache_dir: The cache; None means those that Hugging Face's variables name.
+        file: A file that the snapshot must have.
 
     Returns:
-        ``{folder}/snapshots/{commit}``, or None where the cache does not have it.
+        ``models--org--name/snapshots/{commit}``, or None where no cache has it.
     """
+    for folder in model_folders(model, cache_dir):
+        snapshot = _snapshot(folder, revision)
+        if snapshot is not None and (snapshot / file).is_file():
+            return snapshot
+    return None
+
+
+def _snapshot(folder: Path, revision: str | None) -> Path | None:
     name = revision or "main"
     reference = folder / "refs" / name
     commit = reference.read_text().strip() if reference.is_file() else name
