@@ -11,7 +11,8 @@ from cbdata.atomic_file import write_atomic
 from cbdata.json_file import write_json
 from cbdata.logs import configure_logging
 from cbdata.lossmask.policies import PolicyError
-from cbdata.lossmask.registry import REGISTRY, load_registry
+from cbdata.lossmask.registry import load_registry
+from cbdata.paths import POLICY_REGISTRY
 from cbdata.validation.files import UnknownFile
 from cbdata.validation.findings import Findings
 from cbdata.validation.run import validate
@@ -55,7 +56,7 @@ def run_command() -> int:
     parser.add_argument(
         "--registry",
         type=Path,
-        default=REGISTRY,
+        default=POLICY_REGISTRY,
         help="loss mask policy registry that the masks were made with",
     )
     parser.add_argument("--json", type=Path, help="write the results to this file as well")

@@ -42,9 +42,7 @@ def files(
     settings = RenderSettings(str(shared_dir / "tokenizers/qwen3"))
     render_traces(
         made["traces"],
-        made["renders"],
-        side["rejects"],
-        side["stats"],
+        StageFiles.of(made["renders"], **side),
         settings,
         name="real",
         tool_schema_dir=repo / "configs/tool_schemas",
@@ -52,9 +50,7 @@ def files(
     apply_lossmask(
         made["renders"],
         made["traces"],
-        made["lossmasks"],
-        side["rejects"],
-        side["stats"],
+        StageFiles.of(made["lossmasks"], **side),
         name="real",
     )
     export_parquet([made["lossmasks"]], [made["renders"]], [made["traces"]], folder / "export")

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cbdata.records import ROLES
 from cbdata.traces.turns import completion_start
 
 Span = tuple[int, int]
 Render = Mapping[str, Any]
-ROLES = ("system", "user", "assistant", "tool")
 
 
 class PolicyError(ValueError):

@@ -14,14 +14,15 @@ from typing import Any
 
 import orjson
 
-from cbdata.atomic_file import write_atomic
 from cbdata.ids import derived_id
+from cbdata.json_file import write_json
 from cbdata.jsonl import JsonlError, read_records
 from cbdata.lossmask.masks import IdsText, SpanError, make_mask
 from cbdata.lossmask.policies import ParamsMissing, PolicyError
 from cbdata.lossmask.reasons import REASONS
-from cbdata.lossmask.registry import REGISTRY, Policy, load_registry
+from cbdata.lossmask.registry import Policy, load_registry
 from cbdata.lossmask.selection import Choice, Selection, SkeletonNotAllowed
+from cbdata.paths import POLICY_REGISTRY
 from cbdata.progress import Progress
 from cbdata.rejects import Reject
 from cbdata.stage import StageFiles, StageWriter
@@ -110,7 +111,7 @@ def apply_lossmask(
     mixture: str | Path | None = None,
     allow_skeleton: bool = False,
     skeleton_policy: str = "full_sequence",
-    registry: str | Path = REGISTRY,
+    registry: str | Path = POLICY_REGISTRY,
 ) -> None:
     """Make ``out`` (lossmask_v1), ``rejects`` and ``stats`` from a render file and the trace file
     it was made of.
@@ -157,12 +158,7 @@ def apply_policies(
     if manifest is None:
         return
     made = {policy: orjson.loads(paths.stats.read_bytes()) for policy, paths in files.items()}
-    write_atomic(
-        manifest,
-        orjson.dumps(
-            {"name": name, "policies": made}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        ),
-    )
+    write_json(manifest, {"name": name, "policies": made})
 
 
 def make_selection(
@@ -173,7 +169,7 @@ def make_selection(
     mixture: str | Path | None,
     allow_skeleton: bool,
     skeleton_policy: str,
-    registry: str | Path = REGISTRY,
+    registry: str | Path = POLICY_REGISTRY,
 ) -> tuple[Selection, dict[str, Any]]:
     """The settings of a target and what its stats say about the schedule; parameters as in
     ``apply_lossmask``.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 ESCAPE, REJECT = "escape", "reject"
 PROJECT_LLAMA_TEMPLATE = "llama31_tools"
 DEFAULT_DATE = "26 Jul 2024"
-TEMPLATE_DIR = Path(__file__).resolve().parents[4] / "configs" / "chat_templates"
 
 
 class TokenizerError(ValueError):

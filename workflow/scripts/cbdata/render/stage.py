@@ -12,6 +12,7 @@ from typing import Any
 
 from cbdata.jsonl import read_records
 from cbdata.progress import Progress
+from cbdata.records import ROLES
 from cbdata.rejects import Reject
 from cbdata.render.overlength import MODES
 from cbdata.render.reasons import REASONS
@@ -25,7 +26,6 @@ from cbdata.tools import ToolSchema
 
 logger = logging.getLogger(__name__)
 
-ROLES = ("system", "user", "assistant", "tool")
 CHUNK_TRACES = 64
 CHUNK_CHARACTERS = 2_000_000
 

@@ -12,6 +12,7 @@ from cbdata.lookup import Place, RecordIndex
 from cbdata.lossmask.masks import SpanError, make_mask
 from cbdata.lossmask.policies import Layer, PolicyError
 from cbdata.lossmask.registry import Registry
+from cbdata.records import ROLES
 from cbdata.schemas import first_error
 from cbdata.validation.findings import Findings
 from cbdata.validation.traces import TraceFacts
@@ -37,7 +38,7 @@ def allowed_tokens(render: dict[str, Any], layers: tuple[Layer, ...]) -> NDArray
             continue
         header = layer.span == "message"
         roles = layer.roles or (
-            frozenset({"system", "user", "assistant", "tool"})
+            frozenset(ROLES)
             if layer.span in ("message", "content")
             else frozenset({"assistant"})
         )
