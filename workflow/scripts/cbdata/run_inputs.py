@@ -13,7 +13,7 @@ from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
 from cbdata.paths import CHAT_TEMPLATES, POLICY_REGISTRY, ROOT, SCHEDULES, TOOL_SCHEMAS
 from cbdata.run_plan import RunPlan
 from cbdata.sources.files import input_files
-from cbdata.sources.registry import RawSource
+from cbdata.sources.registry import CONFIGURED, RawSource
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 MODEL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja")
@@ -109,7 +109,9 @@ class RunInputs:
     def tool_schemas(self, source: RawSource) -> list[str]:
         """The tool schemas that the traces of a source refer to."""
         if source.tool_schemas is None:
-            return [self.resource("tool_schema")]
+            return []
+        if source.tool_schemas == CONFIGURED:
+            return [self.resource(CONFIGURED)]
         return sorted(str(path) for path in TOOL_SCHEMAS.glob(source.tool_schemas))
 
     # Loss masks

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from cbdata.stage import StageFiles
 
 
+CONFIGURED = "tool_schema"
+"""In the place of a pattern: the tool schema that the configuration's key of this name means."""
+
+
 class Converter(Protocol):
     """What ``convert`` of a source's module looks like."""
 
@@ -57,7 +61,7 @@ class RawSource:
     - ``tree``: whether the path may be a folder, or a list of files and folders; otherwise it is
       one file
     - ``tool_schemas``: the files in configs/tool_schemas that its traces refer to, as a pattern;
-      None means the one of the configuration
+      ``CONFIGURED`` means the one of the configuration, None means that they refer to none
     - ``origin``, ``licence``: as its own page states them, for the data set card
     """
 
@@ -89,7 +93,7 @@ SOURCES: tuple[RawSource, ...] = (
         dataset="fujitsu_b4_skeletons",
         message="Convert the Fujitsu B4 records to skeleton traces.",
         tree=False,
-        tool_schemas=None,
+        tool_schemas=CONFIGURED,
         origin="Fujitsu/agentic-rag-redteam-bench, doi 10.57967/hf/6395",
         licence="CC BY 4.0",
     ),
