@@ -40,8 +40,10 @@ def parse_and_serialise(files: list[Path], out: Path) -> None:
     with open(out, "wb") as target:
         for file in files:
             with open(file, "rb") as source:
-                for line in source:
-                    target.write(orjson.dumps(orjson.loads(line), option=orjson.OPT_APPEND_NEWLINE))
+                target.writelines(
+                    orjson.dumps(orjson.loads(line), option=orjson.OPT_APPEND_NEWLINE)
+                    for line in source
+                )
 
 
 def etl_a(files: list[Path], out: Path) -> None:

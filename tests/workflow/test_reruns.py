@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,8 +78,8 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(
     tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, repo: Path
-) -> Iterator[Finished]:
-    yield Finished(tmp_path_factory.mktemp("reruns"), snakemake, repo)
+) -> Finished:
+    return Finished(tmp_path_factory.mktemp("reruns"), snakemake, repo)
 
 
 def test_nothing_runs_again_without_a_change(finished: Finished) -> None:

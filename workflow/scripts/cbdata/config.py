@@ -99,8 +99,10 @@ def find_file(key: str, value: str, root: Path) -> str:
     tried = " and ".join(str(candidate) for candidate in dict.fromkeys(candidates))
     raise ConfigError(
         [
-            f"{key}: {value!r} does not exist (tried {tried}). Fix: snakemake --config"
-            f" {key}=/path/to/it"
+            (
+                f"{key}: {value!r} does not exist (tried {tried}). Fix: snakemake --config"
+                f" {key}=/path/to/it"
+            )
         ]
     )
 
@@ -123,15 +125,19 @@ def trace_sources(config: Mapping[str, Any], output_base: str) -> dict[str, str]
         if not name or name.startswith("."):
             raise ConfigError(
                 [
-                    f"input_traces: {entry!r} gives no data set name. Fix: name a file such as"
-                    " custom.jsonl"
+                    (
+                        f"input_traces: {entry!r} gives no data set name. Fix: name a file such as"
+                        " custom.jsonl"
+                    )
                 ]
             )
         if sources.get(name, path) != path:
             raise ConfigError(
                 [
-                    f"input_traces: {sources[name]!r} and {path!r} are both called {name!r}. Fix:"
-                    " rename one of the files"
+                    (
+                        f"input_traces: {sources[name]!r} and {path!r} are both called {name!r}."
+                        " Fix: rename one of the files"
+                    )
                 ]
             )
         sources[name] = path

@@ -65,7 +65,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _render_facts(render: dict[str, Any]) -> tuple[str, ...]:
+def _renderer(render: dict[str, Any]) -> tuple[str, ...]:
     options = render["render_options"]
     return (
         render["tokenizer_id"],
@@ -75,7 +75,7 @@ def _render_facts(render: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _source_facts(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[str, Any]]]:
+def _origins(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[str, Any]]]:
     """Where the exported traces come from: sources, tool schemas and generating models, each with
     its number of traces.
     """
@@ -164,7 +164,7 @@ def export_parquet(
         for row, render in read_rows(lossmasks, index):
             writer.add(row)
             splits.setdefault(row.split, SplitCounts()).add(row)
-            tokenizers[_render_facts(render)] += 1
+            tokenizers[_renderer(render)] += 1
             exported.add(row.trace_id)
             progress.add()
         paths = writer.paths()
@@ -184,7 +184,7 @@ def export_parquet(
             dict(zip(names, key, strict=True)) | {"rows": count}
             for key, count in sorted(tokenizers.items())
         ],
-        **_source_facts(traces, exported),
+        **_origins(traces, exported),
         "inputs": {str(path.name): file_sha256(path) for path in sorted(lossmasks)},
     }
     write_json(out / "manifest.json", manifest)

@@ -82,8 +82,8 @@ def check_pin(name: str, source: str) -> None:
     if pins.get(name) != template_sha256(source):
         raise TokenizerError(
             f"{CHAT_TEMPLATES / (name + '.jinja')}: its SHA-256 is {template_sha256(source)},"
-            f" {PINS} says {pins.get(name)}. Hint: restore the file, or review the change, give it a new"
-            f" name and add it to {PINS}"
+            f" {PINS} says {pins.get(name)}. Hint: restore the file, or review the change, give it"
+            f" a new name and add it to {PINS}"
         )
 
 

@@ -40,7 +40,10 @@ class Section:
     figures: Sequence[Figure]
 
 
-def _asset(names: Sequence[str], forbidden: str) -> str:
+def asset(names: Sequence[str], forbidden: str) -> str:
+    """The text of some assets, one after the other. Raises AssetError if it holds ``forbidden`` or
+    the start of a comment.
+    """
     text = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
     if forbidden in text.lower() or "<!--" in text:
         raise AssetError(
@@ -76,7 +79,7 @@ def render_page(
     blocks: Sequence[str],
 ) -> Iterator[str]:
     """The page in pieces, so that its blocks need not be in memory twice."""
-    script, style = _asset(SCRIPTS, "</script"), _asset(STYLES, "</style")
+    script, style = asset(SCRIPTS, "</script"), asset(STYLES, "</style")
     environment = Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,

@@ -24,7 +24,7 @@ import orjson
 from cbdata.lookup import Place, RecordIndex, read_places
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import Policy, Registry
-from cbdata.report.collect import Entry, Facts, page_policies
+from cbdata.report.collect import DataSetSummary, RenderedTrace, page_policies
 from cbdata.report.inputs import DataSet, ReportInputs
 from cbdata.report.sampling import choose
 from cbdata.report.vocabulary import Vocabulary, load_vocabulary
@@ -184,14 +184,14 @@ def trace_record(
     }
 
 
-def _read_masks(entry: Entry, masks: RecordIndex) -> dict[str, dict[str, Any]]:
+def _read_masks(entry: RenderedTrace, masks: RecordIndex) -> dict[str, dict[str, Any]]:
     return {label: masks.read(place) for label, place in entry.masks.items()}
 
 
 def _trace_columns(
-    facts: Sequence[Facts], registry: Registry, blocks: BlockWriter, budget: int
+    summaries: Sequence[DataSetSummary], registry: Registry, blocks: BlockWriter, budget: int
 ) -> tuple[dict[str, list[Any]], set[int]]:
-    entries = [(number, entry) for number, part in enumerate(facts) for entry in part.entries]
+    entries = [(number, entry) for number, part in enumerate(summaries) for entry in part.entries]
     keys = [
         ((number, entry.category, entry.class_id, entry.outcome), entry.trace_id)
         for number, entry in entries
@@ -283,10 +283,12 @@ def _reject_columns(
     return columns, len(places)
 
 
-def _mask_labels(dataset: DataSet, facts: Facts, registry: Registry) -> list[dict[str, str]]:
+def _mask_labels(
+    dataset: DataSet, summary: DataSetSummary, registry: Registry
+) -> list[dict[str, str]]:
     labels = [
         {"label": label, "title": f"{label}/{dataset.name} ({', '.join(sorted(counts))})"}
-        for label, counts in facts.file_policies.items()
+        for label, counts in summary.file_policies.items()
     ]
     return labels + [
         {"label": f"policy {policy.id}", "title": policy.id} for policy in page_policies(registry)
@@ -295,7 +297,7 @@ def _mask_labels(dataset: DataSet, facts: Facts, registry: Registry) -> list[dic
 
 def viewer_data(
     inputs: ReportInputs,
-    facts: Sequence[Facts],
+    summaries: Sequence[DataSetSummary],
     registry: Registry,
     token_budget: int = TOKEN_BUDGET,
     reject_budget: int = REJECT_BUDGET,
@@ -304,7 +306,7 @@ def viewer_data(
     of rejects, that the page holds.
     """
     blocks = BlockWriter()
-    traces, used = _trace_columns(facts, registry, blocks, token_budget)
+    traces, used = _trace_columns(summaries, registry, blocks, token_budget)
     blocks.flush()
     rejects, reject_total = _reject_columns(inputs, blocks, reject_budget)
     blocks.flush()
@@ -320,7 +322,7 @@ def viewer_data(
                 "total": len(part.entries),
                 "masks": _mask_labels(dataset, part, registry),
             }
-            for dataset, part in zip(inputs.datasets, facts, strict=True)
+            for dataset, part in zip(inputs.datasets, summaries, strict=True)
         ],
         "traces": traces,
         "rejects": rejects,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
 from cbdata.sources.agentdojo_exposure import Span, find_injections
 from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
-from cbdata.sources.agentdojo_messages import Conversation, normalise
+from cbdata.sources.agentdojo_messages import Transcript, normalise
+from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
 from cbdata.sources.files import input_files, source_names
 from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
 from cbdata.sources.reasons import READING
@@ -46,61 +46,8 @@ REASONS: Reasons = {
     "bad_security": "an injected run whose security is neither true nor false",
 }
 
-DEFENSES = (
-    "tool_filter",
-    "transformers_pi_detector",
-    "spotlighting_with_delimiting",
-    "repeat_user_prompt",
-)
-"""What AgentDojo appends to a pipeline's name (``agent_pipeline.DEFENSES``):
-``gpt-4o-2024-05-13-tool_filter``.
-"""
 
-FAMILIES = {
-    "gpt": "gpt",
-    "claude": "claude",
-    "gemini": "gemini",
-    "command": "command",
-    "llama": "llama",
-    "mixtral": "mistral",
-    "mistral": "mistral",
-}
-"""Model family by a part of the model's name, first match."""
-
-
-class Run(NamedTuple):
-    """The facts of one run, whichever form it was written in. ``source_fields`` are the others,
-    ``security`` left out on purpose.
-    """
-
-    suite: str
-    pipeline: str | None
-    user_task: str
-    injection_task: str | None
-    attack_type: str | None
-    security: Any
-    error: str | None
-    injections: list[str]
-    raw_format: str
-    source_fields: dict[str, Any]
-
-    @property
-    def raw_id(self) -> str:
-        """``pipeline/suite/user_task/attack/injection``, the path of the run in the benchmark's own
-        tree.
-        """
-        return "/".join(
-            (
-                self.pipeline or "unknown",
-                self.suite,
-                self.user_task,
-                self.attack_type or "none",
-                self.injection_task or "none",
-            )
-        )
-
-
-class Place(NamedTuple):
+class RecordPlace(NamedTuple):
     """Where a record lies: the file's name in the output, the line (None for a whole file)."""
 
     file: str
@@ -161,7 +108,7 @@ def convert(
                     if _is_header(record):
                         writer.header()
                         continue
-                    trace = _trace(record, Place(name, line.number), assign, schemas)
+                    trace = _trace(record, RecordPlace(name, line.number), assign, schemas)
                 except Reject as problem:
                     writer.reject(
                         problem,
@@ -213,89 +160,6 @@ def _suite_schemas(files: Iterable[str | Path]) -> dict[str, ToolSchema]:
     }
 
 
-def _text(fields: dict[str, Any], key: str) -> str | None:
-    """A field that must be a string; absent, null and empty are None. Raises Reject."""
-    value = fields.get(key)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise Reject("wrong_type", f"{key}: expected a string or null, got {shown(value)}")
-    return value
-
-
-def _required(fields: dict[str, Any], key: str) -> str:
-    """A field that must be there and be a string. Raises Reject."""
-    value = _text(fields, key)
-    if value is None:
-        raise Reject("missing_field", f"{key}: expected a string, the record has none")
-    return value
-
-
-def _none(value: str | None) -> str | None:
-    """AgentDojo's own word for no attack and no injection, in paths and command lines, is
-    ``none``.
-    """
-    return None if value == "none" else value
-
-
-def read_run(record: dict[str, Any]) -> Run:
-    """The facts of a record in either form: an export with ``metadata``, or a run file with its
-    fields at the top. Raises Reject.
-    """
-    if "metadata" in record:
-        fields = record["metadata"]
-        if type(fields) is not dict:
-            raise Reject("wrong_type", f"metadata: expected an object, got {shown(fields)}")
-        raw_format, pipeline_key = "agentdojo_export", "model"
-        source = {**record, **fields}
-        del source["metadata"]
-    else:
-        fields = record
-        raw_format = (
-            "agentdojo_run"
-            if "agentdojo_package_version" in fields
-            else "agentdojo_run_string_content"
-        )
-        pipeline_key = "pipeline_name"
-        source = record.copy()
-    source.pop("messages", None)
-    source.pop("security", None)
-    injections = record.get("injections") or {}
-    if type(injections) is not dict or not all(type(text) is str for text in injections.values()):
-        raise Reject(
-            "wrong_type", f"injections: expected an object of texts, got {shown(injections)}"
-        )
-    return Run(
-        suite=_required(fields, "suite_name"),
-        pipeline=_text(fields, pipeline_key),
-        user_task=_required(fields, "user_task_id"),
-        injection_task=_none(_text(fields, "injection_task_id")),
-        attack_type=_none(_text(fields, "attack_type")),
-        security=fields.get("security"),
-        error=_text(record, "error") or _text(fields, "error"),
-        injections=sorted(set(injections.values())),
-        raw_format=raw_format,
-        source_fields=source,
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def split_pipeline(pipeline: str | None) -> tuple[str | None, str | None, str | None]:
-    """(model, family of the model, defence) of a pipeline's name; None for what the name does not
-    tell.
-    """
-    model, defense = pipeline, None
-    for known in DEFENSES:
-        if pipeline is not None and pipeline.endswith("-" + known):
-            model, defense = pipeline.removesuffix("-" + known), known
-    lowered = (model or "").lower()
-    return (
-        model,
-        next((family for part, family in FAMILIES.items() if part in lowered), None),
-        defense,
-    )
-
-
 def _record_id(record: dict[str, Any]) -> str | None:
     """The id of a record that was rejected, if it has facts enough for one."""
     try:
@@ -305,7 +169,10 @@ def _record_id(record: dict[str, Any]) -> str | None:
 
 
 def _trace(
-    record: dict[str, Any], place: Place, assign: SplitAssigner, schemas: dict[str, ToolSchema]
+    record: dict[str, Any],
+    place: RecordPlace,
+    assign: SplitAssigner,
+    schemas: dict[str, ToolSchema],
 ) -> tuple[bytes, Entry]:
     """The trace of a record as a line, and what decides about it among its copies. Raises
     Reject.
@@ -387,7 +254,7 @@ def _trace(
     return dumps(trace), entry
 
 
-def _run_flags(run: Run, talk: Conversation, schema: ToolSchema | None, tellable: bool) -> set[str]:
+def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:
     """Flags of a run that neither its messages nor its labels show."""
     flags = set()
     if not tellable:
@@ -420,7 +287,7 @@ def _facts(
 
 
 def _hints(
-    run: Run, talk: Conversation, spans: list[Span], flags: list[str], canonical: bytes
+    run: Run, talk: Transcript, spans: list[Span], flags: list[str], canonical: bytes
 ) -> dict[str, Any]:
     rows = [
         {"message_index": span.message_index, "char_start": span.start, "char_end": span.end}
@@ -440,7 +307,7 @@ def _hints(
     return hints
 
 
-def _span_text(talk: Conversation, spans: list[Span]) -> str | None:
+def _span_text(talk: Transcript, spans: list[Span]) -> str | None:
     """The injection as the model first saw it, None if it never did."""
     if not spans:
         return None

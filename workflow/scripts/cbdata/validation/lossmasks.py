@@ -38,9 +38,7 @@ def allowed_tokens(render: dict[str, Any], layers: tuple[Layer, ...]) -> NDArray
             continue
         header = layer.span == "message"
         roles = layer.roles or (
-            frozenset(ROLES)
-            if layer.span in ("message", "content")
-            else frozenset({"assistant"})
+            frozenset(ROLES) if layer.span in ("message", "content") else frozenset({"assistant"})
         )
         for turn in render["alignment"]["message_spans"]:
             if turn["role"] in roles:
