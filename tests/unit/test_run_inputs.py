@@ -119,3 +119,25 @@ def test_masks_of_a_step_need_a_schedule() -> None:
     assert inputs(mwcs_schedule="balanced_cb").step("200") == 200
     with pytest.raises(ScheduleError, match=r"by_step/200: mwcs_schedule is not set. Fix"):
         inputs().step("200")
+
+
+@pytest.mark.parametrize("key", ["fujitsu_b4_path", "agentdojo_path", "skeleton_traces"])
+def test_the_first_look_refuses_a_file_of_another_kind(tmp_path: Path, key: str) -> None:
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ConfigError, match=f"{key}.*CSV"):
+        inputs(**{key: f"{tmp_path}/table.csv"}).first_look()
+
+
+def test_the_first_look_sees_traces_and_tokenizers(tmp_path: Path) -> None:
+    (tmp_path / "renders.jsonl").write_text('{"render_id": "r"}\n')
+    with pytest.raises(ConfigError, match=r"input_traces.*no file of traces"):
+        inputs(input_traces=f"{tmp_path}/renders.jsonl").first_look()
+    with pytest.raises(ConfigError, match="no tokenizer's folder"):
+        inputs(tokenizer=str(tmp_path)).first_look()
+
+
+def test_the_first_look_passes_over_what_is_missing_or_skipped(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    inputs(fujitsu_b4_path="nowhere", tokenizer="org/name", skeleton_traces="/no/x").first_look()
+    inputs(agentdojo_path=f"{tmp_path}/table.csv", skip_load=True).first_look()
+    inputs(skeleton_traces=f"{tmp_path}/table.csv", skip_fill=True).first_look()

@@ -86,10 +86,15 @@ def is_path(value: str) -> bool:
 
 
 def find_file(key: str, value: str, root: Path) -> str:
-    """The file that a path value means: relative to the working directory, else to the workflow's
-    own root.
+    """The file that a path value means: relative to the working directory, else to the workflow.
 
-    Raises ConfigError if neither exists.
+    Args:
+        key: The configuration's key, for the error.
+        value: The path; environment variables and ``~`` are expanded.
+        root: The root of the workflow.
+
+    Raises:
+        ConfigError: Neither exists.
     """
     path = expand(value)
     candidates = [Path(path), root / path]

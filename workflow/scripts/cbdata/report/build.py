@@ -114,8 +114,17 @@ def build_report(
     title: str = "Circuit-breaker training data",
     token_budget: int = TOKEN_BUDGET,
 ) -> None:
-    """Read the files of a run and write the page. ``token_budget`` is how many tokens of traces the
-    viewer may hold.
+    """Read the files of a run and write the page.
+
+    Args:
+        inputs: The files.
+        registry: The policies that the page shows on every trace.
+        out: The page.
+        title: The heading of the page.
+        token_budget: How many tokens of traces the viewer may hold.
+
+    Raises:
+        JsonlError: A line of a file is not a record.
     """
     stats = _read_stats(inputs.stats)
     summaries = [collect(dataset, registry) for dataset in inputs.datasets]

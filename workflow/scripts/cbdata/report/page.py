@@ -78,7 +78,19 @@ def render_page(
     index: Mapping[str, Any],
     blocks: Sequence[str],
 ) -> Iterator[str]:
-    """The page in pieces, so that its blocks need not be in memory twice."""
+    """The page in pieces, so that its blocks need not be in memory twice.
+
+    Args:
+        title: The heading of the page.
+        tiles: Name and value of the figures at its top.
+        sections: What is below them.
+        settings: The configuration's keys that are shown.
+        index: The viewer's index, as ``viewer_data`` makes it.
+        blocks: The viewer's blocks.
+
+    Raises:
+        AssetError: A script or style of the page would end its own element.
+    """
     script, style = asset(SCRIPTS, "</script"), asset(STYLES, "</style")
     environment = Environment(
         loader=FileSystemLoader(ASSETS),

@@ -89,8 +89,13 @@ def trace_record(
     masks: dict[str, dict[str, Any]],
     policies: Sequence[Policy],
 ) -> dict[str, Any]:
-    """What the viewer shows of one trace. Token positions are those of the render; ``masks`` are
-    mask rows by label.
+    """What the viewer shows of one trace. Token positions are those of the render.
+
+    Args:
+        trace: The trace.
+        render: Its render.
+        masks: The mask rows of that render by label.
+        policies: Policies to show besides, without a file of theirs.
     """
     alignment, signals, raw = render["alignment"], render["signals"], trace["raw_metadata"]
     shown = {
@@ -302,8 +307,17 @@ def viewer_data(
     token_budget: int = TOKEN_BUDGET,
     reject_budget: int = REJECT_BUDGET,
 ) -> tuple[dict[str, Any], list[str]]:
-    """The index (JSON values) and the blocks (base64). Budgets are tokens of traces, and characters
-    of rejects, that the page holds.
+    """What the page's script reads.
+
+    Args:
+        inputs: The files of the run.
+        summaries: What is known of each of its data sets, in the same order.
+        registry: The policies that are shown on every trace.
+        token_budget: How many tokens of traces the page may hold.
+        reject_budget: How many characters of rejects the page may hold.
+
+    Returns:
+        The index as JSON values, and the blocks in base64.
     """
     blocks = BlockWriter()
     traces, used = _trace_columns(summaries, registry, blocks, token_budget)

@@ -87,12 +87,19 @@ class Attack(NamedTuple):
 def locate_attack(benign: str, injection: str, combined: str) -> Attack:
     """Find the attack in the combined query by exact comparison.
 
-    The injection where it occurs; of several places only the one without which the benign query
-    remains, or else all (flag ``injection_repeated``). Where it is empty or does not occur, but the
-    combined query is the benign one with one piece put in, that piece without the white space
-    around it (flag ``injection_from_difference``). Otherwise no span (flag
-    ``injection_not_found``). Raises Reject ``no_attack`` if the combined query adds nothing to
-    the benign one.
+    The attack is the injection where that occurs. Of several places it is only the one without
+    which the benign query remains, or else all of them (flag ``injection_repeated``). Where the
+    injection is empty or does not occur, but the combined query is the benign one with one piece
+    put in, it is that piece without the white space around it (flag
+    ``injection_from_difference``). Otherwise there is no span (flag ``injection_not_found``).
+
+    Args:
+        benign: What the user asked for.
+        injection: What the attacker added, as the source says.
+        combined: What the model was given.
+
+    Raises:
+        Reject: ``no_attack``, if the combined query adds nothing to the benign one.
     """
     if injection.strip():
         spans = _occurrences(combined, injection)
