@@ -1,7 +1,7 @@
 """Where the workflow's own files lie. Nothing here depends on the working directory.
 
-Only folders and files of ``configs`` are named here. A schema is named by the module that reads it,
-because the name of a schema in a module makes the schema part of that module's code digest.
+No schema is named here, not even as a word of its own ("mwcs"): that would make the schema part of
+the code digest of every rule.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ SCRIPTS = Path(__file__).resolve().parents[1]
 ROOT = SCRIPTS.parents[1]
 """The root of the checkout."""
 
-SCHEMAS = ROOT / "workflow" / "schemas"
+SCHEMAS = ROOT / "workflow/schemas"
 
-CONFIGS = ROOT / "configs"
-CHAT_TEMPLATES = CONFIGS / "chat_templates"
-SCHEDULES = CONFIGS / "mwcs"
-TOOL_SCHEMAS = CONFIGS / "tool_schemas"
-POLICY_REGISTRY = CONFIGS / "lmp_registry_v1.json"
+CHAT_TEMPLATES = ROOT / "configs/chat_templates"
+SCHEDULES = ROOT / "configs/mwcs"
+TOOL_SCHEMAS = ROOT / "configs/tool_schemas"
+POLICY_REGISTRY = ROOT / "configs/lmp_registry_v1.json"
 
-CONFIG_README = ROOT / "config" / "README.md"
+CONFIG_README = ROOT / "config/README.md"
