@@ -35,7 +35,7 @@ from cbdata.fill.models import find_model  # noqa: E402
 from cbdata.fill.progress_store import ProgressStore, Stored  # noqa: E402
 from cbdata.fill.requests import Item, Request, Sampling, by_shared_prefix  # noqa: E402
 from cbdata.fill.runner import Runner, StopFlag  # noqa: E402
-from cbdata.fill.shards import prompt_messages  # noqa: E402
+from cbdata.fill.rows import prompt_messages  # noqa: E402
 from cbdata.jsonl import read_records  # noqa: E402
 from cbdata.judge.judgement import Judgement, judge  # noqa: E402
 from cbdata.render import Renderer, RenderSettings  # noqa: E402

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from cbdata.fill.shard_count import Measured, ShardCountError, choose, measured
+from cbdata.fill.sizing import Measured, ShardCountError, choose, measured
 
 
 def table(run: Measured, skeletons: int, gpus: list[int], hours: list[float]) -> str:

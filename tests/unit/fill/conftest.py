@@ -18,7 +18,7 @@ from cbdata.fill.merge import ModeFiles, merge_shards
 from cbdata.fill.models import LocalModel
 from cbdata.fill.requests import Request
 from cbdata.fill.runner import StopFlag
-from cbdata.fill.shard_job import run_shard
+from cbdata.fill.shard import run_shard
 from cbdata.ids import digest, token_ids_sha256
 from cbdata.jsonl import dumps, read_records
 from cbdata.render import Prompt

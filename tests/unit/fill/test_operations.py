@@ -32,8 +32,8 @@ from cbdata.fill.models import (
     weight_type,
 )
 from cbdata.fill.preflight import PreflightError, preflight, visible_gpus
-from cbdata.fill.shard_job import engine_context
-from cbdata.fill.shard_lock import ShardBusy, ShardLock
+from cbdata.fill.shard import engine_context
+from cbdata.fill.lock import ShardBusy, ShardLock
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_every_setting_of_a_job_is_a_configuration_key(repo: Path) -> None:
 
 HOLD = """
 import sys, time
-from cbdata.fill.shard_lock import ShardBusy, ShardLock
+from cbdata.fill.lock import ShardBusy, ShardLock
 try:
     with ShardLock(sys.argv[1]):
         print("held", flush=True)
@@ -150,7 +150,7 @@ def test_a_requeued_job_waits_for_what_is_left_of_its_first_try(
     """SLURM gives a node up that it cannot reach and starts the job elsewhere under the same id,
     while the node may go on working.
     """
-    monkeypatch.setattr("cbdata.fill.shard_lock.POLL_S", 0.05)
+    monkeypatch.setattr("cbdata.fill.lock.POLL_S", 0.05)
     lock = tmp_path / "0-of-1.lock"
     with lock_elsewhere(lock, 1.0, SLURM_JOB_ID="7") as first_try:
         assert first_try.stdout is not None and first_try.stdout.readline() == "held\n"

@@ -21,8 +21,8 @@ from cbdata.fill.job import FillJob, JobError, describe, load_job
 from cbdata.fill.models import LocalModel
 from cbdata.fill.preflight import PreflightError, preflight
 from cbdata.fill.runner import StopFlag, Stopped
-from cbdata.fill.shard_job import run_shard
-from cbdata.fill.shard_lock import ShardBusy
+from cbdata.fill.shard import run_shard
+from cbdata.fill.lock import ShardBusy
 from cbdata.logs import configure_logging
 from cbdata.render import Renderer, RenderSettings, TokenizerError
 from cbdata.tools import ToolSchemaError

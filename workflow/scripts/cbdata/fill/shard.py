@@ -18,8 +18,8 @@ from cbdata.fill.models import LocalModel
 from cbdata.fill.progress_store import ProgressStore
 from cbdata.fill.requests import Sampling
 from cbdata.fill.runner import Runner, StopFlag
-from cbdata.fill.shard_lock import ShardLock
-from cbdata.fill.shards import judge_with, plan_shard, write_shard
+from cbdata.fill.lock import ShardLock
+from cbdata.fill.rows import judge_with, plan_shard, write_shard
 from cbdata.render import Prompt
 from cbdata.tools import ToolSchema
 

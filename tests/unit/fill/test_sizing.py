@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.fill.shard_count import (
+from cbdata.fill.sizing import (
     LOADING_SHARE,
     USABLE_TIME,
     Measured,
