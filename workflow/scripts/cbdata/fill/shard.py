@@ -5,27 +5,27 @@ published.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Protocol
 
-from cbdata.fill.backends.base import Backend
+from cbdata.fill.backends.base import Backend, Engine, EngineOptions
 from cbdata.fill.constraints import argument_key, call_grammar
 from cbdata.fill.job import FillJob
-from cbdata.fill.models import LocalModel
+from cbdata.fill.judging import judge_with
+from cbdata.fill.lock import ShardLock
+from cbdata.fill.plan import plan_shard
+from cbdata.fill.preflight import FillInputs
 from cbdata.fill.progress_store import ProgressStore
 from cbdata.fill.requests import Sampling
+from cbdata.fill.rows import write_shard
 from cbdata.fill.runner import Runner, StopFlag
-from cbdata.fill.lock import ShardLock
-from cbdata.fill.rows import judge_with, plan_shard, write_shard
 from cbdata.render import Prompt
-from cbdata.tools import ToolSchema
 
 logger = logging.getLogger(__name__)
 
 CONTEXT_STEP = 256
+"""Tokens that the engine's context is a multiple of."""
 
 
 class PromptRenderer(Protocol):
@@ -40,65 +40,83 @@ class PromptRenderer(Protocol):
         ...
 
 
+def run_shard(
+    job: FillJob, inputs: FillInputs, renderer: PromptRenderer, backend: Backend, stop: StopFlag
+) -> None:
+    """Do one shard and publish its rows; the lock, the progress file and the engine are closed when
+    this returns or raises.
+
+    Args:
+        job: The shard and its settings.
+        inputs: What ``preflight`` found: the model and the tool schema.
+        renderer: Makes prompts of messages and text of token ids.
+        backend: Opens the engine, which is not done if every completion is stored already.
+        stop: Says whether the job was told to stop.
+
+    Raises:
+        ShardBusy: Another process works on this shard.
+        Stopped: The job was told to stop; what finished is kept.
+        EngineDied: The engine is gone; what finished is kept.
+    """
+    settings, tools = job.settings, list(inputs.tools.tools)
+    with ShardLock(job.lock_file):
+        grammar = _grammar(inputs, renderer) if settings.constrain_tool_calls else None
+        identity = {
+            "backend": backend.name,
+            "model": settings.model,
+            "fingerprint": inputs.model.fingerprint,
+            "dtype": settings.dtype,
+            "grammar": grammar,
+        }
+        limit = settings.max_model_len or inputs.model.context
+        plan = plan_shard(
+            job,
+            inputs.tools,
+            lambda messages: renderer.prompt(messages, tools),
+            {mode: Sampling(settings, mode, identity) for mode in settings.modes},
+            limit,
+        )
+        if plan.first_prompt is not None:
+            logger.info("first rendered prompt:\n%s", plan.first_prompt)
+
+        def open_engine() -> Engine:
+            return backend.open(
+                EngineOptions(
+                    model=inputs.model.path,
+                    runtime=job.runtime,
+                    dtype=settings.dtype,
+                    max_model_len=engine_context(plan.longest_prompt + settings.max_tokens, limit),
+                    grammar=grammar,
+                    seed=settings.seed,
+                )
+            )
+
+        with (
+            ProgressStore(job.progress_dir, job.label) as store,
+            Runner(
+                plan.items,
+                store=store,
+                judge=judge_with(inputs.tools, settings, plan.skeletons),
+                attempts=settings.attempts,
+                open_engine=open_engine,
+                decode=renderer.decode,
+                stop=stop,
+            ) as runner,
+        ):
+            done = runner.run()
+            write_shard(job, inputs, plan, done, runner.throughput)
+            logger.info("published %s: %s", job.output, asdict(runner.throughput))
+
+
 def engine_context(longest: int, limit: int) -> int:
-    """Context length to start the engine with: the longest request of the job, rounded up, so that
-    memory goes to requests in flight.
+    """Context length in tokens to start the engine with: the longest request of the job, rounded
+    up, so that memory goes to requests in flight.
     """
     return min(limit, -(-longest // CONTEXT_STEP) * CONTEXT_STEP)
 
 
-def run_shard(
-    job: FillJob,
-    model: LocalModel,
-    tools: ToolSchema,
-    renderer: PromptRenderer,
-    open_backend: Callable[[str | None, int], Backend],
-    stop: StopFlag,
-    cleanup: ExitStack,
-) -> None:
-    """Do one shard.
-
-    ``open_backend`` loads the model, given the grammar of constrained calls (or None) and the
-    context length; it is not called if every completion is stored already. What must happen at the
-    end, the engine's shutdown among it, is left in ``cleanup``. Raises ShardBusy, Stopped or
-    EngineDied.
-    """
-    settings = job.settings
-    label = f"{job.shard}-of-{job.shards}"
-    cleanup.enter_context(ShardLock(Path(job.progress_dir) / f"{label}.lock"))
-    tool_list = list(tools.tools)
-    grammar = None
-    if settings.constrain_tool_calls:
-        grammar = call_grammar(
-            tools, argument_key(lambda messages: renderer.prompt(messages, tool_list).text, tools)
-        )
-    engine = {
-        "backend": "vllm" if settings.use_vllm else "transformers",
-        "model": settings.model,
-        "fingerprint": model.fingerprint,
-        "dtype": settings.dtype,
-        "grammar": grammar,
-    }
-    sampling = {mode: Sampling(settings, mode, engine) for mode in settings.modes}
-    limit = settings.max_model_len or model.context
-    plan = plan_shard(
-        job, tools, lambda messages: renderer.prompt(messages, tool_list), sampling, limit
-    )
-    if plan.first_prompt is not None:
-        logger.info("first rendered prompt:\n%s", plan.first_prompt)
-    store = ProgressStore(job.progress_dir, label)
-    cleanup.callback(store.close)
-    longest = max((len(item.prompt_ids) for item in plan.items), default=0) + settings.max_tokens
-    runner = Runner(
-        plan.items,
-        store=store,
-        judge=judge_with(tools, settings, plan.skeletons),
-        attempts=settings.attempts,
-        open_backend=lambda: open_backend(grammar, engine_context(longest, limit)),
-        decode=renderer.decode,
-        stop=stop,
-    )
-    cleanup.callback(runner.close)
-    done = runner.run()
-    write_shard(job, plan, done, runner.throughput, model, tools)
-    logger.info("published %s: %s", job.output, asdict(runner.throughput))
+def _grammar(inputs: FillInputs, renderer: PromptRenderer) -> str:
+    """The grammar of one call, written as the model's own chat template writes it."""
+    tools = list(inputs.tools.tools)
+    key = argument_key(lambda messages: renderer.prompt(messages, tools).text, inputs.tools)
+    return call_grammar(inputs.tools, key)

@@ -23,7 +23,7 @@ class ShardCountError(ValueError):
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunCost:
     """What a finished fill run took: ``skeletons`` taken, seconds of generation of one engine in
     all, seconds to load it once.
     """
@@ -34,7 +34,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Sizing:
     """``shards`` to set ``fill_shards`` to, between ``least`` (time limit) and ``most`` (loading),
     where both can be had.
 
@@ -49,7 +49,7 @@ class Choice:
     total_s: float
 
 
-def measured(stats: Mapping[str, Any], name: str) -> Measured:
+def run_cost(stats: Mapping[str, Any], name: str) -> RunCost:
     """Of the stats file of either mode of a fill run; ``name`` says which in errors.
 
     Where the run took over stored completions, its time is scaled up to what generating them too
@@ -69,10 +69,10 @@ def measured(stats: Mapping[str, Any], name: str) -> Measured:
             f"{name}: this run generated nothing. Hint: measure with new ones, e.g. --config"
             " limit=500 seed=1"
         )
-    return Measured(skeletons, seconds * wanted / generated, load_s)
+    return RunCost(skeletons, seconds * wanted / generated, load_s)
 
 
-def choose(run: Measured, skeletons: int, gpus: int, limit_s: float) -> Choice:
+def choose(run: RunCost, skeletons: int, gpus: int, limit_s: float) -> Sizing:
     """Shards for so many skeletons on ``gpus`` engines at once (GPUs / tensor_parallel) under a
     time limit in seconds.
 
@@ -97,4 +97,4 @@ def choose(run: Measured, skeletons: int, gpus: int, limit_s: float) -> Choice:
     )
     shards = max(least, min(most, math.ceil(least / gpus) * gpus))
     shard_s = run.load_s + work_s / shards
-    return Choice(shards, least, most, shard_s, math.ceil(shards / gpus) * shard_s)
+    return Sizing(shards, least, most, shard_s, math.ceil(shards / gpus) * shard_s)
