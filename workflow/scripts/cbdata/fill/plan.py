@@ -95,7 +95,16 @@ def plan_shard(
 
 
 def prompt_messages(record: Mapping[str, Any], mode: Mode, settings: FillSettings) -> list[Message]:
-    """The messages of a skeleton in a mode under these settings. Raises Reject."""
+    """Return the messages to complete under a run's settings; see ``skeleton_messages``.
+
+    Args:
+        record: The skeleton, a valid trace_v1.
+        mode: The mode of the completion.
+        settings: The run's settings.
+
+    Raises:
+        Reject: The skeleton has no prompt in this mode.
+    """
     return skeleton_messages(
         record, mode, settings.dr_context, settings.ds_system_suffix, settings.dr_system_suffix
     )
