@@ -16,7 +16,7 @@ import pytest
 
 from cbdata.fill.job import FillJob
 from cbdata.fill.lock import ShardLock
-from cbdata.fill.rows import read_rows
+from cbdata.fill.row_file import read_rows
 from cbdata.tools import ToolSchema
 from tests.fill_settings import fill_settings
 from tests.unit.fill.world import World, write_skeletons

@@ -35,7 +35,7 @@ def completed_trace(
 
     A harmful (DS) trace has the attack succeed; a benign (DR) one has it fail, exposed or not. The
     id is salted with the skeleton's: two skeletons that differ in the injection alone may have the
-    same DR conversation. The twin is not known yet, see ``link_twins``.
+    same DR conversation. The twin is not known yet, see ``cbdata.fill.twins``.
 
     Args:
         skeleton: The trace_v1 that was completed.
@@ -131,23 +131,6 @@ def assistant_message(judgement: Judgement, messages: Sequence[Message] = ()) ->
         calls.append({"call_id": call_id, "function": _function(call)})
     message["tool_calls"] = calls
     return message
-
-
-def link_twins(ds: Trace | None, dr: Trace | None) -> None:
-    """Note in the DS and the DR trace of one skeleton each other's id, in place; a trace without a
-    twin stays as it is.
-
-    Raises ValueError if the two are not a DS and a DR of the same skeleton.
-    """
-    if ds is None or dr is None:
-        return
-    modes = [trace["raw_metadata"]["generation"]["mode"] for trace in (ds, dr)]
-    parents = [trace["links"]["parent_trace_ids"] for trace in (ds, dr)]
-    if modes != ["ds", "dr"] or parents[0] != parents[1]:
-        raise ValueError(
-            f"{ds['id']} and {dr['id']} are no twins: modes {modes}, parents {parents}"
-        )
-    ds["links"]["paired_trace_id"], dr["links"]["paired_trace_id"] = dr["id"], ds["id"]
 
 
 def _function(call: Call) -> FunctionCall:

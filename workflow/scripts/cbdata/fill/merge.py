@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from cbdata.fill.completed_traces import link_twins
 from cbdata.fill.reasons import REASONS
-from cbdata.fill.rows import read_rows
+from cbdata.fill.row_file import read_rows
+from cbdata.fill.twins import link_twins
 from cbdata.jsonl import read_records
 from cbdata.lookup import Place, RecordIndex
 from cbdata.records import FillOutcome, FillRun, Mode, Trace

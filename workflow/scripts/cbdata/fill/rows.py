@@ -1,13 +1,8 @@
-"""The rows of a shard file (fill_row_v1): made, written, and checked where they are read."""
+"""The rows of one shard, made of what was settled without a model and of what the model wrote."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, cast
-
-import jsonschema_rs
 
 from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.job import FillJob
@@ -19,39 +14,31 @@ from cbdata.fill.requests import WorkItem
 from cbdata.fill.runner import Attempted, Throughput
 from cbdata.fill.settings import FillSettings
 from cbdata.fill.skeletons import Skeleton
-from cbdata.jsonl import AtomicFile, JsonlError, dumps
 from cbdata.judge.judgement import Judgement
-from cbdata.lookup import Place, read_places
-from cbdata.records import FillOutcome, FillReject, FillRow, FillRun, Generation
-from cbdata.schemas import load_schema
+from cbdata.records import FillOutcome, FillReject, FillRun, Generation
 
 
-def write_shard(
-    job: FillJob,
-    inputs: FillInputs,
-    plan: ShardPlan,
-    done: Sequence[Attempted[Judgement]],
-    throughput: Throughput,
-) -> None:
-    """Publish the shard's file: one row a skeleton and mode in the order of the skeletons, then one
-    row on the run itself.
+def shard_rows(
+    job: FillJob, inputs: FillInputs, plan: ShardPlan, done: Sequence[Attempted[Judgement]]
+) -> Iterator[FillOutcome]:
+    """Yield a row for each skeleton and mode of a shard.
 
     Args:
-        job: The shard, and where its file goes.
+        job: The shard.
         inputs: The model and the tool schema of the run.
         plan: The shard's skeletons, and what was settled without a model.
         done: What was generated for every item of the plan.
-        throughput: The work of this run.
     """
-    rows: list[FillOutcome] = [
-        *(settled_row(each) for each in plan.settled),
-        *(
-            attempted_row(each, plan.skeletons[each.item.trace_id], job.settings, inputs)
-            for each in done
-        ),
-    ]
-    rows.sort(key=lambda row: (row["line"], row["mode"] != "ds"))
-    run: FillRun = {
+    for settled in plan.settled:
+        yield settled_row(settled)
+    for attempted in done:
+        skeleton = plan.skeletons[attempted.item.trace_id]
+        yield attempted_row(attempted, skeleton, job.settings, inputs)
+
+
+def run_row(job: FillJob, throughput: Throughput) -> FillRun:
+    """The closing row: the work of the run that made a shard."""
+    return {
         "row": "run",
         "shard": job.shard,
         "shards": job.shards,
@@ -62,31 +49,6 @@ def write_shard(
         "seconds": throughput.seconds,
         "load_seconds": throughput.load_seconds,
     }
-    out = AtomicFile(job.output)
-    try:
-        for row in rows:
-            out.write(dumps(row))
-        out.write(dumps(run))
-    except BaseException:
-        out.discard()
-        raise
-    out.publish()
-
-
-def read_rows(path: str | Path) -> Iterator[tuple[Place, FillRow]]:
-    """Yield every row of a shard file with its place. Raises JsonlError at the first line that is
-    not a fill_row_v1; the trace of a row is left to trace_v1.
-    """
-    for place, record in read_places(path):
-        if error := _row_error(record):
-            raise JsonlError(
-                place.path,
-                place.line,
-                "a row of a shard file (fill_row_v1)",
-                error,
-                "remove the file and run its rule again",
-            )
-        yield place, cast(FillRow, record)
 
 
 def settled_row(settled: Settled) -> FillOutcome:
@@ -190,28 +152,3 @@ def _generation(
         generation["dr_context"] = settings.dr_context
     generation["system_suffix"] = settings.system_suffix(item.mode)
     return generation
-
-
-@functools.cache
-def _validators() -> dict[str, Any]:
-    """A compiled validator for each kind of row: of a whole ``oneOf`` the library could only say
-    that no alternative fits.
-    """
-    schema = load_schema("fill_row_v1")
-    kinds = [choice["$ref"].rsplit("/", 1)[1] for choice in schema["oneOf"]]
-    return {
-        kind: jsonschema_rs.validator_for({"$ref": f"#/$defs/{kind}", "$defs": schema["$defs"]})
-        for kind in kinds
-    }
-
-
-def _row_error(record: dict[str, Any]) -> str | None:
-    kind = record.get("row")
-    validators = _validators()
-    validator = validators.get(kind) if isinstance(kind, str) else None
-    if validator is None:
-        return f"row {kind!r}, which is none of {', '.join(validators)}"
-    for error in validator.iter_errors(record):
-        path = "/".join(str(part) for part in error.instance_path)
-        return f"{path or f'a {kind} row'}: {error.message}"
-    return None

@@ -18,7 +18,8 @@ from cbdata.fill.plan import plan_shard
 from cbdata.fill.preflight import FillInputs
 from cbdata.fill.progress_store import ProgressStore
 from cbdata.fill.requests import Sampling
-from cbdata.fill.rows import write_shard
+from cbdata.fill.row_file import write_rows
+from cbdata.fill.rows import run_row, shard_rows
 from cbdata.fill.runner import Runner, StopFlag
 from cbdata.render import Prompt
 
@@ -104,7 +105,8 @@ def run_shard(
             ) as runner,
         ):
             done = runner.run()
-            write_shard(job, inputs, plan, done, runner.throughput)
+            rows = shard_rows(job, inputs, plan, done)
+            write_rows(job.output, rows, run_row(job, runner.throughput))
             logger.info("published %s: %s", job.output, asdict(runner.throughput))
 
 
