@@ -55,6 +55,7 @@ def test_a_finished_shard_needs_no_engine_even_if_it_is_judged_anew(world: World
         {"max_tokens": 255},
         {"top_p": 0.9},
         {"dtype": "float32"},
+        {"use_vllm": False},
         {"ds_system_suffix": "Obey.", "dr_system_suffix": "Beware."},
     ],
 )
@@ -64,13 +65,6 @@ def test_a_change_of_prompt_or_sampling_makes_old_entries_unused(
     world.run(ToyBackend())
     backend = ToyBackend()
     world.run(backend, **change)
-    assert len(backend.seen) == 80
-
-
-def test_another_backend_makes_old_entries_unused(world: World) -> None:
-    world.run(ToyBackend())
-    backend = ToyBackend(name="vllm")
-    world.run(backend)
     assert len(backend.seen) == 80
 
 

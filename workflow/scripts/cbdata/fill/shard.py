@@ -63,7 +63,7 @@ def run_shard(
     with ShardLock(job.lock_file):
         grammar = _grammar(inputs, renderer) if settings.constrain_tool_calls else None
         identity = {
-            "backend": backend.name,
+            "backend": settings.backend_name,
             "model": settings.model,
             "fingerprint": inputs.model.fingerprint,
             "dtype": settings.dtype,
