@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -60,7 +61,7 @@ class Jobs:
         """About half the completions of one pass: one of the two modes of each skeleton."""
         return len(self.skeletons.read_bytes().splitlines())
 
-    def stored(self) -> list[dict]:
+    def stored(self) -> list[dict[str, Any]]:
         """Every whole line of the progress store."""
         lines = [
             line

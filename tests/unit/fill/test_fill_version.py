@@ -147,8 +147,8 @@ def test_other_behaviour_of_the_fill_stage_has_another_version(
     assert not changed, (
         f"the fill stage no longer does what FILL_VERSION {FILL_VERSION} stands for: other"
         f" {', '.join(changed)} for the same input. If that is not meant, it is a fault. If it is,"
-        " raise FILL_VERSION in cbdata/fill/settings.py (finished shards of users are then made again,"
-        " from stored completions where prompts and requests are as before), say so in"
+        " raise FILL_VERSION in cbdata/fill/settings.py (finished shards of users are then made"
+        " again, from stored completions where prompts and requests are as before), say so in"
         f" CHANGELOG.md, and write beside it:\n\nFILL_BEHAVIOUR = {found}\n\nOnly where nothing but"
         " the input was changed (tests/data, the B4 tool schema, the demo's tokenizer) does the"
         " version stay and FILL_BEHAVIOUR change alone."

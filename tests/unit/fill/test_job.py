@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -27,7 +28,7 @@ def test_a_job_file_reads_back_as_it_was(job: FillJob, tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_job_file_says_what_is_wrong(
-    job: FillJob, tmp_path: Path, change: dict, message: str
+    job: FillJob, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     path = tmp_path / "job.json"
     job.save(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from cbdata.records import Mode
 from tests.unit.fill.world import TOOLS, World
 
 
-def outcome(world: World, mode: Mode, tool: str, arguments: str, **changes: object) -> str:
+def outcome(world: World, mode: Mode, tool: str, arguments: str, **changes: Any) -> str:
     settings = replace(world.settings, **changes)
     skeletons = {each.trace_id: each for each in shard_skeletons(str(world.skeletons), None, 0, 1)}
     item = WorkItem(
@@ -53,7 +54,7 @@ def test_settings_of_the_run_reach_the_judge(world: World) -> None:
     ],
 )
 def test_a_skeleton_without_a_possible_completion_is_a_reject(
-    world: World, attack: dict, mode: Mode, reason: str
+    world: World, attack: dict[str, str], mode: Mode, reason: str
 ) -> None:
     found = no_completion_possible({"tool_attack": attack}, mode, world.settings, world.tools)
     assert found is not None and found.reason == reason and found.detail

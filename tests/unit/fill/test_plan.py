@@ -59,7 +59,7 @@ def test_overlength_is_a_reject_and_the_rest_goes_on(world: World) -> None:
     ],
 )
 def test_a_skeleton_that_cannot_be_completed_is_settled(
-    world: World, change: dict, expected: dict
+    world: World, change: dict[str, Any], expected: dict[str, str]
 ) -> None:
     records = [record for _, record in read_records(world.skeletons)]
     records[2] |= change

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -42,7 +43,7 @@ def test_a_store_that_keeps_nothing_makes_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"mode": "xx"}, {"backend": "colossus"}, {"attempt": "one"}])
-def test_an_entry_with_unknown_words_is_no_entry(tmp_path: Path, change: dict) -> None:
+def test_an_entry_with_unknown_words_is_no_entry(tmp_path: Path, change: dict[str, Any]) -> None:
     row = orjson.loads(stored().line())
     assert Stored.from_row(row) == stored()
     with pytest.raises(ValueError, match=next(iter(change.values()))):

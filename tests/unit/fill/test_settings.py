@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_modes_come_ds_first_with_their_own_temperature_and_suffix() -> None:
         ({"use_vllm": False, "backend": "vllm"}, "vllm"),
     ],
 )
-def test_the_backend_is_named_or_follows_use_vllm(keys: dict, name: str) -> None:
+def test_the_backend_is_named_or_follows_use_vllm(keys: dict[str, Any], name: str) -> None:
     assert fill_settings(**keys).backend_name == name
 
 

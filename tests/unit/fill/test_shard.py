@@ -5,6 +5,7 @@ opened with.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_a_finished_shard_needs_no_engine_even_if_it_is_judged_anew(world: World
     ],
 )
 def test_a_change_of_prompt_or_sampling_makes_old_entries_unused(
-    world: World, change: dict
+    world: World, change: dict[str, Any]
 ) -> None:
     world.run(ToyBackend())
     backend = ToyBackend()
