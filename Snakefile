@@ -6,7 +6,7 @@ structure by its path.
 
 from snakemake.utils import min_version
 
-min_version("9.20")
+min_version("9.27")
 
 
 configfile: "config/config.yaml"
@@ -16,6 +16,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/last_good.smk"
 
 
 # A skipped stage has no rules: its files are sources, and Snakemake names a missing one.

@@ -29,7 +29,8 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO)]
 
-from cbdata.jsonl import dumps, read_records, write_atomic  # noqa: E402
+from cbdata.atomic_file import write_atomic  # noqa: E402
+from cbdata.jsonl import dumps, read_records  # noqa: E402
 
 WORK = REPO / "scratch" / "benchmarks" / "slurm_scale"
 DATA = WORK / "data"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbdata.atomic_file import FileError
 from cbdata.conservation import ConservationViolation, check_run
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
@@ -19,6 +20,7 @@ from cbdata.stage import (
     TooManyRejects,
     UndeclaredReason,
 )
+from tests.unit.full_disk import full_disk
 
 REASONS = {"not_json": "not JSON", "bad": "made bad for a test", "r": "made for a test"}
 
@@ -200,3 +202,18 @@ def test_a_reason_that_the_stage_did_not_declare_ends_the_stage(tmp_path: Path) 
         stage.take()
         stage.reject(Reject("invented", "x"), file="f", line=1)
     assert files(tmp_path) == []
+
+
+def test_a_full_disk_publishes_nothing(tmp_path: Path) -> None:
+    with writer(tmp_path) as stage:
+        stage.take()
+        stage.emit({"id": "earlier"})
+    earlier = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with (
+        full_disk(),
+        pytest.raises(FileError, match=r"out\.jsonl could not be written"),
+        writer(tmp_path) as stage,
+    ):
+        stage.take()
+        stage.emit({"id": "later"})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == earlier

@@ -57,6 +57,18 @@ def resource(key):
     return checked(find_file, key, config[key], ROOT)
 
 
+def look_at(check, key, value):
+    """While a run is planned, refuse a file or folder of the wrong kind. A missing one is told by
+    whoever needs it.
+    """
+    if workflow.is_main_process and value:
+        try:
+            path = find_file(key, value, ROOT)
+        except ConfigError:
+            return
+        checked(check, key, path)
+
+
 def traces(name):
     """Path of a trace file by data set name."""
     return TRACE_SOURCES.get(name, f"{OUT}/traces/{name}.jsonl")

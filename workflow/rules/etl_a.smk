@@ -4,7 +4,13 @@ Inputs: the Fujitsu B4 file and the AgentDojo transcripts of the configuration.
 Outputs: traces/fujitsu_b4_skeletons.jsonl, traces/agentdojo_complete.jsonl, with rejects and stats.
 """
 
+from functools import cache
+
+from cbdata.first_look import check_json_objects
+from cbdata.sources import SourceError
 from cbdata.sources.agentdojo import input_files
+
+look_at(check_json_objects, "fujitsu_b4_path", config["fujitsu_b4_path"])
 
 if config["fujitsu_b4_path"]:
 
@@ -36,16 +42,32 @@ if config["fujitsu_b4_path"]:
             "../scripts/convert_fujitsu_b4.py"
 
 
-def agentdojo_inputs(wildcards):
-    paths = config["agentdojo_path"]
-    paths = [paths] if isinstance(paths, str) else paths
-    return [
-        str(file)
-        for file in input_files(
-            [checked(find_file, "agentdojo_path", path, ROOT) for path in paths]
-        )
-    ]
+@cache
+def agentdojo_files(path):
+    return [str(file) for file in input_files(checked(find_file, "agentdojo_path", path, ROOT))]
 
+
+def agentdojo_paths():
+    paths = config["agentdojo_path"] or []
+    return [paths] if isinstance(paths, str) else paths
+
+
+def agentdojo_inputs(wildcards):
+    return sorted({file for path in agentdojo_paths() for file in agentdojo_files(path)})
+
+
+def check_transcripts(key, path):
+    """Look at a file, or at the first one below a folder: a mistake there is one of the whole
+    folder.
+    """
+    try:
+        check_json_objects(key, agentdojo_files(path)[0])
+    except SourceError as error:
+        raise ConfigError([f"{key}: {error}"])
+
+
+for path in agentdojo_paths():
+    look_at(check_transcripts, "agentdojo_path", path)
 
 if config["agentdojo_path"]:
 

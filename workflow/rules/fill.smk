@@ -9,10 +9,13 @@ missing, with another fill_shards as well.
 
 from cbdata.fill.backends.registry import find_backend
 from cbdata.fill.settings import FILL_VERSION, FillSettings, RuntimeSettings, semantic_params
+from cbdata.first_look import check_traces
 
 FILL_SKELETONS = skeleton_file()
 FILL_BACKEND = checked(find_backend, FillSettings.of(config).backend_name)
 FILL_NEEDS = FILL_BACKEND.needs(RuntimeSettings.of(config))
+
+look_at(check_traces, "skeleton_traces", FILL_SKELETONS)
 
 
 rule fill_shard:

@@ -4,6 +4,8 @@ Input: any traces/{name}.jsonl, or a file of input_traces.
 Output: renders/{name}.jsonl, with rejects and stats.
 """
 
+from cbdata.first_look import check_tokenizer, check_traces
+
 
 def local_resources(key, *files):
     """The named files of a setting that is a local directory, or the file that it is. They become
@@ -25,6 +27,31 @@ def template_file():
     name = "llama31_tools" if config["force_llama"] else config["chat_template"]
     path = ROOT / "configs" / "chat_templates" / f"{name}.jinja"
     return [str(path)] if name and path.exists() else local_resources("chat_template")
+
+
+def check_renderer():
+    """Load tokenizer and template as a job would, in a second or two."""
+    from cbdata.render import Renderer, RenderSettings, TokenizerError
+
+    try:
+        Renderer.load(
+            RenderSettings(
+                tokenizer=config["tokenizer"],
+                chat_template=config["chat_template"],
+                force_llama=config["force_llama"],
+                template_date=config["template_date"],
+                cache_dir=config["cache_dir"],
+            )
+        )
+    except TokenizerError as error:
+        raise WorkflowError(str(error))
+
+
+BEFORE_THE_FIRST_JOB |= {"render_traces": check_renderer, "template_doctor": check_renderer}
+
+look_at(check_tokenizer, "tokenizer", config["tokenizer"])
+for path in TRACE_SOURCES.values():
+    look_at(check_traces, "input_traces", path)
 
 
 rule render_traces:

@@ -4,8 +4,8 @@ import logging
 
 import orjson
 
+from cbdata.atomic_file import write_atomic
 from cbdata.conservation import check_run
-from cbdata.jsonl import write_atomic
 from cbdata.logs import configure_logging
 
 

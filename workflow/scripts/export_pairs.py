@@ -5,8 +5,8 @@ from pathlib import Path
 
 import orjson
 
+from cbdata.atomic_file import write_atomic
 from cbdata.export.pairs import export_pairs
-from cbdata.jsonl import write_atomic
 from cbdata.logs import configure_logging
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import orjson
 
+from cbdata.atomic_file import write_atomic
 from cbdata.export.prompt_output import export_prompt_output
-from cbdata.jsonl import write_atomic
 from cbdata.logs import configure_logging
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cbdata.atomic_file import write_atomic
 from cbdata.logs import configure_logging
 from cbdata.render import RenderSettings
 from cbdata.render.doctor import examine, format_table
@@ -16,7 +17,5 @@ settings = RenderSettings(
     cache_dir=snakemake.config.get("cache_dir"),
 )
 template = "llama31_tools" if params.force_llama else params.chat_template or "own template"
-Path(snakemake.output[0]).write_text(
-    format_table({f"{Path(params.tokenizer).name}, {template}": examine(settings)}),
-    encoding="utf-8",
-)
+table = format_table({f"{Path(params.tokenizer).name}, {template}": examine(settings)})
+write_atomic(snakemake.output[0], table.encode())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from cbdata.jsonl import write_atomic
+from cbdata.atomic_file import write_atomic
 from cbdata.logs import configure_logging
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.registry import REGISTRY, load_registry

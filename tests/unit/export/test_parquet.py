@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cbdata.atomic_file import FileError
 from cbdata.export.dataset import export_parquet, file_sha256
 from cbdata.export.rows import ExportError, prompt_length
 from cbdata.jsonl import JsonlError
 from cbdata.schemas import first_error
 from tests.records import Corpus, make_mask
+from tests.unit.full_disk import full_disk
 
 COLUMNS = {
     "input_ids": pa.int32(),
@@ -229,3 +231,12 @@ def test_a_render_given_twice_is_refused(tmp_path: Path) -> None:
         export_parquet(
             [corpus.mask_file], [corpus.render_file, corpus.render_file], [], tmp_path / "export"
         )
+
+
+@pytest.mark.parametrize("limit", [0, 2048])
+def test_a_full_disk_names_the_file_and_publishes_nothing(tmp_path: Path, limit: int) -> None:
+    """It fails at the first bytes, and at the footer."""
+    corpus = Corpus().write(tmp_path)
+    with full_disk(limit), pytest.raises(FileError, match=r"data/\w+\.parquet could not be"):
+        export(corpus, tmp_path / "out")
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []

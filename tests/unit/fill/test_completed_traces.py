@@ -246,19 +246,29 @@ def test_prose_thinking_and_several_calls(
     skeleton: dict[str, Any], tool_schema: ToolSchema
 ) -> None:
     text = (
-        '<think>Web?</think>\n Sure. \n{"name": "search_web", "arguments": "{\\"query\\":'
-        ' \\"a\\"}"}\nsearch_web(query="b")<|im_end|>'
+        '<think>Web?</think>\n Sure. \n<tool_call>\n{"name": "search_web", "arguments": {"query":'
+        ' "a"}}\n</tool_call>\n<tool_call>{"name": "search_web", "arguments": {"query": "b"}}'
+        "</tool_call><|im_end|>"
     )
     message = build(skeleton, "ds", tool_schema, text)["messages"][-1]
     assert (message["content"], message["thinking"]) == ("Sure.", "Web?")
     first, second = message["tool_calls"]
     assert (first["call_id"], second["call_id"]) == ("call_0", "call_1")
-    assert first["function"]["arguments_json"] == '{"query": "a"}'
+    assert first["function"]["arguments"] == {"query": "a"}
     assert second["function"] == {
         "name": WEB,
         "arguments": {"query": "b"},
-        "raw_content": 'search_web(query="b")',
+        "raw_content": '{"name": "search_web", "arguments": {"query": "b"}}',
     }
+
+
+def test_arguments_that_were_written_as_a_string(
+    skeleton: dict[str, Any], tool_schema: ToolSchema
+) -> None:
+    text = '[{"name": "search_web", "arguments": "{\\"query\\":  \\"a\\"}"}]'
+    (call,) = build(skeleton, "ds", tool_schema, text)["messages"][-1]["tool_calls"]
+    assert call["function"]["arguments"] == {"query": "a"}
+    assert call["function"]["arguments_json"] == '{"query":  "a"}'
 
 
 def test_call_ids_are_unique_in_the_trace(

@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
+from cbdata.atomic_file import FileError
 from cbdata.fill.progress_store import ProgressStore, Stored
 from cbdata.fill.requests import RequestKey
 from tests.unit.fill.world import ToyBackend, World
+from tests.unit.full_disk import full_disk
 
 KEY = RequestKey("trace_a", "ds", 1, "0" * 64, "1" * 64)
 
@@ -68,3 +70,17 @@ def test_a_spoiled_line_costs_that_line_alone(world: World, tail: bytes) -> None
     backend = ToyBackend()
     world.run(backend)
     assert len(backend.seen) == 1
+
+
+def test_a_full_disk_names_the_folder_and_costs_no_earlier_completion(tmp_path: Path) -> None:
+    folder = tmp_path / "progress"
+    with ProgressStore(folder, "0-of-1") as store:
+        store.append([stored()])
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        with (
+            full_disk(size + 10),
+            pytest.raises(FileError, match=f"{folder} could not be written: File too"),
+        ):
+            store.append([stored(KEY._replace(attempt=2))])
+    again = ProgressStore(folder, "0-of-1").load(["trace_a"])
+    assert list(again.values()) == [stored()]

@@ -8,8 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
+from cbdata.atomic_file import FileError
+from cbdata.sources.reasons import REASONS
 from cbdata.sources.spool import Entry, Spool
 from cbdata.stage import StageFiles, StageWriter
+from tests.unit.full_disk import full_disk
 
 
 def trace(number: int, raw_id: str | None = None) -> bytes:
@@ -37,9 +40,10 @@ def settle(
         StageWriter(
             "etl_a",
             "x",
-            outputs=StageFiles.of(folder / "out", folder / "rejects", folder / "stats"),
+            StageFiles.of(folder / "out", folder / "rejects", folder / "stats"),
+            REASONS,
         ) as writer,
-        Spool(folder) as spool,
+        Spool(folder / "out") as spool,
     ):
         for number, entry in enumerate(entries, start=1):
             writer.take()
@@ -127,7 +131,29 @@ def test_many_records_across_batches_keep_their_order_and_bytes(tmp_path: Path) 
 
 def test_nothing_and_an_error_leave_no_files_behind(tmp_path: Path) -> None:
     assert settle(tmp_path / "empty", [])[0] == []
-    with pytest.raises(RuntimeError), Spool(tmp_path) as spool:
+    with pytest.raises(RuntimeError), Spool(tmp_path / "out") as spool:
         spool.add(trace(1), entry("a"))
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize("limit", [0, 8192, 1 << 20])
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
+    """The spool fails when it makes its index, when it fills it, and when it writes lines."""
+    with (
+        full_disk(limit),
+        pytest.raises(FileError, match=r"out\.(lines|index)\..*Hint"),
+        Spool(tmp_path / "out") as spool,
+    ):
+        for number in range(3000):
+            spool.add(b"x" * 1000 + b"\n", entry(f"{number}"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_job_spooled_goes_with_the_next_job_of_that_output(tmp_path: Path) -> None:
+    left = [tmp_path / f".{name}.node.1.part" for name in ("out.lines", "out.index", "other.lines")]
+    for path in left:
+        path.write_bytes(b"x")
+    with Spool(tmp_path / "out"):
+        pass
+    assert list(tmp_path.iterdir()) == left[2:]

@@ -1,10 +1,7 @@
-"""JSON Lines as the project writes and reads it: one record a line, UTF-8, no NaN, whole files or
-none.
-"""
+"""JSON Lines as the project writes and reads it: one record a line, UTF-8, no NaN."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,46 +53,3 @@ def read_records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     "remove the file and run its rule again",
                 )
             yield number, record
-
-
-class AtomicFile:
-    """Bytes written beside ``path`` and moved onto it by ``publish``, so that a final name never
-    holds half a file.
-
-    The temporary name holds the process id: two writers by mistake do not mix their bytes.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = open(self.temporary, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by publish or discard
-        self.write = self._handle.write
-
-    def close(self) -> None:
-        """Flush to disk and close, without publishing."""
-        if not self._handle.closed:
-            self._handle.flush()
-            os.fsync(self._handle.fileno())
-            self._handle.close()
-
-    def publish(self) -> None:
-        """Give the file its final name."""
-        self.close()
-        os.replace(self.temporary, self.path)
-
-    def discard(self) -> None:
-        """Remove what was written."""
-        self._handle.close()
-        self.temporary.unlink(missing_ok=True)
-
-
-def write_atomic(path: str | Path, data: bytes) -> None:
-    """Write a small file whole."""
-    file = AtomicFile(path)
-    try:
-        file.write(data)
-    except BaseException:
-        file.discard()
-        raise
-    file.publish()

@@ -16,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from cbdata.jsonl import AtomicFile, dumps
+from cbdata.atomic_file import discard_together, open_together, publish_together
+from cbdata.jsonl import dumps
 from cbdata.records import RejectRow, Stage, Stats, StatsCounts
 from cbdata.rejects import Reasons, Reject
 
@@ -83,9 +84,8 @@ class StageWriter:
         self.records_in = self.records_out = self.duplicates = self.unselected = self.headers = 0
         self.rejected: Counter[str] = Counter()
         self.details: dict[str, Any] = {}
-        self._out = AtomicFile(files.out)
-        self._rejects = AtomicFile(files.rejects)
-        self._stats = AtomicFile(files.stats)
+        self._files = open_together((files.out, files.rejects, files.stats))
+        self._out, self._rejects, self._stats = self._files
 
     def take(self, count: int = 1) -> None:
         """Announce records that were read."""
@@ -202,7 +202,6 @@ class StageWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        files = (self._out, self._rejects, self._stats)
         try:
             if kind is None:
                 self.check()
@@ -216,10 +215,6 @@ class StageWriter:
                 self._stats.write(
                     orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
                 )
-                for file in files:
-                    file.close()
-                for file in files:
-                    file.publish()
+                publish_together(self._files)
         finally:
-            for file in files:
-                file.discard()
+            discard_together(self._files)

@@ -9,6 +9,7 @@ pages. Masks are runs of few values, which the dictionary encoding stores at nex
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cbdata.atomic_file import AtomicFile, naming, publish_together
 from cbdata.export.rows import ExportError, TrainingRow
 
 ROW_GROUP_TOKENS = 1 << 20
@@ -86,15 +88,14 @@ class TokenTableWriter:
 
     def __init__(self, path: Path, schema: pa.Schema, plain: Sequence[str]) -> None:
         self.path, self.schema = path, schema
-        self.temporary = path.with_name(f".{path.name}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
         dictionary = [
             field.name if not pa.types.is_list(field.type) else f"{field.name}.list.element"
             for field in schema
             if field.name not in plain
         ]
+        self.file = AtomicFile(path)
         self._writer = pq.ParquetWriter(
-            self.temporary,
+            self.file.handle,
             schema,
             compression="zstd",
             compression_level=COMPRESSION_LEVEL,
@@ -105,17 +106,25 @@ class TokenTableWriter:
     def write(self, columns: list[pa.Array]) -> None:
         """Write one row group."""
         table = pa.Table.from_arrays(columns, schema=self.schema)
-        self._writer.write_table(table, row_group_size=max(len(table), 1))
+        with naming(self.path):
+            self._writer.write_table(table, row_group_size=max(len(table), 1))
+
+    def finish(self) -> AtomicFile:
+        """Write the footer; the file can then be published."""
+        with naming(self.path):
+            self._writer.close()
+        return self.file
 
     def publish(self) -> None:
-        """Close the file and give it its final name."""
-        self._writer.close()
-        self.temporary.replace(self.path)
+        """Write the footer and give the file its final name."""
+        self.finish().publish()
 
     def discard(self) -> None:
         """Close and remove the file if it has not been published."""
-        self._writer.close()
-        self.temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the footer of a file that is thrown away
+            self._writer.close()
+        self._writer.is_open = False  # else its destructor would try again
+        self.file.discard()
 
 
 class SplitWriter:
@@ -176,8 +185,7 @@ class SplitWriter:
             if kind is None:
                 for split in self._files:
                     self._flush(split)
-                for file in self._files.values():
-                    file.publish()
+                publish_together([file.finish() for file in self._files.values()])
         finally:
             for file in self._files.values():
                 file.discard()

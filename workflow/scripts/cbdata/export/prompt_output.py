@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from cbdata.jsonl import AtomicFile
+from cbdata.atomic_file import discard_together, open_together, publish_together
 from cbdata.lookup import read_places
 
 
@@ -40,7 +40,8 @@ def export_prompt_output(traces: Sequence[Path], harmful: Path, benign: Path) ->
     """
     written: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
-    files = {"harmful": AtomicFile(harmful), "benign": AtomicFile(benign)}
+    opened = open_together((harmful, benign))
+    files = dict(zip(("harmful", "benign"), opened, strict=True))
     try:
         for path in traces:
             for _, trace in read_places(path):
@@ -55,9 +56,7 @@ def export_prompt_output(traces: Sequence[Path], harmful: Path, benign: Path) ->
                 written[category] += 1
         for category, file in files.items():
             file.write(b"\n]\n" if written[category] else b"[]\n")
-        for file in files.values():
-            file.publish()
+        publish_together(opened)
     finally:
-        for file in files.values():
-            file.discard()
+        discard_together(opened)
     return {"written": dict(sorted(written.items())), "left_out": dict(sorted(left_out.items()))}

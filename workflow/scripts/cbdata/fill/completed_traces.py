@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cbdata.call_formats.base import Call
 from cbdata.ids import canonical_json, trace_id
-from cbdata.judge.calls import Call
 from cbdata.judge.judgement import Judgement
 from cbdata.records import (
     CharSpan,

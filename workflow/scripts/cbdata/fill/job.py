@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from cbdata.atomic_file import write_atomic
 from cbdata.fill.settings import FillSettings, RuntimeSettings
-from cbdata.jsonl import write_atomic
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 
+from cbdata.atomic_file import naming
 from cbdata.fill.requests import RequestKey
 from cbdata.records import BACKEND_NAMES, MODES, BackendName
 
@@ -136,8 +137,9 @@ class ProgressStore:
                 self._new_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666
             )
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        with naming(self.folder):
+            while view:
+                view = view[os.write(self._fd, view) :]
         self._unsynced = True
         if time.monotonic() - self._last_sync >= SYNC_INTERVAL_S:
             self.sync()
@@ -145,7 +147,8 @@ class ProgressStore:
     def sync(self) -> None:
         """Force what was written to the disk."""
         if self._fd is not None and self._unsynced:
-            os.fsync(self._fd)
+            with naming(self.folder):
+                os.fsync(self._fd)
             self._unsynced = False
         self._last_sync = time.monotonic()
 

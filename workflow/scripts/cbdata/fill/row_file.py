@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import jsonschema_rs
 
-from cbdata.jsonl import AtomicFile, JsonlError, dumps
+from cbdata.atomic_file import AtomicFile
+from cbdata.jsonl import JsonlError, dumps
 from cbdata.lookup import Place, read_places
 from cbdata.records import FillOutcome, FillRow, FillRun
 from cbdata.schemas import load_schema
@@ -27,15 +28,10 @@ def write_rows(path: str | Path, rows: Iterable[FillOutcome], run: FillRun) -> N
         run: The work of the run that made them, the last line.
     """
     ordered = sorted(rows, key=lambda row: (row["line"], row["mode"] != "ds"))
-    out = AtomicFile(path)
-    try:
+    with AtomicFile(path) as out:
         for row in ordered:
             out.write(dumps(row))
         out.write(dumps(run))
-    except BaseException:
-        out.discard()
-        raise
-    out.publish()
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[Place, FillRow]]:

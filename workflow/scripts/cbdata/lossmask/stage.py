@@ -14,8 +14,9 @@ from typing import Any
 
 import orjson
 
+from cbdata.atomic_file import write_atomic
 from cbdata.ids import derived_id
-from cbdata.jsonl import JsonlError, read_records, write_atomic
+from cbdata.jsonl import JsonlError, read_records
 from cbdata.lossmask.masks import IdsText, SpanError, make_mask
 from cbdata.lossmask.policies import ParamsMissing, PolicyError
 from cbdata.lossmask.reasons import REASONS

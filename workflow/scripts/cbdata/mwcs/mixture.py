@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from cbdata.jsonl import write_atomic
+from cbdata.atomic_file import write_atomic
 from cbdata.traces.facts import TraceReader
 
 Mixture = dict[str, dict[str, float]]

@@ -8,7 +8,7 @@ import csv
 import io
 from pathlib import Path
 
-from cbdata.jsonl import write_atomic
+from cbdata.atomic_file import write_atomic
 from cbdata.mwcs.schedule import Schedule
 
 PLOT_POINTS = 2000

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from cbdata.jsonl import AtomicFile
+from cbdata.atomic_file import AtomicFile
 from cbdata.lookup import read_places
 from cbdata.lossmask.registry import Registry
 from cbdata.report import figures
@@ -119,15 +119,11 @@ def build_report(
     stats = _read_stats(inputs.stats)
     facts = [collect(dataset, registry) for dataset in inputs.datasets]
     index, blocks = viewer_data(inputs, facts, registry, token_budget, REJECT_BUDGET)
-    file = AtomicFile(out)
-    try:
+    with AtomicFile(out) as file:
         for piece in render_page(
             title, _tiles(facts), _sections(inputs, stats, facts), inputs.settings, index, blocks
         ):
             file.write(piece.encode())
-        file.publish()
-    finally:
-        file.discard()
     logger.info(
         "%s: %d of %d traces in the viewer, %.1f MB",
         out,

@@ -125,7 +125,7 @@ def convert(
             REASONS,
             max_reject_fraction=max_reject_fraction,
         ) as writer,
-        Spool(outputs.out.parent) as spool,
+        Spool(outputs.out) as spool,
     ):
         for number, (name, path) in enumerate(files, start=1):
             for line in _records(path):

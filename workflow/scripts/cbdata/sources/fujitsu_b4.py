@@ -168,7 +168,7 @@ def convert(
             REASONS,
             max_reject_fraction=max_reject_fraction,
         ) as writer,
-        Spool(outputs.out.parent) as spool,
+        Spool(outputs.out) as spool,
     ):
         for line in read_lines(raw_path):
             if not line.data and line.problem is None:

@@ -8,7 +8,8 @@ temporary SQLite database, whose page cache is bounded.
 
 from __future__ import annotations
 
-import os
+import contextlib
+import errno
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from cbdata.atomic_file import BUFFER_BYTES, FileError, naming, part_path, remove_part
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reject
 from cbdata.stage import StageWriter
@@ -28,6 +30,14 @@ _SCHEMA = """
 CREATE TABLE records (seq INTEGER PRIMARY KEY, start INTEGER, length INTEGER, id TEXT, verdict TEXT, rank INTEGER, alias TEXT, facts INTEGER);
 CREATE TABLE fates (seq INTEGER PRIMARY KEY, fate TEXT, payload TEXT);
 """  # noqa: E501 - embedded text
+
+_FILES = ("lines", "index")
+_SQLITE_ERRNO = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+}
 
 KEEP, DROP, CONFLICT, ALIAS = "keep", "drop", "conflict", "alias"
 
@@ -52,23 +62,29 @@ class Spool:
     """Collect traces with ``add``, then hand each to a StageWriter with ``settle``. A context
     manager; its files go when it ends.
 
-    ``directory`` should be on the file system of the output. Order of output is order of ``add``.
+    They lie beside ``output``, the file that the traces go to, under its name: what a killed job
+    left of them is removed by the next one that writes this output. Order of output is order of
+    ``add``. Raises FileError where the system refuses to write.
     """
 
-    def __init__(self, directory: str | Path) -> None:
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        self._paths = [
-            Path(directory) / f".spool.{name}.{os.getpid()}.part" for name in ("lines", "index")
-        ]
-        for path in self._paths:
-            path.unlink(missing_ok=True)
-        self._lines = open(self._paths[0], "w+b", buffering=1 << 20)  # noqa: SIM115 - closed by __exit__
-        self._db = sqlite3.connect(self._paths[1], isolation_level=None)
-        self._db.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-256; PRAGMA"
-            " temp.cache_size=-256;" + _SCHEMA
-        )
-        self._db.execute("BEGIN")
+    def __init__(self, output: str | Path) -> None:
+        output = Path(output)
+        lines, index = (part_path(output.with_name(f"{output.name}.{n}")) for n in _FILES)
+        self._paths = (lines, index)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._remove)
+            with naming(lines):
+                self._lines = open(lines, "w+b", buffering=BUFFER_BYTES)  # noqa: SIM115 - closed by __exit__
+            undo.callback(self._lines.close)
+            with _naming_sqlite(index):
+                self._db = sqlite3.connect(index, isolation_level=None)
+                undo.callback(self._db.close)
+                self._db.executescript(
+                    "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-256;"
+                    " PRAGMA temp.cache_size=-256;" + _SCHEMA
+                )
+                self._db.execute("BEGIN")
+            self._close = undo.pop_all()
         self._batch: list[tuple[int, int, str, str, int, str | None, int]] = []
         self._fact_sets: dict[tuple[tuple[str, str], ...], int] = {}
         self._end = 0
@@ -83,14 +99,20 @@ class Spool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._db.close()
-        self._lines.close()
+        # What cannot be flushed any more (a full disk) was about to be removed anyway.
+        with contextlib.suppress(OSError, sqlite3.Error):
+            self._close.close()
+
+    def _remove(self) -> None:
         for path in self._paths:
-            path.unlink()
+            remove_part(path)
 
     def add(self, line: bytes, entry: Entry) -> None:
         """Take one trace, as a line with its newline."""
-        self._lines.write(line)
+        try:
+            self._lines.write(line)
+        except OSError as error:
+            raise FileError(self._paths[0], error) from error
         facts = self._fact_sets.setdefault(entry.facts, len(self._fact_sets))
         self._batch.append(
             (self._end, len(line), entry.id, entry.verdict, entry.rank, entry.alias, facts)
@@ -108,7 +130,9 @@ class Spool:
         ``record_flags``. Copies whose verdicts differ are rejected as ``conflicting_labels``.
         """
         self._flush()
-        self._decide(alias_flag is not None)
+        with naming(self._paths[0]), _naming_sqlite(self._paths[1]):
+            self._lines.flush()
+            self._decide(alias_flag is not None)
         flagged = 0
         done_seq, done_byte = 0, 0
         rows = self._db.execute(
@@ -142,11 +166,12 @@ class Spool:
         return {group: dict(sorted(counter.items())) for group, counter in sorted(counts.items())}
 
     def _flush(self) -> None:
-        self._db.executemany(
-            "INSERT INTO records (start, length, id, verdict, rank, alias, facts) VALUES (?, ?, ?,"
-            " ?, ?, ?, ?)",
-            self._batch,
-        )
+        with _naming_sqlite(self._paths[1]):
+            self._db.executemany(
+                "INSERT INTO records (start, length, id, verdict, rank, alias, facts) VALUES (?, ?,"
+                " ?, ?, ?, ?, ?)",
+                self._batch,
+            )
         self._batch.clear()
 
     def _read(self, start: int, length: int) -> bytes:
@@ -221,6 +246,18 @@ class Spool:
             group.append(tuple(member))
         if group:
             yield group
+
+
+@contextlib.contextmanager
+def _naming_sqlite(path: Path) -> Iterator[None]:
+    """Turn SQLite's own words for a disk that takes no more into a FileError for ``path``."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = error.sqlite_errorcode & 0xFF  # the rest says in which operation
+        if code not in _SQLITE_ERRNO:
+            raise
+        raise FileError(path, OSError(_SQLITE_ERRNO[code], str(error))) from error
 
 
 def _twin(line: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import math
 import re
 import warnings
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,6 +22,9 @@ MAX_DEPTH = 100
 """Containers inside one another before a literal counts as unreadable; no tool takes arguments of
 such a depth.
 """
+
+MAX_DIGITS = 20
+"""Digits of the largest integer of 64 bits."""
 
 _SPACE = r"[ \t\n\r]*+"
 _MARK = r"(?P<mark>[\[\]{}:,])"
@@ -86,13 +90,13 @@ class _Invalid(Exception):
 def _string(token: str, dialect: _Dialect) -> str:
     if not dialect.python_strings:
         try:
-            return orjson.loads(token)
+            return str(orjson.loads(token))
         except orjson.JSONDecodeError as error:
             raise _Invalid(f"bad string ({error})") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an unknown escape such as "\d" is kept as written
-            value = ast.literal_eval(token)
+            value = str(ast.literal_eval(token))
         value.encode("utf-8")
     except (SyntaxError, ValueError) as error:
         raise _Invalid(f"bad string ({error})") from error
@@ -101,13 +105,20 @@ def _string(token: str, dialect: _Dialect) -> str:
 
 def _number(token: str, dialect: _Dialect) -> int | float:
     digits = token.lstrip("+-")
-    if dialect.python_strings and len(digits) > 1 and digits[0] == "0" and digits.isdigit():
+    whole = digits.isdigit()
+    if dialect.python_strings and len(digits) > 1 and digits[0] == "0" and whole:
         raise _Invalid("leading zero")
+    if whole:
+        if len(digits) > MAX_DIGITS or not -(2**63) <= int(token) < 2**64:
+            raise _Invalid("an integer beyond 64 bits")
+        if token.startswith("-") and not int(digits):
+            raise _Invalid("-0, which no integer is")
+        return int(token)
     value = float(token)
     if math.isinf(value):
         raise _Invalid("number out of range")
-    if set(digits) <= set("0123456789") and -(2**63) <= (whole := int(token)) < 2**64:
-        return whole
+    if Decimal(token) != Decimal(repr(value)):
+        raise _Invalid("a number with more digits than a double keeps")
     return value
 
 
@@ -117,7 +128,8 @@ def read_literal(text: str, start: int, dialect: _Dialect) -> Literal | Unreadab
     JSON: RFC 8259, with an object's repeated key refused, for which of the two values counts
     differs between readers. PYTHON: strings without prefix, numbers, True/False/None (and JSON's
     words), lists and dicts with string keys; tuples, sets, bytes and anything computed are refused.
-    An integer that does not fit 64 bits becomes a float, as with orjson.
+    Numbers are kept exactly or refused: integers beyond 64 bits and decimals with more digits than
+    a double keeps are unreadable.
     """
     containers: list[list[Any] | dict[str, Any]] = []
     keys: list[str | None] = []
@@ -132,7 +144,8 @@ def read_literal(text: str, start: int, dialect: _Dialect) -> Literal | Unreadab
             return fail(
                 "text ends inside a value" if _REST_IS_SPACE.match(text, pos) else "not a value"
             )
-        kind, token = match.lastgroup, match[match.lastgroup]
+        kind = match.lastgroup or ""  # every alternative is a named group
+        token = match[kind]
         try:
             if kind == "string" and expect in ("key", "key_or_close"):
                 key = _string(token, dialect)
@@ -184,7 +197,7 @@ def read_literal(text: str, start: int, dialect: _Dialect) -> Literal | Unreadab
             return Literal(value, pos)
         parent = containers[-1]
         if isinstance(parent, dict):
-            parent[keys[-1]] = value
+            parent[keys[-1] or ""] = value  # a key was read before its value
         else:
             parent.append(value)
         expect = "next"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import orjson
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbdata.judge.literals import JSON, MAX_DEPTH, PYTHON, Literal, Unreadable, read_literal
+from cbdata.call_formats.literals import JSON, MAX_DEPTH, PYTHON, Literal, Unreadable, read_literal
 
 scalars = (
     st.none()
@@ -65,7 +64,7 @@ def test_says_where_to_go_on(text: str, dialect: Any) -> None:
     [
         ('{"a": 1, "a": 2}', "repeated key"),
         ("1e999", "number out of range"),
-        ("9" * 5000, "number out of range"),
+        ("9" * 5000, "an integer beyond 64 bits"),
         ("NaN", "not a value"),
         ("01", "not a value"),
         ("[1,]", "unexpected ']'"),
@@ -135,8 +134,23 @@ def test_what_is_no_plain_literal_is_refused(text: str) -> None:
     assert isinstance(read_literal(text, 0, PYTHON), Unreadable)
 
 
-def test_integers_beyond_64_bits_become_floats_as_in_orjson() -> None:
-    text = str(2**64)
-    assert read_literal(text, 0, JSON).value == orjson.loads(text) == float(2**64)
-    assert read_literal(str(2**64 - 1), 0, JSON).value == 2**64 - 1
-    assert math.isfinite(read_literal("1" * 300, 0, JSON).value)
+def test_integers_beyond_64_bits_are_refused() -> None:
+    for text in ("18446744073709551616", "-9223372036854775809", "1" * 300, "1" * 5000):
+        for dialect in (JSON, PYTHON):
+            found = read_literal(text, 0, dialect)
+            assert isinstance(found, Unreadable) and found.reason == "an integer beyond 64 bits"
+    for number in (2**64 - 1, -(2**63)):
+        assert read_literal(str(number), 0, JSON).value == number
+
+
+@pytest.mark.parametrize(
+    "text", ["0.10000000000000000001", "12345678901234567890.5", "1e-400", "-0", "0.1e-999999999"]
+)
+def test_numbers_that_would_change_are_refused(text: str) -> None:
+    assert isinstance(read_literal(text, 0, JSON), Unreadable)
+
+
+@pytest.mark.parametrize("text", ["-0.0", "1e22", "0.1", "1.10", "5e-324", "1E+2", "2.50e1"])
+def test_numbers_that_a_double_holds_are_kept(text: str) -> None:
+    value = read_literal(text, 0, JSON).value
+    assert isinstance(value, float) and repr(value) == repr(float(text))

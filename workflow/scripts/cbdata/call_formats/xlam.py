@@ -1,0 +1,34 @@
+"""xLAM and other models with OpenAI's keys: JSON objects, or lists of them, as the whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cbdata.call_formats.bare_json import bare_blocks
+from cbdata.call_formats.base import Block, CallFormat, Fault, View
+from cbdata.call_formats.grammars import call_grammar
+from cbdata.call_formats.json_calls import Keys, dump
+from cbdata.tools import ToolSchema
+
+KEYS = Keys(ignored=frozenset({"id"}), as_string=True)
+
+
+class Xlam(CallFormat):
+    """``[{"name": ..., "arguments": {...}}]``, or the objects alone."""
+
+    name = "xlam"
+    hints = ('[{"name"',)
+    always_marked = False
+
+    def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
+        """See CallFormat."""
+        return bare_blocks(view, start, KEYS)
+
+    def write(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> str:
+        """See CallFormat."""
+        return dump([{"name": name, "arguments": arguments} for name, arguments in calls])
+
+    def grammar(self, tools: ToolSchema) -> str:
+        """See CallFormat."""
+        return call_grammar(tools, "arguments", "[", "]")

@@ -1,0 +1,113 @@
+"""Is that a file of the right kind? Told by its first bytes while a run is planned, so that a wrong
+path costs a message and not a job, or the files that the job would replace.
+
+Only what can be no input at all is refused. A single bad line is for the stage that reads the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+
+from cbdata.config import ConfigError
+
+HEAD_BYTES = 4096
+UTF8_BOM = b"\xef\xbb\xbf"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+# First bytes of files that are mistaken for JSON Lines, and what to do with them.
+KINDS = {
+    LFS_POINTER: "a git-lfs pointer, not the data it stands for: run `git lfs pull` where it is",
+    b"PAR1": "a Parquet file: write it as JSON Lines",
+    b"\x1f\x8b": "compressed by gzip: unpack it with `gzip -d`",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it with `zstd -d`",
+    b"\xfd7zXZ": "compressed by xz: unpack it with `xz -d`",
+    b"BZh": "compressed by bzip2: unpack it with `bzip2 -d`",
+    b"PK\x03\x04": "a zip archive: unpack it",
+    b"\xff\xfe": "UTF-16 text: convert it with `iconv -f UTF-16 -t UTF-8`",
+    b"\xfe\xff": "UTF-16 text: convert it with `iconv -f UTF-16 -t UTF-8`",
+    b"\x89HDF": "an HDF5 file: write it as JSON Lines",
+}
+
+
+def check_json_objects(key: str, path: str | Path) -> None:
+    """Refuse a file that cannot hold JSON objects.
+
+    Empty files pass, and those that cannot be read: the stage says more about them.
+
+    Args:
+        key: configuration key that named the file, for the message.
+        path: the file; its first 4,096 bytes are read.
+
+    Raises:
+        ConfigError: no line in these bytes begins like an object.
+    """
+    head = _head(path)
+    for magic, kind in KINDS.items():
+        if head.startswith(magic):
+            raise _wrong(key, path, kind)
+    lines = [line.strip() for line in head.removeprefix(UTF8_BOM).splitlines()]
+    lines = [line for line in lines if line]
+    if not lines or any(line.startswith(b"{") for line in lines):
+        return
+    start = ascii(lines[0][:60].decode("utf-8", "replace"))
+    if lines[0].startswith(b"["):
+        kind = f"one JSON array ({start}): write one object a line, e.g. with `jq -c '.[]'`"
+    elif lines[0].startswith(b"<"):
+        kind = f"a web page or XML ({start}): download the file itself"
+    else:
+        kind = f"no JSON (it begins with {start}), perhaps CSV: write it as JSON Lines"
+    raise _wrong(key, path, kind)
+
+
+def check_traces(key: str, path: str | Path) -> None:
+    """Refuse a file that cannot hold traces: besides the above, a first line of something else.
+
+    Args:
+        key: configuration key that named the file, for the message.
+        path: the file; its first 4,096 bytes are read.
+
+    Raises:
+        ConfigError: a file of another kind, or a first object without ``messages``.
+    """
+    check_json_objects(key, path)
+    line, newline, _ = _head(path).partition(b"\n")
+    if not newline:
+        return  # longer than what was read, or the only one
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return
+    if not isinstance(record, dict) or "messages" not in record:
+        keys = ascii(list(record)[:5]) if isinstance(record, dict) else type(record).__name__
+        raise _wrong(key, path, f"no file of traces (line 1 has {keys}, no messages)")
+
+
+def check_tokenizer(key: str, folder: str | Path) -> None:
+    """Refuse a folder that cannot be a tokenizer's; whether it suits the renderer is seen later.
+
+    Args:
+        key: configuration key that named the folder, for the message.
+        folder: where tokenizer.json and tokenizer_config.json must lie.
+
+    Raises:
+        ConfigError: one of them is missing, or is no JSON object.
+    """
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = Path(folder) / name
+        if not path.is_file():
+            raise _wrong(key, folder, f"no tokenizer's folder: it has no {name}")
+        check_json_objects(key, path)
+
+
+def _head(path: str | Path) -> bytes:
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def _wrong(key: str, path: str | Path, kind: str) -> ConfigError:
+    return ConfigError([f"{key}: {str(path)!r} is {kind}. Fix: give the right file to {key}"])
