@@ -54,13 +54,16 @@ from cbdata.records.trace import (
     Training,
 )
 from cbdata.records.words import (
+    BACKEND_NAMES,
     CATEGORIES,
     MODES,
     ROLES,
     STAGES,
+    BackendName,
     Category,
     ControlTokenMode,
     DrContext,
+    DsCriterion,
     Mode,
     Overlength,
     PolicySource,
@@ -70,6 +73,7 @@ from cbdata.records.words import (
 )
 
 __all__ = [
+    "BACKEND_NAMES",
     "CATEGORIES",
     "MODES",
     "ROLES",
@@ -77,12 +81,14 @@ __all__ = [
     "ActionCommitment",
     "Alignment",
     "AssistantSpan",
+    "BackendName",
     "Category",
     "CharSpan",
     "ContentFlags",
     "ControlTokenMode",
     "ControlTokens",
     "DrContext",
+    "DsCriterion",
     "DuplicateOf",
     "FillDuplicate",
     "FillOutcome",

@@ -14,6 +14,13 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 Mode = Literal["ds", "dr"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+DsCriterion = Literal["simulated_tool", "any_wrong_tool"]
+"""Which wrong tool a DS completion must call."""
+
+BackendName = Literal["vllm", "transformers", "stub"]
+BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
+"""What can have written a completion; ``stub`` stands for an engine without a model."""
+
 Category = Literal["harmful", "benign"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 

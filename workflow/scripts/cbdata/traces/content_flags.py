@@ -8,8 +8,10 @@ special tokens.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
+
+from cbdata.records import ContentFlags
 
 _ANGLE = {
     # Llama 3, ChatML, Qwen and Phi write <|...|>, Llama 2 and Mistral <s> and <<SYS>>, Gemma
@@ -58,7 +60,7 @@ def flags_of(text: str) -> list[str]:
     return [name for name in NAMES if name in found]
 
 
-def message_flags(messages: Sequence[dict[str, Any]], canonical: bytes) -> list[dict[str, Any]]:
+def message_flags(messages: Sequence[Mapping[str, Any]], canonical: bytes) -> list[ContentFlags]:
     """``content_flags`` of trace_v1: the messages that have flags, with them.
 
     ``canonical`` is the JSON of the messages, in which most control characters stand as \\u00xx:
@@ -66,7 +68,7 @@ def message_flags(messages: Sequence[dict[str, Any]], canonical: bytes) -> list[
     """
     escaped = b"\\u00" in canonical or b"\x7f" in canonical
     plain = canonical.isascii()
-    rows = []
+    rows: list[ContentFlags] = []
     for index, message in enumerate(messages):
         text = message["content"]
         found = _bracket_flags(text) if "<" in text else _NONE

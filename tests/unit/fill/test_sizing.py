@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.fill.shard_count import (
+from cbdata.fill.sizing import (
     LOADING_SHARE,
     USABLE_TIME,
-    Measured,
+    RunCost,
     ShardCountError,
     choose,
-    measured,
+    run_cost,
 )
 
 
@@ -38,10 +38,10 @@ def stats(**throughput: Any) -> dict[str, Any]:
     }
 
 
-def test_what_a_run_measured() -> None:
-    assert measured(stats(), "x") == Measured(100, 100.0, 40.0)
+def test_what_a_run_run_cost() -> None:
+    assert run_cost(stats(), "x") == RunCost(100, 100.0, 40.0)
     # Half of the completions were stored: the other half took 100 s.
-    assert measured(stats(reused=200), "x") == Measured(100, 200.0, 40.0)
+    assert run_cost(stats(reused=200), "x") == RunCost(100, 200.0, 40.0)
 
 
 @pytest.mark.parametrize(
@@ -55,20 +55,20 @@ def test_what_a_run_measured() -> None:
     ],
 )
 def test_bounds_and_choice(engines: int, hours: float, shards: int, least: int, most: int) -> None:
-    choice = choose(Measured(100, 100.0, 40.0), 10_000, engines, hours * 3600)
+    choice = choose(RunCost(100, 100.0, 40.0), 10_000, engines, hours * 3600)
     assert (choice.shards, choice.least, choice.most) == (shards, least, most)
     assert choice.shard_s == 40.0 + 10_000 / shards
     assert choice.total_s == -(-shards // engines) * choice.shard_s
 
 
 @given(
-    run=st.builds(Measured, st.integers(1, 1000), st.floats(0.1, 1e5), st.floats(0, 500)),
+    run=st.builds(RunCost, st.integers(1, 1000), st.floats(0.1, 1e5), st.floats(0, 500)),
     skeletons=st.integers(1, 10**6),
     engines=st.integers(1, 64),
     limit_s=st.floats(800, 1e6),
 )
 def test_the_time_limit_is_kept_and_the_share_of_loading_where_both_can_be(
-    run: Measured, skeletons: int, engines: int, limit_s: float
+    run: RunCost, skeletons: int, engines: int, limit_s: float
 ) -> None:
     choice = choose(run, skeletons, engines, limit_s)
     assert choice.shard_s <= USABLE_TIME * limit_s * (1 + 1e-9)
@@ -78,7 +78,7 @@ def test_the_time_limit_is_kept_and_the_share_of_loading_where_both_can_be(
 
 
 def test_a_model_that_loads_at_once() -> None:
-    assert choose(Measured(1, 1.0, 5e-324), 300, 8, 3600).most == 300
+    assert choose(RunCost(1, 1.0, 5e-324), 300, 8, 3600).most == 300
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_a_model_that_loads_at_once() -> None:
 )
 def test_a_run_that_measured_nothing(broken: Any, message: str) -> None:
     with pytest.raises(ShardCountError, match=message):
-        measured(broken, "x")
+        run_cost(broken, "x")
 
 
 def test_a_limit_too_short_to_load_the_model() -> None:
     with pytest.raises(ShardCountError, match="more time"):
-        choose(Measured(100, 100.0, 40.0), 100, 1, 50)
+        choose(RunCost(100, 100.0, 40.0), 100, 1, 50)
 
 
 def test_the_table_as_a_user_gets_it(repo: Path, tmp_path: Path) -> None:

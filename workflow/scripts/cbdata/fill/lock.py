@@ -106,6 +106,7 @@ class ShardLock:
 def _slurm_job(owner: str) -> str | None:
     """The SLURM job id in a lock file's content; None if it has none or is being written."""
     try:
-        return orjson.loads(owner)["slurm_job"]
+        job = orjson.loads(owner)["slurm_job"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
+    return job if isinstance(job, str) else None

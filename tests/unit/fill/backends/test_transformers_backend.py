@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cbdata.fill.backends.transformers_backend import row_sampler
-from cbdata.fill.job import FillSettings
+from cbdata.fill.backends.transformers_backend import TransformersBackend, row_sampler
 from cbdata.fill.requests import Request
+from tests.fill_settings import fill_settings, runtime_settings
 from tests.unit.fill.test_requests import item
 
 LOGITS = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
@@ -17,7 +17,7 @@ LOGITS = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
 
 def request(seed: int, temperature: float = 1.0, top_p: float = 1.0) -> Request:
     return replace(
-        item("a", "ds", [1], FillSettings(model="toy")).request(1),
+        item("a", "ds", [1], fill_settings(model="toy")).request(1),
         seed=seed,
         temperature=temperature,
         top_p=top_p,
@@ -67,3 +67,14 @@ def test_each_step_draws_anew_and_a_forbidden_token_never() -> None:
     sampler = row_sampler([request(1)])
     drawn = [sampler(None, logits.repeat(1, 1)).argmax().item() for _ in range(200)]
     assert 0 not in drawn and len(set(drawn)) == 3
+
+
+def test_it_asks_for_one_gpu_whatever_tensor_parallel_says() -> None:
+    assert TransformersBackend().needs(runtime_settings(tensor_parallel=4)).gpus == 1
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = TransformersBackend()
+    assert backend.problem(runtime_settings()) is None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "torch and transformers cannot be imported" in str(backend.problem(runtime_settings()))

@@ -1,15 +1,20 @@
-"""An engine that answers at once, for measuring everything around the engine."""
+"""A backend that answers at once, for measuring everything around the engine.
+
+With this folder on PYTHONPATH and ``CB_BACKEND_MODULES=stub_backend`` it is what ``backend: stub``
+means; see docs/fill.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any
 
 import orjson
 from tokenizers import Tokenizer
 
-from cbdata.fill.backends.base import Completion, Refusal, RequestQueue
+from cbdata.fill.backends.base import Completion, EngineOptions, Needs, Refusal, RequestQueue
+from cbdata.fill.settings import RuntimeSettings
+from cbdata.records import BackendName
 
 BATCH = 32
 TOOLS = Path(__file__).resolve().parents[3] / "configs" / "tool_schemas" / "demo_v1.json"
@@ -28,16 +33,36 @@ def answers(model: Path) -> list[tuple[int, ...]]:
     return [tuple(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
 
 
-class StubEngine:
-    """Answers each request with one of a few token sequences, chosen by the request's seed; made
-    like the backend that it stands in for.
-    """
+class StubBackend:
+    """Asks for what a job with one GPU asks for, and can run everywhere."""
 
-    name = "stub"
+    name: BackendName = "stub"
+
+    def needs(self, runtime: RuntimeSettings) -> Needs:
+        """See Backend.needs."""
+        return Needs.with_gpus(1)
+
+    def environment(self) -> Mapping[str, str]:
+        """See Backend.environment."""
+        return {}
+
+    def problem(self, runtime: RuntimeSettings) -> str | None:
+        """See Backend.problem."""
+        return None
+
+    def open(self, options: EngineOptions) -> StubEngine:
+        """See Backend.open."""
+        return StubEngine(options.model)
+
+
+class StubEngine:
+    """Answers each request with one of a few token sequences, chosen by the request's seed."""
+
+    name: BackendName = "stub"
     version = "0"
 
-    def __init__(self, model: str, **_options: Any) -> None:
-        self._answers = answers(Path(model))
+    def __init__(self, model: Path) -> None:
+        self._answers = answers(model)
 
     def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
         """Yield lists of BATCH completions until the queue is empty."""
@@ -49,3 +74,6 @@ class StubEngine:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+BACKEND = StubBackend()

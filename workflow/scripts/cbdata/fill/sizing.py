@@ -23,9 +23,9 @@ class ShardCountError(ValueError):
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a finished fill run took: ``skeletons`` taken, seconds of generation of one engine in
-    all, seconds to load it once.
+class RunCost:
+    """What a finished fill run took: ``skeletons`` completed, the seconds of generation of all its
+    engines together, and the seconds to load one.
     """
 
     skeletons: int
@@ -34,9 +34,9 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """``shards`` to set ``fill_shards`` to, between ``least`` (time limit) and ``most`` (loading),
-    where both can be had.
+class Sizing:
+    """A choice of ``fill_shards``: ``shards`` lies between ``least`` (for the time limit) and
+    ``most`` (for the loading), where both can be had.
 
     ``shard_s`` and ``total_s``: seconds that one shard takes and that all take on the GPUs at once,
     the queue's waiting left out.
@@ -49,8 +49,9 @@ class Choice:
     total_s: float
 
 
-def measured(stats: Mapping[str, Any], name: str) -> Measured:
-    """Of the stats file of either mode of a fill run; ``name`` says which in errors.
+def run_cost(stats: Mapping[str, Any], name: str) -> RunCost:
+    """Read what a fill run took from the stats of either of its modes; ``name`` is the file's in
+    errors.
 
     Where the run took over stored completions, its time is scaled up to what generating them too
     would have taken. Raises ShardCountError.
@@ -69,16 +70,23 @@ def measured(stats: Mapping[str, Any], name: str) -> Measured:
             f"{name}: this run generated nothing. Hint: measure with new ones, e.g. --config"
             " limit=500 seed=1"
         )
-    return Measured(skeletons, seconds * wanted / generated, load_s)
+    return RunCost(skeletons, seconds * wanted / generated, load_s)
 
 
-def choose(run: Measured, skeletons: int, gpus: int, limit_s: float) -> Choice:
-    """Shards for so many skeletons on ``gpus`` engines at once (GPUs / tensor_parallel) under a
-    time limit in seconds.
+def choose(run: RunCost, skeletons: int, gpus: int, limit_s: float) -> Sizing:
+    """Say how many shards to take.
 
-    As many shards as engines, or the least multiple of that which the time limit asks for, as long
-    as loading stays below its share; the time limit wins. Raises ShardCountError where the model
-    cannot be loaded within the limit.
+    As many as engines, or the least multiple of that which the time limit asks for, as long as
+    loading stays below its share; the time limit wins.
+
+    Args:
+        run: What a small run of the same model on the same GPUs took.
+        skeletons: Records of the whole skeleton file.
+        gpus: Engines at once, that is GPUs / tensor_parallel.
+        limit_s: The time limit of a job in seconds.
+
+    Raises:
+        ShardCountError: The model cannot be loaded within the limit.
     """
     work_s = run.generation_s * skeletons / run.skeletons
     usable_s = USABLE_TIME * limit_s - run.load_s
@@ -97,4 +105,4 @@ def choose(run: Measured, skeletons: int, gpus: int, limit_s: float) -> Choice:
     )
     shards = max(least, min(most, math.ceil(least / gpus) * gpus))
     shard_s = run.load_s + work_s / shards
-    return Choice(shards, least, most, shard_s, math.ceil(shards / gpus) * shard_s)
+    return Sizing(shards, least, most, shard_s, math.ceil(shards / gpus) * shard_s)

@@ -4,8 +4,6 @@ are divided.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import orjson
 import pytest
 
@@ -13,7 +11,7 @@ from cbdata.fill.merge import MergeError
 from cbdata.ids import shard_of
 from cbdata.jsonl import dumps, read_records
 from cbdata.schemas import first_error
-from tests.unit.fill.conftest import ToyBackend, World, request_facts
+from tests.unit.fill.world import ToyBackend, World, request_facts
 
 
 def run_layout(world: World, shards: int, name: str) -> tuple[list[str], dict[str, bytes]]:
@@ -26,7 +24,7 @@ def run_layout(world: World, shards: int, name: str) -> tuple[list[str], dict[st
         requests += [request_facts(request) for request in backend.seen]
     merged = own.merge(files)
     return sorted(requests), {
-        part: Path(getattr(each, part)).read_bytes()
+        part: getattr(each, part).read_bytes()
         for each in merged.values()
         for part in ("out", "rejects")
     }
@@ -49,7 +47,7 @@ def test_rows_stand_in_the_order_of_the_skeletons_and_validate(world: World) -> 
         assert [first_error("trace_v1", row) for row in rows] == [None] * len(rows)
         for _, reject in read_records(part.rejects):
             assert first_error("reject_v1", reject) is None
-        assert first_error("stats_v1", orjson.loads(Path(part.stats).read_bytes())) is None
+        assert first_error("stats_v1", orjson.loads(part.stats.read_bytes())) is None
 
 
 def test_twins_are_linked_where_both_modes_were_accepted(world: World) -> None:
@@ -64,7 +62,7 @@ def test_twins_are_linked_where_both_modes_were_accepted(world: World) -> None:
         assert row["links"]["paired_trace_id"] == (
             traces["dr"][parent]["id"] if parent in both else None
         )
-    stats = orjson.loads(Path(files["ds"].stats).read_bytes())
+    stats = orjson.loads(files["ds"].stats.read_bytes())
     assert stats["details"]["linked_twins"] == len(both)
 
 
@@ -88,7 +86,7 @@ def test_every_record_is_accounted_for_with_limit_duplicates_and_faults(world: W
     shards = [world.run(ToyBackend(), shard, 3, limit=10) for shard in range(3)]
     files = world.merge(shards, limit=10)
     for mode, part in files.items():
-        stats = orjson.loads(Path(part.stats).read_bytes())
+        stats = orjson.loads(part.stats.read_bytes())
         counts, reasons = stats["counts"], stats["rejected_by_reason"]
         assert (
             counts["records_in"] == 40
@@ -115,25 +113,6 @@ def test_one_mode_alone_makes_its_file_alone(world: World) -> None:
         "ds.rejects.jsonl",
         "ds.stats.json",
     ]
-
-
-def test_overlength_is_a_reject_and_the_rest_goes_on(world: World) -> None:
-    longest = max(len(request.prompt_ids) for request in _requests(world))
-    fits = world.merge([world.run(ToyBackend(), max_model_len=longest + 256)], into="fits")
-    tight = world.merge([world.run(ToyBackend(), max_model_len=longest + 255)], into="tight")
-    reasons = [
-        orjson.loads(Path(files["ds"].stats).read_bytes())["rejected_by_reason"].get(
-            "overlength", 0
-        )
-        for files in (fits, tight)
-    ]
-    assert reasons[0] == 0 and 0 < reasons[1] < 40
-
-
-def _requests(world: World) -> list:
-    backend = ToyBackend()
-    world.run(backend)
-    return backend.seen
 
 
 def test_a_missing_or_foreign_shard_is_an_error_that_names_it(world: World) -> None:
@@ -163,6 +142,4 @@ def test_a_shard_without_skeletons_gives_a_whole_file(world: World) -> None:
         b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:2])
     )
     shards = [only.run(ToyBackend(), shard, 8) for shard in range(8)]
-    assert (
-        orjson.loads(Path(only.merge(shards)["ds"].stats).read_bytes())["counts"]["records_in"] == 2
-    )
+    assert orjson.loads(only.merge(shards)["ds"].stats.read_bytes())["counts"]["records_in"] == 2

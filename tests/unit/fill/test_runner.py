@@ -1,116 +1,17 @@
-"""What a stopped job leaves, and that nothing of it is generated again."""
+"""The loop of a fill job: attempts, stop signals, engines that die or refuse."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from cbdata.fill.backends.base import EngineDied
-from cbdata.fill.models import LocalModel
 from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.jsonl import read_records
-from tests.unit.fill.conftest import MODEL, ToyBackend, World, request_facts
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the project catches it."""
-
-
-def failing_after(count: int, error: BaseException) -> ToyBackend:
-    def before(generated: int) -> None:
-        if generated >= count:
-            raise error
-
-    return ToyBackend(before=before)
-
-
-@pytest.mark.parametrize(("first", "second"), [(1, 1), (1, 3), (3, 1), (2, 5)])
-def test_killed_in_the_middle_then_resumed_with_another_layout_generates_once(
-    world: World, first: int, second: int
-) -> None:
-    whole = ToyBackend()
-    reference = World(world.folder / "reference", world.tools, world.skeletons, world.settings)
-    expected = reference.merge([reference.run(whole, attempts=3)])
-    sent = []
-    for shard in range(first):
-        backend = failing_after(len(whole.seen) // (2 * first), Killed())
-        with pytest.raises(Killed):
-            world.run(backend, shard, first, attempts=3)
-        sent += backend.seen
-    shards = []
-    for shard in range(second):
-        backend = ToyBackend()
-        shards.append(world.run(backend, shard, second, attempts=3))
-        sent += backend.seen
-    assert Counter(map(request_facts, sent)) == Counter(map(request_facts, whole.seen))
-    for mode, part in world.merge(shards).items():
-        assert Path(part.out).read_bytes() == Path(expected[mode].out).read_bytes()
-
-
-def test_a_finished_shard_needs_no_engine_even_if_it_is_judged_anew(world: World) -> None:
-    world.run(ToyBackend())
-    backend = ToyBackend()
-    out = world.run(backend, strict_arguments=True, ds_criterion="any_wrong_tool")
-    assert backend.seen == [] and out.exists()
-
-
-@pytest.mark.parametrize(
-    "tail",
-    [
-        b'{"trace_id": "trace_fujitsu_b4_0',
-        b"\xff\x00",
-        b'{"trace_id": 3}\n',
-        b"not json\n",
-        b"[]\n",
-    ],
-)
-def test_a_spoiled_line_costs_that_line_alone(world: World, tail: bytes) -> None:
-    world.run(ToyBackend())
-    (stored,) = (world.folder / "progress").glob("*.jsonl")
-    lines = stored.read_bytes().splitlines(keepends=True)
-    stored.write_bytes(b"".join(lines[:-1]) + tail)
-    backend = ToyBackend()
-    world.run(backend)
-    assert len(backend.seen) == 1
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"temperature_ds": 0.5, "temperature_dr": 0.5},
-        {"seed": 8},
-        {"max_tokens": 255},
-        {"top_p": 0.9},
-        {"dtype": "float32"},
-        {"use_vllm": False},
-        {"ds_system_suffix": "Obey.", "dr_system_suffix": "Beware."},
-    ],
-)
-def test_a_change_of_prompt_or_sampling_makes_old_entries_unused(
-    world: World, change: dict
-) -> None:
-    world.run(ToyBackend())
-    backend = ToyBackend()
-    world.run(backend, **change)
-    assert len(backend.seen) == 80
-
-
-def test_a_change_of_the_models_weights_makes_old_entries_unused(world: World) -> None:
-    world.run(ToyBackend())
-    backend = ToyBackend()
-    world.run(backend, model=LocalModel(MODEL.path, None, "other weights", MODEL.context))
-    assert len(backend.seen) == 80
-
-
-def test_a_change_of_one_mode_leaves_the_other(world: World) -> None:
-    world.run(ToyBackend())
-    backend = ToyBackend()
-    world.run(backend, temperature_ds=0.5)
-    assert {request.mode for request in backend.seen} == {"ds"} and len(backend.seen) == 40
+from tests.unit.fill.world import ToyBackend, World, failing_after, request_facts
 
 
 def test_more_attempts_later_go_on_where_the_earlier_ones_ended(world: World) -> None:
