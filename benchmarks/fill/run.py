@@ -28,6 +28,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "workflow/scripts"))
 
+from cbdata.config import default_settings  # noqa: E402
 from cbdata.fill.backends.vllm_backend import VllmBackend, on_cpu_build  # noqa: E402
 from cbdata.fill.environment import prepare_environment  # noqa: E402
 from cbdata.fill.job import FillSettings, RuntimeSettings  # noqa: E402
@@ -254,7 +255,7 @@ def main() -> int:
     runtime = RuntimeSettings(batch_size=options.batch_size, enforce_eager=on_cpu_build())
     tools = load_tool_schema(TOOLS)
     model = find_model(options.model, None, None, offline=True)
-    renderer = Renderer.load(RenderSettings(tokenizer=str(model.path)))
+    renderer = Renderer.load(default_settings(RenderSettings, tokenizer=str(model.path)))
     items = make_items(renderer, tools, settings, options.copies)
     requests = by_shared_prefix(item.request(1) for item in items)
     longest = max(len(item.prompt_ids) for item in items) + settings.max_tokens

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 CODE = """
 import array, sys
 import orjson
+from cbdata.config import default_settings
 from cbdata.fill.environment import prepare_environment
 backend, model, tools, out = sys.argv[1:]
 prepare_environment(True, None, cpu_engine=backend == "vllm")
@@ -36,7 +37,7 @@ from cbdata.render import Renderer, RenderSettings
 from cbdata.tools import load_tool_schema
 
 schema = load_tool_schema(tools)
-renderer = Renderer.load(RenderSettings(tokenizer=model))
+renderer = Renderer.load(default_settings(RenderSettings, tokenizer=model))
 settings = FillSettings(model=model, max_tokens=96, temperature_ds=0.7)
 queries = ["Find the floor plan.", "Is it raining in Oslo?", "Write to Ann that I am late.", "What does tin cost?", "Show me the contract."]
 items = []

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.render import Renderer, RenderSettings
 from cbdata.sources.agentdojo import convert
 from cbdata.stage import StageFiles
@@ -24,7 +25,9 @@ class Setup:
     force_llama: bool
 
     def settings(self, **changes: Any) -> RenderSettings:
-        return RenderSettings(str(self.folder), force_llama=self.force_llama, **changes)
+        return default_settings(
+            RenderSettings, tokenizer=str(self.folder), force_llama=self.force_llama, **changes
+        )
 
     def renderer(self, **changes: Any) -> Renderer:
         return Renderer.load(self.settings(**changes))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.rejects import Reject
 from cbdata.render import Renderer, RenderSettings, TokenizerError
 from cbdata.render.chat import Conversation
@@ -96,7 +97,11 @@ def renderer_for(source: str, name: str, base: PlainTokenizer) -> Renderer:
     tokenizer = replace(base, control=control, pattern=control_pattern(added), special=SPECIAL)
     template = ChatTemplate(source, name, SPECIAL, "26 Jul 2024")
     return Renderer(
-        RenderSettings("made"), tokenizer, "made", template, probe_landmarks(template, tokenizer)
+        default_settings(RenderSettings, tokenizer="made"),
+        tokenizer,
+        "made",
+        template,
+        probe_landmarks(template, tokenizer),
     )
 
 

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cbdata.records.words import Overlength
 from cbdata.rejects import Reject
-
-TRUNCATE, REJECT, WINDOW = "truncate", "reject", "window"
-MODES = (TRUNCATE, REJECT, WINDOW)
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Cut:
         return token < self.head or self.tail <= token < self.length
 
 
-def choose_cut(length: int, max_length: int, mode: str, turns: Sequence[Any]) -> Cut:
+def choose_cut(length: int, max_length: int, mode: Overlength, turns: Sequence[Any]) -> Cut:
     """What to keep of ``length`` tokens. ``turns`` are message spans as in render_v1, before the
     cut.
 
@@ -56,9 +54,9 @@ def choose_cut(length: int, max_length: int, mode: str, turns: Sequence[Any]) ->
     """
     if length <= max_length:
         return Cut(length, length, length, "none")
-    if mode == REJECT:
+    if mode == "reject":
         raise Reject("too_long", f"{length} tokens, max_length is {max_length}")
-    if mode == TRUNCATE:
+    if mode == "truncate":
         return Cut(max_length, length, length, "right")
     head = turns[0]["token_end"] if turns and turns[0]["role"] == "system" else 0
     # What stands between the system message's end and the next turn (a newline) stays with it.

@@ -14,20 +14,12 @@ from cbdata.render.align import TokenizedText
 from cbdata.render.layout import Turn
 from cbdata.render.overlength import Cut, choose_cut, cut_commitments, cut_spans
 from cbdata.render.renderer import Rendered, Renderer
+from cbdata.render.settings import RowSettings
 from cbdata.render.signals import commitment, injection_token_spans
 from cbdata.tools import ToolSchema
 from cbdata.traces.injections import injection_spans
 
 PYTHON_TAG = "<|python_tag|>"
-
-
-@dataclass(frozen=True)
-class RowSettings:
-    """What a row depends on beside the renderer."""
-
-    max_length: int = 4096
-    overlength: str = "truncate"
-    include_text: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from cbdata.render.escape import Escaper, strings_of
 from cbdata.render.layout import Landmarks, Turn, lay_out
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.rope import Part
-from cbdata.render.settings import REJECT, Prompt, RenderSettings, TokenizerError
+from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, load_tokenizer
 
@@ -241,7 +241,7 @@ class Renderer:
             dirty = next((text for text in strings_of(list(tools)) if search(text)), None)
         if dirty is None:
             return messages, tools, False
-        if self.settings.control_tokens == REJECT:
+        if self.settings.control_tokens == "reject":
             match = search(dirty)
             raise Reject(
                 "control_token_in_content",

@@ -12,12 +12,12 @@ from typing import Any
 
 from cbdata.jsonl import read_records
 from cbdata.progress import Progress
+from cbdata.records.words import ROLES
 from cbdata.rejects import Reject
-from cbdata.render.overlength import MODES
 from cbdata.render.reasons import REASONS
-from cbdata.render.record import Row, RowSettings, RowWriter
+from cbdata.render.record import Row, RowWriter
 from cbdata.render.renderer import Draft, Rendered, Renderer
-from cbdata.render.settings import RenderSettings
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.trace_tools import TraceTools
 from cbdata.schemas import first_error
 from cbdata.stage import StageFiles, StageWriter
@@ -25,8 +25,6 @@ from cbdata.tools import ToolSchema
 
 logger = logging.getLogger(__name__)
 
-ROLES = ("system", "user", "assistant", "tool")
-CHUNK_TRACES = 64
 CHUNK_CHARACTERS = 2_000_000
 
 
@@ -47,26 +45,28 @@ def render_traces(
     traces: str | Path,
     files: StageFiles,
     settings: RenderSettings,
+    options: RenderStageSettings,
     *,
     name: str,
-    tool_schema_dir: str | Path | None = None,
-    tool_schema: str | Path | None = None,
-    max_length: int = 4096,
-    overlength: str = "truncate",
-    include_text: bool = False,
-    allow_skeleton: bool = False,
-    tools_included: bool = False,
-    chunk_traces: int = CHUNK_TRACES,
 ) -> None:
-    """Render a trace file; every trace becomes a row or a reject with its reason. ``max_length``
-    counts tokens.
+    """Render a trace file; every trace becomes a row or a reject with its reason.
 
     Rows are in the order of the traces, and their bytes do not depend on ``chunk_traces`` or on the
-    number of threads. Raises TokenizerError, ToolSchemaError, JsonlError, ConservationError; a
-    ValueError for an unknown ``overlength``.
+    number of threads.
+
+    Args:
+        traces: A trace_v1 file.
+        files: The render_v1 file to make, with its rejects and stats.
+        settings: What decides the token ids.
+        options: Length, tools and skeletons.
+        name: The data set's name.
+
+    Raises:
+        TokenizerError: Tokenizer or chat template cannot be used.
+        ToolSchemaError: A tool schema file cannot be used.
+        JsonlError: The trace file holds a line that is no JSON object.
+        ConservationError: A trace would be lost or counted twice; nothing is published.
     """
-    if overlength not in MODES:
-        raise ValueError(f"overlength: expected one of {', '.join(MODES)}, got {overlength!r}")
     renderer = Renderer.load(settings)
     logger.info(
         "tokenizer %s, chat template %s (%s)",
@@ -77,18 +77,18 @@ def render_traces(
     with StageWriter("render", name, files, REASONS) as writer:
         run = _Run(
             renderer,
-            RowWriter(renderer, RowSettings(max_length, overlength, include_text)),
-            TraceTools(tool_schema_dir, tool_schema, tools_included),
+            RowWriter(renderer, options),
+            TraceTools(options.tool_schema_dir, options.tool_schema_file, options.tools_included),
             writer,
             Path(traces).name,
-            allow_skeleton,
+            options.allow_skeleton,
         )
         progress = Progress(f"render {name}")
         waiting: tuple[list[_Pending], Future[list[Rendered | Reject]]] | None = None
         # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
         # rendered in this one.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            for chunk in run.chunks(traces, chunk_traces):
+            for chunk in run.chunks(traces, options.chunk_traces):
                 encoded = pool.submit(
                     renderer.encode, [item.draft for item in chunk if isinstance(item.draft, Draft)]
                 )
