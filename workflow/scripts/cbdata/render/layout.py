@@ -303,7 +303,7 @@ def _check_content(index: int, message: Any, mine: _Found) -> None:
             )
         if original[reached : begin + len(wanted)].strip():
             raise Reject(
-                f"{key}_dropped",
+                "content_dropped" if key == "content" else "thinking_dropped",
                 f"message {index} ({message['role']}): the template leaves out"
                 f" {original[reached : reached + 60]!r}",
             )
