@@ -17,7 +17,7 @@ import pytest
 from cbdata.config import default_settings
 from cbdata.rejects import Reject
 from cbdata.render import Renderer, RenderSettings, TokenizerError
-from cbdata.render.chat import Conversation
+from cbdata.render.chat import TemplateInput
 from cbdata.render.template import ChatTemplate, probe_landmarks
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, control_pattern
 
@@ -159,7 +159,7 @@ def test_text_is_transformers_and_spans_are_right(
             except Reject:
                 outcomes["refused"] += 1
                 continue
-            chat = Conversation(
+            chat = TemplateInput(
                 messages,
                 None,
                 tools_known=template.tools_known,

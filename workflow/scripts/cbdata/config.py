@@ -30,7 +30,8 @@ class ConfigError(ValueError):
 
 def config_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration, with ``x-seed`` and ``x-reruns`` notes on its keys."""
-    return yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    schema: dict[str, Any] = yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    return schema
 
 
 def config_defaults() -> dict[str, Any]:

@@ -14,16 +14,16 @@ from cbdata.traces.facts import TraceFacts
 
 
 @dataclass(frozen=True)
-class Choice:
+class PolicyChoice:
     """A policy id with the parameters given beside it."""
 
     policy: str
     params: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, value: str | Mapping[str, Any] | Choice) -> Choice:
+    def of(cls, value: str | Mapping[str, Any] | PolicyChoice) -> PolicyChoice:
         """From an id, or ``{policy, params}``."""
-        if isinstance(value, Choice):
+        if isinstance(value, PolicyChoice):
             return value
         return cls(value) if isinstance(value, str) else cls(value["policy"], value.get("params"))
 
@@ -47,10 +47,10 @@ class Selection:
     """
 
     registry: Registry
-    policy: Choice | None
+    policy: PolicyChoice | None
     allow_skeleton: bool
     skeleton_policy: str
-    overrides: Mapping[str, Choice] = field(default_factory=dict)
+    overrides: Mapping[str, PolicyChoice] = field(default_factory=dict)
     class_weights: Mapping[str, float] = field(default_factory=dict)
     default_weight: float = 1.0
 
@@ -82,16 +82,16 @@ class Selection:
                     "the trace is a skeleton without a completion; set allow_skeleton to mask it"
                     " under skeleton_policy",
                 )
-            return self._bind(Choice(self.skeleton_policy), trace, "skeleton_policy")
+            return self._bind(PolicyChoice(self.skeleton_policy), trace, "skeleton_policy")
         if self.policy is not None:
             return self._bind(self.policy, trace, "config")
         if (override := self.overrides.get(trace.class_id)) is not None:
             return self._bind(override, trace, "schedule")
         if trace.policy is not None:
-            return self._bind(Choice(trace.policy), trace, "trace")
-        return self._bind(Choice(self.registry.default_policy), trace, "registry_default")
+            return self._bind(PolicyChoice(trace.policy), trace, "trace")
+        return self._bind(PolicyChoice(self.registry.default_policy), trace, "registry_default")
 
-    def _bind(self, choice: Choice, trace: TraceFacts, source: PolicySource) -> Chosen:
+    def _bind(self, choice: PolicyChoice, trace: TraceFacts, source: PolicySource) -> Chosen:
         params = choice.params
         if params is None and choice.policy == trace.policy:
             params = trace.params

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cbdata.lossmask.registry import REGISTRY, load_registry
-from cbdata.lossmask.selection import Choice, Selection
+from cbdata.lossmask.selection import PolicyChoice, Selection
 
 
 class LossmaskError(ValueError):
@@ -53,7 +53,7 @@ def make_selection(settings: LossmaskSettings) -> tuple[Selection, dict[str, Any
         ScheduleError: The schedule cannot be used, or does not fit the classes of the traces.
         LossmaskError: A schedule was given without class counts.
     """
-    choice = None if settings.policy is None else Choice.of(settings.policy)
+    choice = None if settings.policy is None else PolicyChoice.of(settings.policy)
     registry = load_registry(settings.registry)
     plain = Selection(registry, choice, settings.allow_skeleton, settings.skeleton_policy)
     if settings.mwcs_schedule is None:
@@ -73,7 +73,7 @@ def make_selection(settings: LossmaskSettings) -> tuple[Selection, dict[str, Any
     overrides = schedule.lmp_overrides(step).items()
     selection = replace(
         plain,
-        overrides={class_id: Choice.of(override) for class_id, override in overrides},
+        overrides={class_id: PolicyChoice.of(override) for class_id, override in overrides},
         class_weights=weights,
         default_weight=schedule.default_weight,
     )

@@ -20,7 +20,7 @@ from cbdata.lossmask.masks import IdsText, Mask, SpanError
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.reasons import REASONS
 from cbdata.lossmask.rows import lossmask_line, mask_of
-from cbdata.lossmask.selection import Choice, Chosen, Selection
+from cbdata.lossmask.selection import Chosen, PolicyChoice, Selection
 from cbdata.lossmask.settings import LossmaskError, LossmaskSettings, make_selection
 from cbdata.progress import Progress
 from cbdata.records import Render
@@ -140,7 +140,7 @@ def apply_policies(
     """
     common, details = make_selection(replace(settings, policy=None))
     targets = [
-        Target(paths, replace(common, policy=Choice(policy)), details)
+        Target(paths, replace(common, policy=PolicyChoice(policy)), details)
         for policy, paths in files.items()
     ]
     apply_lossmasks(renders, traces, targets, name=name)

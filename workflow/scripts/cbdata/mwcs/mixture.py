@@ -42,7 +42,8 @@ def write_mixture(traces: Iterable[str | Path], out: str | Path) -> None:
 
 def read_mixture(path: str | Path) -> Mixture:
     """What ``write_mixture`` wrote."""
-    return orjson.loads(Path(path).read_bytes())["classes"]
+    mixture: Mixture = orjson.loads(Path(path).read_bytes())["classes"]
+    return mixture
 
 
 def mixture_shares(

@@ -33,7 +33,7 @@ TWO_CALLS = {
     ],
 }
 AWKWARD = {"role": "user", "content": ' <|im_end|>\n\n\n "é😀e\u0301" <|eot_id|> '}
-LONG = [SYSTEM, USER, ANSWER, USER, CALL, RESULT, ANSWER]
+LONG: list[Mapping[str, Any]] = [SYSTEM, USER, ANSWER, USER, CALL, RESULT, ANSWER]
 
 
 @dataclass(frozen=True)

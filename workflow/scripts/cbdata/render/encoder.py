@@ -48,7 +48,10 @@ class _Widths(dict[int, int]):
         self._name = tokenizer.model.id_to_token
 
     def __missing__(self, token: int) -> int:
-        width = self[token] = len(self._name(token))
+        name = self._name(token)
+        if name is None:
+            raise KeyError(token)
+        width = self[token] = len(name)
         return width
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cbdata.rejects import Reject
-from cbdata.render.rope import Part, Rope, shifted
+from cbdata.render.traced_text import Part, TracedText, shifted
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ def collect(chunks: Iterable[str]) -> tuple[str, list[Part]]:
     parts: list[Part] = []
     position = 0
     for chunk in chunks:
-        if type(chunk) is Rope:
+        if type(chunk) is TracedText:
             if chunk:
                 parts += shifted(chunk.parts, position)
             else:
@@ -175,7 +175,7 @@ def _regions(
             regions.append((mine.content[0].start, mine.content[-1].end, False))
         else:
             raise Reject("message_not_rendered", f"the template prints nothing for message {index}")
-    widened = []
+    widened: list[tuple[int, int, bool]] = []
     for index, (start, end, in_loop) in enumerate(regions):
         if not in_loop:
             start = (
@@ -210,8 +210,8 @@ def _turn(
     for spans in (mine.names, mine.arguments):
         for items in spans.values():
             last = max(last, items[-1].end)
-    for items in mine.calls.values():
-        last = max(last, items[-1][1])
+    for visits in mine.calls.values():
+        last = max(last, visits[-1][1])
 
     # What the template printed before the content may hold a whole turn of its own (a default
     # system message): skip it.

@@ -16,10 +16,10 @@ from cbdata.render.encoder import CACHE_CHARACTERS, SegmentEncoder
 from cbdata.render.escape import Escaper, strings_of
 from cbdata.render.layout import Landmarks, Turn, lay_out
 from cbdata.render.locate import locate_tokenizer
-from cbdata.render.rope import Part
 from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, load_tokenizer
+from cbdata.render.traced_text import Part
 
 LLAMA31_TOKENS = (
     "<|begin_of_text|>",

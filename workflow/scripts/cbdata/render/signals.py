@@ -13,7 +13,7 @@ from cbdata.records import CharSpan
 from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText
 from cbdata.render.layout import CallSpan, Turn
-from cbdata.render.rope import Part
+from cbdata.render.traced_text import Part
 
 
 @functools.lru_cache(maxsize=4096)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cbdata.jsonl import read_records
 from cbdata.progress import Progress
+from cbdata.records import Trace
 from cbdata.records.words import ROLES
 from cbdata.rejects import Reject
 from cbdata.render.reasons import REASONS
@@ -35,7 +36,7 @@ class _Pending:
     """
 
     line: int
-    trace: Mapping[str, Any]
+    trace: Trace
     draft: Draft | Reject
     schema: ToolSchema | None = None
     tools_included: bool = False
@@ -75,7 +76,7 @@ def render_traces(
         renderer.chat_template_sha256[:12],
     )
     with StageWriter("render", name, files, REASONS) as writer:
-        run = _Run(
+        run = _FileRenderer(
             renderer,
             RowWriter(renderer, options),
             TraceTools(options.tool_schema_dir, options.tool_schema_file, options.tools_included),
@@ -103,7 +104,7 @@ def render_traces(
         writer.details.update(run.details())
 
 
-class _Run:
+class _FileRenderer:
     """One trace file on its way through the renderer."""
 
     def __init__(
@@ -132,7 +133,7 @@ class _Run:
         characters = 0
         for line, trace in read_records(traces):
             self.writer.take()
-            item = self.draft(line, trace)
+            item = self.draft(line, cast("Trace", trace))
             chunk.append(item)
             characters += len(item.draft.text) if isinstance(item.draft, Draft) else 0
             if len(chunk) >= size or characters >= CHUNK_CHARACTERS:
@@ -141,7 +142,7 @@ class _Run:
         if chunk:
             yield chunk
 
-    def draft(self, line: int, trace: Mapping[str, Any]) -> _Pending:
+    def draft(self, line: int, trace: Trace) -> _Pending:
         """Render and lay out one trace."""
         try:
             if not self.allow_skeleton and (
@@ -173,7 +174,7 @@ class _Run:
         except Reject as error:
             return _Pending(line, trace, error)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            wrong = first_error("trace_v1", trace)
+            wrong = first_error("trace_v1", dict(trace))
             if wrong is None:
                 raise
             return _Pending(

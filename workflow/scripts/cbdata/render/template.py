@@ -14,10 +14,9 @@ from typing import Any
 import jinja2
 
 from cbdata.rejects import Reject
-from cbdata.render.chat import Conversation
+from cbdata.render.chat import TemplateInput
 from cbdata.render.instrument import Marks, compile_marked, environment
 from cbdata.render.layout import Landmarks, collect
-from cbdata.render.rope import Part
 from cbdata.render.settings import (
     PROJECT_LLAMA_TEMPLATE,
     TEMPLATE_DIR,
@@ -25,6 +24,7 @@ from cbdata.render.settings import (
     TokenizerError,
 )
 from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.render.traced_text import Part
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class ChatTemplate:
         generation_prompt: bool = False,
     ) -> tuple[str, list[Part]]:
         """The text and its parts. Raises Reject ``template_refused`` or ``template_error``."""
-        chat = Conversation(
+        chat = TemplateInput(
             messages,
             tools,
             tools_known=self.tools_known,
@@ -129,7 +129,7 @@ class ChatTemplate:
         """The text where every empty content is null, as raw transcripts have it: for the template
         doctor alone.
         """
-        chat = Conversation(
+        chat = TemplateInput(
             messages,
             None,
             tools_known=self.tools_known,
@@ -140,7 +140,7 @@ class ChatTemplate:
             message["content"] = message["content"] or None
         return self._run(chat, False)[0]
 
-    def _run(self, chat: Conversation, generation_prompt: bool) -> tuple[str, list[Part]]:
+    def _run(self, chat: TemplateInput, generation_prompt: bool) -> tuple[str, list[Part]]:
         values = {
             **self._given,
             "messages": chat.messages,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from cbdata.records import Trace
 from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema, load_tool_schema
 
@@ -25,7 +24,7 @@ class TraceTools:
         self._included = tools_included
         self._by_version: dict[str, ToolSchema | None] = {}
 
-    def of(self, trace: Mapping[str, Any]) -> tuple[ToolSchema | None, bool]:
+    def of(self, trace: Trace) -> tuple[ToolSchema | None, bool]:
         """The schema of a trace, or None, and whether its tools are rendered.
 
         A completed trace's prompt had its tools, so they are always rendered; for others
