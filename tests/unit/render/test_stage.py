@@ -224,15 +224,24 @@ def test_malformed_trace_is_a_reject_with_the_place(stage: Stage) -> None:
         ),
         {"id": trace_id(3)},
         made_trace(5, [{"role": "developer", "content": "x"}, ANSWER]),
+        {
+            **made_trace(6, [QUESTION, ANSWER]),
+            "signal_hints": {"injection_char_span": {"char_start": 0, "char_end": 1}},
+        },
+        {**made_trace(7, [QUESTION, ANSWER]), "tool_attack": "text"},
+        {
+            **made_trace(8, [QUESTION, ANSWER]),
+            "raw_metadata": {"source_fields": {}, "generation": {}, "tool_schema_ref": {}},
+        },
     ]
     good = made_trace(4, [QUESTION, {"role": "assistant", "content": "fine"}])
     assert [row["trace_id"] for row in stage.run([*broken, good])] == [trace_id(4)]
     assert {reject["reason"] for reject in stage.rejects()} == {"invalid_trace"}
     assert "messages/0" in stage.rejects()[0]["detail"]
     assert stage.stats()["counts"] == {
-        "records_in": 5,
+        "records_in": 8,
         "records_out": 1,
-        "rejected": 4,
+        "rejected": 7,
         "duplicates": 0,
         "not_selected": 0,
         "headers": 0,

@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 CHUNK_CHARACTERS = 2_000_000
 
 
+NOT_A_TRACE = (KeyError, TypeError, AttributeError, IndexError)
+"""What reading a field that is not there, or is of another type, raises."""
+
+
 @dataclass(slots=True)
 class _Pending:
     """A trace whose draft waits for its chunk to be tokenised; ``draft`` is the error of one that
@@ -173,15 +177,8 @@ class _FileRenderer:
             return _Pending(line, trace, draft, schema, included)
         except Reject as error:
             return _Pending(line, trace, error)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            wrong = first_error("trace_v1", dict(trace))
-            if wrong is None:
-                raise
-            return _Pending(
-                line,
-                trace,
-                Reject("invalid_trace", f"{wrong} ({type(error).__name__}: {error})"),
-            )
+        except NOT_A_TRACE as error:
+            return _Pending(line, trace, _invalid(trace, error))
 
     def write(self, chunk: list[_Pending], encoded: list[Rendered | Reject]) -> None:
         """Write the rows and rejects of a chunk, in order; ``encoded`` has an outcome for every
@@ -197,6 +194,9 @@ class _FileRenderer:
                 row = self._row(item, outcome)
             except Reject as error:
                 self._reject(item, error)
+                continue
+            except NOT_A_TRACE as error:
+                self._reject(item, _invalid(item.trace, error))
                 continue
             self.writer.emit_bytes(row.line)
             self._count(row, outcome)
@@ -266,3 +266,13 @@ class _FileRenderer:
         figures["chat_template_name"] = renderer.chat_template_name
         figures["chat_template_sha256"] = renderer.chat_template_sha256
         return figures
+
+
+def _invalid(trace: Trace, error: Exception) -> Reject:
+    """The reject of a record that trace_v1 does not allow; another error is raised again, because
+    then the fault is here.
+    """
+    wrong = first_error("trace_v1", dict(trace))
+    if wrong is None:
+        raise error
+    return Reject("invalid_trace", f"{wrong} ({type(error).__name__}: {error})")
