@@ -68,6 +68,6 @@ def test_a_schedule_that_does_not_fit_the_traces_stops_the_stage(files: Files) -
         ScheduleError, match="no trace has the class made/bening; did you mean made/benign"
     ):
         files.run(mwcs_schedule=schedule)
+    settings = default_settings(LossmaskSettings, mwcs_schedule=schedule)
     with pytest.raises(LossmaskError, match="cannot be checked without the class counts"):
-        settings = default_settings(LossmaskSettings, mwcs_schedule=schedule)
         apply_policies("r", "t", {}, settings, name="made")

@@ -64,16 +64,16 @@ def filled(
     """A trace as the fill stage writes it."""
     prompt = renderer.prompt([SYSTEM, QUESTION], schema.tools)
     generation = {
-        **{
-            "model": "m",
-            "backend": "vllm",
-            "temperature": 0.0,
-            "max_tokens": 1,
-            "seed": 0,
-            "attempt": 1,
-            "finish_reason": "stop",
-        },
-        **{"prompt_sha256": prompt.sha256, "prompt_tokens": len(prompt.ids), **changes},
+        "model": "m",
+        "backend": "vllm",
+        "temperature": 0.0,
+        "max_tokens": 1,
+        "seed": 0,
+        "attempt": 1,
+        "finish_reason": "stop",
+        "prompt_sha256": prompt.sha256,
+        "prompt_tokens": len(prompt.ids),
+        **changes,
     }
     return made_trace(
         number, [SYSTEM, QUESTION, answer], generation=generation, tool_schema_ref=schema.ref

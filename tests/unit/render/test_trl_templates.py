@@ -18,6 +18,7 @@ from cbdata.config import default_settings
 from cbdata.rejects import Reject
 from cbdata.render import Renderer, RenderSettings, TokenizerError
 from cbdata.render.chat import TemplateInput
+from cbdata.render.instrument import Marks
 from cbdata.render.template import ChatTemplate, probe_landmarks
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, control_pattern
 
@@ -164,7 +165,7 @@ def test_text_is_transformers_and_spans_are_right(
                 None,
                 tools_known=template.tools_known,
                 calls_known=template.calls_known,
-                marks=template._marks,
+                marks=Marks(),
             )
             plain, _ = utils.render_jinja_template(
                 [chat.messages], chat_template=source, date_string="26 Jul 2024", **SPECIAL

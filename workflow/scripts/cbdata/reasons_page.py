@@ -28,8 +28,10 @@ SECTIONS: tuple[tuple[str, str, Reasons], ...] = (
     ("ETL_A: raw records (`rejects/etl_a`)", "", ETL_A),
     (
         "Fill: skeletons (`rejects/fill`)",
-        "The prompt of a skeleton is rendered here, so every reason of the render stage can stand"
-        " here too.",
+        (
+            "The prompt of a skeleton is rendered here, so every reason of the render stage can"
+            " stand here too."
+        ),
         {
             code: meaning
             for code, meaning in FILL.items()
@@ -38,8 +40,10 @@ SECTIONS: tuple[tuple[str, str, Reasons], ...] = (
     ),
     (
         "Fill: completions (`rejects/fill`)",
-        "The judge gives every completion an outcome. If no try for a skeleton was accepted, the"
-        " outcome of the last try is the reason of the reject.",
+        (
+            "The judge gives every completion an outcome. If no try for a skeleton was accepted,"
+            " the outcome of the last try is the reason of the reject."
+        ),
         OUTCOMES,
     ),
     ("Render: traces (`rejects/render`)", "", RENDER),

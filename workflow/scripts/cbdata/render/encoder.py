@@ -75,6 +75,13 @@ class SegmentEncoder:
             token.text: _segment("", [token.id]) for token in tokenizer.control.values()
         }
 
+    @property
+    def cached_characters(self) -> int:
+        """Characters of text that are in the cache now; at most a stretch in each generation above
+        the bound.
+        """
+        return sum(map(len, self._young)) + sum(map(len, self._old))
+
     def control(self, text: str) -> Segment:
         """The one-token segment of a control token, with the white space around it that the token
         swallows.
