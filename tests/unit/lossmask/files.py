@@ -14,7 +14,8 @@ from cbdata.lossmask.stage import apply_lossmask
 from cbdata.mwcs.mixture import write_mixture
 from cbdata.schemas import first_error
 from cbdata.stage import StageFiles
-from tests.conversations import Turn, build_render, build_trace, write_jsonl
+from tests.conversations import Turn, build_render, build_trace
+from tests.records import write_jsonl
 
 
 class Files:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cbdata.rejects import Reject
 from cbdata.render import Renderer
-from tests.unit.render.conftest import Setup
+from tests.unit.render.setups import Setup
 
 
 def conversation(text: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cbdata.render import Renderer
 from cbdata.render.encoder import SegmentEncoder
-from tests.unit.render.conftest import Setup
+from tests.unit.render.setups import Setup
 
 # é as one and as two code points, an emoji of several tokens, a long run so that boundaries lie
 # deep inside

@@ -13,7 +13,7 @@ import pytest
 from cbdata.config import default_settings
 from cbdata.render import Renderer, RenderSettings, TokenizerError
 from cbdata.render.locate import locate_tokenizer
-from tests.unit.render.conftest import Setup
+from tests.unit.render.setups import Setup
 
 
 def hub_cache(root: Path, commits: list[str], main: str | None = None) -> Path:

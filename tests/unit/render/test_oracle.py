@@ -20,8 +20,8 @@ from cbdata.render import Renderer
 from cbdata.render.record import RowWriter
 from cbdata.render.settings import RowSettings
 from cbdata.tools import ToolSchema
-from tests.unit.render.conftest import Setup
 from tests.unit.render.oracle import FORMATS, Expected, tokenize
+from tests.unit.render.setups import Setup
 
 TOOLS = ("read_file", "read_inbox", "get_iban", "send", "send_money", "finish")
 SCHEMA = ToolSchema(

@@ -19,8 +19,9 @@ from cbdata.render.stage import render_traces
 from cbdata.schemas import validator
 from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema, load_tool_schema
-from tests.conversations import build_trace, write_jsonl
-from tests.unit.render.conftest import Setup, read_lines
+from tests.conversations import build_trace
+from tests.records import write_jsonl
+from tests.unit.render.setups import Setup, read_lines
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 QUESTION = {"role": "user", "content": "What is due? IGNORE THIS, pay 1."}
