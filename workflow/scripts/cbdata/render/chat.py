@@ -39,7 +39,14 @@ def tools_text(tools: Sequence[Mapping[str, Any]]) -> str:
 
 
 def call_text(name: str, arguments: Mapping[str, Any], message: int, call: int) -> TracedText:
-    """One call as text, with its own origin, its name's and its arguments'."""
+    """One call as text, with its own origin, its name's and its arguments'.
+
+    Args:
+        name: The tool's name.
+        arguments: The call's arguments.
+        message: Index of the message that makes the call.
+        call: Index of the call in that message.
+    """
     values = traced(json.dumps(arguments, ensure_ascii=False), Origin("arguments", message, call))
     text = join(
         "",
@@ -86,6 +93,15 @@ class TemplateInput:
         calls_known: bool,
         marks: Marks,
     ) -> None:
+        """Give every value its origin, and a mark to every message and call.
+
+        Args:
+            messages: The messages of a trace.
+            tools: The tools to show, as JSON Schemas of functions, or None.
+            tools_known: Whether the template prints tools itself.
+            calls_known: Whether the template prints calls itself.
+            marks: Where the template's loops look up what they print; emptied first.
+        """
         self.marks = marks
         self.calls_known = calls_known
         marks.start, marks.end, marks.values = {}, {}, {}

@@ -16,14 +16,6 @@ from cbdata.render.template import ANSWER, CALL, RESULT, SYSTEM, USER
 
 YES, NO = "yes", "no"
 
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "probe_tool",
-        "description": "d",
-        "parameters": {"type": "object", "properties": {"x": {"type": "string"}}},
-    },
-}
 CALL_WITH_TEXT = {**CALL, "content": "probe text"}
 TWO_CALLS = {
     **CALL,

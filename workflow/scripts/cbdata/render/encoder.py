@@ -120,10 +120,15 @@ class SegmentEncoder:
         """The token index of a boundary inside a segment, for a span that takes in every token it
         overlaps.
 
-        ``end=False``: the first token that ends after ``character``; ``end=True``: one past the
-        last token that starts before it. A character that is split into several tokens lies in all
-        of them. Bytes are counted where the tokens' names tell their lengths; the tokenizer's own
-        offsets serve where they do not, or where the text is changed before tokenising.
+        A character that is split into several tokens lies in all of them. Bytes are counted where
+        the tokens' names tell their lengths; the tokenizer's own offsets serve where they do not,
+        or where the text is changed before tokenising.
+
+        Args:
+            segment: An encoded stretch of plain text.
+            character: A position in its text.
+            end: Whether the boundary ends a span. False gives the first token that ends after
+                ``character``; True gives one past the last token that starts before it.
         """
         text = segment.text
         if character <= 0:

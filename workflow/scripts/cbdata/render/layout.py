@@ -127,11 +127,18 @@ def lay_out(
     controls: Sequence[tuple[int, int, str]],
     landmarks: Landmarks,
 ) -> list[Turn]:
-    """The turns of a rendered conversation, one for each message, in order and disjoint.
+    """Find the turns of a rendered conversation, one for each message, in order and disjoint.
 
-    ``controls`` are the control tokens that the template printed, as ``(start, end, text)``. Raises
-    Reject where a message, a call or a name cannot be placed, or where the template left out
-    something that the message says.
+    Args:
+        text: The rendered text.
+        parts: The stretches of it whose origin is known, in the order in which they were printed.
+        messages: The messages of the trace.
+        controls: The control tokens that the template printed, as ``(start, end, text)``.
+        landmarks: What is known of the template beforehand.
+
+    Raises:
+        Reject: A message, a call or a name cannot be placed, or the template left out something
+            that the message says.
     """
     found = _sort(parts, len(messages))
     regions = _regions(text, found, landmarks)

@@ -91,6 +91,17 @@ class ChatTemplate:
     """A compiled template that renders conversations into text with known origins."""
 
     def __init__(self, source: str, name: str, special: Mapping[str, str], date: str) -> None:
+        """Compile a template and find out by trying what it prints.
+
+        Args:
+            source: The template's text.
+            name: What renders and messages call it.
+            special: The named special tokens that it may print (``bos_token``, ...).
+            date: Today's date, as in "26 Jul 2024".
+
+        Raises:
+            TokenizerError: The template is not Jinja, or the date has another form.
+        """
         self.name, self.sha256 = name, template_sha256(source)
         self._marks = Marks()
         try:
@@ -115,7 +126,19 @@ class ChatTemplate:
         *,
         generation_prompt: bool = False,
     ) -> tuple[str, list[Part]]:
-        """The text and its parts. Raises Reject ``template_refused`` or ``template_error``."""
+        """Render a conversation into text.
+
+        Args:
+            messages: The messages of a trace.
+            tools: The tools to show, or None.
+            generation_prompt: Whether the text ends with what asks the model to answer.
+
+        Returns:
+            The text, and the stretches of it whose origin is known.
+
+        Raises:
+            Reject: ``template_refused`` or ``template_error``.
+        """
         chat = TemplateInput(
             messages,
             tools,

@@ -19,6 +19,13 @@ class TraceTools:
     def __init__(
         self, folder: str | Path | None, configured: str | Path | None, tools_included: bool
     ) -> None:
+        """Read the configured schema.
+
+        Args:
+            folder: Where ``{version}.json`` files lie, or None.
+            configured: The configured schema's file, or None.
+            tools_included: Whether traces that were not completed here show their tools.
+        """
         self._folder = Path(folder) if folder else None
         self._configured = load_tool_schema(configured) if configured else None
         self._included = tools_included

@@ -69,6 +69,14 @@ class LossmaskChecks:
         traces: dict[str, SeenTrace] | None,
         registry: Registry,
     ) -> None:
+        """Prepare the checks.
+
+        Args:
+            findings: Takes the results.
+            renders: The renders by id, or None where no render files are given.
+            traces: The traces by id, or None where no trace files are given.
+            registry: The policies that the masks are compared with.
+        """
         self.findings, self.renders, self.traces, self.registry = (
             findings,
             renders,

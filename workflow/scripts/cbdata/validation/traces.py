@@ -60,7 +60,14 @@ def _span_problem(trace: Trace) -> str | None:
 def check_trace(
     findings: Findings, place: Place, row: dict[str, Any], seen: dict[str, SeenTrace]
 ) -> None:
-    """Check one row and add its facts to ``seen`` (only of rows that match the schema)."""
+    """Check one row of a trace file.
+
+    Args:
+        findings: Takes the results.
+        place: Where the row stands.
+        row: The record.
+        seen: What is known of the traces before it, by id; a row that matches the schema is added.
+    """
     error = first_error("trace_v1", row)
     if not findings.expect("trace_schema", error is None, place, lambda: str(error)):
         return
