@@ -40,8 +40,8 @@ def config_defaults() -> dict[str, Any]:
 
 
 def default_settings(kind: type[Settings], **changes: Any) -> Settings:
-    """A settings class as a configuration makes it in which only ``changes`` are set: for tests and
-    benchmarks.
+    """A settings class as a configuration makes it in which only ``changes`` are set: for
+    commands, tests and benchmarks.
     """
     return settings_from({**config_defaults(), **changes}, kind)
 
