@@ -28,7 +28,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "workflow/scripts"))
 
-from cbdata.config import resolve_config  # noqa: E402
+from cbdata.config import default_settings, resolve_config  # noqa: E402
 from cbdata.fill.backends.base import EngineOptions  # noqa: E402
 from cbdata.fill.backends.vllm_backend import (  # noqa: E402
     VllmBackend,
@@ -269,7 +269,7 @@ def main() -> int:
     settings, runtime = FillSettings.of(config), RuntimeSettings.of(config)
     tools = load_tool_schema(TOOLS)
     model = find_model(options.model, None, None, offline=True)
-    renderer = Renderer.load(RenderSettings(tokenizer=str(model.path)))
+    renderer = Renderer.load(default_settings(RenderSettings, tokenizer=str(model.path)))
     items = make_items(renderer, tools, settings, options.copies)
     requests = by_shared_prefix(item.request(1) for item in items)
     longest = max(len(item.prompt_ids) for item in items) + settings.max_tokens

@@ -23,6 +23,7 @@ CODE = """
 import array, sys
 import orjson
 from cbdata.fill.backends.registry import find_backend
+from cbdata.config import default_settings
 from cbdata.fill.environment import prepare_environment
 name, model, tools, out = sys.argv[1:]
 backend = find_backend(name)
@@ -38,7 +39,7 @@ from cbdata.render import Renderer, RenderSettings
 from cbdata.tools import load_tool_schema
 
 schema = load_tool_schema(tools)
-renderer = Renderer.load(RenderSettings(tokenizer=model))
+renderer = Renderer.load(default_settings(RenderSettings, tokenizer=model))
 config = resolve_config({"model": model, "max_tokens": 96, "temperature_ds": 0.7, "batch_size": 4, "enforce_eager": True})
 settings = FillSettings.of(config)
 queries = ["Find the floor plan.", "Is it raining in Oslo?", "Write to Ann that I am late.", "What does tin cost?", "Show me the contract."]

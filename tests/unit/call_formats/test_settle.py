@@ -8,6 +8,7 @@ import pytest
 
 from cbdata.call_formats.settle import UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import turn_ends
+from cbdata.config import default_settings
 from cbdata.render import Renderer, RenderSettings
 
 HEAD = (
@@ -28,7 +29,11 @@ PRINTED = {
 
 def load(folder: Path, tokenizer: str, template: str | None = None) -> Renderer:
     return Renderer.load(
-        RenderSettings(tokenizer=str(folder / "tokenizers" / tokenizer), chat_template=template)
+        default_settings(
+            RenderSettings,
+            tokenizer=str(folder / "tokenizers" / tokenizer),
+            chat_template=template,
+        )
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.fill.constraints import ARGUMENT_KEYS, call_schema
 from cbdata.fill.prompts import skeleton_messages
 from cbdata.fill.settings import FILL_BEHAVIOUR, FILL_VERSION
@@ -83,7 +84,7 @@ def judgements(completions: list[tuple[str, str]], tools: ToolSchema) -> list[li
 
 def prompts(skeletons: Path, tools: ToolSchema, model: Path) -> list[Any]:
     """The messages of every skeleton, and their text and token ids, or why there are none."""
-    renderer = Renderer.load(RenderSettings(str(model)))
+    renderer = Renderer.load(default_settings(RenderSettings, tokenizer=str(model)))
     settings = [
         {},
         {"dr_context": "kept"},

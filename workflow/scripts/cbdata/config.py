@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from cbdata.schemas import SCHEMA_DIR
+from cbdata.settings import Settings, settings_from
 
 CONFIG_SCHEMA = SCHEMA_DIR / "config.schema.yaml"
 
@@ -29,7 +30,20 @@ class ConfigError(ValueError):
 
 def config_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration, with ``x-seed`` and ``x-reruns`` notes on its keys."""
-    return yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    schema: dict[str, Any] = yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    return schema
+
+
+def config_defaults() -> dict[str, Any]:
+    """The default of every key: the schema is the one place that has them."""
+    return {key: spec["default"] for key, spec in config_schema()["properties"].items()}
+
+
+def default_settings(kind: type[Settings], **changes: Any) -> Settings:
+    """A settings class as a configuration makes it in which only ``changes`` are set: for
+    commands, tests and benchmarks.
+    """
+    return settings_from({**config_defaults(), **changes}, kind)
 
 
 def resolve_config(

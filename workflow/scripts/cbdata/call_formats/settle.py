@@ -17,8 +17,8 @@ from cbdata.call_formats.base import CallFormat, Reading, View
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import FORMATS
 from cbdata.ids import canonical_json
+from cbdata.rejects import Reject
 from cbdata.render.renderer import Renderer
-from cbdata.render.settings import RenderError
 from cbdata.tools import ToolSchema
 
 Message = Mapping[str, Any]
@@ -97,6 +97,14 @@ PROBES = (
 )
 
 
+class NotPrinted(ValueError):
+    """A template prints a probe, but not so that it can be read; ``detail`` says what is wrong."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 class UnsettledFormat(ValueError):
     """No format, or more than one, reads the template's calls back; says which came close."""
 
@@ -163,7 +171,7 @@ def print_probes(renderer: Renderer) -> tuple[list[Printed], tuple[str, ...]]:
     for probe in PROBES:
         try:
             printed.append(_print(renderer, probe))
-        except RenderError as error:
+        except (Reject, NotPrinted) as error:
             if not probe.optional:
                 raise UnsettledFormat(
                     f"chat template {renderer.chat_template_name} does not print the probe"
@@ -178,7 +186,7 @@ def _prompt(renderer: Renderer) -> str:
     """The generation prompt of a question. Raises UnsettledFormat."""
     try:
         return renderer.template.render([_USER], list(PROBE_TOOLS.tools), generation_prompt=True)[0]
-    except RenderError as error:
+    except Reject as error:
         raise UnsettledFormat(
             f"chat template {renderer.chat_template_name} refuses a question with tools:"
             f" {error.detail}. Hint: use another chat_template"
@@ -186,7 +194,9 @@ def _prompt(renderer: Renderer) -> str:
 
 
 def _print(renderer: Renderer, probe: Probe) -> Printed:
-    """Render a probe and cut it where the model would have begun to write. Raises RenderError."""
+    """Render a probe and cut it where the model would have begun to write. Raises Reject and
+    NotPrinted.
+    """
     messages = probe.messages()
     tools = list(PROBE_TOOLS.tools)
     prompt = renderer.template.render(messages[:1], tools, generation_prompt=True)[0]
@@ -198,14 +208,13 @@ def _print(renderer: Renderer, probe: Probe) -> Printed:
         for notation in reader.reasoning:
             rest = rest.replace(notation.opening, "").replace(notation.closing, "")
     if rest.strip():
-        raise RenderError(
-            "prompt_not_a_prefix",
+        raise NotPrinted(
             f"the turn does not begin with the generation prompt, which goes on {prompt[cut:]!r}",
         )
     completion = whole[cut:]
     dropped = [name for name, _ in probe.calls if name not in completion]
     if dropped:
-        raise RenderError("call_dropped", f"the call of {dropped[0]} is not printed")
+        raise NotPrinted(f"the call of {dropped[0]} is not printed")
     return Printed(probe, prompt[:cut], completion)
 
 

@@ -29,9 +29,11 @@ SecurityOutcome = Literal["safe", "unsafe", "refusal", "tool_misuse", "unknown"]
 DrContext = Literal["removed", "kept"]
 
 Overlength = Literal["truncate", "reject", "window"]
+OVERLENGTHS: tuple[Overlength, ...] = get_args(Overlength)
 """What happens to a render longer than ``max_length``; see ``cbdata.render.overlength``."""
 
 ControlTokenMode = Literal["escape", "reject"]
+CONTROL_TOKEN_MODES: tuple[ControlTokenMode, ...] = get_args(ControlTokenMode)
 """What happens to control-token text in contents; see ``cbdata.render.escape``."""
 
 PolicySource = Literal["config", "schedule", "trace", "registry_default", "skeleton_policy"]

@@ -1,4 +1,4 @@
-"""Ropes: the same string as without them, and origins that point at the right characters."""
+"""Traced texts: the same string as without them, and origins that point at the right characters."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.render.rope import Origin, Rope, concat, dump_json, join, traced
+from cbdata.render.traced_text import Origin, TracedText, concat, dump_json, join, traced
 
 A, B = Origin("content", 0), Origin("content", 1)
 TEXT = st.text(alphabet='ab \n\t"\\é😀,', max_size=8)
 
 
 def shown(value: str, origin: Origin) -> str:
-    """What a rope says is of an origin."""
+    """What a traced text says is of an origin."""
     return (
         "".join(
             str.__str__(value)[part.start : part.end]
             for part in value.parts
             if part.origin == origin
         )
-        if isinstance(value, Rope)
+        if isinstance(value, TracedText)
         else ""
     )
 
 
 def agrees(value: str, origin: Origin, source: str) -> None:
     """Every stretch of an origin is the stretch of the source that it names."""
-    if isinstance(value, Rope):
+    if isinstance(value, TracedText):
         for part in value.parts:
             if part.origin == origin and part.escape is None:
                 assert (
@@ -96,7 +96,7 @@ def test_json_keeps_origins_in_escaped_form(
         {"z": [first, {"k": traced(second, B)}], "a": traced(first, A), "n": None}, dumps, {}
     )
     assert value == dumps(plain)
-    assert isinstance(value, Rope)
+    assert isinstance(value, TracedText)
     agrees(value, A, first)
     assert shown(value, A) == dumps(first)[1:-1]
     assert shown(value, B) == dumps(second)[1:-1]
@@ -105,7 +105,7 @@ def test_json_keeps_origins_in_escaped_form(
 def test_json_of_a_known_value_is_its_origin_as_a_whole() -> None:
     arguments = {"x": 1}
     value = dump_json(arguments, json.dumps, {id(arguments): Origin("arguments", 2, 1)})
-    assert isinstance(value, Rope)
+    assert isinstance(value, TracedText)
     assert [tuple(part[:3]) for part in value.parts] == [(0, 8, Origin("arguments", 2, 1))]
 
 

@@ -1,12 +1,12 @@
 """Strings that know where their characters came from.
 
 A chat template turns messages into one text. To know exactly where each message, tool call and tool
-name ended up, without looking for it in the text, the values handed to the template are ``Rope``s:
-ordinary ``str`` values to everything that the template does with them (comparisons, tests, lengths,
-dictionary keys), which carry their origin through concatenation, stripping, slicing and splitting.
-An operation that is not known here gives a plain ``str``: the origin is lost, and whoever needs it
-rejects the trace. So a Rope can fail to prove a position but not name a wrong one, and it cannot
-change the text.
+name ended up, without looking for it in the text, the values handed to the template are of the type
+``TracedText``: ordinary ``str`` values to everything that the template does with them (comparisons,
+tests, lengths, dictionary keys), which carry their origin through concatenation, stripping, slicing
+and splitting. An operation that is not known here gives a plain ``str``: the origin is lost, and
+whoever needs it rejects the trace. So a TracedText can fail to prove a position, but it cannot name
+a wrong one, and it cannot change the text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 HELD = re.compile('"\U0010fffc([0-9]+)\U0010fffd"')
 
@@ -54,7 +54,7 @@ def shifted(parts: Iterable[Part], by: int) -> tuple[Part, ...]:
     )
 
 
-class Rope(str):
+class TracedText(str):
     """A string with the origins of its stretches; ``parts`` may nest (a call holds its name) and
     may be empty stretches.
     """
@@ -65,16 +65,16 @@ class Rope(str):
     def __str__(self) -> str:
         return self  # the code that Jinja compiles passes every printed value through str()
 
-    def __add__(self, other: str) -> Rope:
+    def __add__(self, other: str) -> TracedText:
         parts = self.parts
-        if isinstance(other, Rope):
+        if isinstance(other, TracedText):
             parts += shifted(other.parts, len(self))
-        return rope(str.__add__(self, other), parts)
+        return with_parts(str.__add__(self, other), parts)
 
-    def __radd__(self, other: str) -> Rope:
-        return rope(str.__add__(other, self), shifted(self.parts, len(other)))
+    def __radd__(self, other: str) -> TracedText:
+        return with_parts(str.__add__(other, self), shifted(self.parts, len(other)))
 
-    def cut(self, start: int, end: int) -> Rope:
+    def cut(self, start: int, end: int) -> TracedText:
         """Characters ``[start, end)``, 0 <= start <= end <= len; empty stretches on the edges
         stay.
         """
@@ -87,16 +87,16 @@ class Rope(str):
                     continue
                 if low < high or a == b:
                     parts.append(Part(low - start, high - start, origin, source + low - a, escape))
-        return rope(str.__getitem__(self, slice(start, end)), tuple(parts))
+        return with_parts(str.__getitem__(self, slice(start, end)), tuple(parts))
 
-    def strip(self, chars: str | None = None) -> Rope:
+    def strip(self, chars: str | None = None) -> TracedText:
         end = len(str.rstrip(self, chars))
         return self.cut(min(len(self) - len(str.lstrip(self, chars)), end), end)
 
-    def lstrip(self, chars: str | None = None) -> Rope:
+    def lstrip(self, chars: str | None = None) -> TracedText:
         return self.cut(len(self) - len(str.lstrip(self, chars)), len(self))
 
-    def rstrip(self, chars: str | None = None) -> Rope:
+    def rstrip(self, chars: str | None = None) -> TracedText:
         return self.cut(0, len(str.rstrip(self, chars)))
 
     def __getitem__(self, index: Any) -> str:
@@ -106,32 +106,33 @@ class Rope(str):
                 return self.cut(start, max(start, end))
         return str.__getitem__(self, index)
 
-    def split(self, sep: str | None = None, maxsplit: int = -1) -> list[str]:
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         plain = str.split(self, sep, maxsplit)
         if sep is None:
             return plain
-        pieces, position = [], 0
+        pieces: list[str] = []
+        position = 0
         for piece in plain:
             pieces.append(self.cut(position, position + len(piece)))
             position += len(piece) + len(sep)
         return pieces
 
-    def replace(self, old: str, new: str, count: int = -1) -> str:
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
         if not old:
             return str.replace(self, old, new, count)
         return join(new, self.split(old, count))
 
 
-def rope(text: str, parts: tuple[Part, ...]) -> Rope:
-    """A Rope of a text and its parts."""
-    made = Rope(text)
+def with_parts(text: str, parts: tuple[Part, ...]) -> TracedText:
+    """A TracedText of a text and its parts."""
+    made = TracedText(text)
     made.parts = parts
     return made
 
 
-def traced(text: str, origin: Origin) -> Rope:
+def traced(text: str, origin: Origin) -> TracedText:
     """A whole string of one origin."""
-    return rope(text, (Part(0, len(text), origin),))
+    return with_parts(text, (Part(0, len(text), origin),))
 
 
 def join(separator: str, pieces: Iterable[str]) -> str:
@@ -142,11 +143,11 @@ def join(separator: str, pieces: Iterable[str]) -> str:
     for index, piece in enumerate(pieces):
         if index:
             position += len(separator)
-        if isinstance(piece, Rope):
+        if isinstance(piece, TracedText):
             parts.extend(shifted(piece.parts, position))
         position += len(piece)
     text = separator.join([str.__str__(piece) for piece in pieces])
-    return rope(text, tuple(parts)) if parts else text
+    return with_parts(text, tuple(parts)) if parts else text
 
 
 def concat(pieces: Iterable[Any]) -> str:
@@ -157,19 +158,23 @@ def concat(pieces: Iterable[Any]) -> str:
 
 
 def dump_json(value: Any, dumps: Callable[[Any], str], known: Mapping[int, Origin]) -> str:
-    """``dumps(value)``, keeping the origin of every Rope among the values, and of the value itself
-    if ``known`` has its id.
+    """Write a value as JSON text, keeping the origins of the strings in it.
 
-    The Ropes are replaced by place holders out of the last private-use plane for one run of
+    The traced texts are replaced by place holders out of the last private-use plane for one run of
     ``dumps`` and put back in their escaped form, so that indentation, separators and key order are
     whatever ``dumps`` does.
+
+    Args:
+        value: Anything that ``dumps`` takes, with traced texts at any depth.
+        dumps: Writes a value as JSON text.
+        known: Origins of whole values by ``id``: the text of such a value has that origin.
     """
-    if isinstance(value, Rope):
+    if isinstance(value, TracedText):
         return _escaped(value, dumps(str.__str__(value)))
     origin = known.get(id(value))
     if origin is not None:
         return traced(dumps(value), origin)
-    found: list[Rope] = []
+    found: list[TracedText] = []
     held = _hold(value, found)
     if not found:
         return dumps(value)
@@ -195,11 +200,11 @@ def _place(index: int) -> str:
     return f"\U0010fffc{index}\U0010fffd"
 
 
-def _hold(value: Any, found: list[Rope]) -> Any:
-    """A copy of nested lists and mappings with every Rope replaced by its place holder; ``found``
-    takes the Ropes.
+def _hold(value: Any, found: list[TracedText]) -> Any:
+    """A copy of nested lists and mappings in which place holders stand for traced texts; these are
+    appended to ``found``.
     """
-    if isinstance(value, Rope):
+    if isinstance(value, TracedText):
         found.append(value)
         return _place(len(found) - 1)
     if isinstance(value, dict):
@@ -209,21 +214,21 @@ def _hold(value: Any, found: list[Rope]) -> Any:
     return value
 
 
-def _escaped(value: Rope, text: str) -> Rope:
+def _escaped(value: TracedText, text: str) -> TracedText:
     """``text`` is the JSON form of ``value``, quotes included: its parts moved to where their
     escaped characters are.
     """
     if len(text) == len(value) + 2:
-        return rope(text, shifted(value.parts, 1))
+        return with_parts(text, shifted(value.parts, 1))
     at = [1]
     for character in str.__str__(value):
         at.append(at[-1] + len(json.dumps(character, ensure_ascii=False)) - 2)
     if at[-1] != len(text) - 1:
-        return rope(
+        return with_parts(
             text, ()
         )  # an encoder that escapes otherwise (ensure_ascii): the origins are lost
     whole = str.__str__(value)
-    return rope(
+    return with_parts(
         text,
         tuple(
             Part(
