@@ -196,7 +196,8 @@ def _print(renderer: Renderer, probe: Probe) -> Printed:
     # A generation prompt may open or skip reasoning that the turn itself prints otherwise.
     for reader in FORMATS.values():
         for notation in reader.reasoning:
-            rest = rest.replace(notation.opening, "").replace(notation.closing, "")
+            opened = notation.opening + notation.label
+            rest = rest.replace(opened, "").replace(notation.closing, "")
     if rest.strip():
         raise Reject(
             "prompt_not_a_prefix",
