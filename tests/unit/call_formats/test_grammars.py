@@ -18,7 +18,10 @@ BAD = (
     ("search_web", {"query": 3}),
     ("search_web", {"query": "a", "more": "b"}),
 )
-WITH_GRAMMAR = ("hermes_json", "llama_json", "llama_function", "xlam")
+WITH_GRAMMAR = (
+    *("hermes_json", "llama_json", "llama_function", "xlam"),
+    *("mistral_list", "mistral_args", "deepseek_v3", "deepseek_v31"),
+)
 
 
 @pytest.mark.parametrize("name", WITH_GRAMMAR)

@@ -206,7 +206,8 @@ def _print(renderer: Renderer, probe: Probe) -> Printed:
     # A generation prompt may open or skip reasoning that the turn itself prints otherwise.
     for reader in FORMATS.values():
         for notation in reader.reasoning:
-            rest = rest.replace(notation.opening, "").replace(notation.closing, "")
+            opened = notation.opening + notation.label
+            rest = rest.replace(opened, "").replace(notation.closing, "")
     if rest.strip():
         raise NotPrinted(
             f"the turn does not begin with the generation prompt, which goes on {prompt[cut:]!r}",

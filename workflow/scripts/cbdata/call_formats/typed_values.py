@@ -50,9 +50,9 @@ def typed_value(
 ) -> tuple[Any] | Fault:
     """The value that a text stands for, in a tuple of one.
 
-    A string by the schema, or where the schema does not say, is the text. Another type is JSON (and
-    Python's True, False, None). Where both are allowed and the text reads as the other type, nobody
-    can say which was meant: a Fault.
+    A string by the schema is the text. Another type is JSON (and Python's True, False, None). Where
+    both are allowed, or the schema does not say, and the text reads as the other type, nobody can
+    say which was meant: a Fault.
 
     Args:
         text: the value as the model wrote it.
@@ -66,7 +66,7 @@ def typed_value(
     except UnicodeEncodeError:
         return Fault(at, f"argument {parameter!r:.60} has a lone surrogate")
     types = parameter_types(tools, tool, parameter)
-    if types is None or types == {"string"}:
+    if types == {"string"}:
         return (text,)
     found = read_literal(text, 0, JSON)
     if isinstance(found, Unreadable) or text[found.end :].strip():
@@ -74,6 +74,10 @@ def typed_value(
     else:
         value = found.value
     kind = _type_of(value)
+    if types is None:
+        if value is text:
+            return (text,)
+        return Fault(at, f"argument {parameter!r:.60}, unknown to the schema, may be a {kind}")
     fits = kind in types or (kind == "integer" and "number" in types)
     if value is text or kind == "string":
         if "string" in types:
