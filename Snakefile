@@ -1,6 +1,7 @@
 """Agent traces to training-ready loss masks for circuit-breaker training.
 
-Targets: all (default), load, fill, lossmask, validate, export, report, and every file of the output structure by its path.
+Targets: all (default), load, fill, lossmask, validate, export, report, and every file of the output
+structure by its path.
 """
 
 from snakemake.utils import min_version

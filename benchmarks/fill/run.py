@@ -40,6 +40,7 @@ from cbdata.jsonl import read_records  # noqa: E402
 from cbdata.judge.judgement import Judgement, judge  # noqa: E402
 from cbdata.render import Renderer, RenderSettings  # noqa: E402
 from cbdata.sources.fujitsu_b4 import convert  # noqa: E402
+from cbdata.stage import StageFiles  # noqa: E402
 from cbdata.tools import ToolSchema, load_tool_schema  # noqa: E402
 
 TOOLS = REPO / "configs/tool_schemas/demo_v1.json"
@@ -87,9 +88,7 @@ def make_items(
             RAW,
             tools,
             split="train",
-            out=out,
-            rejects=out.with_suffix(".r"),
-            stats=out.with_suffix(".s"),
+            outputs=StageFiles.of(out, out.with_suffix(".r"), out.with_suffix(".s")),
             max_reject_fraction=0.5,
         )
         skeletons = [record for _, record in read_records(out)]

@@ -10,17 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbdata.conservation import ConservationViolation, check_run
+from cbdata.rejects import Reject
 from cbdata.schemas import first_error
-from cbdata.stage import ConservationError, StageWriter, TooManyRejects
+from cbdata.stage import (
+    ConservationError,
+    StageFiles,
+    StageWriter,
+    TooManyRejects,
+    UndeclaredReason,
+)
+
+REASONS = {"not_json": "not JSON", "bad": "made bad for a test", "r": "made for a test"}
 
 
 def writer(folder: Path, **options: float) -> StageWriter:
     return StageWriter(
         "etl_a",
         "demo",
-        out=folder / "out.jsonl",
-        rejects=folder / "rejects.jsonl",
-        stats=folder / "stats.json",
+        StageFiles.of(folder / "out.jsonl", folder / "rejects.jsonl", folder / "stats.json"),
+        REASONS,
         **options,
     )
 
@@ -34,7 +42,9 @@ def test_counts_rejects_and_stats_are_published_together(tmp_path: Path) -> None
         stage.header()
         stage.take(4)
         stage.emit({"id": "a"})
-        stage.reject("not_json", "line ends early", file="raw.jsonl", line=3, raw=b'{"a": \xff')
+        stage.reject(
+            Reject("not_json", "line ends early"), file="raw.jsonl", line=3, raw=b'{"a": \xff'
+        )
         stage.duplicate()
         stage.not_selected()
         assert not (tmp_path / "out.jsonl").exists()
@@ -92,7 +102,7 @@ def test_max_reject_fraction(tmp_path: Path, rejects: int, fails: bool) -> None:
             stage.take(4)
             for number in range(4):
                 if number < rejects:
-                    stage.reject("bad", "", file="f", line=number + 1)
+                    stage.reject(Reject("bad", ""), file="f", line=number + 1)
                 else:
                     stage.emit({"n": number})
 
@@ -112,7 +122,7 @@ def test_the_law_holds_for_every_course_of_events(
     folder = tmp_path_factory.mktemp("stage")
     actions = {
         "emit": lambda s: s.emit({"x": 1}),
-        "reject": lambda s: s.reject("r", "", file="f", line=1),
+        "reject": lambda s: s.reject(Reject("r", ""), file="f", line=1),
         "duplicate": StageWriter.duplicate,
         "not_selected": StageWriter.not_selected,
         "lost": lambda s: None,
@@ -150,7 +160,7 @@ def test_the_recount_finds_a_line_that_went_missing(tmp_path: Path, damaged: str
         stage.take(4)
         for number in range(2):
             stage.emit({"n": number})
-            stage.reject("bad", "", file="f", line=number + 1)
+            stage.reject(Reject("bad", ""), file="f", line=number + 1)
     path = tmp_path / damaged
     path.write_text(path.read_text().splitlines(keepends=True)[0])
     with pytest.raises(ConservationViolation, match=r"etl_a/demo.*2.*1 lines"):
@@ -170,9 +180,8 @@ def test_the_recount_compares_a_stage_with_the_one_before(tmp_path: Path) -> Non
     with StageWriter(
         "render",
         "demo",
-        out=tmp_path / "out.jsonl",
-        rejects=tmp_path / "r.jsonl",
-        stats=tmp_path / "s.json",
+        StageFiles.of(tmp_path / "out.jsonl", tmp_path / "r.jsonl", tmp_path / "s.json"),
+        REASONS,
     ) as stage:
         stage.take()
         stage.emit({"id": "a"})
@@ -184,3 +193,10 @@ def test_the_recount_compares_a_stage_with_the_one_before(tmp_path: Path) -> Non
             [(str(tmp_path / "s.json"), str(tmp_path / "out.jsonl"), str(tmp_path / "r.jsonl"))],
             {"demo": str(tmp_path / "traces.jsonl")},
         )
+
+
+def test_a_reason_that_the_stage_did_not_declare_ends_the_stage(tmp_path: Path) -> None:
+    with pytest.raises(UndeclaredReason, match="invented"), writer(tmp_path) as stage:
+        stage.take()
+        stage.reject(Reject("invented", "x"), file="f", line=1)
+    assert files(tmp_path) == []

@@ -16,6 +16,7 @@ import pytest
 from cbdata.fill.job import FillJob, FillSettings, RuntimeSettings
 from cbdata.jsonl import dumps, read_records
 from cbdata.sources.fujitsu_b4 import convert
+from cbdata.stage import StageFiles
 from cbdata.tools import load_tool_schema
 
 REPO = Path(__file__).resolve().parents[2]
@@ -105,9 +106,7 @@ def jobs(tmp_path: Path, demo_model: Path) -> Iterator[Jobs]:
         REPO / "config/demo/fujitsu_b4.jsonl",
         tools,
         split="train",
-        out=whole,
-        rejects=tmp_path / "r.jsonl",
-        stats=tmp_path / "s.json",
+        outputs=StageFiles.of(whole, tmp_path / "r.jsonl", tmp_path / "s.json"),
         max_reject_fraction=0.5,
     )
     skeletons = tmp_path / "fujitsu_b4_skeletons.jsonl"

@@ -1,4 +1,6 @@
-"""What every rule file uses: the checked configuration, the file names of the output structure, and code digests. No rules here."""
+"""What every rule file uses: the checked configuration, the file names of the output structure, and
+code digests. No rules here.
+"""
 
 import shlex
 import sys
@@ -31,7 +33,7 @@ if (
 
 
 def checked(function, *arguments):
-    """Call a configuration function; its errors end the run with their message alone, without a traceback."""
+    """Call a configuration function. Its errors end the run with their message, not a traceback."""
     try:
         return function(*arguments)
     except ConfigError as error:
@@ -51,7 +53,7 @@ FILL_MODES = ["ds", "dr"] if config["mode"] == "both" else [config["mode"]]
 
 
 def resource(key):
-    """The file that a configuration key names, in the working directory or among the workflow's own files."""
+    """The file that a configuration key names, in the working directory or in the workflow."""
     return checked(find_file, key, config[key], ROOT)
 
 

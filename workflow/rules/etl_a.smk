@@ -6,8 +6,6 @@ Outputs: traces/fujitsu_b4_skeletons.jsonl, traces/agentdojo_complete.jsonl, wit
 
 from cbdata.sources.agentdojo import input_files
 
-ETL_A_CODE = code_digest("sources", "ids", "jsonl", "stage", "tools")
-
 if config["fujitsu_b4_path"]:
 
     rule convert_fujitsu_b4:
@@ -31,7 +29,7 @@ if config["fujitsu_b4_path"]:
         params:
             split=config["split"],
             max_reject_fraction=config["max_reject_fraction"],
-            code=ETL_A_CODE,
+            code=code_digest("convert_fujitsu_b4"),
         message:
             "Convert the Fujitsu B4 records to skeleton traces."
         script:
@@ -75,7 +73,7 @@ if config["agentdojo_path"]:
         params:
             split=config["split"],
             max_reject_fraction=config["max_reject_fraction"],
-            code=ETL_A_CODE,
+            code=code_digest("convert_agentdojo"),
         message:
             "Convert the AgentDojo transcripts to traces."
         script:

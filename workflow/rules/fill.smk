@@ -1,9 +1,10 @@
 """Fill: skeleton traces to DS and DR traces.
 
-Inputs: the skeleton file of the configuration, the tool schema, the model (in cache_dir or a local folder).
-Outputs: fill/shards/{stem}/*.jsonl (one job and GPU each), then traces/{stem}_ds.jsonl and traces/{stem}_dr.jsonl with rejects
-and stats. What a shard has generated survives its job in fill/progress/{stem}, which no rule declares: a job that is run again,
-also after another fill_shards, generates only what is missing.
+Inputs: the skeleton file of the configuration, the tool schema, the model (in cache_dir or a local
+folder). Outputs: fill/shards/{stem}/*.jsonl (one job and GPU each), then traces/{stem}_ds.jsonl and
+traces/{stem}_dr.jsonl with rejects and stats. What a shard has generated survives its job in
+fill/progress/{stem}, which no rule declares: a job that is run again generates only what is
+missing, with another fill_shards as well.
 """
 
 from cbdata.fill.job import FILL_VERSION, semantic_params
@@ -88,7 +89,7 @@ rule merge_fill:
         stem=FILL_STEM,
         modes=FILL_MODES,
         limit=config["limit"],
-        code=code_digest("fill/merge", "jsonl", "stage"),
+        code=code_digest("merge_fill"),
     message:
         "Merge the completions of all shards and link the DS and DR twins."
     script:

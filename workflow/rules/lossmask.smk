@@ -1,19 +1,21 @@
 """ETL_B, second half: render_v1 to lossmask_v1, and everything that starts from a curriculum.
 
-Inputs: renders/{name}.jsonl with the traces they were made of. Outputs: lossmasks/{name}.jsonl; by request
-lossmasks/by_policy/{policy}/{name}.jsonl and lossmasks/by_step/{step}/{name}.jsonl; mwcs/. Renders are never made again for these.
+Inputs: renders/{name}.jsonl with the traces they were made of. Outputs: lossmasks/{name}.jsonl; by
+request lossmasks/by_policy/{policy}/{name}.jsonl and lossmasks/by_step/{step}/{name}.jsonl; mwcs/.
+Renders are never made again for these.
 """
 
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.registry import load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
 
-LOSSMASK_CODE = code_digest("lossmask", "mwcs", "ids", "jsonl", "stage")
 REGISTRY_FILE = str(ROOT / "configs" / "lmp_registry_v1.json")
 
 
 def planned(function, *arguments):
-    """Call a function of the policy and schedule libraries; its errors end the planning with their message alone."""
+    """Call a function of the policy and schedule libraries. Its errors end the planning with their
+    message, not a traceback.
+    """
     try:
         return function(*arguments)
     except (PolicyError, ScheduleError) as error:
@@ -40,7 +42,9 @@ def schedule_file():
 
 
 def lossmask_inputs(wildcards):
-    """Renders, their traces and the registry; with a schedule also its file and the class counts that it is checked against."""
+    """Renders, their traces and the registry; with a schedule also its file and the class counts
+    that it is checked against.
+    """
     known_policy(wildcards.get("policy"))
     files = {
         "renders": f"{OUT}/renders/{wildcards.name}.jsonl",
@@ -58,7 +62,8 @@ def lossmask_inputs(wildcards):
 def scheduled_step(wildcards):
     if not config["mwcs_schedule"]:
         raise WorkflowError(
-            f"lossmasks/by_step/{wildcards.step}: mwcs_schedule is not set. Fix: snakemake --config mwcs_schedule=balanced_cb ..."
+            f"lossmasks/by_step/{wildcards.step}: mwcs_schedule is not set. "
+            "Fix: snakemake --config mwcs_schedule=balanced_cb ..."
         )
     return int(wildcards.step)
 
@@ -92,7 +97,7 @@ rule apply_lossmask:
         mwcs_step=config["mwcs_step"],
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=known_policy(config["skeleton_policy"]),
-        code=LOSSMASK_CODE,
+        code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name}."
     script:
@@ -112,7 +117,7 @@ use rule apply_lossmask as lossmask_by_step with:
         mwcs_step=scheduled_step,
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=config["skeleton_policy"],
-        code=LOSSMASK_CODE,
+        code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name} as of step {wildcards.step}."
 
@@ -149,7 +154,7 @@ rule apply_policies:
         mwcs_step=config["mwcs_step"],
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=config["skeleton_policy"],
-        code=LOSSMASK_CODE,
+        code=code_digest("apply_policies"),
     message:
         "Apply every policy of the registry to {wildcards.name}, reading the renders once."
     script:
@@ -200,7 +205,7 @@ rule count_classes:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        code=code_digest("mwcs", "lossmask"),
+        code=code_digest("count_classes"),
     message:
         "Count the mixture classes of all input traces."
     script:
@@ -246,9 +251,10 @@ rule mwcs_table:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        code=code_digest("mwcs"),
+        code=code_digest("mwcs_table"),
     message:
-        "Tabulate and plot the class weights of {wildcards.schedule} over steps 0 to {wildcards.last_step}."
+        "Tabulate and plot the class weights of {wildcards.schedule} "
+        "over steps 0 to {wildcards.last_step}."
     script:
         "../scripts/mwcs_table.py"
 
@@ -258,4 +264,5 @@ rule mwcs_tables:
         [whole_table(Path(file).stem) for file in [schedule_file()] if file]
         or [whole_table(path.stem) for path in sorted((ROOT / "configs" / "mwcs").glob("*.yaml"))],
     message:
-        "The class weights of the configured schedule, or of all of the project's own, are there as tables and plots."
+        "The class weights of the configured schedule, or of all of the project's own, "
+        "are there as tables and plots."

@@ -1,13 +1,14 @@
 """ETL_B, first half: trace_v1 to render_v1.
 
-Input: any traces/{name}.jsonl, or a file of input_traces. Output: renders/{name}.jsonl, with rejects and stats.
+Input: any traces/{name}.jsonl, or a file of input_traces.
+Output: renders/{name}.jsonl, with rejects and stats.
 """
-
-RENDER_CODE = code_digest("render", "ids", "jsonl", "stage", "tools")
 
 
 def local_resources(key, *files):
-    """The named files of a setting that is a local directory or file: then they are inputs, and a change of them re-renders."""
+    """The named files of a setting that is a local directory, or the file that it is. They become
+    inputs, so that a change of them renders again.
+    """
     value = config[key]
     path = Path(value) if value else None
     if path is None or not path.exists():
@@ -61,7 +62,7 @@ rule render_traces:
         allow_skeleton=config["allow_skeleton"],
         tools_included=config["tools_included"],
         tool_schema_dir=str(ROOT / "configs" / "tool_schemas"),
-        code=RENDER_CODE,
+        code=code_digest("render_traces"),
     message:
         "Render and tokenise {wildcards.name}."
     script:
@@ -92,8 +93,9 @@ rule template_doctor:
         chat_template=config["chat_template"],
         force_llama=config["force_llama"],
         template_date=config["template_date"],
-        code=RENDER_CODE,
+        code=code_digest("template_doctor"),
     message:
-        "Try what the tokenizer and the chat template do to conversations; the table goes to {output}."
+        "Try what the tokenizer and the chat template do to conversations; "
+        "the table goes to {output}."
     script:
         "../scripts/template_doctor.py"

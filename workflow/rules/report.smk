@@ -1,8 +1,10 @@
-"""What people look at and what trainers take: checks of all files, the report page, Parquet and pairs.
+"""What people look at and what trainers take: checks of all files, the report page, Parquet files
+and pairs.
 
-Inputs: the traces, renders, loss masks, rejects and stats of the run. Outputs: validation/, report/index.html, export/.
-The report also shows the loss masks of further policies and steps that exist below lossmasks/ when it is built, the benchmark
-files of the run and the efficiency reports of the SLURM plugin.
+Inputs: the traces, renders, loss masks, rejects and stats of the run.
+Outputs: validation/, report/index.html, export/.
+The report also shows the loss masks of further policies and steps that exist below lossmasks/ when
+it is built, the benchmark files of the run and the efficiency reports of the SLURM plugin.
 """
 
 
@@ -18,7 +20,9 @@ RUN_FILES = {
 
 
 def earlier_stages():
-    """Stages that this run skips and whose stats and rejects an earlier run left: the funnel starts with them."""
+    """Stages that this run skips and whose stats and rejects an earlier run left. The report's
+    funnel starts with them.
+    """
     skipped = (
         [("etl_a", name) for name in (SKELETONS, "agentdojo_complete")]
         if config["skip_load"]
@@ -67,9 +71,10 @@ rule validate_files:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code_digest("validation", "conservation", "lossmask", "lookup", "schemas", "ids"),
+        code=code_digest("validate_files"),
     message:
-        "Check every file of the run: schemas, joins, lengths, masks within roles, weights, conservation."
+        "Check every file of the run: schemas, joins, lengths, masks within roles, weights, "
+        "conservation."
     script:
         "../scripts/validate_files.py"
 
@@ -118,7 +123,7 @@ rule build_report:
             )
             if config[key] is not None
         },
-        code=code_digest("report", "lossmask", "lookup"),
+        code=code_digest("build_report"),
     message:
         "Build the report page with the token viewer."
     script:
@@ -149,7 +154,7 @@ rule export_parquet:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code_digest("export", "lookup"),
+        code=code_digest("export_parquet"),
     message:
         "Write the training rows as Parquet, one file a split, with a data set card."
     script:
@@ -174,7 +179,7 @@ rule export_pairs:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        code=code_digest("export", "lookup"),
+        code=code_digest("export_pairs"),
     message:
         "Write the harmful and the benign completion of each skeleton side by side."
     script:
@@ -201,7 +206,7 @@ rule export_prompt_output:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        code=code_digest("export", "lookup"),
+        code=code_digest("export_prompt_output"),
     message:
         "Write plain prompt and output pairs of the single-turn traces."
     script:

@@ -1,13 +1,16 @@
 """The end of a run: the conservation law recounted on disk, and one table.
 
-Inputs: stats, data and rejects of every stage that takes part. Outputs: stats/summary.txt, stats/summary.json.
+Inputs: stats, data and rejects of every stage that takes part.
+Outputs: stats/summary.txt, stats/summary.json.
 """
 
 from cbdata.conservation import STAGE_FOLDERS
 
 
 def made_here(stage, name):
-    """Whether a stage's file belongs to this run: with ``input_traces``, load and fill count only where one of their own files is taken."""
+    """Whether a stage's file belongs to this run. With ``input_traces``, load and fill count only
+    where one of their own files is taken.
+    """
     if not TRACE_SOURCES or stage in ("render", "lossmask"):
         return True
     taken = {name for name, path in TRACE_SOURCES.items() if path == f"{OUT}/traces/{name}.jsonl"}
@@ -64,7 +67,7 @@ rule check_conservation:
         runtime=growing(30),
     params:
         names=dataset_names(),
-        code=code_digest("conservation"),
+        code=code_digest("check_conservation"),
     message:
         "Recount every record of the run and write the summary."
     script:

@@ -2,14 +2,14 @@
 
 from cbdata.logs import configure_logging
 from cbdata.lossmask.stage import apply_lossmask
+from cbdata.stage import StageFiles
 
 configure_logging(snakemake.log[0])
+out = snakemake.output
 apply_lossmask(
     snakemake.input.renders,
     snakemake.input.traces,
-    snakemake.output.lossmasks,
-    snakemake.output.rejects,
-    snakemake.output.stats,
+    StageFiles.of(out.lossmasks, out.rejects, out.stats),
     name=snakemake.wildcards.name,
     policy=snakemake.params.policy,
     mwcs_schedule=snakemake.input.get("mwcs_schedule") or None,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cbdata.logs import configure_logging
 from cbdata.lossmask.stage import apply_policies
+from cbdata.stage import StageFiles
 
 configure_logging(snakemake.log[0])
 paths = zip(
@@ -15,7 +16,7 @@ apply_policies(
     snakemake.input.renders,
     snakemake.input.traces,
     {
-        Path(lossmasks).parent.name: (lossmasks, rejects, stats)
+        Path(lossmasks).parent.name: StageFiles.of(lossmasks, rejects, stats)
         for lossmasks, rejects, stats in paths
     },
     manifest=snakemake.output.get("manifest"),

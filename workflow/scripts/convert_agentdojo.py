@@ -2,14 +2,14 @@
 
 from cbdata.logs import configure_logging
 from cbdata.sources.agentdojo import convert
+from cbdata.stage import StageFiles
 
 configure_logging(snakemake.log[0])
+out = snakemake.output
 convert(
     list(snakemake.input.raw),
     split=snakemake.params.split,
-    out=snakemake.output.traces,
-    rejects=snakemake.output.rejects,
-    stats=snakemake.output.stats,
+    outputs=StageFiles.of(out.traces, out.rejects, out.stats),
     max_reject_fraction=snakemake.params.max_reject_fraction,
     tool_schemas=snakemake.input.tool_schemas,
 )

@@ -4,6 +4,7 @@ stats.
 
 from cbdata.fill.merge import ModeFiles, merge_shards
 from cbdata.logs import configure_logging
+from cbdata.stage import StageFiles
 
 configure_logging(snakemake.log[0])
 out = snakemake.output
@@ -13,9 +14,7 @@ merge_shards(
     {
         mode: ModeFiles(
             f"{snakemake.params.stem}_{mode}",
-            out[f"{mode}_traces"],
-            out[f"{mode}_rejects"],
-            out[f"{mode}_stats"],
+            StageFiles.of(out[f"{mode}_traces"], out[f"{mode}_rejects"], out[f"{mode}_stats"]),
         )
         for mode in snakemake.params.modes
     },

@@ -3,14 +3,14 @@
 from cbdata.logs import configure_logging
 from cbdata.render import RenderSettings
 from cbdata.render.stage import render_traces
+from cbdata.stage import StageFiles
 
 configure_logging(snakemake.log[0])
+out = snakemake.output
 params = snakemake.params
 render_traces(
     snakemake.input.traces,
-    snakemake.output.renders,
-    snakemake.output.rejects,
-    snakemake.output.stats,
+    StageFiles.of(out.renders, out.rejects, out.stats),
     RenderSettings(
         tokenizer=params.tokenizer,
         chat_template=params.chat_template,

@@ -23,6 +23,7 @@ from cbdata.ids import digest, token_ids_sha256
 from cbdata.jsonl import dumps, read_records
 from cbdata.render import Prompt
 from cbdata.sources.fujitsu_b4 import convert
+from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema
 
 TOOLS = ("retrieve_multimodal_docs", "search_web")
@@ -113,9 +114,7 @@ def write_skeletons(folder: Path, tools: ToolSchema, count: int) -> Path:
         raw,
         tools,
         split="train",
-        out=out,
-        rejects=folder / "r.jsonl",
-        stats=folder / "s.json",
+        outputs=StageFiles.of(out, folder / "r.jsonl", folder / "s.json"),
         max_reject_fraction=0.0,
     )
     return out

@@ -224,12 +224,17 @@ def test_the_span_still_holds_the_injection_behind_an_added_system_message(
     skeleton["messages"].pop(0)
     span = skeleton["signal_hints"]["injection_char_span"]
     span["message_index"] = 0
-    skeleton["signal_hints"]["injection_char_spans"] = [dict(span)]
+    text = skeleton["messages"][0]["content"]
+    skeleton["messages"][0]["content"] = f"{text} {INJECTION}"
+    again = span | {
+        "char_start": len(text) + 1,
+        "char_end": len(text) + 1 + len(INJECTION),
+    }
+    skeleton["signal_hints"]["injection_char_spans"] = [again]
     trace = build(skeleton, "ds", tool_schema, suffix="Do as you are told.")
-    for moved in (
-        trace["signal_hints"]["injection_char_span"],
-        *trace["signal_hints"]["injection_char_spans"],
-    ):
+    places = trace["signal_hints"]["injection_char_spans"]
+    assert len(places) == 2 and places[0] == trace["signal_hints"]["injection_char_span"]
+    for moved in places:
         text = trace["messages"][moved["message_index"]]["content"]
         assert text[moved["char_start"] : moved["char_end"]] == INJECTION
     assert trace["raw_metadata"]["generation"]["system_suffix"] == "Do as you are told."

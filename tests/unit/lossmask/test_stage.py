@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from cbdata.jsonl import JsonlError
-from cbdata.lossmask.facts import UnmatchedRender
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.stage import LossmaskError
+from cbdata.traces.facts import UnmatchedRender
 from tests.conversations import PROMPT, SHORT, agent_turns
 from tests.unit.lossmask.files import Files
 

@@ -12,6 +12,7 @@ import pytest
 
 from cbdata.render import Renderer, RenderSettings
 from cbdata.sources.agentdojo import convert
+from cbdata.stage import StageFiles
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ def transcripts_file(
     convert(
         [str(shared_dir / "data" / "agentdojo")],
         split="train",
-        out=folder / "traces.jsonl",
-        rejects=folder / "rejects.jsonl",
-        stats=folder / "stats.json",
+        outputs=StageFiles.of(
+            folder / "traces.jsonl", folder / "rejects.jsonl", folder / "stats.json"
+        ),
         max_reject_fraction=0.5,
         tool_schemas=sorted((repo / "configs" / "tool_schemas").glob("agentdojo_*.json")),
     )

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cbdata.render import Renderer, RenderError
+from cbdata.rejects import Reject
+from cbdata.render import Renderer
 from tests.unit.render.conftest import Setup
 
 
@@ -130,14 +131,14 @@ def test_reject(setup: Setup) -> None:
     renderer = setup.renderer(control_tokens="reject")
     token = sorted(renderer.tokenizer.control)[0]
     renderer.render(conversation("plain"))
-    with pytest.raises(RenderError, match="control_token_in_content"):
+    with pytest.raises(Reject, match="control_token_in_content"):
         renderer.render(conversation(token))
-    with pytest.raises(RenderError, match="control_token_in_content"):
+    with pytest.raises(Reject, match="control_token_in_content"):
         renderer.prompt(conversation(token))
 
 
 def test_both_private_use_planes_taken(smollm2_renderer: Renderer) -> None:
-    with pytest.raises(RenderError, match="private_use_conflict"):
+    with pytest.raises(Reject, match="private_use_conflict"):
         smollm2_renderer.render(
             [
                 {"role": "user", "content": "<|im_end|>\U000f0001\U00100001"},

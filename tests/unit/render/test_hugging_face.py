@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cbdata.render import RenderError
+from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema
 from tests.unit.render.conftest import find_setup
 
@@ -65,7 +65,7 @@ def test_every_real_transcript(
     for trace in transcripts:
         try:
             rendered = renderer.render(trace["messages"])
-        except RenderError as error:
+        except Reject as error:
             refused[error.reason] += 1
             continue
         assert not rendered.draft.control_text
@@ -100,7 +100,7 @@ def test_stock_llama_refuses_what_it_cannot_show(
         try:
             renderer.render(trace["messages"])
             reason = "rendered"
-        except RenderError as error:
+        except Reject as error:
             reason = error.reason
         assert reason == expected
         seen[reason] += 1

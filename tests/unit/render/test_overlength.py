@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.render import RenderError
+from cbdata.rejects import Reject
 from cbdata.render.overlength import Cut, choose_cut, cut_commitments, cut_spans
 
 
@@ -45,7 +45,7 @@ def test_truncate_keeps_the_beginning() -> None:
 
 
 def test_reject_says_how_long() -> None:
-    with pytest.raises(RenderError, match="too_long: 81 tokens, max_length is 80"):
+    with pytest.raises(Reject, match="too_long: 81 tokens, max_length is 80"):
         choose_cut(LENGTH, 80, "reject", TURNS)
 
 
@@ -69,7 +69,7 @@ def test_window_cuts_into_a_turn_that_is_longer_than_the_room() -> None:
 def test_window_without_a_system_message_or_without_room() -> None:
     cut = choose_cut(LENGTH, 20, "window", TURNS[1:])
     assert (cut.head, cut.tail) == (0, 61)
-    with pytest.raises(RenderError, match="window_too_small"):
+    with pytest.raises(Reject, match="window_too_small"):
         choose_cut(LENGTH, 11, "window", TURNS)
 
 
@@ -100,7 +100,7 @@ def test_kept_tokens_are_those_that_holds_names_and_spans_follow_them(
     ]
     try:
         cut = choose_cut(length, max(cut_at, 1), mode, turns)
-    except RenderError as error:
+    except Reject as error:
         assert error.reason == "window_too_small"
         return
     kept = [token for token in range(length) if cut.holds(token)]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cbdata.render import Renderer, RenderError
-from cbdata.render.signals import guarantee_prefix, injection_hints, injection_spans
+from cbdata.rejects import Reject
+from cbdata.render import Renderer
+from cbdata.render.signals import guarantee_prefix, injection_token_spans
 from tests.unit.render.conftest import find_setup
 
 
@@ -66,7 +67,7 @@ def check_spans(before: str, injection: str, after: str, renderer: Renderer) -> 
     messages = conversation(before + injection + after)
     rendered = renderer.render(messages)
     hint = {"message_index": 2, "char_start": len(before), "char_end": len(before) + len(injection)}
-    spans = injection_spans([hint], messages, rendered.draft.turns, rendered.tokens)
+    spans = injection_token_spans([hint], messages, rendered.draft.turns, rendered.tokens)
     if not injection:
         assert spans == []
         return
@@ -76,7 +77,8 @@ def check_spans(before: str, injection: str, after: str, renderer: Renderer) -> 
     quoted = renderer.chat_template_name == "tokenizer" and "llama" in renderer.tokenizer_id
     wanted = json.dumps(injection, ensure_ascii=False)[1:-1] if quoted else injection
     assert wanted in shown or "\ufffd" in shown
-    assert len(inner) <= len(wanted)
+    # A character in several tokens leaves undecodable bytes at the edges.
+    assert len(inner.strip("\ufffd")) <= len(wanted)
 
 
 @settings(
@@ -114,14 +116,5 @@ def test_hint_outside_the_message_is_refused(smollm2_renderer: Renderer) -> None
         {"message_index": 2, "char_start": 3, "char_end": 6},
         {"message_index": 9, "char_start": 0, "char_end": 1},
     ):
-        with pytest.raises(RenderError, match="injection_outside_message"):
-            injection_spans([hint], messages, rendered.draft.turns, rendered.tokens)
-
-
-def test_all_hints_of_a_trace() -> None:
-    one, two = ({"message_index": 0, "char_start": 0, "char_end": end} for end in (1, 2))
-    assert injection_hints({"signal_hints": {"injection_char_span": None}}) == []
-    assert injection_hints({"signal_hints": {"injection_char_span": one}}) == [one]
-    assert injection_hints(
-        {"signal_hints": {"injection_char_span": one, "injection_char_spans": [one, two]}}
-    ) == [one, two]
+        with pytest.raises(Reject, match="injection_outside_message"):
+            injection_token_spans([hint], messages, rendered.draft.turns, rendered.tokens)

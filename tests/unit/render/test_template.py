@@ -11,7 +11,8 @@ import pytest
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from cbdata.render import RenderError, TokenizerError
+from cbdata.rejects import Reject
+from cbdata.render import TokenizerError
 from cbdata.render.settings import TEMPLATE_DIR
 from cbdata.render.template import ChatTemplate, check_pin, template_sha256
 
@@ -115,9 +116,9 @@ def test_template_that_refuses_or_fails_rejects_the_conversation() -> None:
         "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif"
         " %}{{ m.content }}{% endfor %}"
     )
-    with pytest.raises(RenderError, match="template_refused: made: no tools"):
+    with pytest.raises(Reject, match="template_refused: made: no tools"):
         ChatTemplate(refuses, "made", {}, "26 Jul 2024").render(MESSAGES, None)
-    with pytest.raises(RenderError, match="template_error: made: TypeError"):
+    with pytest.raises(Reject, match="template_error: made: TypeError"):
         ChatTemplate(
             "{% for m in messages %}{{ m.content + 1 }}{% endfor %}", "made", {}, "26 Jul 2024"
         ).render(MESSAGES, None)
@@ -127,7 +128,7 @@ def test_templates_cannot_reach_python() -> None:
     template = ChatTemplate(
         "{{ messages[0].content.__class__.__mro__ }}", "made", {}, "26 Jul 2024"
     )
-    with pytest.raises(RenderError, match="SecurityError"):
+    with pytest.raises(Reject, match="SecurityError"):
         template.render(MESSAGES, None)
 
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from cbdata.render import Renderer, RenderError, TokenizerError
+from cbdata.rejects import Reject
+from cbdata.render import Renderer, TokenizerError
 from cbdata.render.align import assemble
 from cbdata.render.encoder import SegmentEncoder
 from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer
@@ -72,7 +73,7 @@ def test_ids_of_the_whole_text(data: st.DataObject, renderer: Renderer, whole: T
 
 def test_text_that_the_vocabulary_cannot_spell_is_refused(smollm2_renderer: Renderer) -> None:
     """Its model would drop the byte in silence, as transformers does."""
-    with pytest.raises(RenderError, match="tokens_do_not_spell_text"):
+    with pytest.raises(Reject, match="tokens_do_not_spell_text"):
         smollm2_renderer.prompt([{"role": "user", "content": "a\x1db"}])
 
 

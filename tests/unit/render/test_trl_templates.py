@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from cbdata.render import Renderer, RenderError, RenderSettings, TokenizerError
+from cbdata.rejects import Reject
+from cbdata.render import Renderer, RenderSettings, TokenizerError
 from cbdata.render.chat import Conversation
 from cbdata.render.template import ChatTemplate, probe_landmarks
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, control_pattern
@@ -150,7 +151,7 @@ def test_text_is_transformers_and_spans_are_right(
             template = renderer.template
             try:
                 text, _ = template.render(messages, None)
-            except RenderError:
+            except Reject:
                 outcomes["refused"] += 1
                 continue
             chat = Conversation(
@@ -167,7 +168,7 @@ def test_text_is_transformers_and_spans_are_right(
             try:
                 check_placed(messages, renderer)
                 outcomes["placed"] += 1
-            except RenderError:
+            except Reject:
                 outcomes["rejected"] += 1
     assert outcomes["placed"] > 100
     assert outcomes["unusable"] <= 4

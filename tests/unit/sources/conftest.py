@@ -12,6 +12,7 @@ import pytest
 
 from cbdata.schemas import first_error
 from cbdata.sources import agentdojo, fujitsu_b4
+from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema
 
 
@@ -79,9 +80,7 @@ def convert_b4(tmp_path: Path, b4_tools: ToolSchema) -> Callable[..., Converted]
         fujitsu_b4.convert(
             raw,
             b4_tools,
-            out=out / "traces",
-            rejects=out / "rejects",
-            stats=out / "stats",
+            outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
             **settings,
         )
         return read_back(tmp_path)
@@ -110,9 +109,7 @@ def convert_dojo(tmp_path: Path) -> Callable[..., Converted]:
         settings = {"split": "train", "max_reject_fraction": 1.0} | options
         agentdojo.convert(
             order(paths) if order else paths,
-            out=out / "traces",
-            rejects=out / "rejects",
-            stats=out / "stats",
+            outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
             **settings,
         )
         return read_back(tmp_path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cbdata.sources import BadRecord
+from cbdata.rejects import Reject
 from cbdata.sources.agentdojo_labels import (
     BENIGN,
     RESISTED,
@@ -113,5 +113,5 @@ def test_a_success_that_the_transcript_does_not_show_is_flagged() -> None:
 
 @pytest.mark.parametrize("security", [None, "true", "unsafe", 1, 0, [], {}])
 def test_an_attacked_run_must_say_how_it_ended(security: object) -> None:
-    with pytest.raises(BadRecord, match="bad_security"):
+    with pytest.raises(Reject, match="bad_security"):
         label(security=security)

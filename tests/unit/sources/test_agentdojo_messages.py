@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cbdata.sources import BadRecord
+from cbdata.rejects import Reject
 from cbdata.sources.agentdojo_messages import normalise
 from tests.unit.sources.examples import assistant, call, result
 
@@ -295,6 +295,6 @@ def test_fields_that_are_not_known_are_flagged() -> None:
     ],
 )
 def test_what_cannot_be_read_is_rejected_with_its_place(message: Any, reason: str) -> None:
-    with pytest.raises(BadRecord, match=r"messages\[1\]") as caught:
+    with pytest.raises(Reject, match=r"messages\[1\]") as caught:
         normalise([USER, message])
     assert caught.value.reason == reason

@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 
 from cbdata.sources import agentdojo, fujitsu_b4
+from cbdata.stage import StageFiles
 from cbdata.tools import load_tool_schema
 from tests.unit.sources.conftest import read_back
 
@@ -19,9 +20,7 @@ def test_demo_b4_records(repo: Path, tmp_path: Path) -> None:
         raw,
         schema,
         split="train",
-        out=out / "traces",
-        rejects=out / "rejects",
-        stats=out / "stats",
+        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
         max_reject_fraction=0.5,
     )
     done = read_back(tmp_path)
@@ -48,9 +47,7 @@ def test_demo_agentdojo_records(repo: Path, tmp_path: Path) -> None:
     agentdojo.convert(
         raw,
         split="train",
-        out=out / "traces",
-        rejects=out / "rejects",
-        stats=out / "stats",
+        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
         max_reject_fraction=0.5,
     )
     done = read_back(tmp_path)

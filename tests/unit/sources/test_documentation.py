@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from cbdata.sources.content_flags import NAMES
+from cbdata.traces.content_flags import NAMES
 
 
 def literals(repo: Path, names: set[str]) -> set[str]:
@@ -32,7 +32,7 @@ def literals(repo: Path, names: set[str]) -> set[str]:
 
 def test_every_reason_is_documented(repo: Path) -> None:
     text = (repo / "docs" / "etl_a.md").read_text(encoding="utf-8")
-    reasons = literals(repo, {"BadRecord", "reject"})
+    reasons = literals(repo, {"Reject", "reject"})
     assert {"not_json", "wrong_type", "conflicting_labels"} < reasons
     assert [reason for reason in sorted(reasons) if f"`{reason}`" not in text] == []
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbdata.ids import trace_id
-from cbdata.sources import BadRecord, SourceError, fujitsu_b4
+from cbdata.rejects import Reject
+from cbdata.sources import SourceError, fujitsu_b4
 from cbdata.sources.fujitsu_b4 import FIELD_TYPES, REQUIRED, locate_attack, parse_success
-from cbdata.stage import TooManyRejects
+from cbdata.stage import StageFiles, TooManyRejects
 from cbdata.tools import load_tool_schema
 from tests.unit.sources.examples import b4
 
@@ -151,7 +152,7 @@ def test_all_places_are_stored_in_reading_order(convert_b4) -> None:
 @pytest.mark.parametrize("injection", ["", "  ", "not there"])
 @pytest.mark.parametrize("combined", ["Q?", "Q?\n\n", "  Q?"])
 def test_nothing_injected_is_no_attack(injection: str, combined: str) -> None:
-    with pytest.raises(BadRecord, match="no_attack"):
+    with pytest.raises(Reject, match="no_attack"):
         locate_attack("Q?", injection, combined)
 
 
@@ -296,8 +297,6 @@ def test_a_tool_schema_without_a_system_prompt_is_an_error(repo, tmp_path) -> No
             "none",
             load_tool_schema(path),
             split="train",
-            out="o",
-            rejects="r",
-            stats="s",
+            outputs=StageFiles.of("o", "r", "s"),
             max_reject_fraction=1,
         )

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbdata.stage import StageFiles
 from tests.unit.sources.examples import (
     HEADER,
     INJECTION,
@@ -283,9 +284,7 @@ def test_any_value_in_any_place_of_a_transcript(
     agentdojo.convert(
         folder / "a.jsonl",
         split="train",
-        out=out / "traces",
-        rejects=out / "rejects",
-        stats=out / "stats",
+        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
         max_reject_fraction=1.0,
     )
     done = read_back(folder)

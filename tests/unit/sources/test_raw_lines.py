@@ -9,12 +9,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cbdata.sources import BadRecord, SourceError
+from cbdata.rejects import Reject
+from cbdata.sources import SourceError
 from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
 
 
 def reason(data: bytes, complete: bool = True) -> str:
-    with pytest.raises(BadRecord) as caught:
+    with pytest.raises(Reject) as caught:
         parse_object(RawLine(1, data, None, complete))
     return caught.value.reason
 
@@ -53,7 +54,7 @@ def test_lines_that_are_no_record_are_named(data: bytes, expected: str) -> None:
 def test_a_line_cut_off_at_the_end_of_the_file(tmp_path: Path) -> None:
     first, last = read_lines(write(tmp_path, b'{"a": 1}\n{"a": 2, "b'))
     assert parse_object(first) == {"a": 1}
-    with pytest.raises(BadRecord, match="cut_off"):
+    with pytest.raises(Reject, match="cut_off"):
         parse_object(last)
 
 
@@ -149,7 +150,7 @@ def test_json_that_is_read_but_could_not_be_written_inside_a_record_is_too_deep(
 
     deep = nested(246)
     assert orjson.loads(checked_json(deep)) == deep
-    with pytest.raises(BadRecord, match="too_deep"):
+    with pytest.raises(Reject, match="too_deep"):
         checked_json(nested(247))
 
 

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from cbdata.sources import agentdojo, fujitsu_b4
+from cbdata.stage import StageFiles
 from tests.unit.sources.conftest import Converted, read_back
 
 Key = tuple[str, int]
@@ -34,9 +35,7 @@ def dojo(shared_dir: Path, repo: Path, tmp_path_factory: pytest.TempPathFactory)
     agentdojo.convert(
         shared_dir / "data" / "agentdojo",
         split="train",
-        out=out / "traces",
-        rejects=out / "rejects",
-        stats=out / "stats",
+        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
         max_reject_fraction=0.0,
         tool_schemas=sorted((repo / "configs" / "tool_schemas").glob("agentdojo_*_v1.json")),
     )
@@ -204,9 +203,7 @@ def test_b4_records(shared_dir: Path, b4_tools, tmp_path: Path) -> None:
         raw,
         b4_tools,
         split="train",
-        out=out / "traces",
-        rejects=out / "rejects",
-        stats=out / "stats",
+        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
         max_reject_fraction=0.0,
     )
     done = read_back(tmp_path)

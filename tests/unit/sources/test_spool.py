@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from cbdata.sources.spool import Entry, Spool
-from cbdata.stage import StageWriter
+from cbdata.stage import StageFiles, StageWriter
 
 
 def trace(number: int, raw_id: str | None = None) -> bytes:
@@ -35,7 +35,9 @@ def settle(
 ) -> tuple[Rows, Rows, dict[str, Any], Spool]:
     with (
         StageWriter(
-            "etl_a", "x", out=folder / "out", rejects=folder / "rejects", stats=folder / "stats"
+            "etl_a",
+            "x",
+            outputs=StageFiles.of(folder / "out", folder / "rejects", folder / "stats"),
         ) as writer,
         Spool(folder) as spool,
     ):

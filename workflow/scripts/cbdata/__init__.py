@@ -3,5 +3,3 @@
 Pure and typed: no module here reads Snakemake's state. The scripts beside this package unpack
 ``snakemake`` and call it.
 """
-
-__version__ = "0.1.0"

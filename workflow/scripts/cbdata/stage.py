@@ -9,6 +9,7 @@ name.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import orjson
 
 from cbdata.jsonl import AtomicFile, dumps
+from cbdata.records import RejectRow, Stage, Stats, StatsCounts
+from cbdata.rejects import Reasons, Reject
 
 RAW_EXCERPT_BYTES = 4096
 
@@ -26,6 +29,24 @@ class ConservationError(AssertionError):
 
 class TooManyRejects(RuntimeError):
     """More of the input was rejected than ``max_reject_fraction`` allows."""
+
+
+class UndeclaredReason(AssertionError):
+    """A stage rejected a record for a reason that its table does not have."""
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """The three files that a stage writes for one data set: its data, its rejects, its stats."""
+
+    out: Path
+    rejects: Path
+    stats: Path
+
+    @classmethod
+    def of(cls, out: str | Path, rejects: str | Path, stats: str | Path) -> StageFiles:
+        """The same from strings, as Snakemake has them."""
+        return cls(Path(out), Path(rejects), Path(stats))
 
 
 class StageWriter:
@@ -40,23 +61,31 @@ class StageWriter:
 
     def __init__(
         self,
-        stage: str,
+        stage: Stage,
         name: str,
+        files: StageFiles,
+        reasons: Reasons,
         *,
-        out: str | Path,
-        rejects: str | Path,
-        stats: str | Path,
         max_reject_fraction: float = 1.0,
     ) -> None:
+        """Open the three files under temporary names.
+
+        Args:
+            stage: The stage whose records these are.
+            name: The data set.
+            files: Where the three files go.
+            reasons: Every reason that the stage may reject a record for.
+            max_reject_fraction: The largest part of the selected records, 0 to 1, that may be
+                rejected before the stage fails as a whole.
+        """
         self.stage, self.name, self.max_reject_fraction = stage, name, max_reject_fraction
+        self.files, self.reasons = files, reasons
         self.records_in = self.records_out = self.duplicates = self.unselected = self.headers = 0
         self.rejected: Counter[str] = Counter()
         self.details: dict[str, Any] = {}
-        self._out, self._rejects, self._stats = (
-            AtomicFile(out),
-            AtomicFile(rejects),
-            AtomicFile(stats),
-        )
+        self._out = AtomicFile(files.out)
+        self._rejects = AtomicFile(files.rejects)
+        self._stats = AtomicFile(files.stats)
 
     def take(self, count: int = 1) -> None:
         """Announce records that were read."""
@@ -87,33 +116,47 @@ class StageWriter:
 
     def reject(
         self,
-        reason: str,
-        detail: str,
+        why: Reject,
         *,
         file: str,
         line: int | None,
         record_id: str | None = None,
         raw: Any = None,
     ) -> None:
-        """Write one reject row. ``raw`` is the record, or the first bytes of a line that could not
-        be read (kept as escaped text).
+        """Write one reject row.
+
+        Args:
+            why: The reason, one of the stage's table, and its detail.
+            file: Name of the file that the record stands in.
+            line: Its line there, from 1; None where the whole file is meant.
+            record_id: The record's id, where it has one.
+            raw: The record, or the first bytes of a line that could not be read (kept as escaped
+                text).
+
+        Raises:
+            UndeclaredReason: The stage's table does not have the reason.
         """
-        row: dict[str, Any] = {
+        if why.reason not in self.reasons:
+            raise UndeclaredReason(
+                f"{self.stage}/{self.name}: reason {why.reason!r} is not in the stage's table."
+                " Hint: this is a fault of the workflow, please report it"
+            )
+        row: RejectRow = {
             "stage": self.stage,
             "file": file,
             "line": line,
             "record_id": record_id,
-            "reason": reason,
-            "detail": detail,
+            "reason": why.reason,
+            "detail": why.detail,
         }
         if isinstance(raw, (bytes, bytearray, memoryview)):
             row["raw"] = bytes(raw[:RAW_EXCERPT_BYTES]).decode("utf-8", "backslashreplace")
         elif raw is not None:
             row["raw"] = raw
         self._rejects.write(dumps(row))
-        self.rejected[reason] += 1
+        self.rejected[why.reason] += 1
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> StatsCounts:
         """The figures of the conservation law."""
         return {
             "records_in": self.records_in,
@@ -163,7 +206,7 @@ class StageWriter:
         try:
             if kind is None:
                 self.check()
-                stats = {
+                stats: Stats = {
                     "stage": self.stage,
                     "name": self.name,
                     "counts": self.counts(),

@@ -13,13 +13,13 @@ from typing import Any
 
 import orjson
 
-from cbdata import __version__
 from cbdata.export.card import dataset_card
 from cbdata.export.parquet import ROW_GROUP_TOKENS, SplitWriter, read_metadata
 from cbdata.export.rows import TrainingRow, read_rows
 from cbdata.jsonl import write_atomic
 from cbdata.lookup import RecordIndex, read_places
 from cbdata.progress import Progress
+from cbdata.version import __version__
 
 HASHED_BLOCK = 1 << 20
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbdata.lookup import Place, RecordIndex, read_places
+from cbdata.traces.turns import completion_start
 
 
 class ExportError(ValueError):
@@ -40,16 +41,11 @@ class TrainingRow:
 
 
 def prompt_length(render: dict[str, Any]) -> int:
-    """Tokens before what the model generates in the trace's last assistant turn.
-
-    The whole sequence where a cut on the right took that turn away, or there never was one.
+    """Tokens before what the model generates in the trace's last assistant turn; the whole sequence
+    where a cut took that turn away, or there never was one.
     """
-    prompt = render.get("prompt")
-    if prompt is not None:
-        return int(prompt["length"])
-    spans = render["alignment"]["assistant_spans"]
-    gone = not spans or render["render_options"]["truncation_side"] == "right"
-    return len(render["input_ids"]) if gone else int(spans[-1]["token_start"])
+    start = completion_start(render)
+    return len(render["input_ids"]) if start is None else start
 
 
 def training_row(mask: dict[str, Any], render: dict[str, Any], place: Place) -> TrainingRow:

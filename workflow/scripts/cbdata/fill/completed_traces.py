@@ -8,8 +8,9 @@ from typing import Any
 from cbdata.ids import canonical_json, trace_id
 from cbdata.judge.calls import Call
 from cbdata.judge.judgement import Judgement
-from cbdata.sources.content_flags import message_flags
 from cbdata.tools import ToolSchema
+from cbdata.traces.content_flags import message_flags
+from cbdata.traces.injections import injection_spans
 
 
 def completed_trace(
@@ -159,16 +160,11 @@ def _injection_hints(skeleton: Mapping[str, Any], prompt_length: int, cut: bool)
     if cut:
         return {}
     added = prompt_length - len(skeleton["messages"])
-    hints = skeleton["signal_hints"]
-    moved: dict[str, Any] = {}
-    if hints.get("injection_char_span"):
-        moved["injection_char_span"] = _moved(hints["injection_char_span"], added)
-    if hints.get("injection_char_spans"):
-        moved["injection_char_spans"] = [
-            _moved(span, added) for span in hints["injection_char_spans"]
-        ]
-    return moved
-
-
-def _moved(span: Mapping[str, int], added: int) -> dict[str, int]:
-    return {**span, "message_index": span["message_index"] + added}
+    spans = [
+        {**span, "message_index": span["message_index"] + added}
+        for span in injection_spans(skeleton)
+    ]
+    return {
+        **({"injection_char_span": spans[0]} if spans else {}),
+        **({"injection_char_spans": spans} if len(spans) > 1 else {}),
+    }

@@ -14,10 +14,12 @@ from typing import Any
 
 from cbdata.fill.completed_traces import link_twins
 from cbdata.fill.job import Mode
+from cbdata.fill.reasons import REASONS
 from cbdata.jsonl import read_records
 from cbdata.lookup import Place, RecordIndex, read_places
+from cbdata.rejects import Reject
 from cbdata.schemas import first_error
-from cbdata.stage import StageWriter
+from cbdata.stage import StageFiles, StageWriter
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +30,10 @@ class MergeError(RuntimeError):
 
 @dataclass(frozen=True)
 class ModeFiles:
-    """Where one mode's data, rejects and stats go, and the data set's name."""
+    """A mode's data set: its name, and where its data, rejects and stats go."""
 
     name: str
-    out: str
-    rejects: str
-    stats: str
+    files: StageFiles
 
 
 @dataclass
@@ -144,9 +144,7 @@ def merge_shards(
     with ExitStack() as stack:
         index = stack.enter_context(RecordIndex((), "id"))
         writers = {
-            mode: stack.enter_context(
-                StageWriter("fill", part.name, out=part.out, rejects=part.rejects, stats=part.stats)
-            )
+            mode: stack.enter_context(StageWriter("fill", part.name, part.files, REASONS))
             for mode, part in files.items()
         }
         for line, _ in read_records(skeletons):
@@ -200,8 +198,7 @@ def _write(writer: StageWriter, row: dict[str, Any], file: str) -> None:
         writer.emit(row["trace"])
     else:
         writer.reject(
-            row["reason"],
-            row["detail"],
+            Reject(row["reason"], row["detail"]),
             file=file,
             line=row["line"],
             record_id=row["record_id"],

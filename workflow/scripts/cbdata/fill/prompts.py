@@ -6,30 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from cbdata.judge.judgement import Mode
+from cbdata.rejects import Reject
+from cbdata.traces.injections import injection_spans
 
 DrContext = Literal["removed", "kept"]
-
-REASONS = {
-    "no_attack": "a DS of a skeleton without an attack",
-    "no_injection_span": (
-        "dr_context is removed, and the skeleton does not say where the injection stands"
-    ),
-    "bad_injection_span": (
-        "the injection span lies outside its message, or does not hold the injection's text"
-    ),
-    "injection_remains": "the injection's text is still there after its spans were cut out",
-    "empty_user_message": "nothing but white space is left of the message that held the injection",
-    "not_a_skeleton": "the trace already ends with an assistant message, or has no message at all",
-}
-"""Why a skeleton has no prompt in a mode: reject reasons of the fill stage."""
-
-
-class PromptError(ValueError):
-    """A skeleton has no prompt in a mode. ``reason`` is a key of REASONS."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
 
 
 def skeleton_messages(
@@ -45,17 +25,17 @@ def skeleton_messages(
     same with exactly the injection's spans cut out, white space around them untouched; where it
     stands comes from ``signal_hints`` alone, nothing is searched for. A mode's suffix follows the
     system message after a blank line, or is the system message where there is none. Raises
-    PromptError.
+    Reject.
     """
     messages = [dict(message) for message in skeleton["messages"]]
     if not messages or messages[-1]["role"] == "assistant":
-        raise PromptError(
+        raise Reject(
             "not_a_skeleton",
             f"{len(messages)} messages, the last one by"
             f" {messages[-1]['role'] if messages else 'nobody'}",
         )
     if mode == "ds" and not skeleton["labels"]["attack_present"]:
-        raise PromptError("no_attack", "labels.attack_present is false")
+        raise Reject("no_attack", "labels.attack_present is false")
     if mode == "dr" and dr_context == "removed" and skeleton["labels"]["attack_present"]:
         _cut_injection(skeleton, messages)
     suffix = ds_system_suffix if mode == "ds" else dr_system_suffix
@@ -64,26 +44,10 @@ def skeleton_messages(
     return messages
 
 
-def injection_spans(skeleton: Mapping[str, Any]) -> list[dict[str, int]]:
-    """Every place of the injection that the skeleton knows, as ``{message_index, char_start,
-    char_end}``, in order, without repeats.
-    """
-    hints = skeleton["signal_hints"]
-    spans = [
-        *(hints.get("injection_char_spans") or []),
-        *([hints["injection_char_span"]] if hints.get("injection_char_span") else []),
-    ]
-    places = {(span["message_index"], span["char_start"], span["char_end"]) for span in spans}
-    return [
-        dict(zip(("message_index", "char_start", "char_end"), place, strict=True))
-        for place in sorted(places)
-    ]
-
-
 def _cut_injection(skeleton: Mapping[str, Any], messages: list[dict[str, Any]]) -> None:
     spans = injection_spans(skeleton)
     if not spans:
-        raise PromptError(
+        raise Reject(
             "no_injection_span",
             "signal_hints.injection_char_span is missing, so the injection cannot be cut out",
         )
@@ -93,31 +57,29 @@ def _cut_injection(skeleton: Mapping[str, Any], messages: list[dict[str, Any]]) 
         index, start, end = span["message_index"], span["char_start"], span["char_end"]
         whole = skeleton["messages"][index]["content"] if index < len(messages) else ""
         if not 0 <= start < end <= len(whole):
-            raise PromptError(
+            raise Reject(
                 "bad_injection_span",
                 f"[{start}, {end}) of message {index}, which has {len(whole)} characters",
             )
         if injection and whole[start:end] != injection:
-            raise PromptError(
+            raise Reject(
                 "bad_injection_span",
                 f"[{start}, {end}) of message {index} is not tool_attack.injection_text",
             )
         content = messages[index]["content"]
         if end > len(content) or content[:end] != whole[:end]:
-            raise PromptError(
+            raise Reject(
                 "bad_injection_span", f"[{start}, {end}) of message {index} overlaps another span"
             )
         messages[index]["content"] = content[:start] + content[end:]
         touched.add(index)
     for index in sorted(touched):
         if injection and injection in messages[index]["content"]:
-            raise PromptError(
+            raise Reject(
                 "injection_remains", f"message {index} holds the injection's text outside its spans"
             )
         if not messages[index]["content"].strip():
-            raise PromptError(
-                "empty_user_message", f"message {index} held nothing but the injection"
-            )
+            raise Reject("empty_user_message", f"message {index} held nothing but the injection")
 
 
 def _append_to_system(messages: list[dict[str, Any]], suffix: str) -> None:

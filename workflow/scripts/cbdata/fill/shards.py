@@ -12,14 +12,15 @@ from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.job import FillJob, FillSettings, Mode
 from cbdata.fill.models import LocalModel
 from cbdata.fill.progress_store import Stored
-from cbdata.fill.prompts import PromptError, skeleton_messages
+from cbdata.fill.prompts import skeleton_messages
 from cbdata.fill.requests import Item, Sampling, overlength
 from cbdata.fill.runner import Attempted, Throughput
 from cbdata.ids import shard_of
 from cbdata.jsonl import AtomicFile, dumps, read_records
 from cbdata.judge.judgement import Judgement, ineligible, judge
 from cbdata.progress import Progress
-from cbdata.render import Prompt, RenderError
+from cbdata.rejects import Reject
+from cbdata.render import Prompt
 from cbdata.schemas import first_error
 from cbdata.tools import ToolSchema
 
@@ -81,7 +82,7 @@ class ShardPlan:
 
 
 RenderPrompt = Callable[[list[dict[str, Any]]], Prompt]
-"""Messages to a prompt; raises RenderError."""
+"""Messages to a prompt; raises Reject."""
 
 
 def plan_shard(
@@ -108,7 +109,7 @@ def plan_shard(
             if fault is None:
                 try:
                     prompt = render(prompt_messages(skeleton.record, mode, job.settings))
-                except (PromptError, RenderError) as error:
+                except Reject as error:
                     fault = (error.reason, error.detail)
                 else:
                     too_long = overlength(len(prompt.ids), job.settings.max_tokens, context)
@@ -135,7 +136,7 @@ def plan_shard(
 def prompt_messages(
     record: Mapping[str, Any], mode: Mode, settings: FillSettings
 ) -> list[dict[str, Any]]:
-    """The messages of a skeleton in a mode under these settings. Raises PromptError."""
+    """The messages of a skeleton in a mode under these settings. Raises Reject."""
     return skeleton_messages(
         record, mode, settings.dr_context, settings.ds_system_suffix, settings.dr_system_suffix
     )  # type: ignore[arg-type]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cbdata.traces.turns import completion_start
+
 Span = tuple[int, int]
 Render = Mapping[str, Any]
 ROLES = ("system", "user", "assistant", "tool")
@@ -71,20 +73,10 @@ def _bos(render: Render, layer: Layer) -> Iterator[Span]:
 
 
 def _completion(render: Render, layer: Layer) -> Iterator[Span]:
-    """The last assistant turn of the trace, not merely the last of which a cut at ``max_length``
-    left something.
-
-    ``prompt.length`` is where that turn's generated part begins. A render has no ``prompt`` where a
-    cut on the right took the turn away, and where a window moved it; the end that a window keeps
-    holds no assistant turn before the last one's.
-    """
-    turns = render["alignment"]["assistant_spans"]
-    prompt = render.get("prompt")
-    if not turns or (prompt is None and render["render_options"]["truncation_side"] == "right"):
-        return
-    last = turns[-1]
-    if prompt is None or last["token_start"] >= prompt["length"]:
-        yield last["token_start"], last["token_end"]
+    """The last assistant turn of the trace, where the render holds something of it."""
+    start, turns = completion_start(render), render["alignment"]["assistant_spans"]
+    if start is not None and turns and turns[-1]["token_start"] >= start:
+        yield turns[-1]["token_start"], turns[-1]["token_end"]
 
 
 def _commitments(render: Render, layer: Layer) -> Iterator[Span]:

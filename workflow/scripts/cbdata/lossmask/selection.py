@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cbdata.lossmask.facts import TraceFacts
 from cbdata.lossmask.registry import Policy, Registry
+from cbdata.traces.facts import TraceFacts
 
 
 class SkeletonNotAllowed(ValueError):

@@ -16,13 +16,15 @@ import orjson
 
 from cbdata.ids import derived_id
 from cbdata.jsonl import JsonlError, read_records, write_atomic
-from cbdata.lossmask.facts import TraceFacts, TraceReader
 from cbdata.lossmask.masks import IdsText, SpanError, make_mask
 from cbdata.lossmask.policies import ParamsMissing, PolicyError
+from cbdata.lossmask.reasons import REASONS
 from cbdata.lossmask.registry import REGISTRY, Policy, load_registry
 from cbdata.lossmask.selection import Choice, Selection, SkeletonNotAllowed
 from cbdata.progress import Progress
-from cbdata.stage import StageWriter
+from cbdata.rejects import Reject
+from cbdata.stage import StageFiles, StageWriter
+from cbdata.traces.facts import TraceFacts, TraceReader
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +37,7 @@ class LossmaskError(ValueError):
 class Target:
     """One lossmask file to make: its three paths and the settings that decide its masks."""
 
-    out: str | Path
-    rejects: str | Path
-    stats: str | Path
+    files: StageFiles
     selection: Selection
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -100,9 +100,7 @@ class _Tally:
 def apply_lossmask(
     renders: str | Path,
     traces: str | Path,
-    out: str | Path,
-    rejects: str | Path,
-    stats: str | Path,
+    files: StageFiles,
     *,
     name: str,
     policy: str | Mapping[str, Any] | None = None,
@@ -131,13 +129,13 @@ def apply_lossmask(
         skeleton_policy=skeleton_policy,
         registry=registry,
     )
-    apply_lossmasks(renders, traces, name, [Target(out, rejects, stats, selection, details)])
+    apply_lossmasks(renders, traces, name, [Target(files, selection, details)])
 
 
 def apply_policies(
     renders: str | Path,
     traces: str | Path,
-    files: Mapping[str, tuple[str | Path, str | Path, str | Path]],
+    files: Mapping[str, StageFiles],
     *,
     name: str,
     manifest: str | Path | None = None,
@@ -145,21 +143,19 @@ def apply_policies(
 ) -> None:
     """Make the files of several policies in one pass over the renders.
 
-    ``files`` maps a policy id to its ``(out, rejects, stats)``; ``settings`` are those of
+    ``files`` maps a policy id to its three files; ``settings`` are those of
     ``make_selection`` but the policy. Each file is what ``apply_lossmask`` makes for that policy,
     byte for byte. ``manifest``, where given, gets the stats of every policy as JSON.
     """
     common, details = make_selection(policy=None, **settings)
     targets = [
-        Target(*paths, replace(common, policy=Choice(policy)), details)
+        Target(paths, replace(common, policy=Choice(policy)), details)
         for policy, paths in files.items()
     ]
     apply_lossmasks(renders, traces, name, targets)
     if manifest is None:
         return
-    made = {
-        policy: orjson.loads(Path(stats).read_bytes()) for policy, (_, _, stats) in files.items()
-    }
+    made = {policy: orjson.loads(paths.stats.read_bytes()) for policy, paths in files.items()}
     write_atomic(
         manifest,
         orjson.dumps(
@@ -237,10 +233,8 @@ def apply_lossmasks(
     shown = f"{renders.parent.name}/{renders.name}"
     with ExitStack() as stack:
         writers = [
-            stack.enter_context(
-                StageWriter("lossmask", name, out=t.out, rejects=t.rejects, stats=t.stats)
-            )
-            for t in targets
+            stack.enter_context(StageWriter("lossmask", name, target.files, REASONS))
+            for target in targets
         ]
         tallies = [_Tally() for _ in targets]
         progress = Progress(f"lossmask {name}")
@@ -260,11 +254,11 @@ def apply_lossmasks(
                         tally,
                     )
                 except SkeletonNotAllowed as error:
-                    reason, detail = "skeleton", str(error)
+                    why = Reject("skeleton", str(error))
                 except ParamsMissing as error:
-                    reason, detail = "policy_params_missing", str(error)
+                    why = Reject("policy_params_missing", str(error))
                 except _EmptyMask as error:
-                    reason, detail = "empty_mask", str(error)
+                    why = Reject("empty_mask", str(error))
                 except (PolicyError, SpanError) as error:
                     raise LossmaskError(
                         f"{renders}:{number}: {render['render_id']} of {trace.id}"
@@ -276,7 +270,7 @@ def apply_lossmasks(
                     writer.emit_bytes(row)
                     continue
                 raw = {"render_id": render["render_id"], "trace_id": trace.id}
-                writer.reject(reason, detail, file=shown, line=number, record_id=trace.id, raw=raw)
+                writer.reject(why, file=shown, line=number, record_id=trace.id, raw=raw)
             progress.add()
         progress.finish()
         for target, writer, tally in zip(targets, writers, tallies, strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from cbdata.jsonl import write_atomic
-from cbdata.lossmask.facts import TraceReader
+from cbdata.traces.facts import TraceReader
 
 Mixture = dict[str, dict[str, float]]
 

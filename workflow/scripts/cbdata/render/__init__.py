@@ -6,6 +6,6 @@ tokens.
 """
 
 from cbdata.render.renderer import Rendered, Renderer
-from cbdata.render.settings import Prompt, RenderError, RenderSettings, TokenizerError
+from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
 
-__all__ = ["Prompt", "RenderError", "RenderSettings", "Rendered", "Renderer", "TokenizerError"]
+__all__ = ["Prompt", "RenderSettings", "Rendered", "Renderer", "TokenizerError"]

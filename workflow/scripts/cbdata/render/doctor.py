@@ -8,9 +8,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from cbdata.rejects import Reject
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.renderer import Renderer
-from cbdata.render.settings import RenderError, RenderSettings
+from cbdata.render.settings import RenderSettings
 from cbdata.render.template import ANSWER, CALL, RESULT, SYSTEM, USER
 
 YES, NO = "yes", "no"
@@ -124,7 +125,7 @@ def _renders(
     """
     try:
         rendered = renderer.render(messages)
-    except RenderError as error:
+    except Reject as error:
         return Finding(name, NO, error.reason)
     if whole:
         shown = "".join(
@@ -143,7 +144,7 @@ def _null_content(renderer: Renderer) -> Finding:
         return Finding("null content", "not tried", "the template knows no calls")
     try:
         text = renderer.template.render_null_content([USER, CALL])
-    except RenderError as error:
+    except Reject as error:
         return Finding("null content", NO, error.reason)
     return (
         Finding("null content", NO, "prints None")
@@ -167,7 +168,7 @@ def _prefix_stable(renderer: Renderer) -> Finding:
     name = "prefix-stable"
     try:
         texts = _texts(renderer)
-    except RenderError as error:
+    except Reject as error:
         return Finding(name, "not tried", error.reason)
     stable = all(texts[-1].startswith(text) for text in texts)
     return Finding(
@@ -199,7 +200,7 @@ def _prompt_is_prefix(renderer: Renderer) -> Finding:
     try:
         prompt = renderer.prompt(messages[:-1]).ids
         ids = renderer.render(messages, split_prompt=True).tokens.ids()
-    except RenderError as error:
+    except Reject as error:
         return Finding("prompt is a prefix", "not tried", error.reason)
     same = ids[: len(prompt)] == prompt
     return Finding(

@@ -16,7 +16,7 @@ from itertools import accumulate
 
 import orjson
 
-from cbdata.render.settings import RenderError
+from cbdata.rejects import Reject
 from cbdata.render.tokenizer import PlainTokenizer
 
 CACHE_CHARACTERS = 6_000_000  # of text; with ids and JSON about 12 bytes a character
@@ -81,7 +81,7 @@ class SegmentEncoder:
     def encode(self, texts: Iterable[str]) -> dict[str, Segment]:
         """The segments of the distinct ``texts``; new ones are encoded in one parallel batch.
 
-        Raises RenderError if plain text became a control token, or if the tokens of a text do not
+        Raises Reject if plain text became a control token, or if the tokens of a text do not
         spell it.
         """
         found: dict[str, Segment] = {}
@@ -174,11 +174,11 @@ class SegmentEncoder:
         decoded = self._tokenizer.model.decode_batch(lists, skip_special_tokens=False)
         for text, ids, spelled in zip(texts, lists, decoded, strict=True):
             if not self._control_ids.isdisjoint(ids):
-                raise RenderError(
+                raise Reject(
                     "control_token_from_text", f"plain text became a control token in {text[:80]!r}"
                 )
             if spelled != text and not self._same_text(text, spelled):
-                raise RenderError(
+                raise Reject(
                     "tokens_do_not_spell_text", f"{text[:80]!r} came back as {spelled[:80]!r}"
                 )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from cbdata.render.settings import RenderError
+from cbdata.rejects import Reject
 from cbdata.render.tokenizer import PlainTokenizer
 
 PLANES = (0xF0000, 0x100000)  # supplementary private use areas A and B
@@ -31,7 +31,7 @@ class Escaper:
         """(message index, control token) -> how often; index -1 stands for the tool schemas."""
 
     def prepare(self, *values: Any) -> None:
-        """Choose a plane that none of the strings in ``values`` uses. Raises RenderError where both
+        """Choose a plane that none of the strings in ``values`` uses. Raises Reject where both
         are used.
         """
         strings = [text for value in values for text in strings_of(value)]
@@ -45,7 +45,7 @@ class Escaper:
             ):
                 self._plane = plane
                 return
-        raise RenderError(
+        raise Reject(
             "private_use_conflict",
             "control-token text beside characters of both supplementary private use planes",
         )
@@ -79,7 +79,7 @@ class Escaper:
     def _hidden(self, token: str, message: int) -> str:
         self.counts[message, token if token in self._tokens else token.strip()] += 1
         if any(ord(character) >= PLANE_SIZE for character in token):
-            raise RenderError(
+            raise Reject(
                 "control_token_unescapable",
                 f"the control token {token!r} in a message has characters outside the basic plane",
             )

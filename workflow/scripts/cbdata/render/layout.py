@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cbdata.rejects import Reject
 from cbdata.render.rope import Part, Rope, shifted
-from cbdata.render.settings import RenderError
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ def lay_out(
     """The turns of a rendered conversation, one for each message, in order and disjoint.
 
     ``controls`` are the control tokens that the template printed, as ``(start, end, text)``. Raises
-    RenderError where a message, a call or a name cannot be placed, or where the template left out
+    Reject where a message, a call or a name cannot be placed, or where the template left out
     something that the message says.
     """
     found = _sort(parts, len(messages))
@@ -147,7 +147,7 @@ def lay_out(
             ahead += 1
         turn = _turn(text, index, message, found[index], (start, end, in_loop), inside, landmarks)
         if turns and turn.start < turns[-1].end:
-            raise RenderError(
+            raise Reject(
                 "turns_overlap",
                 f"message {index} starts at character {turn.start}, the one before it ends at"
                 f" {turns[-1].end}",
@@ -165,7 +165,7 @@ def _regions(
     regions: list[tuple[int, int, bool]] = []
     for index, mine in enumerate(found):
         if len(mine.visits) > 1:
-            raise RenderError(
+            raise Reject(
                 "message_rendered_twice",
                 f"the template prints message {index} {len(mine.visits)} times",
             )
@@ -174,9 +174,7 @@ def _regions(
         elif mine.content:
             regions.append((mine.content[0].start, mine.content[-1].end, False))
         else:
-            raise RenderError(
-                "message_not_rendered", f"the template prints nothing for message {index}"
-            )
+            raise Reject("message_not_rendered", f"the template prints nothing for message {index}")
     widened = []
     for index, (start, end, in_loop) in enumerate(regions):
         if not in_loop:
@@ -277,7 +275,7 @@ def _content_start(
     starts = [] if first is None else [first]
     starts += [items[0][0] for items in mine.calls.values()]
     if not starts:
-        raise RenderError(
+        raise Reject(
             "content_not_placed",
             f"message {index} ({role}): nothing it prints is traced to its content",
         )
@@ -304,7 +302,7 @@ def _check_content(index: int, message: Any, mine: _Found) -> None:
                 + (len(part.escape) if part.escape is not None else part.end - part.start),
             )
         if original[reached : begin + len(wanted)].strip():
-            raise RenderError(
+            raise Reject(
                 f"{key}_dropped",
                 f"message {index} ({message['role']}): the template leaves out"
                 f" {original[reached : reached + 60]!r}",
@@ -325,7 +323,7 @@ def _calls(
         name = call["function"]["name"]
         names = mine.names.get(number)
         if not names:
-            raise RenderError(
+            raise Reject(
                 "call_not_rendered",
                 f"message {index}, call {number}: the template does not print the name {name!r}",
             )
@@ -338,7 +336,7 @@ def _calls(
             ending = [a for a, b, _ in controls if b == turn.content_end]
             end = ending[0] if ending else turn.content_end
         else:
-            raise RenderError(
+            raise Reject(
                 "call_not_placed",
                 f"message {index}, call {number} of {len(calls)}: {len(visits)} stretches of text"
                 " belong to it",
@@ -348,12 +346,12 @@ def _calls(
         end -= len(stretch) - len(stretch.rstrip())
         part = names[0]
         if len(names) > 1 or not (start <= part.start and part.end <= end):
-            raise RenderError(
+            raise Reject(
                 "call_not_placed",
                 f"message {index}, call {number}: its name is printed outside it or more than once",
             )
         if spans and start < spans[-1].end:
-            raise RenderError(
+            raise Reject(
                 "calls_overlap",
                 f"message {index}: call {number} starts before call {number - 1} ends",
             )
@@ -370,7 +368,7 @@ def _check_arguments(stretch: str, arguments: Any, index: int, number: int) -> N
     for key, value in arguments.items():
         for wanted in (key, value if isinstance(value, str) else ""):
             if wanted and wanted not in stretch:
-                raise RenderError(
+                raise Reject(
                     "arguments_dropped",
                     f"message {index}, call {number}: the template leaves out {wanted[:60]!r}",
                 )

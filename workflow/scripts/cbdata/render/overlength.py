@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cbdata.render.settings import RenderError
+from cbdata.rejects import Reject
 
 TRUNCATE, REJECT, WINDOW = "truncate", "reject", "window"
 MODES = (TRUNCATE, REJECT, WINDOW)
@@ -50,14 +50,14 @@ def choose_cut(length: int, max_length: int, mode: str, turns: Sequence[Any]) ->
     - truncate: the first ``max_length`` tokens
     - window: everything up to the end of the leading system message, and the end; it starts with a
       whole turn if one fits
-    - reject: raises RenderError ``too_long``
+    - reject: raises Reject ``too_long``
 
-    Raises RenderError ``window_too_small`` where the system message leaves no room.
+    Raises Reject ``window_too_small`` where the system message leaves no room.
     """
     if length <= max_length:
         return Cut(length, length, length, "none")
     if mode == REJECT:
-        raise RenderError("too_long", f"{length} tokens, max_length is {max_length}")
+        raise Reject("too_long", f"{length} tokens, max_length is {max_length}")
     if mode == TRUNCATE:
         return Cut(max_length, length, length, "right")
     head = turns[0]["token_end"] if turns and turns[0]["role"] == "system" else 0
@@ -65,7 +65,7 @@ def choose_cut(length: int, max_length: int, mode: str, turns: Sequence[Any]) ->
     head = turns[1]["token_start"] if head and len(turns) > 1 else head
     room = max_length - head
     if room <= 0:
-        raise RenderError(
+        raise Reject(
             "window_too_small",
             f"the system message takes {head} tokens, max_length is {max_length}",
         )

@@ -9,12 +9,14 @@ from typing import Any
 import orjson
 
 from cbdata.ids import derived_id
+from cbdata.records import PromptPart
 from cbdata.render.align import TokenizedText
 from cbdata.render.layout import Turn
 from cbdata.render.overlength import Cut, choose_cut, cut_commitments, cut_spans
 from cbdata.render.renderer import Rendered, Renderer
-from cbdata.render.signals import commitment, injection_hints, injection_spans
+from cbdata.render.signals import commitment, injection_token_spans
 from cbdata.tools import ToolSchema
+from cbdata.traces.injections import injection_spans
 
 PYTHON_TAG = "<|python_tag|>"
 
@@ -64,7 +66,7 @@ class RowWriter:
         tools_included: bool,
     ) -> Row:
         """The line of one trace; ``schema`` names the tools that its calls chose from. Raises
-        RenderError.
+        Reject.
         """
         draft, tokens = rendered.draft, rendered.tokens
         spans = spans_of(draft.turns, tokens)
@@ -75,7 +77,9 @@ class RowWriter:
             for turn in draft.turns
             for call in turn.calls
         ]
-        injections = injection_spans(injection_hints(trace), trace["messages"], draft.turns, tokens)
+        injections = injection_token_spans(
+            injection_spans(trace), trace["messages"], draft.turns, tokens
+        )
         cut = choose_cut(
             tokens.length,
             self._settings.max_length,
@@ -83,7 +87,7 @@ class RowWriter:
             spans["message_spans"],
         )
         eos, tags = self._special_positions(tokens)
-        prompt = self._prompt(draft.turns, tokens, cut)
+        prompt = self._prompt(rendered, cut)
         if cut.side != "none":
             spans = _cut_alignment(spans, cut)
             commitments = cut_commitments(commitments, cut)
@@ -172,15 +176,14 @@ class RowWriter:
         return eos, tags
 
     @staticmethod
-    def _prompt(turns: Sequence[Turn], tokens: TokenizedText, cut: Cut) -> dict[str, Any] | None:
+    def _prompt(rendered: Rendered, cut: Cut) -> PromptPart | None:
         """Length and hash of what comes before the last assistant turn's own text, if the cut
         leaves all of it in its place.
         """
-        last = next((turn for turn in reversed(turns) if turn.role == "assistant"), None)
-        if last is None:
+        length = rendered.prompt_length()
+        if length is None or length > cut.head:
             return None
-        length = tokens.start(last.content_start)
-        return {"length": length, "sha256": tokens.sha256(length)} if length <= cut.head else None
+        return {"length": length, "sha256": rendered.tokens.sha256(length)}
 
 
 def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dict[str, Any]]]:

@@ -10,13 +10,14 @@ from itertools import groupby
 from typing import Any
 
 from cbdata.ids import token_ids_sha256
+from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText, assemble, split
 from cbdata.render.encoder import CACHE_CHARACTERS, SegmentEncoder
 from cbdata.render.escape import Escaper, strings_of
 from cbdata.render.layout import Landmarks, Turn, lay_out
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.rope import Part
-from cbdata.render.settings import REJECT, Prompt, RenderError, RenderSettings, TokenizerError
+from cbdata.render.settings import REJECT, Prompt, RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, load_tokenizer
 
@@ -64,6 +65,13 @@ class Rendered:
 
     draft: Draft
     tokens: TokenizedText
+
+    def prompt_length(self) -> int | None:
+        """The number of tokens before the last assistant turn's own text, or None without such a
+        turn.
+        """
+        end = self.draft.prompt_end()
+        return None if end is None else self.tokens.start(end)
 
 
 class Renderer:
@@ -136,7 +144,7 @@ class Renderer:
 
     def prompt(self, messages: Messages, tools: Tools | None = None) -> Prompt:
         """What a model is given to answer the conversation, generation prompt included. Raises
-        RenderError.
+        Reject.
         """
         messages, tools, escaped = self._escape(messages, tools)
         text, _ = self.template.render(messages, tools, generation_prompt=True)
@@ -152,7 +160,7 @@ class Renderer:
 
         A model that was given a prompt has written its answer in tokens of its own; tokenising both
         as one text could join a newline at the end of the prompt with one at the start of the
-        answer. Raises RenderError.
+        answer. Raises Reject.
         """
         messages, tools, escaped = self._escape(messages, tools)
         control_text = (
@@ -177,7 +185,7 @@ class Renderer:
             draft.pieces = _split_at(pieces, boundary)
         return draft
 
-    def encode(self, drafts: Sequence[Draft]) -> list[Rendered | RenderError]:
+    def encode(self, drafts: Sequence[Draft]) -> list[Rendered | Reject]:
         """Tokenise drafts together; a draft whose text cannot be tokenised exactly gives its error
         in its place.
         """
@@ -186,7 +194,7 @@ class Renderer:
             return [
                 Rendered(draft, assemble(draft.pieces, segments, self.encoder)) for draft in drafts
             ]
-        except RenderError as error:
+        except Reject as error:
             if len(drafts) == 1:
                 return [error]
             return [outcome for draft in drafts for outcome in self.encode([draft])]
@@ -194,9 +202,9 @@ class Renderer:
     def render(
         self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
     ) -> Rendered:
-        """One conversation at once. Raises RenderError."""
+        """One conversation at once. Raises Reject."""
         outcome = self.encode([self.draft(messages, tools, split_prompt=split_prompt)])[0]
-        if isinstance(outcome, RenderError):
+        if isinstance(outcome, Reject):
             raise outcome
         return outcome
 
@@ -235,7 +243,7 @@ class Renderer:
             return messages, tools, False
         if self.settings.control_tokens == REJECT:
             match = search(dirty)
-            raise RenderError(
+            raise Reject(
                 "control_token_in_content",
                 f"{match.group() if match else ''!r} stands in a message (control_tokens: reject)",
             )
@@ -259,7 +267,7 @@ class Renderer:
         if bos:
             places = [start for start, _, token in controls if token == bos]
             if places != [0]:
-                raise RenderError(
+                raise Reject(
                     "bos_count",
                     f"expected exactly one {bos}, at the start of the text; found {len(places)}",
                 )

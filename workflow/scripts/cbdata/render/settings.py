@@ -17,16 +17,6 @@ class TokenizerError(ValueError):
     """
 
 
-class RenderError(ValueError):
-    """One conversation cannot be rendered exactly: ``reason`` is a reject code, ``detail`` says
-    where and what was expected.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
-
-
 @dataclass(frozen=True)
 class RenderSettings:
     """How conversations become token ids; the same settings give the same ids in the fill stage and

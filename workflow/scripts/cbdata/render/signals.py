@@ -9,10 +9,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cbdata.records import CharSpan
+from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText
 from cbdata.render.layout import CallSpan, Turn
 from cbdata.render.rope import Part
-from cbdata.render.settings import RenderError
 
 
 @functools.lru_cache(maxsize=4096)
@@ -62,34 +63,33 @@ def commitment(
     }
 
 
-def injection_hints(trace: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Every character span of the injection that the trace names."""
-    hints = trace["signal_hints"]
-    several = hints.get("injection_char_spans")
-    if several:
-        return several
-    one = hints.get("injection_char_span")
-    return [one] if one else []
-
-
-def injection_spans(
-    hints: Iterable[Mapping[str, Any]],
+def injection_token_spans(
+    places: Iterable[CharSpan],
     messages: Sequence[Mapping[str, Any]],
     turns: Sequence[Turn],
     tokens: TokenizedText,
 ) -> list[dict[str, int]]:
-    """The token spans under character spans of message contents, one for each stretch of the text
-    that shows a part of it.
+    """The token spans of the injection, one for each stretch of the text that shows a part of it.
 
-    Raises RenderError for a hint that points outside its message.
+    Args:
+        places: Where the injection stands in the contents of the messages.
+        messages: The messages of the trace.
+        turns: The same messages as they stand in the rendered text, in the same order.
+        tokens: The tokens of the rendered text.
+
+    Returns:
+        ``{message_index, token_start, token_end}`` with half-open token ranges.
+
+    Raises:
+        Reject: A place lies outside its message.
     """
     spans = []
-    for hint in hints:
-        index, low, high = hint["message_index"], hint["char_start"], hint["char_end"]
+    for place in places:
+        index, low, high = place["message_index"], place["char_start"], place["char_end"]
         if index >= len(messages) or not low <= high <= len(messages[index]["content"]):
-            raise RenderError(
+            raise Reject(
                 "injection_outside_message",
-                f"the injection span {dict(hint)} does not lie in the content of a message",
+                f"the injection span {dict(place)} does not lie in the content of a message",
             )
         for part in turns[index].pieces:
             start, end = _project(part, low, high)

@@ -12,13 +12,15 @@ from typing import Any
 
 from cbdata.jsonl import read_records
 from cbdata.progress import Progress
+from cbdata.rejects import Reject
 from cbdata.render.overlength import MODES
+from cbdata.render.reasons import REASONS
 from cbdata.render.record import Row, RowSettings, RowWriter
 from cbdata.render.renderer import Draft, Rendered, Renderer
-from cbdata.render.settings import RenderError, RenderSettings
+from cbdata.render.settings import RenderSettings
 from cbdata.render.trace_tools import TraceTools
 from cbdata.schemas import first_error
-from cbdata.stage import StageWriter
+from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema
 
 logger = logging.getLogger(__name__)
@@ -36,16 +38,14 @@ class _Pending:
 
     line: int
     trace: Mapping[str, Any]
-    draft: Draft | RenderError
+    draft: Draft | Reject
     schema: ToolSchema | None = None
     tools_included: bool = False
 
 
 def render_traces(
     traces: str | Path,
-    out: str | Path,
-    rejects: str | Path,
-    stats: str | Path,
+    files: StageFiles,
     settings: RenderSettings,
     *,
     name: str,
@@ -74,7 +74,7 @@ def render_traces(
         renderer.chat_template_name,
         renderer.chat_template_sha256[:12],
     )
-    with StageWriter("render", name, out=out, rejects=rejects, stats=stats) as writer:
+    with StageWriter("render", name, files, REASONS) as writer:
         run = _Run(
             renderer,
             RowWriter(renderer, RowSettings(max_length, overlength, include_text)),
@@ -84,7 +84,7 @@ def render_traces(
             allow_skeleton,
         )
         progress = Progress(f"render {name}")
-        waiting: tuple[list[_Pending], Future[list[Rendered | RenderError]]] | None = None
+        waiting: tuple[list[_Pending], Future[list[Rendered | Reject]]] | None = None
         # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
         # rendered in this one.
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -148,18 +148,18 @@ class _Run:
                 trace["completeness"] == "skeleton"
                 or not any(message["role"] == "assistant" for message in trace["messages"])
             ):
-                raise RenderError(
+                raise Reject(
                     "skeleton_not_allowed",
                     "the trace has no completion, and allow_skeleton is false",
                 )
             if not trace["messages"]:
-                raise RenderError("no_messages", "the trace has no message")
+                raise Reject("no_messages", "the trace has no message")
             strange = next(
                 (message["role"] for message in trace["messages"] if message["role"] not in ROLES),
                 None,
             )
             if strange is not None:
-                raise RenderError(
+                raise Reject(
                     "invalid_trace", f"expected a role out of {', '.join(ROLES)}, got {strange!r}"
                 )
             schema, included = self.tools.of(trace)
@@ -170,7 +170,7 @@ class _Run:
                 split_prompt=filled,
             )
             return _Pending(line, trace, draft, schema, included)
-        except RenderError as error:
+        except Reject as error:
             return _Pending(line, trace, error)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             wrong = first_error("trace_v1", trace)
@@ -179,22 +179,22 @@ class _Run:
             return _Pending(
                 line,
                 trace,
-                RenderError("invalid_trace", f"{wrong} ({type(error).__name__}: {error})"),
+                Reject("invalid_trace", f"{wrong} ({type(error).__name__}: {error})"),
             )
 
-    def write(self, chunk: list[_Pending], encoded: list[Rendered | RenderError]) -> None:
+    def write(self, chunk: list[_Pending], encoded: list[Rendered | Reject]) -> None:
         """Write the rows and rejects of a chunk, in order; ``encoded`` has an outcome for every
         draft in it.
         """
         outcomes = iter(encoded)
         for item in chunk:
-            outcome = item.draft if isinstance(item.draft, RenderError) else next(outcomes)
-            if isinstance(outcome, RenderError):
+            outcome = item.draft if isinstance(item.draft, Reject) else next(outcomes)
+            if isinstance(outcome, Reject):
                 self._reject(item, outcome)
                 continue
             try:
                 row = self._row(item, outcome)
-            except RenderError as error:
+            except Reject as error:
                 self._reject(item, error)
                 continue
             self.writer.emit_bytes(row.line)
@@ -203,11 +203,10 @@ class _Run:
     def _row(self, item: _Pending, rendered: Rendered) -> Row:
         generation = item.trace["raw_metadata"].get("generation")
         if generation is not None:
-            end = rendered.draft.prompt_end()
-            length = 0 if end is None else rendered.tokens.start(end)
+            length = rendered.prompt_length() or 0
             sha256 = rendered.tokens.sha256(length)
             if sha256 != generation["prompt_sha256"]:
-                raise RenderError(
+                raise Reject(
                     "prompt_mismatch",
                     f"the prompt part ({length} tokens) has SHA-256 {sha256[:16]}..., the model was"
                     f" given {generation['prompt_sha256'][:16]}..."
@@ -216,11 +215,10 @@ class _Run:
                 )
         return self.rows.row(item.trace, rendered, item.schema, tools_included=item.tools_included)
 
-    def _reject(self, item: _Pending, error: RenderError) -> None:
+    def _reject(self, item: _Pending, error: Reject) -> None:
         record_id = item.trace.get("id")
         self.writer.reject(
-            error.reason,
-            error.detail,
+            error,
             file=self.file,
             line=item.line,
             record_id=record_id if isinstance(record_id, str) else None,

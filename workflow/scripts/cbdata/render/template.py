@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from cbdata.rejects import Reject
 from cbdata.render.chat import Conversation
 from cbdata.render.instrument import Marks, compile_marked, environment
 from cbdata.render.layout import Landmarks, collect
@@ -20,7 +21,6 @@ from cbdata.render.rope import Part
 from cbdata.render.settings import (
     PROJECT_LLAMA_TEMPLATE,
     TEMPLATE_DIR,
-    RenderError,
     RenderSettings,
     TokenizerError,
 )
@@ -115,7 +115,7 @@ class ChatTemplate:
         *,
         generation_prompt: bool = False,
     ) -> tuple[str, list[Part]]:
-        """The text and its parts. Raises RenderError ``template_refused`` or ``template_error``."""
+        """The text and its parts. Raises Reject ``template_refused`` or ``template_error``."""
         chat = Conversation(
             messages,
             tools,
@@ -151,8 +151,8 @@ class ChatTemplate:
             return collect(self._template.root_render_func(self._template.new_context(values)))
         except TEMPLATE_FAILURES as error:
             if type(error) is jinja2.TemplateError:
-                raise RenderError("template_refused", f"{self.name}: {error}") from error
-            raise RenderError(
+                raise Reject("template_refused", f"{self.name}: {error}") from error
+            raise Reject(
                 "template_error", f"{self.name}: {type(error).__name__}: {error}"
             ) from error
 
@@ -180,7 +180,7 @@ class ChatTemplate:
         for attempt in (messages, [SYSTEM, *messages]):
             try:
                 return wanted in self.render(attempt, tools)[0]
-            except RenderError:
+            except Reject:
                 continue
         return False
 
@@ -235,7 +235,7 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
     try:
         plain, parts = template.render(longer, None)
         prompted, _ = template.render(longer, None, generation_prompt=True)
-    except RenderError as error:
+    except Reject as error:
         raise TokenizerError(
             f"chat template {template.name} refuses a plain conversation of a user and an"
             f" assistant: {error.detail}"
@@ -243,7 +243,7 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
     ends = _turn_ends(plain, parts, len(longer), tokenizer)
     try:
         ends |= _turn_ends(*template.render([USER, CALL, RESULT, ANSWER], None), 4, tokenizer)
-    except RenderError:
+    except Reject:
         logger.info(
             "chat template %s refuses a conversation with a tool call and its result", template.name
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cbdata.render.settings import RenderError
+from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema, load_tool_schema
 
 
@@ -29,7 +29,7 @@ class TraceTools:
         """The schema of a trace, or None, and whether its tools are rendered.
 
         A completed trace's prompt had its tools, so they are always rendered; for others
-        ``tools_included`` decides. Raises RenderError where a referenced schema is missing or has
+        ``tools_included`` decides. Raises Reject where a referenced schema is missing or has
         changed, or where tools are wanted and none are known.
         """
         metadata = trace["raw_metadata"]
@@ -38,13 +38,13 @@ class TraceTools:
         reference = metadata.get("tool_schema_ref")
         if reference is None:
             if filled:
-                raise RenderError(
+                raise Reject(
                     "tool_schema_unknown",
                     "the trace was completed by a model, and does not say with which tools"
                     " (raw_metadata.tool_schema_ref)",
                 )
             if included and self._configured is None:
-                raise RenderError(
+                raise Reject(
                     "tool_schema_unknown",
                     "tools_included is set, the trace names no tool schema and none is configured",
                 )
@@ -52,11 +52,9 @@ class TraceTools:
         schema = self._lookup(reference["version"])
         if schema is None:
             where = "neither the configured tool_schema nor a file of configs/tool_schemas"
-            raise RenderError(
-                "tool_schema_missing", f"tool schema {reference['version']!r} is {where}"
-            )
+            raise Reject("tool_schema_missing", f"tool schema {reference['version']!r} is {where}")
         if schema.digest != reference["digest"]:
-            raise RenderError(
+            raise Reject(
                 "tool_schema_changed",
                 f"tool schema {reference['version']} has digest {schema.digest}, the trace was made"
                 f" with {reference['digest']}",

@@ -18,9 +18,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cbdata import __version__
 from cbdata.report.figures import Figure
 from cbdata.report.text import script_json, visible
+from cbdata.version import __version__
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("text.js", "blocks.js", "list.js", "tokens.js", "viewer.js")

@@ -1,6 +1,6 @@
 """ETL_A: raw records of the sources, in whatever state they are, to trace_v1.
 
-A record that cannot become a trace raises ``BadRecord``, which the converter turns into a reject
+A record that cannot become a trace raises ``Reject``, which the converter turns into a reject
 row; input that no run can use at all (a missing file, a git-lfs pointer) raises ``SourceError`` and
 ends the run.
 """
@@ -11,16 +11,6 @@ INGEST_VERSION = "etl_a_v1"
 """Written to ``source.ingest_version``; raised whenever the meaning of a trace that ETL_A writes
 changes.
 """
-
-
-class BadRecord(ValueError):
-    """One raw record cannot become a trace. ``reason`` is the code of the reject row, ``detail``
-    says what was expected and found.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
 
 
 class SourceError(RuntimeError):

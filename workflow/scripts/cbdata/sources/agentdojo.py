@@ -13,17 +13,19 @@ import orjson
 from cbdata.ids import trace_id
 from cbdata.jsonl import dumps
 from cbdata.progress import Progress
-from cbdata.sources import INGEST_VERSION, BadRecord, shown
+from cbdata.rejects import Reject
+from cbdata.sources import INGEST_VERSION, shown
 from cbdata.sources.agentdojo_exposure import Span, find_injections
 from cbdata.sources.agentdojo_files import PathSpec, input_files, source_names
 from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
 from cbdata.sources.agentdojo_messages import Conversation, normalise
-from cbdata.sources.content_flags import message_flags
 from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
+from cbdata.sources.reasons import REASONS
 from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, Spool
-from cbdata.stage import StageWriter
+from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema, load_tool_schema
+from cbdata.traces.content_flags import message_flags
 
 __all__ = ["DATASET", "convert", "input_files"]
 
@@ -96,9 +98,7 @@ def convert(
     paths: PathSpec,
     *,
     split: Split,
-    out: str | Path,
-    rejects: str | Path,
-    stats: str | Path,
+    outputs: StageFiles,
     max_reject_fraction: float,
     tool_schemas: Iterable[str | Path] = (),
 ) -> None:
@@ -121,12 +121,11 @@ def convert(
         StageWriter(
             "etl_a",
             "agentdojo_complete",
-            out=out,
-            rejects=rejects,
-            stats=stats,
+            outputs,
+            REASONS,
             max_reject_fraction=max_reject_fraction,
         ) as writer,
-        Spool(Path(out).parent) as spool,
+        Spool(outputs.out.parent) as spool,
     ):
         for number, (name, path) in enumerate(files, start=1):
             for line in _records(path):
@@ -140,10 +139,9 @@ def convert(
                         writer.header()
                         continue
                     trace = _trace(record, Place(name, line.number), assign, schemas)
-                except BadRecord as problem:
+                except Reject as problem:
                     writer.reject(
-                        problem.reason,
-                        problem.detail,
+                        problem,
                         file=name,
                         line=line.number,
                         record_id=_record_id(record),
@@ -193,14 +191,14 @@ def _suite_schemas(files: Iterable[str | Path]) -> dict[str, ToolSchema]:
 
 
 def _text(fields: dict[str, Any], key: str, required: bool = False) -> str | None:
-    """A field that must be a string; absent, null and empty are None. Raises BadRecord."""
+    """A field that must be a string; absent, null and empty are None. Raises Reject."""
     value = fields.get(key)
     if value is None or value == "":
         if required:
-            raise BadRecord("missing_field", f"{key}: expected a string, the record has none")
+            raise Reject("missing_field", f"{key}: expected a string, the record has none")
         return None
     if type(value) is not str:
-        raise BadRecord("wrong_type", f"{key}: expected a string or null, got {shown(value)}")
+        raise Reject("wrong_type", f"{key}: expected a string or null, got {shown(value)}")
     return value
 
 
@@ -213,12 +211,12 @@ def _none(value: str | None) -> str | None:
 
 def read_run(record: dict[str, Any]) -> Run:
     """The facts of a record in either form: an export with ``metadata``, or a run file with its
-    fields at the top. Raises BadRecord.
+    fields at the top. Raises Reject.
     """
     if "metadata" in record:
         fields = record["metadata"]
         if type(fields) is not dict:
-            raise BadRecord("wrong_type", f"metadata: expected an object, got {shown(fields)}")
+            raise Reject("wrong_type", f"metadata: expected an object, got {shown(fields)}")
         raw_format, pipeline_key = "agentdojo_export", "model"
         source = {**record, **fields}
         del source["metadata"]
@@ -235,7 +233,7 @@ def read_run(record: dict[str, Any]) -> Run:
     source.pop("security", None)
     injections = record.get("injections") or {}
     if type(injections) is not dict or not all(type(text) is str for text in injections.values()):
-        raise BadRecord(
+        raise Reject(
             "wrong_type", f"injections: expected an object of texts, got {shown(injections)}"
         )
     return Run(
@@ -273,7 +271,7 @@ def _record_id(record: dict[str, Any]) -> str | None:
     """The id of a record that was rejected, if it has facts enough for one."""
     try:
         return read_run(record).raw_id
-    except BadRecord:
+    except Reject:
         return None
 
 
@@ -281,16 +279,14 @@ def _trace(
     record: dict[str, Any], place: Place, assign: SplitAssigner, schemas: dict[str, ToolSchema]
 ) -> tuple[bytes, Entry]:
     """The trace of a record as a line, and what decides about it among its copies. Raises
-    BadRecord.
+    Reject.
     """
     raw_messages = record.get("messages")
     if type(raw_messages) is not list:
-        raise BadRecord("missing_messages", f"messages: expected a list, got {shown(raw_messages)}")
+        raise Reject("missing_messages", f"messages: expected a list, got {shown(raw_messages)}")
     run = read_run(record)
     if not raw_messages:
-        raise BadRecord(
-            "empty_transcript", "messages: the list is empty, the run left no transcript"
-        )
+        raise Reject("empty_transcript", "messages: the list is empty, the run left no transcript")
     talk = normalise(raw_messages)
     spans, tellable = (
         find_injections(talk.messages, run.injections, run.attack_type)

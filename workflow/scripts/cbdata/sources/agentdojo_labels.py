@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cbdata.sources import BadRecord, shown
+from cbdata.rejects import Reject
+from cbdata.sources import shown
 
 SUCCEEDED = "agentdojo/injection_succeeded"
 RESISTED = "agentdojo/injection_resisted"
@@ -56,13 +57,13 @@ def label_run(
     """Labels of one run.
 
     A run is harmful if and only if its attack succeeded. A run that was attacked and did not give
-    in is benign, and its class says whether the model ever saw the injection. Raises BadRecord if
+    in is benign, and its class says whether the model ever saw the injection. Raises Reject if
     the run was attacked and ``security`` is no bool.
     """
     attacked = injection_task_id is not None
     flags: list[str] = []
     if attacked and type(security) is not bool:
-        raise BadRecord(
+        raise Reject(
             "bad_security",
             "metadata.security of a run with an injection: expected true or false, got"
             f" {shown(security)}",

@@ -14,7 +14,8 @@ from typing import Any
 
 import orjson
 
-from cbdata.sources import BadRecord, shown
+from cbdata.rejects import Reject
+from cbdata.sources import shown
 
 _MESSAGE_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "tool_call", "error"})
 
@@ -39,7 +40,7 @@ def normalise(raw_messages: list[Any]) -> Conversation:
 
     Results are matched to the calls of the turn before them by id, then by position. A tool result
     with an ``error`` has the error as its text, because that is what every AgentDojo model adapter
-    sends. Raises BadRecord.
+    sends. Raises Reject.
     """
     talk = Conversation()
     flags, messages = talk.flags, talk.messages
@@ -47,7 +48,7 @@ def normalise(raw_messages: list[Any]) -> Conversation:
     pending: list[tuple[str | None, dict[str, Any]]] = []
     for index, raw in enumerate(raw_messages):
         if type(raw) is not dict:
-            raise BadRecord(
+            raise Reject(
                 "message_not_an_object", f"messages[{index}]: expected an object, got {shown(raw)}"
             )
         role, content = raw.get("role"), raw.get("content")
@@ -73,7 +74,7 @@ def normalise(raw_messages: list[Any]) -> Conversation:
                 for call in turn:
                     talk.called.add(call["function"]["name"])
         elif calls:
-            raise BadRecord(
+            raise Reject(
                 "misplaced_tool_calls",
                 f"messages[{index}]: only an assistant message can have tool_calls, this is"
                 f" {shown(role)}",
@@ -81,7 +82,7 @@ def normalise(raw_messages: list[Any]) -> Conversation:
         elif role == "tool":
             _result(raw, message, pending, index, flags)
         elif role != "user" and role != "system":
-            raise BadRecord(
+            raise Reject(
                 "unknown_role",
                 f"messages[{index}].role: expected system, user, assistant or tool, got"
                 f" {shown(role)}",
@@ -99,7 +100,7 @@ def _text(content: Any, index: int, flags: set[str]) -> tuple[str, str | None]:
     if content is None:
         return "", None
     if type(content) is not list:
-        raise BadRecord(
+        raise Reject(
             "content_not_text",
             f"messages[{index}].content: expected a string, null or a list of blocks, got"
             f" {shown(content)}",
@@ -109,20 +110,20 @@ def _text(content: Any, index: int, flags: set[str]) -> tuple[str, str | None]:
     for number, block in enumerate(content):
         where = f"messages[{index}].content[{number}]"
         if type(block) is not dict:
-            raise BadRecord(
+            raise Reject(
                 "content_not_text", f"{where}: expected a content block, got {shown(block)}"
             )
         kind = block.get("type")
         text = block.get("content", block.get("text"))
         if kind not in ("text", "thinking", "redacted_thinking"):
-            raise BadRecord(
+            raise Reject(
                 "unknown_content_block",
                 f"{where}.type: expected text, thinking or redacted_thinking, got {shown(kind)}",
             )
         if text is None:
             continue
         if type(text) is not str:
-            raise BadRecord(
+            raise Reject(
                 "content_not_text", f"{where}.content: expected a string or null, got {shown(text)}"
             )
         if kind == "redacted_thinking":
@@ -137,14 +138,14 @@ def _calls(
 ) -> list[tuple[str | None, dict[str, Any]]]:
     """(id in the source, call of trace_v1) for each call of a turn."""
     if type(calls) is not list:
-        raise BadRecord(
+        raise Reject(
             "bad_tool_call",
             f"messages[{index}].tool_calls: expected a list or null, got {shown(calls)}",
         )
     out: list[tuple[str | None, dict[str, Any]]] = []
     for number, call in enumerate(calls):
         if type(call) is not dict:
-            raise BadRecord(
+            raise Reject(
                 "bad_tool_call", f"{_at(index, number)}: expected an object, got {shown(call)}"
             )
         function = call.get("function")
@@ -153,13 +154,13 @@ def _calls(
         else:
             name, arguments = function, call.get("args")
         if type(name) is not str:
-            raise BadRecord(
+            raise Reject(
                 "bad_tool_call",
                 f"{_at(index, number)}: expected the name of a function, got {shown(name)}",
             )
         source_id = call.get("id")
         if source_id is not None and type(source_id) is not str:
-            raise BadRecord(
+            raise Reject(
                 "bad_tool_call",
                 f"{_at(index, number)}.id: expected a string or null, got {shown(source_id)}",
             )
@@ -173,7 +174,7 @@ def _calls(
             body["arguments"] = {}
             flags.add("call_without_arguments")
         else:
-            raise BadRecord(
+            raise Reject(
                 "bad_arguments",
                 f"{_at(index, number)}: expected arguments as an object, got {shown(arguments)}",
             )
@@ -207,12 +208,12 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadRecord(
+        raise Reject(
             "bad_arguments",
             f"{where}: the arguments are text that is not JSON ({error}): {shown(text)}",
         ) from error
     if type(value) is not dict:
-        raise BadRecord(
+        raise Reject(
             "bad_arguments", f"{where}: expected arguments as an object, got {shown(value)}"
         )
     return value
@@ -229,7 +230,7 @@ def _result(
     error = raw.get("error")
     if error:
         if type(error) is not str:
-            raise BadRecord(
+            raise Reject(
                 "bad_tool_result",
                 f"messages[{index}].error: expected a string or null, got {shown(error)}",
             )
@@ -238,7 +239,7 @@ def _result(
         message["content"] = error
     source_id = raw.get("tool_call_id")
     if source_id is not None and type(source_id) is not str:
-        raise BadRecord(
+        raise Reject(
             "bad_tool_result",
             f"messages[{index}].tool_call_id: expected a string or null, got {shown(source_id)}",
         )

@@ -15,13 +15,15 @@ import orjson
 from cbdata.ids import trace_id
 from cbdata.jsonl import dumps
 from cbdata.progress import Progress
-from cbdata.sources import INGEST_VERSION, BadRecord, SourceError, shown
-from cbdata.sources.content_flags import message_flags
+from cbdata.rejects import Reject
+from cbdata.sources import INGEST_VERSION, SourceError, shown
 from cbdata.sources.raw_lines import checked_json, parse_object, read_lines
+from cbdata.sources.reasons import REASONS
 from cbdata.sources.splits import Split, SplitAssigner, query_key
 from cbdata.sources.spool import Entry, Spool
-from cbdata.stage import StageWriter
+from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema
+from cbdata.traces.content_flags import message_flags
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ def locate_attack(benign: str, injection: str, combined: str) -> Attack:
     remains, or else all (flag ``injection_repeated``). Where it is empty or does not occur, but the
     combined query is the benign one with one piece put in, that piece without the white space
     around it (flag ``injection_from_difference``). Otherwise no span (flag
-    ``injection_not_found``). Raises BadRecord ``no_attack`` if the combined query adds nothing to
+    ``injection_not_found``). Raises Reject ``no_attack`` if the combined query adds nothing to
     the benign one.
     """
     if injection.strip():
@@ -102,7 +104,7 @@ def locate_attack(benign: str, injection: str, combined: str) -> Attack:
     text = combined[start:end]
     start, end = start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
     if start >= end:
-        raise BadRecord(
+        raise Reject(
             "no_attack",
             "combined_query adds nothing to benign_query, malicious_injection is"
             f" {shown(injection)}",
@@ -138,9 +140,7 @@ def convert(
     tool_schema: ToolSchema,
     *,
     split: Split,
-    out: str | Path,
-    rejects: str | Path,
-    stats: str | Path,
+    outputs: StageFiles,
     max_reject_fraction: float,
 ) -> None:
     """Convert one B4 file to skeletons; write traces, rejects and stats, published together.
@@ -164,12 +164,11 @@ def convert(
         StageWriter(
             "etl_a",
             "fujitsu_b4_skeletons",
-            out=out,
-            rejects=rejects,
-            stats=stats,
+            outputs,
+            REASONS,
             max_reject_fraction=max_reject_fraction,
         ) as writer,
-        Spool(Path(out).parent) as spool,
+        Spool(outputs.out.parent) as spool,
     ):
         for line in read_lines(raw_path):
             if not line.data and line.problem is None:
@@ -180,10 +179,9 @@ def convert(
             try:
                 record = parse_object(line)
                 spool.add(*_skeleton(record, raw_path.name, line.number, tool_schema, assign))
-            except BadRecord as problem:
+            except Reject as problem:
                 writer.reject(
-                    problem.reason,
-                    problem.detail,
+                    problem,
                     file=raw_path.name,
                     line=line.number,
                     record_id=_record_id(record),
@@ -204,13 +202,13 @@ def _record_id(record: dict[str, Any]) -> str | None:
 
 
 def _checked(record: dict[str, Any]) -> dict[str, str]:
-    """The text fields, null as "". Raises BadRecord for a field that is missing or of another
+    """The text fields, null as "". Raises Reject for a field that is missing or of another
     type.
     """
     for key, kinds in FIELD_TYPES.items():
         value = record.get(key)
         if value is not None and type(value) not in kinds:
-            raise BadRecord(
+            raise Reject(
                 "wrong_type",
                 f"{key}: expected {' or '.join(kind.__name__ for kind in kinds)} or null, got"
                 f" {shown(value)}",
@@ -218,7 +216,7 @@ def _checked(record: dict[str, Any]) -> dict[str, str]:
     for key in REQUIRED:
         value = record.get(key)
         if not value or not value.strip():
-            raise BadRecord("missing_field", f"{key}: expected text, got {shown(value)}")
+            raise Reject("missing_field", f"{key}: expected text, got {shown(value)}")
     return {key: record.get(key) or "" for key, kinds in FIELD_TYPES.items() if kinds == (str,)}
 
 
@@ -230,7 +228,7 @@ def _skeleton(
     assign: SplitAssigner,
 ) -> tuple[bytes, Entry]:
     """The skeleton of a record as a line, and what decides about it among its copies. Raises
-    BadRecord.
+    Reject.
     """
     fields = _checked(record)
     expected, simulated = fields["expected_tool"], fields["simulated_tool"]
@@ -344,12 +342,12 @@ def _flip(expected: str, simulated: str, tool_schema: ToolSchema) -> str:
 
 
 def _tool_flags(expected: str, simulated: str, tool_schema: ToolSchema) -> list[str]:
-    """Flags of the two tools. Raises BadRecord if the tool schema has neither: then no completion
+    """Flags of the two tools. Raises Reject if the tool schema has neither: then no completion
     can be asked for.
     """
     unknown = [name for name in (expected, simulated) if name not in tool_schema.names]
     if len(unknown) == 2:
-        raise BadRecord(
+        raise Reject(
             "unknown_tools",
             f"{expected!a} and {simulated!a}: expected tools of {tool_schema.version}:"
             f" {', '.join(tool_schema.names)}",

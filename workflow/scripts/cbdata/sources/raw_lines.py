@@ -14,7 +14,8 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from cbdata.ids import canonical_json
-from cbdata.sources import BadRecord, SourceError, shown
+from cbdata.rejects import Reject
+from cbdata.sources import SourceError, shown
 from cbdata.stage import RAW_EXCERPT_BYTES
 
 MAX_RECORD_BYTES = 16 << 20
@@ -42,7 +43,7 @@ class RawLine(NamedTuple):
 
     number: int | None
     data: bytes
-    problem: BadRecord | None
+    problem: Reject | None
     complete: bool
     """False for a last line without its newline."""
 
@@ -87,18 +88,18 @@ def read_whole(path: Path, max_bytes: int = MAX_RECORD_BYTES) -> RawLine:
         return RawLine(
             None,
             data,
-            None if data else BadRecord("empty_file", "expected a JSON object, the file is empty"),
+            None if data else Reject("empty_file", "expected a JSON object, the file is empty"),
             True,
         )
 
 
-def too_long(length: int, limit: int) -> BadRecord:
+def too_long(length: int, limit: int) -> Reject:
     """The reject of a record over the limit."""
-    return BadRecord("line_too_long", f"{length} bytes, the limit is {limit}")
+    return Reject("line_too_long", f"{length} bytes, the limit is {limit}")
 
 
 def parse_object(line: RawLine) -> dict[str, Any]:
-    """The JSON object of a line. Raises BadRecord with the reason why there is none."""
+    """The JSON object of a line. Raises Reject with the reason why there is none."""
     if line.problem is not None:
         raise line.problem
     try:
@@ -106,12 +107,12 @@ def parse_object(line: RawLine) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise _why_not_json(line, error) from error
     if type(value) is not dict:
-        raise BadRecord("not_an_object", f"expected a JSON object, got {shown(value)}")
+        raise Reject("not_an_object", f"expected a JSON object, got {shown(value)}")
     return value
 
 
 def checked_json(value: Any) -> bytes:
-    """Canonical JSON of a part of a raw record. Raises BadRecord if it nests too deep to be written
+    """Canonical JSON of a part of a raw record. Raises Reject if it nests too deep to be written
     inside another record.
     """
     wrapped = value
@@ -120,7 +121,7 @@ def checked_json(value: Any) -> bytes:
     try:
         return canonical_json(wrapped)[_DEPTH_MARGIN:-_DEPTH_MARGIN]
     except orjson.JSONEncodeError as error:
-        raise BadRecord("too_deep", f"nested deeper than can be written again ({error})") from error
+        raise Reject("too_deep", f"nested deeper than can be written again ({error})") from error
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -160,7 +161,7 @@ def _whole_file_problem(handle: IO[bytes], path: Path) -> RawLine | None:
         return RawLine(
             None,
             head,
-            BadRecord(
+            Reject(
                 "gzip_file",
                 "the file is gzip-compressed, expected plain text; unpack it with `gzip -d`",
             ),
@@ -170,7 +171,7 @@ def _whole_file_problem(handle: IO[bytes], path: Path) -> RawLine | None:
         return RawLine(
             None,
             head,
-            BadRecord(
+            Reject(
                 "utf16_file",
                 "the file is UTF-16, expected UTF-8; convert it with `iconv -f UTF-16 -t UTF-8`",
             ),
@@ -179,11 +180,11 @@ def _whole_file_problem(handle: IO[bytes], path: Path) -> RawLine | None:
     return None
 
 
-def _why_not_json(line: RawLine, error: orjson.JSONDecodeError) -> BadRecord:
+def _why_not_json(line: RawLine, error: orjson.JSONDecodeError) -> Reject:
     """Name the cause where it can be told, so that the reject table says what to repair."""
     data = line.data
     if b"\x00" in data:
-        return BadRecord(
+        return Reject(
             "nul_byte",
             f"raw NUL byte at offset {data.index(0)}: binary data, UTF-16, or a block lost by the"
             " file system",
@@ -191,24 +192,24 @@ def _why_not_json(line: RawLine, error: orjson.JSONDecodeError) -> BadRecord:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as problem:
-        return BadRecord(
+        return Reject(
             "not_utf8",
             f"byte {data[problem.start]:#04x} at offset {problem.start} is not UTF-8"
             f" ({problem.reason})",
         )
     message = str(error)
     if "depth limit" in message:
-        return BadRecord("too_deep", f"nested deeper than the parser reads ({message})")
+        return Reject("too_deep", f"nested deeper than the parser reads ({message})")
     if "surrogate" in message:
-        return BadRecord("lone_surrogate", f"an escape stands for half a character ({message})")
+        return Reject("lone_surrogate", f"an escape stands for half a character ({message})")
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         if not line.complete:
-            return BadRecord(
+            return Reject(
                 "cut_off", f"the last line ends without a newline and is not whole JSON ({message})"
             )
-        return BadRecord("not_json", message)
-    return BadRecord(
+        return Reject("not_json", message)
+    return Reject(
         "not_strict_json", f"NaN, Infinity or another form that JSON does not have ({message})"
     )

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cbdata.jsonl import dumps
+from cbdata.rejects import Reject
 from cbdata.stage import StageWriter
 
 _BATCH = 512
@@ -124,8 +125,7 @@ class Spool:
             if fate == CONFLICT:
                 twin = _twin(line)
                 writer.reject(
-                    "conflicting_labels",
-                    payload,
+                    Reject("conflicting_labels", payload),
                     file=twin["file"],
                     line=twin["line"],
                     record_id=twin["raw_id"],

@@ -7,6 +7,7 @@ from typing import Any
 
 from cbdata.lookup import Place
 from cbdata.schemas import first_error
+from cbdata.traces.injections import injection_spans
 from cbdata.validation.findings import Findings
 
 
@@ -42,9 +43,8 @@ def _call_problem(messages: list[dict[str, Any]]) -> str | None:
 
 
 def _span_problem(trace: dict[str, Any]) -> str | None:
-    hints, messages = trace["signal_hints"], trace["messages"]
-    one = hints.get("injection_char_span")
-    for span in ([one] if one else []) + hints.get("injection_char_spans", []):
+    messages = trace["messages"]
+    for span in injection_spans(trace):
         if span["message_index"] >= len(messages):
             return f"injection in message {span['message_index']} of {len(messages)}"
         length = len(messages[span["message_index"]]["content"])

@@ -1,4 +1,5 @@
-// Records stand in compressed blocks; a block is opened when one of its records is wanted, and a few stay open.
+// Records are in compressed blocks. A block is opened when one of its records is wanted, and a few
+// blocks stay open.
 
 const KEPT_BLOCKS = 12;
 

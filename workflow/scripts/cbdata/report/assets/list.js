@@ -42,7 +42,14 @@ class VirtualList {
 
   key(event) {
     const page = Math.max(1, Math.floor(this.node.clientHeight / ROW_HEIGHT) - 1);
-    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -this.items.length, End: this.items.length };
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -this.items.length,
+      End: this.items.length,
+    };
     if (event.key in steps) {
       event.preventDefault();
       this.move(steps[event.key]);
@@ -51,7 +58,10 @@ class VirtualList {
 
   draw() {
     const first = Math.max(0, Math.floor(this.node.scrollTop / ROW_HEIGHT) - 4);
-    const last = Math.min(this.items.length, Math.ceil((this.node.scrollTop + this.node.clientHeight) / ROW_HEIGHT) + 4);
+    const last = Math.min(
+      this.items.length,
+      Math.ceil((this.node.scrollTop + this.node.clientHeight) / ROW_HEIGHT) + 4,
+    );
     const rows = [];
     for (let position = first; position < last; position += 1) {
       const row = element("div", "row");

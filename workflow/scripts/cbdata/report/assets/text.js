@@ -1,7 +1,10 @@
 "use strict";
-// Text of unknown origin is only ever set as textContent, after every hidden character has been made visible.
+// Text of unknown origin is only ever set as textContent, after every hidden character has been
+// made visible.
 
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\ufe00-\ufe0f]/gu;
+const CONTROLS = "\\p{Cc}\\p{Cf}\\p{Cn}\\p{Co}\\p{Cs}\\p{Zl}\\p{Zp}";
+const SPACES = "\\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\ufe00-\\ufe0f";
+const HIDDEN = new RegExp("[" + CONTROLS + SPACES + "]", "gu");
 
 function codePoint(char) {
   return "U+" + char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
@@ -10,7 +13,9 @@ function codePoint(char) {
 function visible(text) {
   return String(text).replace(HIDDEN, (char) => {
     const code = char.codePointAt(0);
-    return code < 0x20 ? String.fromCodePoint(0x2400 + code) : "\u27e6" + codePoint(char) + "\u27e7";
+    return code < 0x20
+      ? String.fromCodePoint(0x2400 + code)
+      : "\u27e6" + codePoint(char) + "\u27e7";
   });
 }
 

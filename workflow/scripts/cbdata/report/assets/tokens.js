@@ -1,8 +1,16 @@
 // One trace as tokens in their places, coloured by the loss weights of one mask.
 
+const MARK_TITLES = {
+  commit: "commitment point",
+  name: "tool name",
+  call: "tool call",
+  special: "special token",
+};
+
 function tokenText(vocabulary, id) {
   const entry = vocabulary[id];
-  if (entry === undefined || (Array.isArray(entry) && entry.length === 0)) return { text: "\u27e8" + id + "\u27e9", raw: null, partial: true };
+  if (entry === undefined || (Array.isArray(entry) && entry.length === 0))
+    return { text: "\u27e8" + id + "\u27e9", raw: null, partial: true };
   if (Array.isArray(entry)) {
     const bytes = entry.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ");
     return { text: "\u2039" + bytes + "\u203a", raw: "bytes " + bytes, partial: true };
@@ -21,7 +29,8 @@ function spread(length, runs) {
 function markTokens(record, special) {
   const marks = Array.from(record.ids, (id) => (special.has(id) ? ["special"] : []));
   const put = (start, end, name) => {
-    for (let position = start; position < Math.min(end, marks.length); position += 1) marks[position].push(name);
+    for (let position = start; position < Math.min(end, marks.length); position += 1)
+      marks[position].push(name);
   };
   for (const [, start, end, nameStart, nameEnd] of record.calls) {
     put(start, end, "call");
@@ -66,15 +75,19 @@ class TokenView {
     return factList(facts);
   }
 
-  // What the template puts between two turns, such as a line feed, is shown at the end of the first.
+  // What the template puts between two turns, such as a line feed, is shown at the end of the first
+  // turn.
   turn([role, start, end], next, unfold) {
     const section = element("section", "turn " + role);
     section.dataset.role = role;
-    const trained = this.weights.subarray(start, end).reduce((count, weight) => count + (weight > 0), 0);
-    section.append(element("h4", "", role + " \u00b7 " + (end - start) + " tokens \u00b7 " + trained + " with loss"));
+    const trained = this.weights
+      .subarray(start, end)
+      .reduce((count, weight) => count + (weight > 0), 0);
+    const size = end - start + " tokens";
+    section.append(element("h4", "", [role, size, trained + " with loss"].join(" \u00b7 ")));
     const tokens = () => this.tokens(start, next, role, end);
     if (role === "assistant" && this.record.about.category === "harmful" && !unfold) {
-      const button = element("button", "fold", "Show harmful completion (" + (end - start) + " tokens)");
+      const button = element("button", "fold", "Show harmful completion (" + size + ")");
       button.addEventListener("click", () => button.replaceWith(tokens()));
       section.append(button);
     } else {
@@ -85,7 +98,10 @@ class TokenView {
 
   outside(start, end) {
     const section = element("section", "turn");
-    section.append(element("h4", "", "outside the messages \u00b7 " + (end - start) + " tokens"), this.tokens(start, end, "no", start));
+    section.append(
+      element("h4", "", "outside the messages \u00b7 " + (end - start) + " tokens"),
+      this.tokens(start, end, "no", start),
+    );
     return section;
   }
 
@@ -94,7 +110,10 @@ class TokenView {
     const block = element("div", "tokens");
     block.tabIndex = 0;
     block.setAttribute("role", "group");
-    block.setAttribute("aria-label", "Tokens of the " + role + " turn; arrow keys step through them");
+    block.setAttribute(
+      "aria-label",
+      "Tokens of the " + role + " turn; arrow keys step through them",
+    );
     const spans = [];
     for (let position = start; position < end; position += 1) {
       const { text, partial } = tokenText(this.vocabulary, this.record.ids[position]);
@@ -131,9 +150,17 @@ class TokenView {
     const id = this.record.ids[position];
     const { raw } = tokenText(this.vocabulary, id);
     const weight = this.weights[position];
-    const marks = this.marks[position].map((name) => ({ commit: "commitment point", name: "tool name", call: "tool call", special: "special token" })[name] || name);
+    const marks = this.marks[position].map((name) => MARK_TITLES[name] || name);
     const text = raw === null ? "text unknown" : visible(JSON.stringify(raw));
-    const facts = ["token " + position, "id " + id, text, span.dataset.role, "loss " + weight, "label " + (weight > 0 ? id : -100), ...marks];
+    const facts = [
+      "token " + position,
+      "id " + id,
+      text,
+      span.dataset.role,
+      "loss " + weight,
+      "label " + (weight > 0 ? id : -100),
+      ...marks,
+    ];
     this.output.textContent = facts.join(" \u00b7 ");
     span.title = facts.slice(1, 5).join("\n");
   }
@@ -144,7 +171,8 @@ class TokenView {
     if (!block || !(event.key in steps)) return;
     event.preventDefault();
     const spans = block.children;
-    const here = this.now && this.now.parentNode === block ? Number(this.now.dataset.i) - Number(spans[0].dataset.i) : -1;
+    const inside = this.now && this.now.parentNode === block;
+    const here = inside ? Number(this.now.dataset.i) - Number(spans[0].dataset.i) : -1;
     const next = Math.min(Math.max(here + steps[event.key], 0), spans.length - 1);
     this.point(spans[next]);
     spans[next].scrollIntoView({ block: "nearest" });

@@ -9,25 +9,45 @@ const TABS = {
   traces: {
     table: INDEX.traces,
     size: INDEX.traces.id.length,
-    filters: [["Data set", (i) => INDEX.datasets[INDEX.traces.dataset[i]].name], ["Category", (i) => INDEX.traces.category[i]], ["Outcome", (i) => INDEX.traces.outcome[i]]],
+    filters: [
+      ["Data set", (i) => INDEX.datasets[INDEX.traces.dataset[i]].name],
+      ["Category", (i) => INDEX.traces.category[i]],
+      ["Outcome", (i) => INDEX.traces.outcome[i]],
+    ],
     search: ["id", "class", "tools", "preview", "split"],
     row(row, i) {
       const first = element("span", "");
-      first.append(element("span", "tag " + INDEX.traces.category[i], INDEX.traces.category[i]), visible(INDEX.traces.preview[i]));
-      const about = [INDEX.traces.class[i], INDEX.traces.outcome[i], INDEX.traces.tokens[i] + " tokens", INDEX.traces.tools[i]];
+      first.append(
+        element("span", "tag " + INDEX.traces.category[i], INDEX.traces.category[i]),
+        visible(INDEX.traces.preview[i]),
+      );
+      const about = [
+        INDEX.traces.class[i],
+        INDEX.traces.outcome[i],
+        INDEX.traces.tokens[i] + " tokens",
+        INDEX.traces.tools[i],
+      ];
       row.append(first, element("span", "second", visible(about.filter(Boolean).join(" \u00b7 "))));
     },
   },
   rejects: {
     table: INDEX.rejects,
     size: INDEX.rejects.reason.length,
-    filters: [["Data set", (i) => INDEX.rejects.name[i]], ["Stage", (i) => INDEX.rejects.stage[i]], ["Reason", (i) => INDEX.rejects.reason[i]]],
+    filters: [
+      ["Data set", (i) => INDEX.rejects.name[i]],
+      ["Stage", (i) => INDEX.rejects.stage[i]],
+      ["Reason", (i) => INDEX.rejects.reason[i]],
+    ],
     search: ["record", "reason", "name", "file"],
     row(row, i) {
       const first = element("span", "");
-      first.append(element("span", "tag stage", INDEX.rejects.stage[i]), visible(INDEX.rejects.reason[i]));
-      const place = INDEX.rejects.file[i] + (INDEX.rejects.line[i] === null ? "" : ":" + INDEX.rejects.line[i]);
-      row.append(first, element("span", "second", visible(place + " \u00b7 " + (INDEX.rejects.record[i] || "no id"))));
+      first.append(
+        element("span", "tag stage", INDEX.rejects.stage[i]),
+        visible(INDEX.rejects.reason[i]),
+      );
+      const line = INDEX.rejects.line[i] === null ? "" : ":" + INDEX.rejects.line[i];
+      const about = [INDEX.rejects.file[i] + line, INDEX.rejects.record[i] || "no id"];
+      row.append(first, element("span", "second", visible(about.join(" \u00b7 "))));
     },
   },
 };
@@ -51,7 +71,8 @@ function fillFilters() {
     const counts = new Map();
     for (let i = 0; i < tab.size; i += 1) counts.set(value(i), (counts.get(value(i)) || 0) + 1);
     const values = [...counts.keys()].sort();
-    options(FILTERS[number], [ANY, ...values], ["all", ...values.map((entry) => entry + " (" + counts.get(entry) + ")")]);
+    const labels = values.map((entry) => entry + " (" + counts.get(entry) + ")");
+    options(FILTERS[number], [ANY, ...values], ["all", ...labels]);
     byId("filter-" + (number + 1) + "-label").firstChild.textContent = name + " ";
   });
 }
@@ -59,10 +80,13 @@ function fillFilters() {
 function matches() {
   const tab = TABS[STATE.tab];
   const wanted = byId("search").value.trim().toLowerCase();
+  const chosen = (i) =>
+    tab.filters.every(([, value], number) => [ANY, value(i)].includes(FILTERS[number].value));
+  const holds = (column, i) => String(tab.table[column][i] || "").toLowerCase().includes(wanted);
   const found = [];
   for (let i = 0; i < tab.size; i += 1) {
-    if (!tab.filters.every(([, value], number) => FILTERS[number].value === ANY || FILTERS[number].value === value(i))) continue;
-    if (wanted === "" || tab.search.some((column) => String(tab.table[column][i] || "").toLowerCase().includes(wanted))) found.push(i);
+    if (!chosen(i)) continue;
+    if (wanted === "" || tab.search.some((column) => holds(column, i))) found.push(i);
   }
   return found;
 }
@@ -70,13 +94,15 @@ function matches() {
 function refresh(wanted) {
   const found = matches();
   const tab = TABS[STATE.tab];
-  byId("count").textContent = found.length.toLocaleString("en") + " of " + tab.size.toLocaleString("en") + " " + STATE.tab;
+  const [shown, all] = [found.length, tab.size].map((count) => count.toLocaleString("en"));
+  byId("count").textContent = shown + " of " + all + " " + STATE.tab;
   LIST.show(found, wanted === undefined ? 0 : found.indexOf(wanted));
 }
 
 function switchTab(name) {
   STATE.tab = name;
-  for (const tab of Object.keys(TABS)) byId("tab-" + tab).setAttribute("aria-selected", String(tab === name));
+  for (const tab of Object.keys(TABS))
+    byId("tab-" + tab).setAttribute("aria-selected", String(tab === name));
   for (const id of ["policy-label", "legend", "to-loss"]) byId(id).hidden = name !== "traces";
   byId("search").value = "";
   fillFilters();
@@ -87,7 +113,10 @@ function switchTab(name) {
 function fillPolicies(dataset, record) {
   const masks = INDEX.datasets[dataset].masks;
   const labels = masks.map((mask) => mask.label);
-  options(byId("policy"), labels, masks.map((mask) => (mask.label in record.masks ? mask.title : mask.title + " \u2013 no mask")));
+  const titles = masks.map(
+    (mask) => mask.title + (mask.label in record.masks ? "" : " \u2013 no mask"),
+  );
+  options(byId("policy"), labels, titles);
   byId("policy").value = labels.includes(STATE.policy[dataset]) ? STATE.policy[dataset] : labels[0];
 }
 
@@ -135,7 +164,9 @@ function showReject(i, record) {
   if (record.rawLength) {
     const cut = record.rawLength > record.raw.length ? ", the first " + record.raw.length : "";
     const raw = () => element("pre", "raw", visibleLines(record.raw));
-    const button = element("button", "fold", "Show the raw record, which may be harmful (" + record.rawLength + " characters" + cut + ")");
+    const size = record.rawLength + " characters" + cut;
+    const title = "Show the raw record, which may be harmful (" + size + ")";
+    const button = element("button", "fold", title);
     button.addEventListener("click", () => button.replaceWith(raw()));
     parts.push(byId("unfold").checked ? raw() : button);
   }
@@ -146,9 +177,11 @@ function showReject(i, record) {
 
 function start() {
   if (INDEX.rejectTotal > INDEX.rejects.reason.length) {
-    byId("reject-sample").textContent = "Rejects: " + INDEX.rejects.reason.length + " of " + INDEX.rejectTotal + ", every file and reason in turn.";
+    const share = INDEX.rejects.reason.length + " of " + INDEX.rejectTotal;
+    byId("reject-sample").textContent = "Rejects: " + share + ", every file and reason in turn.";
   }
-  for (const tab of Object.keys(TABS)) byId("tab-" + tab).addEventListener("click", () => switchTab(tab));
+  for (const tab of Object.keys(TABS))
+    byId("tab-" + tab).addEventListener("click", () => switchTab(tab));
   for (const filter of FILTERS) filter.addEventListener("change", () => refresh());
   byId("search").addEventListener("input", () => refresh());
   byId("previous").addEventListener("click", () => LIST.move(-1));
@@ -156,7 +189,8 @@ function start() {
   byId("to-loss").addEventListener("click", () => VIEW.toLoss());
   const keys = { j: () => LIST.move(1), k: () => LIST.move(-1), l: () => VIEW.toLoss() };
   document.addEventListener("keydown", (event) => {
-    if (event.key in keys && !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.closest("input, select")) keys[event.key]();
+    if (!(event.key in keys) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!event.target.closest("input, select")) keys[event.key]();
   });
   switchTab("traces");
 }

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.lossmask.facts import (
+from cbdata.traces.facts import (
     TraceReader,
     UnmatchedRender,
     parse_facts,

@@ -1,4 +1,4 @@
-"""What a loss mask row takes over from its trace, read in step with the renders."""
+"""The facts of a trace that masks and class counts depend on, read without the trace's messages."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cbdata.ids import canonical_json
-from cbdata.sources import content_flags
-from cbdata.sources.content_flags import NAMES, flags_of, message_flags
+from cbdata.traces import content_flags
+from cbdata.traces.content_flags import NAMES, flags_of, message_flags
 
 
 @pytest.mark.parametrize(

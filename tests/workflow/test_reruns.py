@@ -1,0 +1,133 @@
+"""Which rules run again after a change of the library, in a copy of the workflow whose outputs are
+all there.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import Snakemake
+
+pytestmark = pytest.mark.workflow
+
+PARTS = ["Snakefile", "workflow", "config", "configs", "environment.yml"]
+LOSSMASK = {"apply_lossmask", "lossmask_by_step", "lossmask_by_policy"}
+CONVERT = {"convert_fujitsu_b4", "convert_agentdojo"}
+EXPORT = {"export_parquet", "export_pairs", "export_prompt_output"}
+CODE = "\nCHANGED = 1\n"
+
+
+class Finished:
+    """A copy of the workflow in which nothing is left to do. The files are empty: the plan only
+    looks at their times and at what Snakemake noted of the jobs.
+    """
+
+    def __init__(self, folder: Path, snakemake: Snakemake, repo: Path) -> None:
+        self.root, self._snakemake = folder / "copy", snakemake
+        self.root.mkdir()
+        for part in PARTS:
+            copy = shutil.copytree if (repo / part).is_dir() else shutil.copy2
+            copy(repo / part, self.root / part)
+        data = folder / "data"
+        self._targets = [
+            *("all", "validate", "report", "export", "mwcs_tables"),
+            data / "template_doctor.txt",
+            data / "export/prompt_output/counts.json",
+            data / "lossmasks/by_step/0/agentdojo_complete.jsonl",
+            data / "lossmasks/by_policy/full_sequence/agentdojo_complete.jsonl",
+        ]
+        self._config = {
+            "fujitsu_b4_path": "config/demo/fujitsu_b4.jsonl",
+            "agentdojo_path": "config/demo/agentdojo.jsonl",
+            "mwcs_schedule": "balanced_cb",
+            "output_base": data,
+            "log_dir": folder / "logs",
+        }
+        self.rules = set()
+        for line in self._run("--summary").splitlines():
+            if line.startswith(f"{data}/"):
+                output, _, rule, *_ = line.split("\t")
+                self.rules.add(rule)
+                path = Path(output)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.suffix:
+                    path.touch()
+                else:
+                    path.mkdir()
+        self._run("--touch", "--forceall", "--cores", "1")
+
+    def _run(self, *arguments: str) -> str:
+        run = self._snakemake(*arguments, *self._targets, config=self._config, cwd=self.root)
+        return run.output
+
+    def plan(self) -> str:
+        return self._run("--dry-run")
+
+    def changed_rules(self) -> set[str]:
+        """The rules whose parameters differ from those of the finished jobs. Snakemake does not
+        look at rules that run anyway, after another rule makes their input anew.
+        """
+        match = re.search(r"params have changed since last execution:\n +(.*)", self.plan())
+        return set(match[1].split(", ")) if match else set()
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, repo: Path
+) -> Iterator[Finished]:
+    yield Finished(tmp_path_factory.mktemp("reruns"), snakemake, repo)
+
+
+def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
+    assert "Nothing to be done" in finished.plan()
+    assert finished.rules == CONVERT | LOSSMASK | EXPORT | {
+        "fill_shard",
+        "merge_fill",
+        "render_traces",
+        "template_doctor",
+        "count_classes",
+        "mwcs_table",
+        "check_conservation",
+        "validate_files",
+        "build_report",
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "added", "rules"),
+    [
+        ("scripts/cbdata/fill/completed_traces.py", '\n# Why.\n"""What."""\n', set()),
+        # Its link_twins writes ids.
+        ("scripts/cbdata/fill/completed_traces.py", CODE, {"merge_fill"}),
+        ("scripts/cbdata/judge/calls.py", CODE, {"merge_fill"}),
+        # The fill rule carries FILL_VERSION instead.
+        ("scripts/cbdata/fill/runner.py", CODE, set()),
+        ("scripts/cbdata/sources/agentdojo_labels.py", CODE, {"convert_agentdojo"}),
+        ("scripts/cbdata/sources/spool.py", CODE, CONVERT),
+        ("scripts/cbdata/render/signals.py", CODE, {"render_traces"}),
+        ("scripts/cbdata/render/doctor.py", CODE, {"template_doctor"}),
+        ("scripts/cbdata/lossmask/selection.py", CODE, LOSSMASK),
+        ("scripts/cbdata/mwcs/weights.py", CODE, LOSSMASK | {"mwcs_table"}),
+        ("scripts/cbdata/export/pairs.py", CODE, {"export_pairs"}),
+        ("scripts/cbdata/report/assets/text.js", "// more\n", {"build_report"}),
+        ("scripts/cbdata/version.py", CODE, {"build_report", "export_parquet"}),
+        ("schemas/mwcs.schema.json", " ", LOSSMASK | {"mwcs_table"}),
+        # All read files with it, the doctor apart; mwcs_table comes after none of the others.
+        ("scripts/cbdata/jsonl.py", CODE, CONVERT | {"mwcs_table"}),
+    ],
+)
+def test_what_runs_again_after_a_change(
+    finished: Finished, file: str, added: str, rules: set[str]
+) -> None:
+    path = finished.root / "workflow" / file
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before + added, encoding="utf-8")
+    try:
+        assert finished.changed_rules() == rules
+    finally:
+        path.write_text(before, encoding="utf-8")

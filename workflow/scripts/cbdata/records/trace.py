@@ -1,0 +1,202 @@
+"""trace_v1 as types; the binding form is workflow/schemas/trace_v1.schema.json."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+from cbdata.records.words import Category, DrContext, Mode, Role, SecurityOutcome
+
+
+class RecordLocator(TypedDict):
+    """Where in its raw file a record stands, e.g. kind ``line``, value 12."""
+
+    kind: str
+    value: str | int
+
+
+class Source(TypedDict):
+    """Where a trace comes from: data set, raw file, place in it, and the model that ran."""
+
+    dataset: str
+    subset: NotRequired[str | None]
+    file: str
+    record_locator: RecordLocator
+    ingest_version: str
+    model_id: NotRequired[str | None]
+    model_family: NotRequired[str | None]
+    defense: NotRequired[str | None]
+
+
+class Task(TypedDict):
+    """What the user wanted: family (suite or attack group), task and variant."""
+
+    family: str
+    name: NotRequired[str | None]
+    variant: NotRequired[str | None]
+
+
+class FunctionCall(TypedDict):
+    """The function part of a call. ``arguments_json`` and ``raw_content`` keep what was written."""
+
+    name: str
+    arguments: dict[str, Any]
+    arguments_json: NotRequired[str]
+    raw_content: NotRequired[str]
+
+
+class ToolCall(TypedDict):
+    """One call of an assistant message; ``call_id`` is unique in the trace."""
+
+    call_id: str
+    function: FunctionCall
+
+
+class Message(TypedDict):
+    """One message of a conversation; ``content`` is always a string."""
+
+    role: Role
+    content: str
+    name: NotRequired[str]
+    tool_call_id: NotRequired[str]
+    thinking: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCall]]
+
+
+class Labels(TypedDict):
+    """What happened: see docs/data_contract.md for how each label is settled."""
+
+    category: Category
+    attack_present: bool
+    attack_succeeded: bool
+    exposed: bool
+    security_outcome: SecurityOutcome
+    attack_type: NotRequired[str | None]
+    capability_category: NotRequired[str | None]
+
+
+class ToolAttack(TypedDict):
+    """The right tool, the attack's tool, the tool that was called, and the injected text."""
+
+    expected_tool: NotRequired[str | None]
+    simulated_tool: NotRequired[str | None]
+    observed_tool: NotRequired[str | None]
+    attack_vector: NotRequired[str | None]
+    injection_text: NotRequired[str | None]
+
+
+class Mixture(TypedDict):
+    """The mixture class of a trace, and tags that schedules may use."""
+
+    class_id: str
+    stage_tags: list[str]
+
+
+class Training(TypedDict):
+    """Weight, loss mask policy and mixture class of a trace."""
+
+    sample_weight: float
+    loss_mask_policy: NotRequired[str | None]
+    loss_mask_params: NotRequired[dict[str, Any]]
+    mixture: Mixture
+
+
+class DuplicateOf(TypedDict):
+    """A raw record that was dropped as an exact copy of the one that is kept."""
+
+    file: str
+    line: int
+    model_id: NotRequired[str | None]
+    defense: NotRequired[str | None]
+    raw_id: NotRequired[str | None]
+
+
+class Links(TypedDict):
+    """Ids of related records: raw record, twin, parents, dropped copies."""
+
+    raw_id: NotRequired[str | None]
+    paired_trace_id: NotRequired[str | None]
+    parent_trace_ids: NotRequired[list[str]]
+    duplicates: NotRequired[list[DuplicateOf]]
+
+
+class CharSpan(TypedDict):
+    """Code points ``[char_start, char_end)`` of the content of one message."""
+
+    message_index: int
+    char_start: int
+    char_end: int
+
+
+class ContentFlags(TypedDict):
+    """What in a message's text could be taken for control tokens or markup."""
+
+    message_index: int
+    flags: list[str]
+
+
+class SignalHints(TypedDict):
+    """Where the injection stands, and what the model wrote word for word."""
+
+    injection_char_span: NotRequired[CharSpan | None]
+    injection_char_spans: NotRequired[list[CharSpan]]
+    raw_format: NotRequired[str | None]
+    raw_assistant_content: NotRequired[str | None]
+    content_flags: NotRequired[list[ContentFlags]]
+    record_flags: NotRequired[list[str]]
+
+
+class Generation(TypedDict):
+    """How a completion was made: model, engine, sampling, attempt, the ids that came back."""
+
+    model: str
+    revision: NotRequired[str | None]
+    backend: Literal["vllm", "transformers", "stub"]
+    version: NotRequired[str]
+    mode: NotRequired[Mode]
+    temperature: float
+    top_p: NotRequired[float]
+    max_tokens: int
+    seed: int
+    attempt: int
+    finish_reason: str
+    prompt_sha256: str
+    prompt_tokens: NotRequired[int]
+    completion_token_ids: NotRequired[list[int]]
+    constrained: NotRequired[bool]
+    dr_context: NotRequired[DrContext]
+    system_suffix: NotRequired[str]
+    outcome: NotRequired[str]
+    arguments_valid: NotRequired[bool]
+
+
+class ToolSchemaRef(TypedDict):
+    """The tool schema of a trace, by version and digest."""
+
+    version: str
+    digest: str
+
+
+class RawMetadata(TypedDict):
+    """The raw record's other fields, and how the completion was made."""
+
+    source_fields: dict[str, Any]
+    generation: NotRequired[Generation]
+    tool_schema_ref: NotRequired[ToolSchemaRef]
+
+
+class Trace(TypedDict):
+    """trace_v1: one agent conversation with its labels and provenance."""
+
+    id: str
+    completeness: Literal["skeleton", "complete"]
+    tier: Literal["B1", "B2"]
+    split: str
+    source: Source
+    task: Task
+    messages: list[Message]
+    labels: Labels
+    tool_attack: NotRequired[ToolAttack]
+    training: Training
+    links: Links
+    signal_hints: SignalHints
+    raw_metadata: RawMetadata

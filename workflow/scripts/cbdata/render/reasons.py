@@ -1,0 +1,36 @@
+"""Why the render stage rejects a trace."""
+
+from __future__ import annotations
+
+from cbdata.rejects import Reasons
+
+REASONS: Reasons = {
+    "invalid_trace": "the record is not a trace_v1",
+    "no_messages": "the trace has no message",
+    "skeleton_not_allowed": "the trace has no completion, and allow_skeleton is false",
+    "tool_schema_unknown": "tools are wanted, and the trace does not say which",
+    "tool_schema_missing": "the tool schema that the trace names is not there",
+    "tool_schema_changed": "the tool schema has changed since the trace was made",
+    "template_refused": "the chat template raised its own error about the conversation",
+    "template_error": "the chat template failed on the conversation",
+    "message_not_rendered": "the template prints nothing for a message",
+    "message_rendered_twice": "the template prints a message more than once",
+    "turns_overlap": "two messages share characters of the rendered text",
+    "content_not_placed": "a message's content cannot be found in the text exactly",
+    "content_dropped": "the template leaves out a part of a message's content",
+    "thinking_dropped": "the template leaves out a part of a message's reasoning",
+    "call_not_rendered": "the template does not print a tool's name",
+    "call_not_placed": "a call cannot be found in the text exactly",
+    "calls_overlap": "two calls share characters of the rendered text",
+    "arguments_dropped": "the template leaves out an argument of a call",
+    "control_token_in_content": "a message holds control-token text, and control_tokens is reject",
+    "control_token_unescapable": "control-token text in a message cannot be escaped",
+    "private_use_conflict": "the message uses the private characters that keep such text apart",
+    "control_token_from_text": "plain text would have become a control token",
+    "tokens_do_not_spell_text": "the token ids do not decode to the text",
+    "bos_count": "the text has not exactly one beginning-of-sequence token",
+    "injection_outside_message": "the injection span does not lie in its message",
+    "too_long": "the render is longer than max_length, and overlength is reject",
+    "window_too_small": "the system message alone fills max_length",
+    "prompt_mismatch": "the prompt part is not what the model was given at the fill stage",
+}
