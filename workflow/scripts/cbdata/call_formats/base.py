@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -60,6 +60,20 @@ class View:
 def marker(text: str) -> str:
     """The pattern that finds a marker in a view's shape."""
     return MARK + re.escape(text[1:])
+
+
+def any_of(texts: Iterable[str]) -> str:
+    """A pattern for the longest of several texts at a place, in one step a character however many
+    there are.
+    """
+    tails: dict[str, list[str]] = {}
+    for text in texts:
+        tails.setdefault(text[:1], []).append(text[1:])
+    ends_here = tails.pop("", None) is not None
+    branches = [re.escape(first) + any_of(rest) for first, rest in sorted(tails.items())]
+    if not branches:
+        return ""
+    return f"(?:{'|'.join(branches)})" + ("?" if ends_here else "")
 
 
 @dataclass(frozen=True, slots=True)

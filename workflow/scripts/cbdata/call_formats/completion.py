@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from cbdata.call_formats.base import MARK, CallFormat, View
+from cbdata.call_formats.base import MARK, CallFormat, View, any_of
 from cbdata.call_formats.registry import KNOWN_MARKERS, SPELLED_END_TOKENS
 from cbdata.render.tokenizer import PlainTokenizer
 
@@ -142,5 +142,4 @@ def _is_structural(token: object) -> bool:
 def _letters(markers: frozenset[str]) -> re.Pattern[str] | None:
     if not markers:
         return None
-    longest_first = sorted(markers, key=lambda text: (-len(text), text))
-    return re.compile("|".join(map(re.escape, longest_first)))
+    return re.compile(any_of(markers))

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from cbdata.call_formats.base import MARK
+from cbdata.call_formats.base import MARK, any_of
 from cbdata.call_formats.registry import KNOWN_MARKERS
 
 _QUOTE = "[\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb]"
@@ -82,14 +82,12 @@ _DOUBTS = (
 )
 
 _SYNTAX = (
-    ("a marker of a call format", re.compile("|".join(
-        sorted(map(re.escape, KNOWN_MARKERS), key=lambda mark: (-len(mark), mark))
-    ))),
+    ("a marker of a call format", re.compile(any_of(KNOWN_MARKERS))),
     ("a control token", re.compile(
-        MARK + r"|<[|｜][^<>|｜\n]{1,60}[|｜]>|<[|｜]|[|｜]>|<(?:start|end)_of_turn>"
+        r"<[|｜][^<>|｜\n]{1,60}[|｜]>|<[|｜]|[|｜]>|<(?:start|end)_of_turn>"
     )),
     ("markup of a call or of reasoning", re.compile(
-        r"</?\s*+[\w:.-]{0,40}?(?:tool|function|invoke|parameter|argument|action|thinking|thought"
+        r"<(?=[/\w\s:.-])/?\s*+[\w:.-]{0,40}?(?:tool|function|invoke|parameter|argument|action|thinking|thought"
         r"|think|reason|scratchpad|reflect|plan)"
         r"|\[/?(?:TOOL|ARG|CALL|THINK|AVAILABLE|INST|FUNC|ACTION)[A-Z_]{0,30}\]",
         re.IGNORECASE,
@@ -131,16 +129,24 @@ def call_syntax(text: str, shape: str, tool_names: Collection[str]) -> Unclean |
         shape: the same stretch of the view's shape, where markers have ``MARK``.
         tool_names: the tools there are.
     """
+    found = _letters(text, tuple(tool_names))
+    at = shape.find(MARK)
+    if at >= 0 and (found is None or at < found.at):
+        return Unclean(at, f"a control token: {text[at : at + 40]!r}")
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def _letters(text: str, tool_names: tuple[str, ...]) -> Unclean | None:
+    """``call_syntax`` of the text alone; kept, since all formats are asked about the same prose."""
     found = [
         Unclean(match.start(), f"{label}: {_shown(text, match)}")
         for label, pattern in _SYNTAX
-        if (match := pattern.search(shape if label == "a control token" else text))
+        if (match := pattern.search(text))
     ]
-    found += [
-        Unclean(place.start(), f"a tool's name as in a call: {_shown(text, place)}")
-        for place, plain in _mentions(text, tool_names)
-        if not plain
-    ][:1]
+    named = next((place for place, plain in _mentions(text, tool_names) if not plain), None)
+    if named:
+        found.append(Unclean(named.start(), f"a tool's name as in a call: {_shown(text, named)}"))
     return min(found, default=None)
 
 

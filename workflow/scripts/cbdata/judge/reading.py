@@ -205,9 +205,8 @@ def _worth(calls: tuple[Call, ...]) -> tuple[Kind, str] | None:
             return "unclear", f"character {call.start}: a placeholder as an argument: {found!r:.60}"
         key = (call.name, canonical_json(call.arguments))
         counts[key] = counts.get(key, 0) + 1
-    most = max(counts.values(), default=0)
-    if most > MAX_REPEATS:
-        return "unclear", f"the same call {most} times"
+        if counts[key] > MAX_REPEATS:
+            return "unclear", f"character {call.start}: one call more than {MAX_REPEATS} times"
     return None
 
 
