@@ -90,13 +90,13 @@ class _Invalid(Exception):
 def _string(token: str, dialect: _Dialect) -> str:
     if not dialect.python_strings:
         try:
-            return orjson.loads(token)
+            return str(orjson.loads(token))
         except orjson.JSONDecodeError as error:
             raise _Invalid(f"bad string ({error})") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an unknown escape such as "\d" is kept as written
-            value = ast.literal_eval(token)
+            value = str(ast.literal_eval(token))
         value.encode("utf-8")
     except (SyntaxError, ValueError) as error:
         raise _Invalid(f"bad string ({error})") from error
@@ -144,7 +144,8 @@ def read_literal(text: str, start: int, dialect: _Dialect) -> Literal | Unreadab
             return fail(
                 "text ends inside a value" if _REST_IS_SPACE.match(text, pos) else "not a value"
             )
-        kind, token = match.lastgroup, match[match.lastgroup]
+        kind = match.lastgroup or ""  # every alternative is a named group
+        token = match[kind]
         try:
             if kind == "string" and expect in ("key", "key_or_close"):
                 key = _string(token, dialect)
@@ -196,7 +197,7 @@ def read_literal(text: str, start: int, dialect: _Dialect) -> Literal | Unreadab
             return Literal(value, pos)
         parent = containers[-1]
         if isinstance(parent, dict):
-            parent[keys[-1]] = value
+            parent[keys[-1] or ""] = value  # a key was read before its value
         else:
             parent.append(value)
         expect = "next"

@@ -32,8 +32,9 @@ def _types(schema: dict[str, Any]) -> frozenset[str] | None:
     for key in ("anyOf", "oneOf"):
         if isinstance(schema.get(key), list):
             found = [each.get("type") for each in schema[key] if isinstance(each, dict)]
-            if found and all(isinstance(each, str) for each in found):
-                return frozenset(found)
+            named = frozenset(each for each in found if isinstance(each, str))
+            if found and len(found) == sum(isinstance(each, str) for each in found):
+                return named
     return None
 
 

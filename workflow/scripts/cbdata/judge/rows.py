@@ -11,11 +11,13 @@ from typing import Any
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.settle import settle
 from cbdata.call_formats.turn_ends import turn_ends
-from cbdata.judge.judgement import Judgement, judge
+from cbdata.judge.judgement import Judgement, Mode, judge
 from cbdata.judge.reading import ReadingRules, read_completion
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
 from cbdata.tools import ToolSchema
+
+MODES: tuple[Mode, ...] = ("ds", "dr")
 
 
 class RowError(ValueError):
@@ -66,12 +68,12 @@ class RowJudge:
             mode: judge(
                 parsed,
                 finish_reason=row.get("finish_reason") or "stop",
-                mode=mode,  # type: ignore[arg-type]
+                mode=mode,
                 expected_tool=row.get("expected_tool"),
                 simulated_tool=row.get("simulated_tool"),
                 tool_schema=self.tools,
             )
-            for mode in ("ds", "dr")
+            for mode in MODES
         }
         said = next((each for each in found.values() if each.accepted), found["dr"])
         return {
