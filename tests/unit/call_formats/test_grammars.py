@@ -18,7 +18,7 @@ BAD = (
     ("search_web", {"query": 3}),
     ("search_web", {"query": "a", "more": "b"}),
 )
-WITH_GRAMMAR = ("hermes_json", "llama_json", "llama_function", "xlam")
+WITH_GRAMMAR = ("hermes_json", "llama_json", "llama_function", "openai_json")
 
 
 @pytest.mark.parametrize("name", WITH_GRAMMAR)

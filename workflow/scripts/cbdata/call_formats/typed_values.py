@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cbdata.call_formats.base import Fault
-from cbdata.call_formats.literals import JSON, Unreadable, read_literal
+from cbdata.call_formats.literals import JSON, Dialect, Unreadable, read_literal
 from cbdata.tools import ToolSchema
 
 _WORDS = {"True": True, "False": False, "None": None}
@@ -46,7 +47,12 @@ def _type_of(value: Any) -> str:
 
 
 def typed_value(
-    text: str, at: int, tools: ToolSchema | None, tool: str, parameter: str
+    text: str,
+    at: int,
+    tools: ToolSchema | None,
+    tool: str,
+    parameter: str,
+    dialects: Sequence[Dialect] = (JSON,),
 ) -> tuple[Any] | Fault:
     """The value that a text stands for, in a tuple of one.
 
@@ -60,6 +66,7 @@ def typed_value(
         tools: the tools there are, or None.
         tool: the tool's name.
         parameter: the argument's name.
+        dialects: what a value that is no string may be written in; the first that reads it counts.
     """
     try:
         text.encode("utf-8")
@@ -68,11 +75,12 @@ def typed_value(
     types = parameter_types(tools, tool, parameter)
     if types is None or types == {"string"}:
         return (text,)
-    found = read_literal(text, 0, JSON)
-    if isinstance(found, Unreadable) or text[found.end :].strip():
-        value: Any = _WORDS.get(text.strip(), text)
-    else:
-        value = found.value
+    value: Any = _WORDS.get(text.strip(), text)
+    for dialect in dialects:
+        found = read_literal(text, 0, dialect)
+        if not isinstance(found, Unreadable) and not text[found.end :].strip():
+            value = found.value
+            break
     kind = _type_of(value)
     fits = kind in types or (kind == "integer" and "number" in types)
     if value is text or kind == "string":
