@@ -194,8 +194,13 @@ def read_arguments(view: View, pos: int) -> tuple[dict[str, Any], int] | Fault:
 
 
 def is_definition(arguments: Mapping[str, Any]) -> bool:
-    """Whether arguments are the JSON Schema of arguments: a tool quoted or filled in."""
-    return isinstance(arguments.get("properties"), dict) and arguments.keys() <= _SCHEMA_KEYS
+    """Whether arguments are the JSON Schema of arguments: a tool quoted or filled in.
+
+    ``{"properties": {}}`` alone says nothing of any argument; real models pass it to tools without.
+    """
+    properties = arguments.get("properties")
+    says = bool(properties) or "type" in arguments
+    return isinstance(properties, dict) and says and arguments.keys() <= _SCHEMA_KEYS
 
 
 def dump(value: Any) -> str:
