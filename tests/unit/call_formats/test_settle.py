@@ -99,7 +99,7 @@ def test_a_template_that_no_format_reads_back_exactly(
     renderer = load(shared_dir, "qwen3", str(file))
     with pytest.raises(UnsettledFormat, match=r"no call format reads its calls back.*Came close"):
         settle(renderer, turn_ends(renderer))
-    assert settle(renderer, turn_ends(renderer), "xlam").call_format == "xlam"
+    assert settle(renderer, turn_ends(renderer), "openai_json").call_format == "openai_json"
 
 
 def test_an_unknown_name(shared_dir: Path) -> None:

@@ -1,15 +1,14 @@
-"""JSON objects without markup, as the whole answer: what llama_json and xlam have in common."""
+"""JSON objects without markup, as the whole answer, shared by the formats that use them."""
 
 from __future__ import annotations
 
 import re
 
 from cbdata.call_formats.base import Block, Fault, View, with_fence
-from cbdata.call_formats.json_calls import Keys, read_call
+from cbdata.call_formats.json_calls import Keys, read_call, read_list
 
 _CANDIDATE = re.compile(r"[{\[]")
 JOIN = re.compile(r"\s*+[;,]?\s*+")
-_LIST_NEXT = re.compile(r"\s*+([,\]])\s*+")
 _CALL_BEGUN = re.compile(
     r"""[\[\s]*+(?:\{\s*+)++["'“]?(?:name|parameters|arguments|function|tool_calls?|type)["'”]?\s*+:"""
 )
@@ -45,16 +44,5 @@ def _object(view: View, pos: int, keys: Keys) -> Block | Fault:
 
 
 def _list(view: View, pos: int, keys: Keys) -> Block | Fault:
-    calls = []
-    at = pos + 1
-    while True:
-        call = read_call(view, at, keys, "bare")
-        if isinstance(call, Fault):
-            return call
-        calls.append(call)
-        following = _LIST_NEXT.match(view.text, call.end)
-        if following is None:
-            return Fault(call.end, "a list of calls that is not closed")
-        at = following.end()
-        if following[1] == "]":
-            return Block(pos, following.start(1) + 1, tuple(calls), marked=False)
+    found = read_list(view, pos, keys, "bare")
+    return found if isinstance(found, Fault) else Block(pos, found[1], found[0], marked=False)

@@ -1,4 +1,4 @@
-"""xLAM and other models with OpenAI's keys: JSON objects, or lists of them, as the whole answer."""
+"""xLAM and others with OpenAI's keys: JSON objects, or lists of them, as the whole answer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from cbdata.call_formats.grammars import call_grammar
 from cbdata.call_formats.json_calls import Keys, dump
 from cbdata.tools import ToolSchema
 
-KEYS = Keys(ignored=frozenset({"id"}), as_string=True)
+KEYS = Keys(
+    fixed=(("type", "function"),), ignored=frozenset({"id"}), as_string=True, wrapper="function"
+)
 
 
-class Xlam(CallFormat):
-    """``[{"name": ..., "arguments": {...}}]``, or the objects alone."""
+class OpenaiJson(CallFormat):
+    """``[{"name": ..., "arguments": {...}}]``, or the objects alone, or each as OpenAI's API wraps
+    it: ``{"type": "function", "function": {...}}``.
+    """
 
-    name = "xlam"
+    name = "openai_json"
+    end_tokens = ("<|im_end|>", "<|endoftext|>")
     hints = ('[{"name"',)
     always_marked = False
 
