@@ -15,8 +15,8 @@ CORES ?= 2
 SLURM_TESTS = $(PYTEST) tests/slurm -n 2 --dist loadfile \
 	|| $(PYTEST) tests/slurm --last-failed --last-failed-no-failures none
 
-.PHONY: help setup demo test test-slurm lint format bench config-table rulegraph cache-model \
-	clean-demo
+.PHONY: help setup demo test test-slurm lint format bench config-table reasons rulegraph \
+	cache-model clean-demo
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'
@@ -68,6 +68,9 @@ bench: $(READY) ## every benchmark, one after the other
 
 config-table: $(VENV)/.installed ## write the table of keys in config/README.md
 	PYTHONPATH=workflow/scripts $(BIN)/python -m cbdata.config_table
+
+reasons: $(VENV)/.installed ## write docs/reasons.md
+	PYTHONPATH=workflow/scripts $(BIN)/python -m cbdata.reasons_page
 
 rulegraph: $(VENV)/.installed ## draw docs/images/rulegraph.svg; needs graphviz
 	$(SNAKEMAKE) --nolock --configfile config/demo/config.yaml --rulegraph dot \

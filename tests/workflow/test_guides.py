@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import load_registry
 from cbdata.render import Renderer, RenderSettings
@@ -216,7 +217,9 @@ def test_a_template_is_found_out_and_renders(repo: Path, tmp_path: Path, demo_mo
     template.write_text(
         block(repo, "adding_a_template.md", "jinja", "add_generation_prompt"), encoding="utf-8"
     )
-    settings = RenderSettings(str(demo_model), chat_template=str(template))
+    settings = default_settings(
+        RenderSettings, tokenizer=str(demo_model), chat_template=str(template)
+    )
     assert "plain_turns" in format_table({"plain_turns": examine(settings)})
     renderer = Renderer.load(settings)
     calls = [{"call_id": "c1", "function": {"name": "search", "arguments": {"q": "x"}}}]

@@ -9,7 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.conversations import agent_turns, build_render, build_trace, write_jsonl
+from tests.conversations import agent_turns, build_render, build_trace
+from tests.records import write_jsonl
 from tests.workflow.conftest import Snakemake
 
 pytestmark = pytest.mark.workflow

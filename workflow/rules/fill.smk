@@ -7,14 +7,16 @@ fill/progress/{stem}, which no rule declares: a job that is run again generates 
 missing, with another fill_shards as well.
 """
 
-from cbdata.fill.job import FILL_VERSION, semantic_params
+from cbdata.fill.backends.registry import find_backend
+from cbdata.fill.settings import FILL_VERSION, FillSettings, RuntimeSettings, semantic_params
 
 # One set of skeletons a run.
 (SKELETONS,) = PLAN.skeleton_sets
 FILL_SKELETONS = SKELETONS.path
 FILL_STEM = SKELETONS.stem
 FILL_MODES = list(SKELETONS.modes)
-FILL_GPUS = config["tensor_parallel"] if config["use_vllm"] else 1
+FILL_BACKEND = checked(find_backend, FillSettings.of(config).backend_name)
+FILL_NEEDS = FILL_BACKEND.needs(RuntimeSettings.of(config))
 
 
 rule fill_shard:
@@ -36,14 +38,13 @@ rule fill_shard:
         ENVIRONMENT
     envmodules:
         *config["envmodules"],
-    # vLLM feeds each GPU from several processes; with fewer cores the GPU waits for them.
-    threads: max(4, 2 * FILL_GPUS)
+    threads: FILL_NEEDS.cpus
     resources:
-        gpu=FILL_GPUS,
+        gpu=FILL_NEEDS.gpus,
         # All of them on one node: sbatch --gpus=2 alone is content with one GPU each on two nodes,
         # where the second is out of reach.
         nodes=1,
-        mem_mb=growing(24000 + 12000 * FILL_GPUS),
+        mem_mb=growing(FILL_NEEDS.memory_mb),
         runtime=growing(240),
     params:
         settings=semantic_params(config),

@@ -8,17 +8,10 @@ Output: renders/{name}.jsonl, with rejects and stats.
 def check_renderer():
     """Load tokenizer and template as a job would, in a second or two."""
     from cbdata.render import Renderer, RenderSettings, TokenizerError
+    from cbdata.settings import settings_from
 
     try:
-        Renderer.load(
-            RenderSettings(
-                tokenizer=config["tokenizer"],
-                chat_template=config["chat_template"],
-                force_llama=config["force_llama"],
-                template_date=config["template_date"],
-                cache_dir=config["cache_dir"],
-            )
-        )
+        Renderer.load(settings_from(config, RenderSettings))
     except TokenizerError as error:
         raise WorkflowError(str(error))
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import orjson
 
-from cbdata.fill.shard_count import Measured, ShardCountError, choose, measured
+from cbdata.fill.sizing import RunCost, ShardCountError, choose, run_cost
 
 
-def table(run: Measured, skeletons: int, gpus: list[int], hours: list[float]) -> str:
+def table(run: RunCost, skeletons: int, gpus: list[int], hours: list[float]) -> str:
     """A Markdown row for each number of engines and time limit."""
     per_skeleton = run.generation_s / run.skeletons
     lines = [
@@ -65,7 +65,7 @@ def main() -> int:
     if min([options.skeletons, *options.gpus, *options.hours]) <= 0:
         parser.error("--skeletons, --gpus and --hours must be above 0")
     try:
-        run = measured(orjson.loads(options.stats.read_bytes()), str(options.stats))
+        run = run_cost(orjson.loads(options.stats.read_bytes()), str(options.stats))
         print(table(run, options.skeletons, options.gpus, options.hours))
     except (OSError, orjson.JSONDecodeError, ShardCountError) as error:
         print(error, file=sys.stderr)

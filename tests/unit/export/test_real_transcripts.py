@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.export.dataset import export_parquet
 from cbdata.jsonl import read_records
+from cbdata.lossmask.settings import LossmaskSettings
 from cbdata.lossmask.stage import apply_lossmask
-from cbdata.render import RenderSettings
+from cbdata.render import RenderSettings, RenderStageSettings
 from cbdata.render.stage import render_traces
 from cbdata.sources.agentdojo import convert
 from cbdata.stage import StageFiles
@@ -30,27 +32,25 @@ def files(
     """Traces, renders and masks of two pipelines with the Qwen3 tokenizer, and their export."""
     folder = tmp_path_factory.mktemp("real")
     made = {name: folder / f"{name}.jsonl" for name in ("traces", "renders", "lossmasks")}
-    side = {"rejects": folder / "rejects.jsonl", "stats": folder / "stats.json"}
+    side = (folder / "rejects.jsonl", folder / "stats.json")
     raw = [str(shared_dir / "data/agentdojo" / name) for name in PIPELINES]
     convert(
         raw,
         tool_schemas=[],
         split={"train": 0.9, "eval": 0.1},
-        outputs=StageFiles.of(made["traces"], **side),
+        outputs=StageFiles.of(made["traces"], *side),
         max_reject_fraction=1.0,
     )
-    settings = RenderSettings(str(shared_dir / "tokenizers/qwen3"))
+    settings = default_settings(RenderSettings, tokenizer=str(shared_dir / "tokenizers/qwen3"))
+    options = default_settings(RenderStageSettings, tool_schema_dir=repo / "configs/tool_schemas")
     render_traces(
-        made["traces"],
-        StageFiles.of(made["renders"], **side),
-        settings,
-        name="real",
-        tool_schema_dir=repo / "configs/tool_schemas",
+        made["traces"], StageFiles.of(made["renders"], *side), settings, options, name="real"
     )
     apply_lossmask(
         made["renders"],
         made["traces"],
-        StageFiles.of(made["lossmasks"], **side),
+        StageFiles.of(made["lossmasks"], *side),
+        default_settings(LossmaskSettings),
         name="real",
     )
     export_parquet([made["lossmasks"]], [made["renders"]], [made["traces"]], folder / "export")

@@ -1,3 +1,5 @@
+"""Accepted completions as trace_v1 records."""
+
 from __future__ import annotations
 
 import copy
@@ -5,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cbdata.fill.completed_traces import completed_trace, link_twins
+from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.prompts import skeleton_messages
 from cbdata.ids import token_ids_sha256, trace_id
 from cbdata.judge.judgement import judge
@@ -244,19 +246,29 @@ def test_prose_thinking_and_several_calls(
     skeleton: dict[str, Any], tool_schema: ToolSchema
 ) -> None:
     text = (
-        '<think>Web?</think>\n Sure. \n{"name": "search_web", "arguments": "{\\"query\\":'
-        ' \\"a\\"}"}\nsearch_web(query="b")<|im_end|>'
+        '<think>Web?</think>\n Sure. \n<tool_call>\n{"name": "search_web", "arguments": {"query":'
+        ' "a"}}\n</tool_call>\n<tool_call>{"name": "search_web", "arguments": {"query": "b"}}'
+        "</tool_call><|im_end|>"
     )
     message = build(skeleton, "ds", tool_schema, text)["messages"][-1]
     assert (message["content"], message["thinking"]) == ("Sure.", "Web?")
     first, second = message["tool_calls"]
     assert (first["call_id"], second["call_id"]) == ("call_0", "call_1")
-    assert first["function"]["arguments_json"] == '{"query": "a"}'
+    assert first["function"]["arguments"] == {"query": "a"}
     assert second["function"] == {
         "name": WEB,
         "arguments": {"query": "b"},
-        "raw_content": 'search_web(query="b")',
+        "raw_content": '{"name": "search_web", "arguments": {"query": "b"}}',
     }
+
+
+def test_arguments_that_were_written_as_a_string(
+    skeleton: dict[str, Any], tool_schema: ToolSchema
+) -> None:
+    text = '[{"name": "search_web", "arguments": "{\\"query\\":  \\"a\\"}"}]'
+    (call,) = build(skeleton, "ds", tool_schema, text)["messages"][-1]["tool_calls"]
+    assert call["function"]["arguments"] == {"query": "a"}
+    assert call["function"]["arguments_json"] == '{"query":  "a"}'
 
 
 def test_call_ids_are_unique_in_the_trace(
@@ -299,27 +311,6 @@ def test_ids_tell_modes_completions_and_skeletons_apart(
     assert build(skeleton, "dr", tool_schema)["id"] == ids[0]
 
 
-def test_twins_name_each_other(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
-    ds, dr = build(skeleton, "ds", tool_schema), build(skeleton, "dr", tool_schema)
-    link_twins(ds, dr)
-    assert (ds["links"]["paired_trace_id"], dr["links"]["paired_trace_id"]) == (dr["id"], ds["id"])
-    assert first_error("trace_v1", ds) is None and first_error("trace_v1", dr) is None
-    alone = build(skeleton, "ds", tool_schema)
-    link_twins(alone, None)
-    link_twins(None, alone)
-    assert alone["links"]["paired_trace_id"] is None
-
-
-def test_strangers_are_no_twins(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
-    ds, dr = (
-        build(skeleton, "ds", tool_schema),
-        build({**skeleton, "id": "trace_fujitsu_b4_" + "0" * 32}, "dr", tool_schema),
-    )
-    for pair in ((ds, dr), (dr, ds), (ds, ds)):
-        with pytest.raises(ValueError, match="no twins"):
-            link_twins(*pair)
-
-
 def test_only_an_accepted_completion_becomes_a_trace(
     skeleton: dict[str, Any], tool_schema: ToolSchema
 ) -> None:
@@ -329,8 +320,6 @@ def test_only_an_accepted_completion_becomes_a_trace(
 
 def test_the_skeleton_is_not_changed(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
     before = copy.deepcopy(skeleton)
-    link_twins(
-        build(skeleton, "ds", tool_schema, suffix="x"),
-        build(skeleton, "dr", tool_schema, suffix="x"),
-    )
+    for mode in ("ds", "dr"):
+        build(skeleton, mode, tool_schema, suffix="!")
     assert skeleton == before

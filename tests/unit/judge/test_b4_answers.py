@@ -9,8 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cbdata.call_formats.completion import Completion
 from cbdata.judge.judgement import judge
-from cbdata.judge.parser import parse_completion
+from cbdata.judge.reading import ReadingRules, read_completion
 from cbdata.tools import ToolSchema
 
 DOCS, WEB = "retrieve_multimodal_docs", "search_web"
@@ -101,7 +102,9 @@ REAL = {
 def check(
     text: str, tools: tuple[str, str], called: list[str], ds: str, dr: str, tool_schema: ToolSchema
 ) -> None:
-    parsed = parse_completion(text, tool_schema.names)
+    parsed = read_completion(
+        Completion.spelled(text), tool_schema, ReadingRules(call_format="llama_json")
+    )
     assert (parsed.kind, [call.name for call in parsed.calls], parsed.content) == (
         "calls",
         called,

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
+from cbdata.call_formats.completion import Completion
 from cbdata.judge.judgement import (
     OUTCOMES,
     Judgement,
     check_argument_schemas,
     ineligible,
-    is_refusal,
     judge,
 )
-from cbdata.judge.parser import parse_completion
+from cbdata.judge.prose import is_refusal
+from cbdata.judge.reading import ReadingRules, read_completion
 from cbdata.tools import ToolSchema, ToolSchemaError
 
 DOCS, WEB, CODE, USER = "retrieve_multimodal_docs", "search_web", "execute_code", "get_user_info"
@@ -178,7 +179,9 @@ def test_strict_arguments_leaves_other_outcomes_alone(judged) -> None:
 
 def test_a_parsed_completion_is_judged_alike(judged, tool_schema: ToolSchema) -> None:
     for text, *_ in TABLE:
-        assert judged(parse_completion(text, tool_schema.names)) == judged(text)
+        assert judged(
+            read_completion(Completion.spelled(text), tool_schema, ReadingRules())
+        ) == judged(text)
 
 
 def test_a_bad_json_schema_is_named_before_anything_runs(tool_schema: ToolSchema) -> None:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbdata.judge import calls, literals
+from cbdata.call_formats import literals
+from cbdata.judge import calls
 from cbdata.judge.parser import parse_completion
 
 FRAGMENTS = [

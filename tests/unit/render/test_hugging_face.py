@@ -14,7 +14,7 @@ import pytest
 
 from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema
-from tests.unit.render.conftest import find_setup
+from tests.unit.render.setups import find_setup
 
 # What each template refuses or leaves out of the real transcripts; nothing else may be rejected.
 REFUSALS = {

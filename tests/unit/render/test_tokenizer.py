@@ -17,7 +17,7 @@ from cbdata.render import Renderer, TokenizerError
 from cbdata.render.align import assemble
 from cbdata.render.encoder import SegmentEncoder
 from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer
-from tests.unit.render.conftest import Setup
+from tests.unit.render.setups import Setup
 
 WORDS = (
     "word",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from pathlib import Path
 
 import pytest
 
@@ -33,10 +32,3 @@ def test_no_two_sources_share_a_name_a_key_or_a_data_set() -> None:
     for field in ("name", "config_key", "dataset"):
         values = [getattr(source, field) for source in SOURCES]
         assert len(set(values)) == len(values), field
-
-
-def test_every_reason_of_every_source_is_documented(repo: Path) -> None:
-    text = (repo / "docs" / "etl_a.md").read_text(encoding="utf-8")
-    for source in SOURCES:
-        reasons = importlib.import_module(source.module).REASONS
-        assert [reason for reason in reasons if f"`{reason}`" not in text] == [], source.name

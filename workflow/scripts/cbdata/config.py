@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from cbdata.paths import SCHEMAS
+from cbdata.settings import Settings, settings_from
 from cbdata.suggest import did_you_mean
 
 CONFIG_SCHEMA = SCHEMAS / "config.schema.yaml"
@@ -33,12 +34,16 @@ def config_schema() -> dict[str, Any]:
     return schema
 
 
-def defaults() -> dict[str, Any]:
-    """Every key with its default, for tests and command-line tools. Library code that a rule runs
-    gets its values from the rule instead: with this import it would run again whenever the text of
-    the schema changes.
-    """
+def config_defaults() -> dict[str, Any]:
+    """The default of every key: the schema is the one place that has them."""
     return {key: spec["default"] for key, spec in config_schema()["properties"].items()}
+
+
+def default_settings(kind: type[Settings], **changes: Any) -> Settings:
+    """A settings class as a configuration makes it in which only ``changes`` are set: for
+    commands, tests and benchmarks.
+    """
+    return settings_from({**config_defaults(), **changes}, kind)
 
 
 def resolve_config(

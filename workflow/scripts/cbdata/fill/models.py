@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from cbdata.fill.settings import WeightType
 from cbdata.hub import find_snapshot, model_folders
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
@@ -70,16 +71,25 @@ def context_length(config: dict[str, Any]) -> int | None:
                 "max_sequence_length",
                 "seq_length",
             ):
-                if isinstance(part.get(key), int):
-                    return part[key]
+                value = part.get(key)
+                if isinstance(value, int):
+                    return value
     return None
 
 
 def find_model(
     model: str, revision: str | None, cache_dir: str | None, offline: bool
 ) -> LocalModel:
-    """Resolve a model to a folder with weights. With ``offline`` nothing is downloaded. Raises
-    ModelMissing.
+    """Resolve a model to a folder with weights.
+
+    Args:
+        model: A local folder, or a Hugging Face id such as ``org/name``.
+        revision: Commit, tag or branch of an id; None for the cached ``main``, and for a folder.
+        cache_dir: Hugging Face cache to look in; None for the user's own.
+        offline: Download nothing.
+
+    Raises:
+        ModelMissing: There is no such model here, or a part of it is not there.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -148,7 +158,7 @@ def _missing(model: str, revision: str | None, why: str) -> ModelMissing:
     )
 
 
-def weight_type(dtype: str, on_cpu: bool) -> str:
+def weight_type(dtype: WeightType, on_cpu: bool) -> WeightType:
     """The type to load weights as: a CPU computes in float32 under ``auto``.
 
     Checkpoints are mostly bfloat16, which a CPU without AVX512-BF16 or AMX multiplies at least four

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from cbdata.judge.literals import JSON, PYTHON, Unreadable, read_literal
+from cbdata.call_formats.literals import JSON, PYTHON, Unreadable, read_literal
 
 Form = Literal["json", "python"]
 Markup = Literal["python_tag", "tool_call", "bare"]

@@ -112,8 +112,8 @@ def load_registry(path: str | Path = POLICY_REGISTRY) -> Registry:
         raise PolicyError(f"policy registry {path} does not exist") from error
     except orjson.JSONDecodeError as error:
         raise PolicyError(f"policy registry {path} is not JSON: {error}") from error
-    if error := first_error("lmp_registry", data):
-        raise PolicyError(f"policy registry {path}: {error}")
+    if problem := first_error("lmp_registry", data):
+        raise PolicyError(f"policy registry {path}: {problem}")
     entries: dict[str, Mapping[str, Any]] = {}
     for entry in data["policies"]:
         if entry["id"] in entries:

@@ -126,9 +126,9 @@ def load_schedule(path: str | Path) -> Schedule:
     overrides: dict[str, Any] = data.get("lmp_overrides", {})
     default = float(data.get("default_weight", 1.0))
     curriculum = data.get("curriculum", {"type": "none"})
-    constant = [{"name": "constant", "start_step": 0, "end_step": 1, "class_weights": {}}]
     moving = curriculum["type"] != "none"
-    raw = curriculum["phases"] if moving else constant
+    constant = {"name": "constant", "start_step": 0, "end_step": 1, "class_weights": {}}
+    raw: list[dict[str, Any]] = curriculum["phases"] if moving else [constant]
     named = {name for phase in raw for name in phase["class_weights"]} | set(base)
     phases = tuple(
         Phase(

@@ -54,14 +54,17 @@ from cbdata.records.trace import (
     Training,
 )
 from cbdata.records.words import (
+    BACKEND_NAMES,
     CATEGORIES,
     MODES,
     ROLES,
     STAGE_FOLDERS,
     STAGES,
+    BackendName,
     Category,
     ControlTokenMode,
     DrContext,
+    DsCriterion,
     Mode,
     Overlength,
     PolicySource,
@@ -71,6 +74,7 @@ from cbdata.records.words import (
 )
 
 __all__ = [
+    "BACKEND_NAMES",
     "CATEGORIES",
     "MODES",
     "ROLES",
@@ -79,12 +83,14 @@ __all__ = [
     "ActionCommitment",
     "Alignment",
     "AssistantSpan",
+    "BackendName",
     "Category",
     "CharSpan",
     "ContentFlags",
     "ControlTokenMode",
     "ControlTokens",
     "DrContext",
+    "DsCriterion",
     "DuplicateOf",
     "FillDuplicate",
     "FillOutcome",

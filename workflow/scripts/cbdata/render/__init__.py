@@ -6,6 +6,13 @@ tokens.
 """
 
 from cbdata.render.renderer import Rendered, Renderer
-from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
+from cbdata.render.settings import Prompt, RenderSettings, RenderStageSettings, TokenizerError
 
-__all__ = ["Prompt", "RenderSettings", "Rendered", "Renderer", "TokenizerError"]
+__all__ = [
+    "Prompt",
+    "RenderSettings",
+    "RenderStageSettings",
+    "Rendered",
+    "Renderer",
+    "TokenizerError",
+]

@@ -13,10 +13,19 @@ from cbdata.render.settings import TokenizerError
 def locate_tokenizer(
     tokenizer: str, cache_dir: str | None = None, revision: str | None = None
 ) -> tuple[Path, str]:
-    """The directory of a tokenizer, and the id to write into renders: the hub id or the directory's
-    name, never a path.
+    """Find the directory of a tokenizer; nothing is downloaded.
 
-    Raises TokenizerError that names every place looked at and the way to get the files.
+    Args:
+        tokenizer: A directory, or a hub id (org/name).
+        cache_dir: Where hub ids are looked up; the user's own cache if None.
+        revision: Branch, tag or commit of a hub id; ``main`` if None.
+
+    Returns:
+        The directory, and the id to write into renders: the hub id or the directory's name, never a
+        path.
+
+    Raises:
+        TokenizerError: There is none; names every place looked at and the way to get the files.
     """
     local = Path(tokenizer).expanduser()
     if local.is_dir():

@@ -15,16 +15,16 @@ import jinja2
 
 from cbdata.paths import CHAT_TEMPLATES
 from cbdata.rejects import Reject
-from cbdata.render.chat import Conversation
+from cbdata.render.chat import TemplateInput
 from cbdata.render.instrument import Marks, compile_marked, environment
 from cbdata.render.layout import Landmarks, collect
-from cbdata.render.rope import Part
 from cbdata.render.settings import (
     PROJECT_LLAMA_TEMPLATE,
     RenderSettings,
     TokenizerError,
 )
 from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.render.traced_text import Part
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,17 @@ class ChatTemplate:
     """A compiled template that renders conversations into text with known origins."""
 
     def __init__(self, source: str, name: str, special: Mapping[str, str], date: str) -> None:
+        """Compile a template and find out by trying what it prints.
+
+        Args:
+            source: The template's text.
+            name: What renders and messages call it.
+            special: The named special tokens that it may print (``bos_token``, ...).
+            date: Today's date, as in "26 Jul 2024".
+
+        Raises:
+            TokenizerError: The template is not Jinja, or the date has another form.
+        """
         self.name, self.sha256 = name, template_sha256(source)
         self._marks = Marks()
         try:
@@ -115,8 +126,20 @@ class ChatTemplate:
         *,
         generation_prompt: bool = False,
     ) -> tuple[str, list[Part]]:
-        """The text and its parts. Raises Reject ``template_refused`` or ``template_error``."""
-        chat = Conversation(
+        """Render a conversation into text.
+
+        Args:
+            messages: The messages of a trace.
+            tools: The tools to show, or None.
+            generation_prompt: Whether the text ends with what asks the model to answer.
+
+        Returns:
+            The text, and the stretches of it whose origin is known.
+
+        Raises:
+            Reject: ``template_refused`` or ``template_error``.
+        """
+        chat = TemplateInput(
             messages,
             tools,
             tools_known=self.tools_known,
@@ -129,7 +152,7 @@ class ChatTemplate:
         """The text where every empty content is null, as raw transcripts have it: for the template
         doctor alone.
         """
-        chat = Conversation(
+        chat = TemplateInput(
             messages,
             None,
             tools_known=self.tools_known,
@@ -140,7 +163,7 @@ class ChatTemplate:
             message["content"] = message["content"] or None
         return self._run(chat, False)[0]
 
-    def _run(self, chat: Conversation, generation_prompt: bool) -> tuple[str, list[Part]]:
+    def _run(self, chat: TemplateInput, generation_prompt: bool) -> tuple[str, list[Part]]:
         values = {
             **self._given,
             "messages": chat.messages,

@@ -7,9 +7,13 @@ has the code of its own source alone, so a change of one source does not run the
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from cbdata.rejects import Reasons
+from cbdata.sources.reasons import READING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +88,11 @@ class RawSource:
         """The dotted name of the module with ``convert`` and ``REASONS``."""
         # Joined, because the code digest would take an f-string for an import of every source.
         return ".".join(("cbdata", "sources", self.name))
+
+    def own_reasons(self) -> Reasons:
+        """The reasons that records of this source alone are rejected for."""
+        reasons: Reasons = importlib.import_module(self.module).REASONS
+        return {code: text for code, text in reasons.items() if code not in READING}
 
 
 SOURCES: tuple[RawSource, ...] = (

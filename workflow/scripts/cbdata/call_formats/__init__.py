@@ -1,0 +1,3 @@
+"""The notations in which models write tool calls: one module each, and the registry that names
+them.
+"""

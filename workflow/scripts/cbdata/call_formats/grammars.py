@@ -1,0 +1,104 @@
+"""Grammars for constrained generation: what xgrammar makes of the tools' JSON Schemas, with a
+format's markup around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from cbdata.tools import ToolSchema, ToolSchemaError
+
+
+def arguments_schema(tools: ToolSchema, name: str) -> dict[str, Any]:
+    """The JSON Schema of a tool's arguments, closed, so that the model cannot fill a completion
+    with invented ones.
+    """
+    parameters = {"type": "object", "properties": {}, **(tools.parameters(name) or {})}
+    parameters.setdefault("additionalProperties", False)
+    return parameters
+
+
+def call_schema(tools: ToolSchema, argument_key: str) -> dict[str, Any]:
+    """The JSON Schema of ``{"name": <a tool>, <argument_key>: <that tool's arguments>}``, one
+    alternative a tool.
+    """
+    return {
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"const": name},
+                    argument_key: arguments_schema(tools, name),
+                },
+                "required": ["name", argument_key],
+                "additionalProperties": False,
+            }
+            for name in tools.names
+        ]
+    }
+
+
+def call_grammar(tools: ToolSchema, argument_key: str, before: str = "", after: str = "") -> str:
+    """A call object between two texts, as EBNF in xgrammar's dialect, the same for both backends.
+
+    From the JSON Schema itself, vLLM and xgrammar's processor for transformers would each make a
+    grammar with white space of their own. Here a call is written as models write it, ``, `` and ``:
+    `` between its parts and no white space elsewhere, so a weak model cannot spend its completion
+    on line breaks. Raises ToolSchemaError for a schema that xgrammar cannot express.
+    """
+    return between(before, json_grammar(tools, call_schema(tools, argument_key)), after)
+
+
+def named_grammar(tools: ToolSchema, before: Callable[[str], str], after: str) -> str:
+    """A call whose name stands before its arguments, as EBNF, one alternative a tool.
+
+    Args:
+        tools: the tools.
+        before: a tool's name to the fixed text before its arguments.
+        after: the fixed text behind them; may be empty.
+
+    Raises:
+        ToolSchemaError: xgrammar cannot express the schema.
+    """
+    import xgrammar
+
+    alternatives = [
+        between(before(name), json_grammar(tools, arguments_schema(tools, name)), after)
+        for name in tools.names
+    ]
+    return str(xgrammar.Grammar.union(*map(xgrammar.Grammar.from_ebnf, alternatives)))
+
+
+def json_grammar(tools: ToolSchema, schema: dict[str, Any]) -> Any:
+    """xgrammar's grammar of a JSON Schema. Raises ToolSchemaError."""
+    import xgrammar
+
+    try:
+        return xgrammar.Grammar.from_json_schema(
+            orjson.dumps(schema).decode(), any_whitespace=False
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ToolSchemaError(
+            f"{tools.path}: the arguments cannot be held to their JSON Schema: {error}. Hint:"
+            " simplify the schema, or constrain_tool_calls=false"
+        ) from error
+
+
+def between(before: str, grammar: Any, after: str) -> str:
+    """A grammar with fixed texts around it, as EBNF."""
+    import xgrammar
+
+    parts = [
+        *([xgrammar.Grammar.from_ebnf(f"root ::= {literal(before)}")] if before else []),
+        grammar,
+        *([xgrammar.Grammar.from_ebnf(f"root ::= {literal(after)}")] if after else []),
+    ]
+    return str(xgrammar.Grammar.concat(*parts) if len(parts) > 1 else grammar)
+
+
+def literal(text: str) -> str:
+    """A fixed text in EBNF."""
+    return orjson.dumps(text).decode()
