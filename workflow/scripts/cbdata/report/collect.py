@@ -8,11 +8,12 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cbdata.lookup import Place, read_places
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import Policy, Registry
+from cbdata.records import Render
 from cbdata.report.inputs import DataSet
 
 
@@ -138,7 +139,7 @@ def collect(dataset: DataSet, registry: Registry) -> DataSetSummary:
     for place, render in read_places(dataset.renders):
         _add_render(summary, render)
         for policy in policies:
-            mask = make_mask(render, policy.layers)
+            mask = make_mask(cast(Render, render), policy.layers)
             _add_share(summary, f"policy {policy.id}", mask.length, mask.trained)
         trace_place, about = traces[render["trace_id"]]
         own = {

@@ -17,13 +17,14 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from cbdata.lookup import Place, RecordIndex, read_places
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import Policy, Registry
+from cbdata.records import Render
 from cbdata.report.collect import DataSetSummary, RenderedTrace, page_policies
 from cbdata.report.inputs import DataSet, ReportInputs
 from cbdata.report.sampling import choose
@@ -107,7 +108,7 @@ def trace_record(
         for label, row in masks.items()
     }
     for policy in policies:
-        mask = make_mask(render, policy.layers)
+        mask = make_mask(cast(Render, render), policy.layers)
         runs = [[start, end, weight] for start, end, weight in mask.runs if weight > 0]
         shown[f"policy {policy.id}"] = {"policy": policy.id, "weight": None, "runs": runs}
     attack, generation = trace.get("tool_attack") or {}, raw.get("generation") or {}
