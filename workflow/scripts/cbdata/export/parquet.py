@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cbdata.atomic_file import AtomicFile, naming, publish_together
 from cbdata.export.rows import ExportError, TrainingRow
