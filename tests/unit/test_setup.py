@@ -160,7 +160,7 @@ def test_a_command_that_does_not_start_is_passed_over(checkout: Checkout) -> Non
     assert result.stdout.strip() == str(checkout.bin / "python3.11")
 
 
-@pytest.mark.parametrize("version", [(3, 10, 0), (3, 13, 1), (4, 11, 0)])
+@pytest.mark.parametrize("version", [(3, 10, 0), (3, 13, 1)])
 def test_without_a_right_python_one_line_says_what_is_there_and_what_to_do(
     checkout: Checkout, version: tuple[int, int, int]
 ) -> None:
