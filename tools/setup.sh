@@ -84,6 +84,6 @@ fi
 "${install[@]}" --no-deps --requirement "$list"
 
 # Also compiles what the engine imports, once, before all jobs of a run do it at the same time.
-"$venv/bin/python" tools/check_environment.py "$list"
+VLLM_LOGGING_LEVEL=ERROR "$venv/bin/python" tools/check_environment.py "$list"
 cp "$list" "$venv/.installed.part"
 mv "$venv/.installed.part" "$venv/.installed"
