@@ -20,8 +20,7 @@ SLURM_TESTS = $(PYTEST) tests/slurm -n 2 --dist loadfile \
 	|| $(PYTEST) tests/slurm --last-failed --last-failed-no-failures none
 
 .PHONY: help setup setup-gpu lock demo test test-slurm lint format bench config-table reasons \
-	rulegraph \
-	cache-model clean-demo
+	rulegraph cache-model clean-demo
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'

@@ -91,8 +91,8 @@ def make_items(
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "skeletons.jsonl"
         convert(
-            RAW,
-            tools,
+            [RAW],
+            tool_schemas=[TOOLS],
             split="train",
             outputs=StageFiles.of(out, out.with_suffix(".r"), out.with_suffix(".s")),
             max_reject_fraction=0.5,

@@ -15,8 +15,13 @@ from cbdata.lossmask.reasons import REASONS as LOSSMASK
 from cbdata.reasons_page import PAGE, SECTIONS, reasons_page
 from cbdata.rejects import Reasons
 from cbdata.render.reasons import REASONS as RENDER
-from cbdata.sources.reasons import REASONS as ETL_A
+from cbdata.sources.reasons import READING
+from cbdata.sources.registry import SOURCES
 
+ETL_A: Reasons = {
+    **READING,
+    **{code: text for source in SOURCES for code, text in source.own_reasons().items()},
+}
 CBDATA = PAGE.parents[1] / "workflow/scripts/cbdata"
 FILL_ALONE = {
     code: meaning

@@ -20,8 +20,8 @@ def jobs(tmp_path: Path, demo_model: Path) -> Jobs:
     tools = load_tool_schema(TOOLS)
     whole = tmp_path / "whole.jsonl"
     convert(
-        REPO / "config/demo/fujitsu_b4.jsonl",
-        tools,
+        [REPO / "config/demo/fujitsu_b4.jsonl"],
+        tool_schemas=[tools.path],
         split="train",
         outputs=StageFiles.of(whole, tmp_path / "r.jsonl", tmp_path / "s.json"),
         max_reject_fraction=0.5,

@@ -9,27 +9,22 @@ missing, with another fill_shards as well.
 
 from cbdata.fill.backends.registry import find_backend
 from cbdata.fill.settings import FILL_VERSION, FillSettings, RuntimeSettings, semantic_params
-from cbdata.first_look import check_traces
 
-FILL_SKELETONS = skeleton_file()
+# One set of skeletons a run.
+(SKELETONS,) = PLAN.skeleton_sets
+FILL_SKELETONS = SKELETONS.path
+FILL_STEM = SKELETONS.stem
+FILL_MODES = list(SKELETONS.modes)
 FILL_BACKEND = checked(find_backend, FillSettings.of(config).backend_name)
 FILL_NEEDS = FILL_BACKEND.needs(RuntimeSettings.of(config))
-
-look_at(check_traces, "skeleton_traces", FILL_SKELETONS)
 
 
 rule fill_shard:
     input:
         skeletons=FILL_SKELETONS,
-        tool_schema=lambda wildcards: resource("tool_schema"),
-        model=lambda wildcards: local_resources(
-            "model",
-            "config.json",
-            "generation_config.json",
-            "tokenizer.json",
-            "chat_template.jinja",
-        ),
-        template=lambda wildcards: template_file(),
+        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
+        model=INPUTS.model_files(),
+        template=INPUTS.template_files(),
     output:
         rows=f"{OUT}/fill/shards/{FILL_STEM}/{{shard}}-of-{{shards}}.jsonl",
     log:
@@ -75,7 +70,7 @@ rule merge_fill:
             for mode in FILL_MODES
             for kind, path in [
                 ("traces", f"{OUT}/traces/{FILL_STEM}_{mode}.jsonl"),
-                *stage_files("fill", f"{FILL_STEM}_{mode}").items(),
+                *PLAN.side_files("fill", f"{FILL_STEM}_{mode}").items(),
             ]
         },
     log:

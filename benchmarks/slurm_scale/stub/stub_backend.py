@@ -26,7 +26,7 @@ def answers(model: Path) -> list[tuple[int, ...]]:
     for tool in orjson.loads(TOOLS.read_bytes())["tools"]:
         call = {
             "name": tool["function"]["name"],
-            "arguments": {name: "x" for name in tool["function"]["parameters"].get("required", [])},
+            "arguments": dict.fromkeys(tool["function"]["parameters"].get("required", []), "x"),
         }
         texts.append(f"<tool_call>\n{orjson.dumps(call).decode()}\n</tool_call>")
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))

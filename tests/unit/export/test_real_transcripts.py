@@ -36,6 +36,7 @@ def files(
     raw = [str(shared_dir / "data/agentdojo" / name) for name in PIPELINES]
     convert(
         raw,
+        tool_schemas=[],
         split={"train": 0.9, "eval": 0.1},
         outputs=StageFiles.of(made["traces"], *side),
         max_reject_fraction=1.0,

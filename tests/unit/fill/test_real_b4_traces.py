@@ -23,8 +23,8 @@ def test_real_answers_become_valid_traces(
     folder = shared_dir / "data" / "fujitsu_b4"
     files = StageFiles(tmp_path / "out.jsonl", tmp_path / "rejects.jsonl", tmp_path / "stats.json")
     convert(
-        folder / "orchestrator_attacks_sample.jsonl",
-        b4_tools,
+        [folder / "orchestrator_attacks_sample.jsonl"],
+        tool_schemas=[b4_tools.path],
         split="train",
         outputs=files,
         max_reject_fraction=0.0,

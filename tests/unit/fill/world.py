@@ -128,8 +128,8 @@ def write_skeletons(folder: Path, tools: ToolSchema, count: int) -> Path:
             )
     out = folder / "fujitsu_b4_skeletons.jsonl"
     convert(
-        raw,
-        tools,
+        [raw],
+        tool_schemas=[tools.path],
         split="train",
         outputs=StageFiles.of(out, folder / "r.jsonl", folder / "s.json"),
         max_reject_fraction=0.0,

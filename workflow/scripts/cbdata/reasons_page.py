@@ -5,16 +5,17 @@ cbdata.reasons_page``.
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
 
 from cbdata.fill.reasons import REASONS as FILL
 from cbdata.judge.judgement import OUTCOMES
 from cbdata.lossmask.reasons import REASONS as LOSSMASK
+from cbdata.paths import ROOT
 from cbdata.rejects import Reasons
 from cbdata.render.reasons import REASONS as RENDER
-from cbdata.sources.reasons import REASONS as ETL_A
+from cbdata.sources.reasons import READING
+from cbdata.sources.registry import SOURCES
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "reasons.md"
+PAGE = ROOT / "docs/reasons.md"
 INTRODUCTION = """\
 # Reasons of reject rows
 
@@ -25,7 +26,11 @@ the file and line of the record, the `reason`, and a `detail` with what was foun
 `stats/{stage}/{name}.json` counts the rows by reason. These are all the reasons that exist.
 """
 SECTIONS: tuple[tuple[str, str, Reasons], ...] = (
-    ("ETL_A: raw records (`rejects/etl_a`)", "", ETL_A),
+    ("ETL_A: raw records of any source (`rejects/etl_a`)", "", READING),
+    *(
+        (f"ETL_A: raw records of {source.name} (`rejects/etl_a`)", "", source.own_reasons())
+        for source in SOURCES
+    ),
     (
         "Fill: skeletons (`rejects/fill`)",
         (

@@ -14,9 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import orjson
-
 from cbdata.atomic_file import discard_together, open_together, publish_together
+from cbdata.json_file import indented
 from cbdata.jsonl import dumps
 from cbdata.records import RejectRow, Stage, Stats, StatsCounts
 from cbdata.rejects import Reasons, Reject
@@ -212,9 +211,7 @@ class StageWriter:
                     "rejected_by_reason": dict(sorted(self.rejected.items())),
                     "details": self.details,
                 }
-                self._stats.write(
-                    orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-                )
+                self._stats.write(indented(stats))
                 publish_together(self._files)
         finally:
             discard_together(self._files)

@@ -74,7 +74,7 @@ def typed_value(
         return Fault(at, f"argument {parameter!r:.60} has a lone surrogate")
     types = parameter_types(tools, tool, parameter)
     known = tools is not None and tools.parameters(tool) is not None
-    if types == {"string"} or (types is None and not known):
+    if types == frozenset({"string"}) or (types is None and not known):
         return (text,)
     value: Any = _WORDS.get(text.strip(), text)
     for dialect in dialects:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from cbdata.atomic_file import write_atomic
 from cbdata.fill.settings import FillSettings, RuntimeSettings
+from cbdata.json_file import write_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -57,9 +57,7 @@ class FillJob:
 
     def save(self, path: str | Path) -> None:
         """Write the job file that ``load_job`` reads."""
-        write_atomic(
-            path, orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        )
+        write_json(path, asdict(self))
 
 
 def load_job(path: str | Path) -> FillJob:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from cbdata.fill.settings import WeightType
+from cbdata.hub import find_snapshot, model_folders
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
 SAMPLE_BYTES = 1 << 20
@@ -123,6 +124,12 @@ def find_model(
 
 
 def _snapshot(model: str, revision: str | None, cache_dir: str | None, offline: bool) -> Path:
+    if offline:
+        snapshot = find_snapshot(model, revision, cache_dir, "config.json")
+        if snapshot is None:
+            looked = " or ".join(map(str, model_folders(model, cache_dir)))
+            raise _missing(model, revision, f"no snapshot with a config.json in {looked}")
+        return snapshot
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -132,20 +139,23 @@ def _snapshot(model: str, revision: str | None, cache_dir: str | None, offline: 
                 model,
                 revision=revision,
                 cache_dir=cache_dir,
-                local_files_only=offline,
                 allow_patterns=list(MODEL_FILES),
                 ignore_patterns=list(OTHER_COPIES),
             )
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        wanted = model if revision is None else f"{model} at {revision}"
-        where = f" REVISION={revision}" if revision else ""
-        raise ModelMissing(
-            f"model {wanted} is not in {cache_dir or 'the Hugging Face cache'}"
-            f" ({type(error).__name__}: {str(error).splitlines()[0]}). Hint: on a machine with"
-            f" network access run `make cache-model MODEL={model}{where}` with the same cache_dir,"
-            " or give a local folder"
-        ) from error
+        why = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise _missing(model, revision, why) from error
+
+
+def _missing(model: str, revision: str | None, why: str) -> ModelMissing:
+    wanted = model if revision is None else f"{model} at {revision}"
+    where = f" REVISION={revision}" if revision else ""
+    return ModelMissing(
+        f"model {wanted} is not in the Hugging Face cache ({why}). Hint: on a machine with network"
+        f" access run `make cache-model MODEL={model}{where}` with the same cache_dir, or give a"
+        " local folder"
+    )
 
 
 def weight_type(dtype: WeightType, on_cpu: bool) -> WeightType:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cbdata.lossmask.registry import REGISTRY, load_registry
+from cbdata.lossmask.registry import load_registry
 from cbdata.lossmask.selection import PolicyChoice, Selection
+from cbdata.paths import POLICY_REGISTRY
 
 
 class LossmaskError(ValueError):
@@ -39,7 +40,7 @@ class LossmaskSettings:
     allow_skeleton: bool
     skeleton_policy: str
     mixture: str | Path | None = None
-    registry: str | Path = REGISTRY
+    registry: str | Path = POLICY_REGISTRY
 
 
 def make_selection(settings: LossmaskSettings) -> tuple[Selection, dict[str, Any]]:

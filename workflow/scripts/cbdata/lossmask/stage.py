@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import orjson
 
-from cbdata.atomic_file import write_atomic
+from cbdata.json_file import write_json
 from cbdata.jsonl import JsonlError, read_records
 from cbdata.lossmask.masks import IdsText, Mask, SpanError
 from cbdata.lossmask.policies import PolicyError
@@ -151,12 +151,7 @@ def write_manifest(path: str | Path, name: str, files: Mapping[str, StageFiles])
     JSON file.
     """
     made = {policy: orjson.loads(paths.stats.read_bytes()) for policy, paths in files.items()}
-    write_atomic(
-        path,
-        orjson.dumps(
-            {"name": name, "policies": made}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        ),
-    )
+    write_json(path, {"name": name, "policies": made})
 
 
 def apply_lossmasks(

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from cbdata.atomic_file import write_atomic
+from cbdata.json_file import write_json
 from cbdata.traces.facts import TraceReader
 
 Mixture = dict[str, dict[str, float]]
@@ -31,13 +31,7 @@ def count_classes(traces: Iterable[str | Path]) -> Mixture:
 
 def write_mixture(traces: Iterable[str | Path], out: str | Path) -> None:
     """Count the classes of trace files into a JSON file."""
-    write_atomic(
-        out,
-        orjson.dumps(
-            {"classes": count_classes(traces)},
-            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
-        ),
-    )
+    write_json(out, {"classes": count_classes(traces)})
 
 
 def read_mixture(path: str | Path) -> Mixture:

@@ -11,6 +11,14 @@ Stage = Literal["etl_a", "fill", "render", "lossmask"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """The stages in the order in which a record passes through them."""
 
+STAGE_FOLDERS: dict[Stage, str] = {
+    "etl_a": "traces",
+    "fill": "traces",
+    "render": "renders",
+    "lossmask": "lossmasks",
+}
+"""The folder of the output structure that a stage's data lie in."""
+
 Mode = Literal["ds", "dr"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 

@@ -14,7 +14,6 @@ from cbdata.records.words import (
 
 PROJECT_LLAMA_TEMPLATE = "llama31_tools"
 CHUNK_TRACES = 64
-TEMPLATE_DIR = Path(__file__).resolve().parents[4] / "configs" / "chat_templates"
 
 
 class TokenizerError(ValueError):

@@ -13,13 +13,13 @@ from typing import Any
 
 import jinja2
 
+from cbdata.paths import CHAT_TEMPLATES
 from cbdata.rejects import Reject
 from cbdata.render.chat import TemplateInput
 from cbdata.render.instrument import Marks, compile_marked, environment
 from cbdata.render.layout import Landmarks, collect
 from cbdata.render.settings import (
     PROJECT_LLAMA_TEMPLATE,
-    TEMPLATE_DIR,
     RenderSettings,
     TokenizerError,
 )
@@ -56,14 +56,14 @@ def template_source(settings: RenderSettings, tokenizer: PlainTokenizer) -> tupl
                 " a name in configs/chat_templates or to a file"
             )
         return "tokenizer", tokenizer.chat_template
-    named = TEMPLATE_DIR / f"{chosen}.jinja"
+    named = CHAT_TEMPLATES / f"{chosen}.jinja"
     if "/" not in chosen and named.is_file():
         source = named.read_text(encoding="utf-8")
         check_pin(chosen, source)
         return chosen, source
     path = Path(chosen).expanduser()
     if not path.is_file():
-        names = sorted(file.stem for file in TEMPLATE_DIR.glob("*.jinja"))
+        names = sorted(file.stem for file in CHAT_TEMPLATES.glob("*.jinja"))
         raise TokenizerError(
             f"chat_template {chosen!r}: neither a file nor one of {names}. Hint: leave it empty for"
             " the tokenizer's own template"
@@ -78,12 +78,12 @@ def template_sha256(source: str) -> str:
 
 def check_pin(name: str, source: str) -> None:
     """Raise TokenizerError unless a template of the project is the one that was reviewed."""
-    pins = json.loads((TEMPLATE_DIR / PINS).read_text())
+    pins = json.loads((CHAT_TEMPLATES / PINS).read_text())
     if pins.get(name) != template_sha256(source):
         raise TokenizerError(
-            f"{TEMPLATE_DIR / (name + '.jinja')}: its SHA-256 is {template_sha256(source)}, {PINS}"
-            f" says {pins.get(name)}. Hint: restore the file, or review the change, give it a new"
-            f" name and add it to {PINS}"
+            f"{CHAT_TEMPLATES / (name + '.jinja')}: its SHA-256 is {template_sha256(source)},"
+            f" {PINS} says {pins.get(name)}. Hint: restore the file, or review the change, give it"
+            f" a new name and add it to {PINS}"
         )
 
 

@@ -207,6 +207,7 @@ class Spool:
         )
         for group in self._groups():
             verdicts = sorted({verdict for _, verdict, _, _ in group})
+            fates: list[tuple[int, str, str | None]]
             if len(verdicts) > 1:
                 self.conflicts += 1
                 detail = (

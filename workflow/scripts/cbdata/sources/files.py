@@ -1,18 +1,16 @@
-"""Which files an AgentDojo path stands for, and what each is called in the output."""
+"""Which files the path of a source stands for, and what each is called in the output."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cbdata.sources import SourceError
 
 logger = logging.getLogger(__name__)
-
-PathSpec = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 _TAIL = {".jsonl": 1, ".json": 5}
 """How many last parts of its path name a file: an export by its own name, a run by
@@ -20,34 +18,39 @@ _TAIL = {".jsonl": 1, ".json": 5}
 """
 
 
-def input_files(path_spec: PathSpec) -> list[str]:
-    """The files of a file, a directory (searched to its leaves for *.jsonl and *.json), or a list
-    of either, each once and sorted.
+def input_files(paths: Sequence[str | Path], key: str) -> list[str]:
+    """The files of some files and folders, each once and sorted.
 
-    Hidden files and folders are left out. Raises SourceError for a path that does not exist and a
-    directory without such files.
+    Folders are searched to their leaves for ``*.jsonl`` and ``*.json``; hidden files and folders
+    are left out.
+
+    Args:
+        paths: Files and folders.
+        key: The configuration's key of the paths, for errors.
+
+    Raises:
+        SourceError: There is no path, a path does not exist, or a folder has no such file.
     """
-    given = [path_spec] if isinstance(path_spec, (str, os.PathLike)) else list(path_spec)
-    if not given:
+    if not paths:
         raise SourceError(
-            "agentdojo_path: expected a file, a directory or a list of them, got an empty list."
-            " Hint: null leaves AgentDojo out"
+            f"{key}: expected a file, a directory or a list of them, got an empty list. Hint: null"
+            " leaves the source out"
         )
     files: set[str] = set()
-    for entry in given:
+    for entry in paths:
         path = Path(entry)
         if path.is_dir():
             found = {str(file) for file in _walk(path)}
             if not found:
                 raise SourceError(
-                    f"{path} holds no *.jsonl and no *.json file. Hint: point agentdojo_path at the"
-                    " exports or at a runs/ tree"
+                    f"{path} holds no *.jsonl and no *.json file. Hint: point {key} at the exports"
+                    " or at a runs/ tree"
                 )
             files |= found
         elif path.exists():
             files.add(str(path))
         else:
-            raise SourceError(f"{path} does not exist. Hint: check agentdojo_path in the config")
+            raise SourceError(f"{path} does not exist. Hint: check {key} in the config")
     return sorted(files)
 
 
