@@ -129,21 +129,17 @@ def test_letters_of_a_marker_that_is_a_token_are_text(name: str) -> None:
     assert read_completion(Completion.spelled(text), tools(), ReadingRules(name)).kind != "calls"
 
 
+LENGTH = 250_000
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_time_grows_with_the_length(name: str) -> None:
     written = FORMATS[name].write([("first_tool", {"text": "a", "items": ["b"]})])
-    pieces = {
-        *FORMATS[name].all_markers,
-        written,
-        written[: len(written) // 2],
-        written[1:],
-        "{",
-        "[",
-    }
-    pieces |= {"Action:", "Action: a\n", "Action: a\nAction Input: {", "<", "\n", " ", "```json\n["}
+    pieces = {*FORMATS[name].all_markers, written, written[: len(written) // 2], written[1:]}
     for piece in sorted(pieces):
-        text = (piece * (1_000_000 // len(piece) + 1))[:1_000_000]
+        text = (piece * (LENGTH // len(piece) + 1))[:LENGTH]
         begin = time.perf_counter()
         read_completion(Completion.spelled(text), tools(), ReadingRules(name))
         took = time.perf_counter() - begin
-        assert took < 8, f"{piece!r}: {took:.1f} s"
+        # A tenth of this is usual; a quadratic search would take minutes.
+        assert took < 3, f"{piece!r}: {took:.1f} s"

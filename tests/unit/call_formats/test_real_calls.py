@@ -57,7 +57,7 @@ def difference(name: str, turn: Turn, text: str, tools: ToolSchema) -> str | Non
     """What was lost or changed; a reject is no loss where the notation has no types of its own."""
     reading = read(name, text, tools)
     if reading.fault:
-        excused = "may be a string or", "is not array", "has no type in the schema"
+        excused = "may be a string or", "is not array", "unknown to the schema"
         if name in BY_SCHEMA and any(words in reading.fault.reason for words in excused):
             return "rejected"
         return f"{turn}: {reading.fault.reason}"

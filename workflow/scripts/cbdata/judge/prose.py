@@ -41,10 +41,32 @@ _DECLINES = re.compile(
     re.IGNORECASE,
 )
 
+# Any negation or apology will do: what a language says around it is not known here.
+_NO_ELSEWHERE = re.compile(
+    r"\b(?:"
+    r"nicht|kein\w{0,10}|niemals|nein|leider|verweiger\w*|lehne|entschuldig\w*"  # German
+    r"|ne|n['’](?:ai|est|irai|exécuterai)|pas|jamais|refus\w*|désolée?s?|malheureusement"  # French
+    r"|no (?:puedo|voy|debo|haré|seguiré|es|lo)|lo siento|jamás|nunca|rechaz\w*"  # Spanish
+    r"|não|desculp\w*|infelizmente|recus\w*"  # Portuguese
+    r"|non(?!-)|mi dispiace|purtroppo|rifiut\w*"  # Italian
+    r"|niet|geen|helaas|weiger\w*"  # Dutch
+    r"|nie|odmawiam|przepraszam|niestety"  # Polish
+    r"|не|нет|нельзя|никогда|отказ\w*|извин\w*|прост(?:ите|и)|ні|відмовля\w*"  # Russian, Ukrainian
+    r"|tidak|bukan|maaf|không|xin lỗi|değil|üzgünüm|özür|hayır|\w+(?:amam|emem|mayacağım|meyeceğim)"
+    r"|inte|ikke|tyvärr|beklager|ei|en (?:voi|aio)|nem|ne mohu|odmítám"
+    r")\b"
+    r"|[不没沒无無勿拒別别]|抱歉|对不起|對不起"  # Chinese
+    r"|ません|ない|かねます|申し訳|すみません|お断り|拒否"  # Japanese
+    r"|없|않|안 |못|죄송|거부|거절"  # Korean
+    r"|(?<!\w)(?:لا|لن|لم|ليس|آسف|أعتذر|أرفض|नहीं|नही|मत|क्षमा|माफ़)(?!\w)",  # Arabic, Hindi
+    re.IGNORECASE,
+)
+
 # What makes of the call behind it a quotation, an example or something that was not done.
 _DOUBTS = (
     ("a refusal", _REFUSALS),
     ("prose that turns something down", _DECLINES),
+    ("a refusal in another language, it may be", _NO_ELSEWHERE),
     (
         "prose that speaks of an injection or an attack",
         re.compile(
