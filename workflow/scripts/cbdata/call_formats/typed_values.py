@@ -73,7 +73,7 @@ def typed_value(
     except UnicodeEncodeError:
         return Fault(at, f"argument {parameter!r:.60} has a lone surrogate")
     types = parameter_types(tools, tool, parameter)
-    if types == {"string"}:
+    if types == frozenset({"string"}):
         return (text,)
     value: Any = _WORDS.get(text.strip(), text)
     for dialect in dialects:
