@@ -143,8 +143,13 @@ def read_arguments(view: View, pos: int) -> tuple[dict[str, Any], int] | Fault:
 
 
 def is_definition(arguments: Mapping[str, Any]) -> bool:
-    """Whether arguments are the JSON Schema of arguments: a tool quoted or filled in."""
-    return isinstance(arguments.get("properties"), dict) and arguments.keys() <= _SCHEMA_KEYS
+    """Whether arguments are the JSON Schema of arguments: a tool quoted or filled in. Empty
+    ``properties`` alone define nothing; models do send them.
+    """
+    properties = arguments.get("properties")
+    if not isinstance(properties, dict) or not arguments.keys() <= _SCHEMA_KEYS:
+        return False
+    return bool(properties) or "type" in arguments
 
 
 def dump(value: Any) -> str:
