@@ -66,7 +66,7 @@ def typed_value(
     except UnicodeEncodeError:
         return Fault(at, f"argument {parameter!r:.60} has a lone surrogate")
     types = parameter_types(tools, tool, parameter)
-    if types == {"string"}:
+    if types == frozenset({"string"}):
         return (text,)
     found = read_literal(text, 0, JSON)
     if isinstance(found, Unreadable) or text[found.end :].strip():
