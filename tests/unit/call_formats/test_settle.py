@@ -24,6 +24,13 @@ PRINTED = {
     " + (c.function.arguments | tojson) + '}\\n</tool_call>'",
     "llama_function": "'<function=' + c.function.name + '>' + (c.function.arguments | tojson)"
     " + '</function>'",
+    "mistral_args": "'[TOOL_CALLS]' + c.function.name + '[ARGS]' + (c.function.arguments | tojson)",
+    "deepseek_v3": "'<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>'"
+    " + c.function.name + '\\n```json\\n' + (c.function.arguments | tojson)"
+    " + '\\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>'",
+    "deepseek_v31": "'<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>' + c.function.name"
+    " + '<｜tool▁sep｜>' + (c.function.arguments | tojson)"
+    " + '<｜tool▁call▁end｜><｜tool▁calls▁end｜>'",
 }
 
 

@@ -1,4 +1,4 @@
-"""A value written as bare text is read by the type that the tool's schema gives."""
+"""Arguments written as bare text have the type that the tool's schema gives, or none."""
 
 from __future__ import annotations
 
@@ -11,57 +11,29 @@ from cbdata.call_formats.literals import JSON, PYTHON
 from cbdata.call_formats.typed_values import typed_value
 from cbdata.tools import ToolSchema
 
-PROPERTIES: dict[str, Any] = {
-    "text": {"type": "string"},
-    "count": {"type": "integer"},
-    "either": {"type": ["string", "integer"]},
-    "list": {"type": "array"},
-    "untyped": {"description": "anything"},
-}
-TOOLS = ToolSchema(
-    "v",
-    ({"type": "function", "function": {"name": "t", "parameters": {"properties": PROPERTIES}}},),
-    None,
-    "0",
-    "tools.json",
-)
-
-
-def read(text: str, parameter: str, tool: str = "t", **options: Any) -> Any:
-    return typed_value(text, 0, TOOLS, tool, parameter, **options)
-
 
 @pytest.mark.parametrize(
-    ("text", "parameter", "value"),
+    ("parameter", "text", "value"),
     [
-        ("2024", "text", "2024"),
-        ("2024", "count", 2024),
-        ("tides", "either", "tides"),
-        ('["a"]', "list", ["a"]),
-        ("tides", "untyped", "tides"),
-        ("tides", "unheard_of", "tides"),
+        ("query", "2024", "2024"),
+        ("query", "tides", "tides"),
+        ("unknown", "tides", "tides"),
+        ("unknown", "tides 2024", "tides 2024"),
+        ("unknown", "2024", None),
+        ("unknown", '{"a": 1}', None),
+        ("unknown", '"tides"', None),
+        ("unknown", "True", None),
     ],
 )
-def test_the_schema_says_the_type(text: str, parameter: str, value: Any) -> None:
-    assert read(text, parameter) == (value,)
+def test_what_the_schema_does_not_know_is_text_only_where_it_can_be_nothing_else(
+    b4_tools: ToolSchema, parameter: str, text: str, value: Any
+) -> None:
+    found = typed_value(text, 7, b4_tools, "search_web", parameter)
+    assert (None if isinstance(found, Fault) else found[0]) == value
+    assert not isinstance(found, Fault) or found.at == 7
 
 
-@pytest.mark.parametrize("parameter", ["either", "untyped", "unheard_of"])
-@pytest.mark.parametrize("text", ["2024", " 2024 "])
-def test_what_could_be_both_is_neither(parameter: str, text: str) -> None:
-    assert isinstance(read(text, parameter), Fault)
-
-
-@pytest.mark.parametrize("text", ['{"a": 1}', "[1]", "true", "None", '"tides"'])
-def test_without_a_type_no_other_value_is_taken_for_text(text: str) -> None:
-    assert isinstance(read(text, "untyped"), Fault)
-
-
-def test_of_an_unknown_tool_all_is_text() -> None:
-    assert read("2024", "count", tool="unheard_of") == ("2024",)
-    assert typed_value("2024", 0, None, "t", "count") == ("2024",)
-
-
-def test_python_where_the_notation_has_it() -> None:
-    assert isinstance(read("['a', None]", "list"), Fault)
-    assert read("['a', None]", "list", dialects=(JSON, PYTHON)) == (["a", None],)
+def test_python_where_the_notation_has_it(b4_tools: ToolSchema) -> None:
+    words = ("['name', None]", 0, b4_tools, "get_user_info", "fields")
+    assert isinstance(typed_value(*words), Fault)
+    assert typed_value(*words, (JSON, PYTHON)) == (["name", None],)

@@ -19,7 +19,7 @@ VALUE, VALUE_END = "<arg_value>", "</arg_value>"
 # A name is followed by an argument or by the end of the call; others' objects are not names.
 _OPEN = re.compile(marker(OPEN) + r"(?:\s*+([^\s<>{}()\"'" + MARK + r"]++)(?=\s*+" + MARK + "))?")
 TAGS = Tags(
-    argument=re.compile(rf"\s*+{marker(KEY)}([^{MARK}]++){marker(KEY_END)}\s*+{marker(VALUE)}"),
+    argument=re.compile(rf"\s*+{marker(KEY)}([^\s<>{MARK}]++){marker(KEY_END)}\s*+{marker(VALUE)}"),
     argument_end=VALUE_END,
     close=re.compile(r"\s*+" + marker(CLOSE)),
     markup="tool_call",

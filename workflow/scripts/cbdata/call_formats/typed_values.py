@@ -57,8 +57,8 @@ def typed_value(
     """The value that a text stands for, in a tuple of one.
 
     A string by the schema is the text. Another type is JSON (and Python's True, False, None). Where
-    both are allowed, or the schema of a known tool does not say, and the text reads as another
-    type, nobody can say which was meant: a Fault. Of a tool that is not known, all is text.
+    both are allowed, or the schema does not say, and the text reads as the other type, nobody can
+    say which was meant: a Fault.
 
     Args:
         text: the value as the model wrote it.
@@ -73,8 +73,7 @@ def typed_value(
     except UnicodeEncodeError:
         return Fault(at, f"argument {parameter!r:.60} has a lone surrogate")
     types = parameter_types(tools, tool, parameter)
-    known = tools is not None and tools.parameters(tool) is not None
-    if types == {"string"} or (types is None and not known):
+    if types == frozenset({"string"}):
         return (text,)
     value: Any = _WORDS.get(text.strip(), text)
     for dialect in dialects:
@@ -86,9 +85,7 @@ def typed_value(
     if types is None:
         if value is text:
             return (text,)
-        return Fault(
-            at, f"argument {parameter!r:.60} has no type in the schema, and reads as {kind}"
-        )
+        return Fault(at, f"argument {parameter!r:.60}, unknown to the schema, may be a {kind}")
     fits = kind in types or (kind == "integer" and "number" in types)
     if value is text or kind == "string":
         if "string" in types:

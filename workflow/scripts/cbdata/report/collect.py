@@ -139,7 +139,7 @@ def collect(dataset: DataSet, registry: Registry) -> DataSetSummary:
     for place, render in read_places(dataset.renders):
         _add_render(summary, render)
         for policy in policies:
-            mask = make_mask(cast(Render, render), policy.layers)
+            mask = make_mask(cast("Render", render), policy.layers)
             _add_share(summary, f"policy {policy.id}", mask.length, mask.trained)
         trace_place, about = traces[render["trace_id"]]
         own = {

@@ -108,7 +108,7 @@ def trace_record(
         for label, row in masks.items()
     }
     for policy in policies:
-        mask = make_mask(cast(Render, render), policy.layers)
+        mask = make_mask(cast("Render", render), policy.layers)
         runs = [[start, end, weight] for start, end, weight in mask.runs if weight > 0]
         shown[f"policy {policy.id}"] = {"policy": policy.id, "weight": None, "runs": runs}
     attack, generation = trace.get("tool_attack") or {}, raw.get("generation") or {}

@@ -92,7 +92,7 @@ def visible_gpus(environ: Mapping[str, str] = os.environ) -> int:
         return len(entries)
     import torch
 
-    return torch.cuda.device_count()
+    return int(torch.cuda.device_count())
 
 
 class VllmBackend:
@@ -243,7 +243,7 @@ class VllmEngine:
         leaves it in no state to go on from.
         """
         try:
-            return self._engine.step()
+            return list(self._engine.step())
         except Exception as error:
             raise EngineDied(
                 f"the vLLM engine died: {type(error).__name__}: {error} (its own report is in the"
