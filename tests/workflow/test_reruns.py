@@ -100,10 +100,10 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
 @pytest.mark.parametrize(
     ("file", "added", "rules"),
     [
-        ("scripts/cbdata/fill/completed_traces.py", '\n# Why.\n"""What."""\n', set()),
+        ("scripts/cbdata/fill/twins.py", '\n# Why.\n"""What."""\n', set()),
         # Its link_twins writes ids.
-        ("scripts/cbdata/fill/completed_traces.py", CODE, {"merge_fill"}),
-        ("scripts/cbdata/judge/calls.py", CODE, {"merge_fill"}),
+        ("scripts/cbdata/fill/twins.py", CODE, {"merge_fill"}),
+        ("scripts/cbdata/judge/reading.py", CODE, {"merge_fill"}),
         # The fill rule carries FILL_VERSION instead.
         ("scripts/cbdata/fill/runner.py", CODE, set()),
         ("scripts/cbdata/sources/agentdojo_labels.py", CODE, {"convert_agentdojo"}),
