@@ -178,13 +178,12 @@ class Bench:
                 decode=self.renderer.decode,
                 stop=StopFlag(),
             )
-            measured = self._timed(
+            return self._timed(
                 lambda: {
                     (each.item.trace_id, each.item.mode): each.tries[-1][0].token_ids
                     for each in runner.run()
                 }
             )
-        return measured
 
     def bare(self, requests: Sequence[Request]) -> WayResult:
         """vLLM's own batch call on the same prompts and parameters, in the same order."""

@@ -86,7 +86,7 @@ def finished(
             if process["SLURM_JOB_ID"] in mine:
                 devices[process["SLURM_JOB_ID"]].add(process.get("CUDA_VISIBLE_DEVICES"))
                 nodes[process["SLURM_JOB_ID"]].add(process["SLURMD_NODENAME"])
-    yield Finished(pipeline, output, details, dict(devices), dict(nodes))
+    return Finished(pipeline, output, details, dict(devices), dict(nodes))
 
 
 def test_everything_is_there_and_conserved(finished: Finished) -> None:
