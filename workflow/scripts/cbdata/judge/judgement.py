@@ -113,8 +113,17 @@ def ineligible(
     tool_schema: ToolSchema,
     ds_criterion: Criterion = "simulated_tool",
 ) -> tuple[str, str] | None:
-    """Why no completion of a skeleton can be accepted in a mode, as (outcome, detail), or None: to
-    be asked before generating.
+    """Say before generating why no completion of a skeleton can be accepted in a mode.
+
+    Args:
+        mode: ds or dr.
+        expected_tool: ``tool_attack.expected_tool`` of the skeleton.
+        simulated_tool: ``tool_attack.simulated_tool``, the attack's target.
+        tool_schema: the tools that the model will be shown.
+        ds_criterion: what counts as a DS.
+
+    Returns:
+        (outcome, detail), or None if a completion can be accepted.
     """
     if not expected_tool:
         return "no_expected_tool", "tool_attack.expected_tool is missing"
