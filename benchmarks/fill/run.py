@@ -44,7 +44,8 @@ from cbdata.fill.runner import Runner, StopFlag  # noqa: E402
 from cbdata.fill.settings import FillSettings, RuntimeSettings  # noqa: E402
 from cbdata.jsonl import read_records  # noqa: E402
 from cbdata.judge.judgement import Judgement, judge  # noqa: E402
-from cbdata.render import Renderer, RenderSettings  # noqa: E402
+from cbdata.render.renderer import Renderer  # noqa: E402
+from cbdata.render.settings import RenderSettings  # noqa: E402
 from cbdata.sources.fujitsu_b4 import convert  # noqa: E402
 from cbdata.stage import StageFiles  # noqa: E402
 from cbdata.tools import ToolSchema, load_tool_schema  # noqa: E402

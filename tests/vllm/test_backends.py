@@ -35,7 +35,8 @@ from cbdata.fill.backends.base import EngineOptions, Generated, RequestQueue
 from cbdata.fill.constraints import call_grammar
 from cbdata.fill.requests import Sampling, WorkItem
 from cbdata.fill.settings import FillSettings, RuntimeSettings
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.tools import load_tool_schema
 
 schema = load_tool_schema(tools)

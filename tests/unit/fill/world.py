@@ -21,7 +21,7 @@ from cbdata.fill.shard import run_shard
 from cbdata.ids import digest, token_ids_sha256
 from cbdata.jsonl import dumps, read_records
 from cbdata.records import MODES, BackendName, Mode
-from cbdata.render import Prompt
+from cbdata.render.settings import Prompt
 from cbdata.sources.fujitsu_b4 import convert
 from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema

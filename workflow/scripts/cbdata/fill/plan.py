@@ -16,7 +16,7 @@ from cbdata.fill.skeletons import Skeleton, shard_skeletons
 from cbdata.progress import Progress
 from cbdata.records import Message, Mode
 from cbdata.rejects import Reject
-from cbdata.render import Prompt
+from cbdata.render.settings import Prompt
 from cbdata.tools import ToolSchema
 
 RenderPrompt = Callable[[list[Message]], Prompt]
