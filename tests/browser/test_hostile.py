@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Open, build
+from tests.browser.pages import Open, build
 from tests.records import Corpus, call, make_mask, make_render, make_trace, message, write_jsonl
 
 pytestmark = pytest.mark.browser

@@ -19,8 +19,8 @@ import pytest
 
 from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.cluster_conf import parse_fields
-from tests.slurm.conftest import Session
 from tests.slurm.pipeline import Pipeline
+from tests.slurm.session import Session
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 

@@ -20,7 +20,7 @@ from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
 from cbdata.schemas import load_schema
 from tests.records import Corpus
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 from tests.workflow.plans import planned_jobs
 
 CHATS = [
