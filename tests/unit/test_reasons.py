@@ -10,7 +10,7 @@ import pytest
 
 from cbdata.fill.reasons import PROMPT_REASONS
 from cbdata.fill.reasons import REASONS as FILL
-from cbdata.judge.judgement import OUTCOMES
+from cbdata.judge.outcomes import OUTCOMES
 from cbdata.lossmask.reasons import REASONS as LOSSMASK
 from cbdata.reasons_page import PAGE, SECTIONS, reasons_page
 from cbdata.rejects import Reasons
@@ -67,7 +67,7 @@ def strings(expression: ast.expr) -> set[str] | None:
 
 @pytest.mark.parametrize(
     ("room", "table"),
-    [("sources", ETL_A), ("render", RENDER), ("lossmask", LOSSMASK), ("fill", FILL_ALONE)],
+    [("sources", ETL_A), ("render", RENDER), ("lossmask", LOSSMASK), ("fill", FILL)],
 )
 def test_what_a_room_raises_is_in_its_table(room: str, table: Reasons) -> None:
     raised: set[str] = set()

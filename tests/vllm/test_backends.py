@@ -31,11 +31,12 @@ prepare_environment(True, None, backend.environment())
 
 from pathlib import Path
 from cbdata.config import resolve_config
-from cbdata.fill.backends.base import Completion, EngineOptions, RequestQueue
+from cbdata.fill.backends.base import EngineOptions, Generated, RequestQueue
 from cbdata.fill.constraints import call_grammar
 from cbdata.fill.requests import Sampling, WorkItem
 from cbdata.fill.settings import FillSettings, RuntimeSettings
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.tools import load_tool_schema
 
 schema = load_tool_schema(tools)
@@ -53,7 +54,7 @@ rows = []
 for round in range(2):
     for finished in engine.generate(RequestQueue([item.request(1) for item in items[round:] + items[:round]])):
         for result in finished:
-            done = isinstance(result, Completion)
+            done = isinstance(result, Generated)
             text = renderer.decode(result.token_ids) if done else result.detail
             rows.append({"query": result.request.trace_id, "done": done, "text": text, "finish": result.finish_reason if done else None})
 open(out, "wb").write(orjson.dumps(rows))

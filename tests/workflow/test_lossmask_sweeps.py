@@ -11,7 +11,7 @@ import pytest
 
 from tests.conversations import agent_turns, build_render, build_trace
 from tests.records import write_jsonl
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 
 pytestmark = pytest.mark.workflow
 

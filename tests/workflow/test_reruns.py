@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -103,8 +103,9 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
         ("scripts/cbdata/fill/twins.py", '\n# Why.\n"""What."""\n', set()),
         # Its link_twins writes ids.
         ("scripts/cbdata/fill/twins.py", CODE, {"merge_fill"}),
-        ("scripts/cbdata/judge/reading.py", CODE, {"merge_fill"}),
-        # The fill rule carries FILL_VERSION instead.
+        # The fill rule, which judges, carries FILL_VERSION instead.
+        ("scripts/cbdata/judge/reading.py", CODE, set()),
+        ("scripts/cbdata/judge/outcomes.py", CODE, {"merge_fill"}),
         ("scripts/cbdata/fill/runner.py", CODE, set()),
         ("scripts/cbdata/sources/agentdojo_labels.py", CODE, {"convert_agentdojo"}),
         ("scripts/cbdata/sources/spool.py", CODE, CONVERT),

@@ -9,7 +9,8 @@ import pytest
 from cbdata.call_formats.settle import UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.config import default_settings
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 
 HEAD = (
     "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' + m.content }}"

@@ -14,7 +14,7 @@ from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import FORMATS
 from cbdata.ids import canonical_json
 from cbdata.judge.reading import Parsed, ReadingRules, read_completion
-from cbdata.tools import ToolSchema
+from tests.unit.call_formats.tools import two_tools
 
 pytestmark = pytest.mark.vllm
 
@@ -24,22 +24,7 @@ PROPERTIES = {
     "items": {"type": "array", "items": {"type": "string"}},
     "more": {"type": "object"},
 }
-TOOLS = ToolSchema(
-    "v",
-    tuple(
-        {
-            "type": "function",
-            "function": {
-                "name": name,
-                "parameters": {"type": "object", "properties": PROPERTIES},
-            },
-        }
-        for name in ("first_tool", "second_tool")
-    ),
-    None,
-    "0",
-    "tools.json",
-)
+TOOLS = two_tools(PROPERTIES)
 PARSERS = {
     "glm": "glm47",
     "granite": "granite",

@@ -11,7 +11,8 @@ from cbdata.config import default_settings
 from cbdata.fill.constraints import argument_key, call_grammar, call_schema
 from cbdata.judge.judgement import argument_errors
 from cbdata.judge.parser import parse_completion
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.tools import ToolSchema, ToolSchemaError
 
 

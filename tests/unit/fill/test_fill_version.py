@@ -18,9 +18,11 @@ from cbdata.fill.prompts import skeleton_messages
 from cbdata.fill.settings import FILL_BEHAVIOUR, FILL_VERSION
 from cbdata.ids import digest
 from cbdata.jsonl import read_records
-from cbdata.judge.judgement import OUTCOMES, judge
+from cbdata.judge.judgement import judge
+from cbdata.judge.outcomes import OUTCOMES
 from cbdata.rejects import Reject
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.tools import ToolSchema
 from tests.unit.fill.world import ToyBackend, World, request_facts
 

@@ -121,13 +121,13 @@ def test_a_missing_or_foreign_shard_is_an_error_that_names_it(world: World) -> N
         world.merge(shards[:1])
     with pytest.raises(MergeError, match="stands at"):
         world.merge([shards[0], shards[0]])
+    short = world.folder / "short"
+    short.mkdir()
+    smaller = World(short, world.tools, world.skeletons.with_name("short.jsonl"))
+    smaller.skeletons.write_bytes(
+        b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:5])
+    )
     with pytest.raises(MergeError, match="does not have"):
-        short = world.folder / "short"
-        short.mkdir()
-        smaller = World(short, world.tools, world.skeletons.with_name("short.jsonl"))
-        smaller.skeletons.write_bytes(
-            b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:5])
-        )
         smaller.merge(shards)
     shards[1].write_bytes(b"\n".join(shards[1].read_bytes().split(b"\n")[:-2]) + b"\n")
     with pytest.raises(MergeError, match="closing rows"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cbdata.fill.judging import judge_with
-from cbdata.fill.plan import Settled, ShardPlan, plan_shard
+from cbdata.fill.plan import SettledSkeleton, ShardPlan, plan_shard
 from cbdata.fill.preflight import FillInputs
 from cbdata.fill.progress_store import Stored
 from cbdata.fill.requests import Sampling
@@ -86,12 +86,12 @@ def test_a_refused_request_has_no_figures(world: World, plan: ShardPlan) -> None
 
 def test_what_was_settled_without_a_model(world: World, plan: ShardPlan) -> None:
     skeleton = plan.skeletons[world.ids()[3]]
-    assert settled_row(Settled(skeleton, "dr", None)) == {
+    assert settled_row(SettledSkeleton(skeleton, "dr", None)) == {
         "row": "duplicate",
         "line": 4,
         "mode": "dr",
     }
-    assert settled_row(Settled(skeleton, "ds", Reject("no_attack", "none"))) == {
+    assert settled_row(SettledSkeleton(skeleton, "ds", Reject("no_attack", "none"))) == {
         "row": "reject",
         "line": 4,
         "mode": "ds",
@@ -102,7 +102,7 @@ def test_what_was_settled_without_a_model(world: World, plan: ShardPlan) -> None
 
 
 def test_a_shard_has_a_row_for_everything_and_one_on_the_run(world: World, plan: ShardPlan) -> None:
-    plan.settled.append(Settled(plan.skeletons[world.ids()[3]], "dr", None))
+    plan.settled.append(SettledSkeleton(plan.skeletons[world.ids()[3]], "dr", None))
     done = [attempted(world, plan, "No.")]
     inputs = FillInputs(MODEL, world.tools)
     rows = list(shard_rows(world.job(1, 4), inputs, plan, done))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cbdata.fill.backends.base import Completion, EngineOptions, Needs, Refusal, RequestQueue
+from cbdata.fill.backends.base import EngineOptions, Generated, Needs, Refusal, RequestQueue
 from cbdata.fill.job import FillJob
 from cbdata.fill.merge import ModeFiles, merge_shards
 from cbdata.fill.models import LocalModel
@@ -21,7 +21,7 @@ from cbdata.fill.shard import run_shard
 from cbdata.ids import digest, token_ids_sha256
 from cbdata.jsonl import dumps, read_records
 from cbdata.records import MODES, BackendName, Mode
-from cbdata.render import Prompt
+from cbdata.render.settings import Prompt
 from cbdata.sources.fujitsu_b4 import convert
 from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema
@@ -87,17 +87,17 @@ class ToyBackend:
         self.opened = options
         return self
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         while queue:
             self.before(len(self.seen))
             batch = queue.take(self.at_once)
             self.seen += batch
             yield [self._result(request) for request in batch]
 
-    def _result(self, request: Request) -> Completion | Refusal:
+    def _result(self, request: Request) -> Generated | Refusal:
         if request.trace_id in self.refuse:
             return Refusal(request, "refused by the test")
-        return Completion(request, tuple(self.answer(request).encode()), "stop")
+        return Generated(request, tuple(self.answer(request).encode()), "stop")
 
     def close(self) -> None:
         self.closed = True

@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from cbdata.config import default_settings
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import orjson
 import pytest
 
 from cbdata.config import default_settings
-from cbdata.render import Renderer, RenderStageSettings, TokenizerError
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderStageSettings, TokenizerError
 from cbdata.render.stage import render_traces
 from cbdata.schemas import validator
 from cbdata.stage import StageFiles
@@ -342,7 +343,7 @@ def test_no_machine_path_in_the_output(stage: Stage, tmp_path: Path) -> None:
 RUN = """
 import sys
 from cbdata.config import default_settings
-from cbdata.render import RenderSettings, RenderStageSettings
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.stage import render_traces
 from cbdata.stage import StageFiles
 traces, out, tokenizer, chunk = sys.argv[1:]

@@ -234,7 +234,14 @@ def _common(one: str, other: str) -> int:
 def read_back(
     reader: CallFormat, printed: Sequence[Printed], renderer: Renderer, end_tokens: frozenset[str]
 ) -> str | None:
-    """Why a format does not read the probes back exactly, or None if it does."""
+    """Say why a format does not read the probes back exactly, or return None if it does.
+
+    Args:
+        reader: The format.
+        printed: The probes as the chat template prints them.
+        renderer: The renderer that printed them; its tokenizer knows the control tokens.
+        end_tokens: Spellings of the tokens that end a turn.
+    """
     for each in printed:
         # The probes hold no control token, so what the template printed as one is one.
         completion = Completion.spelled(each.completion, renderer.tokenizer)

@@ -23,7 +23,8 @@ from cbdata.fill.preflight import PreflightError, preflight
 from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.fill.shard import run_shard
 from cbdata.logs import configure_logging
-from cbdata.render import Renderer, RenderSettings, TokenizerError
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, TokenizerError
 from cbdata.tools import ToolSchemaError
 
 logger = logging.getLogger("cbdata.fill")

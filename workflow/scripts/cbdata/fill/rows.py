@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.job import FillJob
 from cbdata.fill.models import LocalModel
-from cbdata.fill.plan import Settled, ShardPlan, prompt_messages
+from cbdata.fill.plan import SettledSkeleton, ShardPlan, prompt_messages
 from cbdata.fill.preflight import FillInputs
 from cbdata.fill.progress_store import Stored
 from cbdata.fill.requests import WorkItem
@@ -51,7 +51,7 @@ def run_row(job: FillJob, throughput: Throughput) -> FillRun:
     }
 
 
-def settled_row(settled: Settled) -> FillOutcome:
+def settled_row(settled: SettledSkeleton) -> FillOutcome:
     """The row of a skeleton that gets no completion in a mode."""
     if settled.fault is None:
         return {"row": "duplicate", "line": settled.skeleton.line, "mode": settled.mode}

@@ -21,7 +21,7 @@ from cbdata.fill.requests import Sampling
 from cbdata.fill.row_file import write_rows
 from cbdata.fill.rows import run_row, shard_rows
 from cbdata.fill.runner import Runner, StopFlag
-from cbdata.render import Prompt
+from cbdata.render.settings import Prompt
 
 logger = logging.getLogger(__name__)
 

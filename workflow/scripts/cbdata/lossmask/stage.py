@@ -147,8 +147,12 @@ def apply_policies(
 
 
 def write_manifest(path: str | Path, name: str, files: Mapping[str, StageFiles]) -> None:
-    """Write the stats of every policy of a data set, which ``apply_policies`` has made, into one
-    JSON file.
+    """Write the stats of every policy of a data set into one JSON file.
+
+    Args:
+        path: The file to write.
+        name: The data set.
+        files: Policy id -> the files that ``apply_policies`` has made.
     """
     made = {policy: orjson.loads(paths.stats.read_bytes()) for policy, paths in files.items()}
     write_json(path, {"name": name, "policies": made})
@@ -158,7 +162,16 @@ def apply_lossmasks(
     renders: str | Path, traces: str | Path, targets: Sequence[Target], *, name: str
 ) -> None:
     """Make the files of every target in one pass over renders and traces; memory does not grow with
-    the files. The other arguments and the errors are those of ``apply_lossmask``.
+    the files.
+
+    Args:
+        renders: As for ``apply_lossmask``.
+        traces: As there.
+        targets: What to make: files, and the selection of rows and policies behind each.
+        name: As there.
+
+    Raises:
+        The same as ``apply_lossmask``.
     """
     renders = Path(renders)
     shown = f"{renders.parent.name}/{renders.name}"

@@ -219,8 +219,15 @@ class Renderer:
     def render(
         self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
     ) -> Rendered:
-        """Render and tokenise one conversation at once; arguments and errors as for ``draft`` and
-        ``encode``. Raises Reject.
+        """Render and tokenise one conversation at once.
+
+        Args:
+            messages: As for ``draft``.
+            tools: As there.
+            split_prompt: As there.
+
+        Raises:
+            Reject: The conversation cannot be rendered or tokenised exactly.
         """
         outcome = self.encode([self.draft(messages, tools, split_prompt=split_prompt)])[0]
         if isinstance(outcome, Reject):

@@ -12,8 +12,11 @@ from cbdata.report.svg import Bar, bar_chart
 
 
 def yield_by_subtype(wanted: Counter[str], filled: dict[str, DataSetSummary]) -> Figure:
-    """Accepted completions per attack subtype. ``wanted`` counts skeletons by subtype, ``filled``
-    is by mode (ds, dr).
+    """Show accepted completions per attack subtype.
+
+    Args:
+        wanted: Skeletons by subtype.
+        filled: Summary of the completed traces by mode (ds, dr).
     """
     rows, groups = [], []
     for name, count in wanted.most_common():
@@ -65,8 +68,13 @@ def yield_by_subtype(wanted: Counter[str], filled: dict[str, DataSetSummary]) ->
 
 
 def yield_by_attempt(wanted: int, filled: dict[str, DataSetSummary], attempts: int) -> Figure:
-    """Accepted completions by the attempt that was accepted; each attempt is made for what the
+    """Show accepted completions by the attempt that was accepted. Each attempt is made for what the
     earlier ones left.
+
+    Args:
+        wanted: Skeletons that were to be completed, in each mode.
+        filled: Summary of the completed traces by mode (ds, dr).
+        attempts: Attempts that the configuration allows; the figure has at least as many groups.
     """
     rows, groups = [], []
     for attempt in range(

@@ -20,7 +20,7 @@ class EngineDied(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Completion:
+class Generated:
     """What the engine wrote for one request.
 
     ``token_ids`` holds every generated token, a final end-of-turn token included. ``finish_reason``
@@ -73,7 +73,7 @@ class Engine(Protocol):
         """The version of the software that generates."""
         ...
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """Yield what finished, in lists as it finishes, until queue and engine are empty.
 
         The caller may put more requests into the queue between two lists. Closing the iterator

@@ -13,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cbdata.fill.backends.base import (
-    Completion,
     EngineDied,
     EngineOptions,
+    Generated,
     Needs,
     Refusal,
     RequestQueue,
@@ -211,19 +211,19 @@ class VllmEngine:
             ),
         )
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """See Backend.generate."""
         flying: dict[str, tuple[str, Request]] = {}
         try:
             while queue or flying:
-                finished: list[Completion | Refusal] = list(self._feed_engine(queue, flying))
+                finished: list[Generated | Refusal] = list(self._feed_engine(queue, flying))
                 if flying:
                     for output in self._step():
                         if output.finished:
                             _, request = flying.pop(output.request_id)
                             answer = output.outputs[0]
                             finished.append(
-                                Completion(
+                                Generated(
                                     request, tuple(answer.token_ids), str(answer.finish_reason)
                                 )
                             )
