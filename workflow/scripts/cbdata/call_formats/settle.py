@@ -72,14 +72,16 @@ class Probe:
     thinking: str = ""
     optional: bool = False
 
-    def messages(self) -> list[dict[str, Any]]:
-        """A question and the turn."""
+    def messages(self, named_ids: bool = False) -> list[dict[str, Any]]:
+        """A question and the turn. ``named_ids``: the calls' ids hold the names, as those of Kimi
+        do, whose template prints no other name.
+        """
         turn = {
             "role": "assistant",
             "content": "",
             "tool_calls": [
                 {
-                    "call_id": f"call0000{number}",
+                    "call_id": f"functions.{name}:{number}" if named_ids else f"call0000{number}",
                     "function": {"name": name, "arguments": arguments},
                 }
                 for number, (name, arguments) in enumerate(self.calls)
@@ -197,7 +199,13 @@ def _print(renderer: Renderer, probe: Probe) -> Printed:
     """Render a probe and cut it where the model would have begun to write. Raises Reject and
     NotPrinted.
     """
-    messages = probe.messages()
+    try:
+        return _print_turn(renderer, probe, probe.messages())
+    except NotPrinted:
+        return _print_turn(renderer, probe, probe.messages(named_ids=True))
+
+
+def _print_turn(renderer: Renderer, probe: Probe, messages: list[dict[str, Any]]) -> Printed:
     tools = list(PROBE_TOOLS.tools)
     prompt = renderer.template.render(messages[:1], tools, generation_prompt=True)[0]
     whole = renderer.template.render(messages, tools)[0]
