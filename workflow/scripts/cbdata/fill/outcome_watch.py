@@ -22,7 +22,7 @@ SHAPE_CHARACTERS = 60
 SHOWN_CHARACTERS = 160
 
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*+"')
-_WORDS = re.compile(r"[^\W\d_](?:[\w\s,]*+\w)?+")
+_WORDS = re.compile(r"[^\W\d_]\w*+(?:[\s,]++[^\W\d_]\w*+)*+")
 _NUMBER = re.compile(r"\d++")
 _SPACE = re.compile(r"\s++")
 
