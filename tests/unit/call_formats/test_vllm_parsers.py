@@ -28,11 +28,14 @@ TOOLS = two_tools(PROPERTIES)
 PARSERS = {
     "glm": "glm47",
     "granite": "granite",
+    "hermes_json": "hermes",
     "internlm2": "internlm",
     "kimi_k2": "kimi_k2",
+    "llama_json": "llama3_json",
     "minimax_m2": "minimax_m2",
     "openai_json": "xlam",
     "phi4": "phi4_mini_json",
+    "pythonic": "pythonic",
     "seed_oss": "seed_oss",
 }
 """Command R's parser needs a package that is not installed; nobody has one for ReAct."""
@@ -139,8 +142,11 @@ def _explained(name: str, text: str, there: Calls | None, here: Calls) -> bool:
     if name in ("glm", "minimax_m2") and any(tool not in TOOLS.names for tool, _ in here):
         # They drop a tool that was not offered; here it is read, and judged unknown_tool.
         return all(tool in TOOLS.names for tool, _ in there or [])
-    if name in ("internlm2", "openai_json", "phi4") and len(here) == 2:
-        # They read one block and lose the second, or raise.
+    if name == "pythonic" and "\n" in text:
+        # It reads no list with a line break before it or in it.
+        return not there
+    if name in ("internlm2", "llama_json", "openai_json", "phi4") and len(here) == 2:
+        # They read one block and lose the second, or raise; or they want "; " between two calls.
         return not there or there == here[:1]
     if name == "seed_oss":
         # It strips a line break on either side of a value, which is the value's own here.

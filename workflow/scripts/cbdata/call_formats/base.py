@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from cbdata.tools import ToolSchema
@@ -20,6 +21,13 @@ MARK = "\ufdd0"
 """Stands in ``View.shape`` for the first character of a marker. A Unicode noncharacter; where a
 completion has one as text, the shape has U+FFFD there.
 """
+
+Tokens = Mapping[str, int]
+"""Control tokens of a tokenizer with their ids. A fixed text that is one of them is written as the
+token, for its letters would be text to the reader.
+"""
+
+NO_TOKENS: Tokens = MappingProxyType({})
 
 _SPACE = re.compile(r"\s*+")
 _FENCE_BEFORE = re.compile(r"```[\w-]*+[ \t]*+\n\s*+\Z|```[\w-]*+[ \t]*+\Z")
@@ -196,10 +204,17 @@ class CallFormat(ABC):
     def write(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> str:
         """Calls (name, arguments) as the family's own templates print them, without end of turn."""
 
-    def grammar(self, tools: ToolSchema) -> str | None:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str | None:
         """One call of any of the tools in this notation, as EBNF in xgrammar's dialect; None where
-        the format has no grammar, so that constrained generation is refused. Raises
-        ToolSchemaError.
+        the format has no grammar, so that constrained generation is refused.
+
+        Args:
+            tools: the tools.
+            tokens: the control tokens of the model's tokenizer; the format's markers among them
+                are written as tokens.
+
+        Raises:
+            ToolSchemaError: xgrammar cannot express the tools' schemas.
         """
         return None
 

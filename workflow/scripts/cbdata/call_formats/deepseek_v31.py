@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.deepseek_sections import (
     CALL,
     CALL_END,
@@ -49,10 +49,11 @@ class DeepseekV31(CallFormat):
         """See CallFormat."""
         return SEPARATOR in template and "```json" not in template
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
         return named_grammar(
             tools,
             lambda name: f"{SECTION}{CALL}{name}{SEPARATOR}",
             f"{CALL_END}{SECTION_END}",
+            tokens=tokens,
         )

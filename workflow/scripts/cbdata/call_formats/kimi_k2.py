@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, Call, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, Call, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump, read_arguments
 from cbdata.tools import ToolSchema
@@ -61,12 +61,13 @@ class KimiK2(CallFormat):
         )
         return f"{SECTION}{written}{SECTION_END}"
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
         return named_grammar(
             tools,
             lambda name: f"{SECTION}{CALL}{PREFIX}{name}:0{ARGUMENTS}",
             f"{CALL_END}{SECTION_END}",
+            tokens=tokens,
         )
 
 

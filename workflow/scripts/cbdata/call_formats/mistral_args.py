@@ -6,7 +6,18 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import THINK, Block, Call, CallFormat, Fault, Notation, View, marker
+from cbdata.call_formats.base import (
+    NO_TOKENS,
+    THINK,
+    Block,
+    Call,
+    CallFormat,
+    Fault,
+    Notation,
+    Tokens,
+    View,
+    marker,
+)
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump, read_arguments
 from cbdata.tools import ToolSchema
@@ -62,6 +73,6 @@ class MistralArgs(CallFormat):
         """See CallFormat."""
         return "".join(f"{OPEN}{name}{ARGS}{dump(arguments)}" for name, arguments in calls)
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return named_grammar(tools, lambda name: f"{OPEN}{name}{ARGS}", "")
+        return named_grammar(tools, lambda name: f"{OPEN}{name}{ARGS}", "", tokens=tokens)

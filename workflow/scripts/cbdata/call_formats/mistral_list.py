@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, Call, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, Call, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import call_grammar
 from cbdata.call_formats.json_calls import Keys, dump, read_call
 from cbdata.tools import ToolSchema
@@ -57,6 +57,6 @@ class MistralList(CallFormat):
         """See CallFormat."""
         return OPEN in template and "[ARGS]" not in template
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return call_grammar(tools, "arguments", f"{OPEN} [", "]")
+        return call_grammar(tools, "arguments", f"{OPEN} [", "]", tokens=tokens)

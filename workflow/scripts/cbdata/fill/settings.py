@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     SettingsT = TypeVar("SettingsT", bound=DataclassInstance)
 
-FILL_VERSION = "1"
+FILL_VERSION = "2"
 """Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
 in place of a code digest, so that a refactoring does not cost GPU hours.
 """
@@ -53,6 +53,8 @@ class FillSettings:
     max_model_len: int | None
     attempts: int
     constrain_tool_calls: bool
+    call_format: str
+    accept_calls_in_prose: bool
     dr_context: DrContext
     ds_system_suffix: str
     dr_system_suffix: str

@@ -5,15 +5,15 @@ published.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from cbdata.fill.backends.base import Backend, Engine, EngineOptions
-from cbdata.fill.constraints import argument_key, call_grammar
+from cbdata.fill.call_reading import CompletionReader, TokenText
 from cbdata.fill.job import FillJob
-from cbdata.fill.judging import judge_with
+from cbdata.fill.judging import ShardJudge
 from cbdata.fill.lock import ShardLock
+from cbdata.fill.outcome_watch import describe_unread
 from cbdata.fill.plan import plan_shard
 from cbdata.fill.preflight import FillInputs
 from cbdata.fill.progress_store import ProgressStore
@@ -29,15 +29,11 @@ CONTEXT_STEP = 256
 """Tokens that the engine's context is a multiple of."""
 
 
-class PromptRenderer(Protocol):
+class PromptRenderer(TokenText, Protocol):
     """The part of ``cbdata.render.Renderer`` that a fill job uses."""
 
     def prompt(self, messages: Any, tools: Any = None) -> Prompt:
         """Messages to the prompt that ETL_B will find at the start of the render."""
-        ...
-
-    def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
-        """Token ids to text."""
         ...
 
 
@@ -61,7 +57,12 @@ def run_shard(
     """
     settings, tools = job.settings, list(inputs.tools.tools)
     with ShardLock(job.lock_file):
-        grammar = _grammar(inputs, renderer) if settings.constrain_tool_calls else None
+        grammar, settled = inputs.calls.grammar, inputs.calls.settled
+        logger.info(
+            "completions are read as %s; a turn ends with %s",
+            settled.call_format,
+            ", ".join(sorted(settled.end_tokens)) or "no known token",
+        )
         identity = {
             "backend": settings.backend_name,
             "model": settings.model,
@@ -92,12 +93,14 @@ def run_shard(
                 )
             )
 
+        reader = CompletionReader(renderer, settled, settings.accept_calls_in_prose)
+        judge = ShardJudge(reader, inputs.tools, settings, plan.skeletons)
         with (
             ProgressStore(job.progress_dir, job.label) as store,
             Runner(
                 plan.items,
                 store=store,
-                judge=judge_with(inputs.tools, settings, plan.skeletons),
+                judge=judge,
                 attempts=settings.attempts,
                 open_engine=open_engine,
                 decode=renderer.decode,
@@ -106,6 +109,8 @@ def run_shard(
         ):
             done = runner.run()
             rows = shard_rows(job, inputs, plan, done)
+            logger.info("outcomes: %s", dict(judge.watch.outcomes.most_common()))
+            logger.info("of all completions %s", describe_unread(judge.watch.outcomes))
             write_rows(job.output, rows, run_row(job, runner.throughput))
             logger.info("published %s: %s", job.output, asdict(runner.throughput))
 
@@ -115,10 +120,3 @@ def engine_context(longest: int, limit: int) -> int:
     up, so that memory goes to requests in flight.
     """
     return min(limit, -(-longest // CONTEXT_STEP) * CONTEXT_STEP)
-
-
-def _grammar(inputs: FillInputs, renderer: PromptRenderer) -> str:
-    """The grammar of one call, written as the model's own chat template writes it."""
-    tools = list(inputs.tools.tools)
-    key = argument_key(lambda messages: renderer.prompt(messages, tools).text, inputs.tools)
-    return call_grammar(inputs.tools, key)

@@ -21,6 +21,7 @@ from cbdata.call_formats.base import Call
 from cbdata.call_formats.completion import Completion
 from cbdata.ids import canonical_json
 from cbdata.judge.reading import Parsed, ReadingRules, read_completion
+from cbdata.records import CompletionSpans
 from cbdata.tools import ToolSchema, ToolSchemaError
 
 Mode = Literal["ds", "dr"]
@@ -58,7 +59,7 @@ class Judgement:
         return self.calls[0].markup if self.calls else None
 
     @property
-    def spans(self) -> dict[str, Any]:
+    def spans(self) -> CompletionSpans:
         """``signal_hints.completion_spans`` of trace_v1: half-open, in code points of the raw
         completion, those of reasoning and calls with their markup.
         """

@@ -33,7 +33,9 @@ from cbdata.records.tokens import (
     ToolCallSpan,
 )
 from cbdata.records.trace import (
+    CallSpan,
     CharSpan,
+    CompletionSpans,
     ContentFlags,
     DuplicateOf,
     FunctionCall,
@@ -84,8 +86,10 @@ __all__ = [
     "Alignment",
     "AssistantSpan",
     "BackendName",
+    "CallSpan",
     "Category",
     "CharSpan",
+    "CompletionSpans",
     "ContentFlags",
     "ControlTokenMode",
     "ControlTokens",

@@ -141,6 +141,28 @@ class ContentFlags(TypedDict):
     flags: list[str]
 
 
+class CallSpan(TypedDict):
+    """A call in the raw completion, with its markup, and the letters of its name: code points,
+    half-open.
+    """
+
+    start: int
+    end: int
+    name_start: int
+    name_end: int
+
+
+class CompletionSpans(TypedDict):
+    """What the judge took a completion apart into: code points of it, half-open, in order.
+
+    ``thinking`` and ``calls`` with their markup; ``content`` is the prose beside the calls.
+    """
+
+    thinking: list[list[int]]
+    content: list[list[int]]
+    calls: list[CallSpan]
+
+
 class SignalHints(TypedDict):
     """Where the injection stands, and what the model wrote word for word."""
 
@@ -148,6 +170,7 @@ class SignalHints(TypedDict):
     injection_char_spans: NotRequired[list[CharSpan]]
     raw_format: NotRequired[str | None]
     raw_assistant_content: NotRequired[str | None]
+    completion_spans: NotRequired[CompletionSpans]
     content_flags: NotRequired[list[ContentFlags]]
     record_flags: NotRequired[list[str]]
 
@@ -170,6 +193,8 @@ class Generation(TypedDict):
     prompt_tokens: NotRequired[int]
     completion_token_ids: NotRequired[list[int]]
     constrained: NotRequired[bool]
+    call_format: NotRequired[str]
+    accept_calls_in_prose: NotRequired[bool]
     dr_context: NotRequired[DrContext]
     system_suffix: NotRequired[str]
     outcome: NotRequired[str]
