@@ -23,7 +23,9 @@ def agentdojo_tools(repo: Path) -> ToolSchema:
 
 @pytest.fixture(scope="session")
 def real_turns(shared_dir: Path) -> list[Calls]:
-    """Every turn with calls in the transcripts of eight pipelines: 5,613 calls."""
+    """The distinct turns with calls in the transcripts of eight pipelines, which have 5,613 calls
+    in 4,679 turns.
+    """
     turns = [
         [(call["function"]["name"], call["function"]["arguments"]) for call in each["tool_calls"]]
         for file in sorted((shared_dir / "data" / "agentdojo").glob("*.jsonl"))
@@ -31,5 +33,5 @@ def real_turns(shared_dir: Path) -> list[Calls]:
         for each in orjson.loads(line).get("messages", [])
         if each.get("tool_calls")
     ]
-    assert sum(map(len, turns)) == 5_613
-    return turns
+    assert (len(turns), sum(map(len, turns))) == (4_679, 5_613)
+    return list({orjson.dumps(turn): turn for turn in turns}.values())
