@@ -68,7 +68,7 @@ def test_every_real_call_is_read_back(
     check_differences(name, found, real_turns, agentdojo_tools)
     rejected = sum(said == "rejected" for said in found.values())
     # Rejected: null where the schema allows text, too, or an argument that breaks the schema. The
-    # others have null where the schema says string: read as text, which no reader could know better.
+    # others have null where the schema says string: read as text; no reader could know better.
     assert (rejected, len(found) - rejected) == ((51, 4) if name in BY_SCHEMA else (0, 0))
 
 
