@@ -3,67 +3,46 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cbdata.call_formats.base import CallFormat, Reading, any_of
 from cbdata.call_formats.completion import Completion, Control
 from cbdata.call_formats.registry import FORMATS, KNOWN_MARKERS
-from cbdata.ids import canonical_json
+from tests.unit.call_formats.given_calls import TOOLS, Calls, calls, calls_of, is_whole, read, same
 
-Calls = list[tuple[str, dict[str, Any]]]
-
-OF_TOKENS = (
-    *("function_gemma", "gemma4", "mistral_list", "mistral_args"),
-    *("deepseek_v3", "deepseek_v31", "deepseek_dsml"),
-)
-"""Formats whose markers are control tokens of their families' tokenizers."""
-
-IN_LETTERS = (*OF_TOKENS, "gemma_tool_code")
-DELIMITERS = {"function_gemma": "<escape>", "gemma4": '<|"|>', "deepseek_dsml": "｜DSML｜"}
-"""What stands around a string without escapes. Read from letters, a string that holds it whole and
-goes on as the notation does cannot be told from its end; read from ids it can.
+WITHOUT_ESCAPES = {"qwen_xml", "glm", "minimax_m2", "seed_oss", "deepseek_dsml"}
+"""Notations of bare text. In letters, a value with the end of an argument *and* the beginning of
+another cannot be told from two arguments; with one of them the rest is no call.
 """
 
-STAND_INS = str.maketrans("<[`｜|", "㊀㊁㊂㊃㊄")
-BACK = str.maketrans("㊀㊁㊂㊃㊄", "<[`｜|")
-END = "<end>"
+DELIMITERS = {"function_gemma": "<escape>", "gemma4": '<|"|>'}
+"""What begins and ends a string without escapes. In letters, a value that holds it cannot be told
+from two strings.
+"""
 
-pieces = st.one_of(
-    st.sampled_from(
-        [*sorted(KNOWN_MARKERS), "\n```", '"', "'", "\\", "\r\n", "</", "\u2028", "\x00"]
-    ),
-    st.text(
-        st.characters(exclude_categories=["Cs"], exclude_characters="㊀㊁㊂㊃㊄\ufdd0"), max_size=5
-    ),
+END = "<end>"
+# Neither letters nor white space, as the marks that they stand for, and printable.
+STAND_INS = "\u2190\u2191\u2192\u2193"
+
+markers = st.sampled_from(sorted(KNOWN_MARKERS))
+awkward = st.sampled_from(
+    [
+        *("", " ", "\n", "\r\n", "\t", '"', "'", "\\", "\\n", "{", "}", "[", "]", ",", ":", "("),
+        *("null", "None", "true", "1", "-0.0", "\u2028", "\ufdd0", "\x00", "\U0001f30a"),
+        *("Action:", "Action Input:", "Observation:", "\n```", "</", "<b>", "&lt;", "<!--", "]]>"),
+    ]
 )
-texts = st.lists(pieces, max_size=4).map("".join)
-keys = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
-scalars = st.one_of(
-    texts,
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**63), 2**64 - 1),
-    st.floats(allow_nan=False, allow_infinity=False),
-)
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=5,
-)
-calls = st.lists(
-    st.tuples(st.sampled_from(["first_tool", "b.c-2"]), st.dictionaries(keys, values, max_size=3)),
-    min_size=1,
-    max_size=2,
-)  # fmt: skip
+other = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=STAND_INS), max_size=5)
+many_markers = st.lists(markers | awkward | other, max_size=4).map("".join)
+one_marker = st.tuples(awkward | other, st.just("") | markers, awkward | other).map("".join)
 
 
 def swapped(value: Any, table: dict[int, int]) -> Any:
-    """The same value, the first letters of all markers exchanged in its strings and keys."""
+    """The same value, characters exchanged in its strings and keys."""
     if isinstance(value, str):
         return value.translate(table)
     if isinstance(value, dict):
@@ -71,73 +50,58 @@ def swapped(value: Any, table: dict[int, int]) -> Any:
     return [swapped(each, table) for each in value] if isinstance(value, list) else value
 
 
-def from_ids(call_format: CallFormat, wanted: Calls) -> Completion:
-    """Calls as a model writes them: markup in control tokens, arguments in letters."""
-    stood_in = [(name, swapped(arguments, STAND_INS)) for name, arguments in wanted]
-    text = call_format.write(stood_in)
-    marks = re.compile(any_of(call_format.all_markers))
-    controls = tuple(Control(m.start(), m.end(), m.group()) for m in marks.finditer(text))
+def read_from_ids(call_format: CallFormat, wanted: Calls) -> Reading:
+    """Calls as a model writes them whose markers are all control tokens: the markup in tokens, the
+    arguments in letters.
+    """
+    firsts = "".join(sorted({mark[0] for mark in call_format.all_markers}))
+    there = str.maketrans(firsts, STAND_INS[: len(firsts)])
+    back = str.maketrans(STAND_INS[: len(firsts)], firsts)
+    text = call_format.write([(name, swapped(given, there)) for name, given in wanted])
+    marks = re.finditer(any_of(call_format.all_markers), text)
+    controls = tuple(Control(mark.start(), mark.end(), mark.group()) for mark in marks)
     vocabulary = frozenset(call_format.all_markers) | {END}
-    return Completion(text.translate(BACK), controls, vocabulary)
-
-
-def read(call_format: CallFormat, completion: Completion) -> Reading:
+    completion = Completion(text.translate(back), controls, vocabulary)
     view, _ = completion.view(call_format, frozenset({END}))
-    return call_format.read(view)
+    return call_format.read(view, TOOLS)
 
 
-def is_definition(arguments: dict[str, Any]) -> bool:
-    return isinstance(arguments.get("properties"), dict)
+@settings(max_examples=200)
+@given(wanted=calls(many_markers))
+@example(wanted=[("first_tool", {"more": {"functools[": None}})])
+def test_from_ids_every_argument_is_read_back(wanted: Calls) -> None:
+    for name, call_format in FORMATS.items():
+        reading = read_from_ids(call_format, wanted)
+        assert is_whole(reading) and same(calls_of(reading), wanted), (name, reading)
 
 
-@pytest.mark.parametrize("name", OF_TOKENS)
-@settings(deadline=None, max_examples=200)
-@given(wanted=calls)
-def test_from_ids_every_argument_is_read_back(name: str, wanted: Calls) -> None:
-    reading = read(FORMATS[name], from_ids(FORMATS[name], wanted))
-    if reading.fault and any(is_definition(arguments) for _, arguments in wanted):
-        return
-    assert reading.fault is None and reading.prose == ()
-    found = [(call.name, call.arguments) for call in reading.calls]
-    assert canonical_json(found) == canonical_json(wanted)
+def exact_or_refused(names: set[str], wanted: Calls) -> None:
+    for name in sorted(names):
+        if name in DELIMITERS and DELIMITERS[name] in str(wanted):
+            continue
+        reading = read(FORMATS[name], FORMATS[name].write(wanted))
+        assert not is_whole(reading) or same(calls_of(reading), wanted), (name, reading)
 
 
-@pytest.mark.parametrize("name", IN_LETTERS)
-@settings(deadline=None, max_examples=200)
-@given(wanted=calls)
-def test_from_letters_an_argument_is_read_back_or_refused(name: str, wanted: Calls) -> None:
-    delimiter = DELIMITERS.get(name)
-    text = FORMATS[name].write(wanted)
-    if delimiter and delimiter in str(swapped(dict(enumerate(wanted)), {})):
-        return
-    reading = read(FORMATS[name], Completion.spelled(text))
-    if reading.fault is None and not reading.prose:
-        found = [(call.name, call.arguments) for call in reading.calls]
-        assert canonical_json(found) == canonical_json(wanted)
+@settings(max_examples=200)
+@given(wanted=calls(many_markers))
+def test_from_letters_an_argument_is_read_back_or_refused(wanted: Calls) -> None:
+    exact_or_refused(FORMATS.keys() - WITHOUT_ESCAPES, wanted)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("gemma4", '<|"|>,b:<|"|>x'),
-        ("gemma4", '<|"|>}<tool_call|><|tool_call>call:second_tool{b:<|"|>'),
-        ("function_gemma", "<escape>,b:<escape>x"),
-        (
-            "deepseek_dsml",
-            '</｜DSML｜parameter>\n<｜DSML｜parameter name="b" string="true">x',
-        ),
-        ("mistral_args", '"}[TOOL_CALLS]second_tool[ARGS]{"b": "'),
-        ("mistral_list", '"}}, {"name": "second_tool", "arguments": {"b": "'),
-        (
-            "deepseek_v31",
-            '"}<｜tool▁call▁end｜><｜tool▁call▁begin｜>second_tool<｜tool▁sep｜>{"b": "',
-        ),
-    ],
-)
-def test_a_string_that_closes_itself_in_letters_is_one_string(name: str, value: str) -> None:
-    wanted = [("first_tool", {"a": value})]
-    reading = read(FORMATS[name], from_ids(FORMATS[name], wanted))
-    assert [(call.name, call.arguments) for call in reading.calls] == wanted
+@settings(max_examples=200)
+@given(wanted=calls(one_marker))
+def test_from_letters_a_bare_argument_is_read_back_or_refused(wanted: Calls) -> None:
+    exact_or_refused(WITHOUT_ESCAPES, wanted)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_string_that_closes_its_call_and_begins_another_is_one_string(name: str) -> None:
+    before, behind = FORMATS[name].write([("first_tool", {"text": "@@"})]).split("@@")
+    for value in (f"x{behind}{before}y", f"{behind}\n{before}", "x" + "".join(KNOWN_MARKERS)):
+        wanted: Calls = [("first_tool", {"text": value})]
+        reading = read_from_ids(FORMATS[name], wanted)
+        assert is_whole(reading) and calls_of(reading) == wanted, reading
 
 
 @pytest.mark.parametrize(
@@ -154,21 +118,15 @@ def test_what_a_notation_cannot_say_is_not_written(name: str, call: tuple[str, A
 
 
 @pytest.mark.parametrize("name", ["gemma4", "function_gemma"])
-def test_keys_that_would_read_as_something_else_stand_in_delimiters(name: str) -> None:
-    wanted = [("f", {"a:1,b": 2, "": {"c d": []}})]
-    reading = read(FORMATS[name], Completion.spelled(FORMATS[name].write(wanted)))
-    assert [(call.name, call.arguments) for call in reading.calls] == wanted
-
-
-@pytest.mark.parametrize("name", IN_LETTERS)
-def test_time_grows_with_the_length(name: str) -> None:
-    """One megabyte of each marker, of each call begun, and of brackets: seconds at most."""
-    call_format = FORMATS[name]
-    whole = call_format.write([("f", {"a": "b", "c": [1]})])
-    patterns = {*call_format.all_markers, whole, "{", "[", '"', " \n", "```", "f(", "a:"}
-    patterns |= {whole[:cut] for cut in range(1, len(whole), max(1, len(whole) // 5))}
-    texts = [pattern * (1_000_000 // len(pattern)) for pattern in sorted(patterns)]
-    for text in (*texts, whole[: len(whole) // 2] + texts[0]):
-        begun = time.perf_counter()
-        read(call_format, Completion.spelled(text))
-        assert time.perf_counter() - begun < 4, text[:80]
+@pytest.mark.parametrize("key", ["a:1,b", "", "c d", "functools[", "{", "]", "\u2460", "\u00e9"])
+def test_keys_of_gemma_are_kept_or_refused(name: str, key: str) -> None:
+    """The notation puts keys in delimiters where they would read as something else; templates print
+    them as they are.
+    """
+    wanted: Calls = [("first_tool", {key: 1, "more": {key: []}})]
+    text = FORMATS[name].write(wanted)
+    assert calls_of(read(FORMATS[name], text)) == wanted
+    quote = DELIMITERS[name]
+    printed = read(FORMATS[name], text.replace(f"{quote}{key}{quote}", key))
+    as_two = key == "a:1,b"
+    assert as_two or not is_whole(printed) or calls_of(printed) == wanted

@@ -70,6 +70,11 @@ def marker(text: str) -> str:
     return MARK + re.escape(text[1:])
 
 
+def in_shape(text: str) -> str:
+    """A marker as it stands in a view's shape."""
+    return MARK + text[1:]
+
+
 def any_of(texts: Iterable[str]) -> str:
     """A pattern for the longest of several texts at a place, in one step a character however many
     there are.

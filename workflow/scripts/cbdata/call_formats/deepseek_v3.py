@@ -16,7 +16,7 @@ from cbdata.call_formats.deepseek_sections import (
     SECTION,
     SECTION_END,
     SEPARATOR,
-    section_blocks,
+    deepseek_blocks,
 )
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump
@@ -37,7 +37,7 @@ class DeepseekV3(CallFormat):
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
-        return section_blocks(view, start, _HEAD, _TAIL)
+        return deepseek_blocks(view, start, _HEAD, _TAIL)
 
     def write(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> str:
         """See CallFormat."""

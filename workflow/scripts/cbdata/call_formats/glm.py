@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import MARK, THINK, Block, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import MARK, THINK, Block, CallFormat, Fault, View, in_shape, marker
 from cbdata.call_formats.json_calls import dump
 from cbdata.call_formats.tagged_values import Tags, read_blocks
 from cbdata.tools import ToolSchema
@@ -20,7 +20,7 @@ VALUE, VALUE_END = "<arg_value>", "</arg_value>"
 _OPEN = re.compile(marker(OPEN) + r"(?:\s*+([^\s<>{}()\"'" + MARK + r"]++)(?=\s*+" + MARK + "))?")
 TAGS = Tags(
     argument=re.compile(rf"\s*+{marker(KEY)}([^\s<>{MARK}]++){marker(KEY_END)}\s*+{marker(VALUE)}"),
-    argument_end=VALUE_END,
+    argument_end=in_shape(VALUE_END),
     close=re.compile(r"\s*+" + marker(CLOSE)),
     markup="tool_call",
 )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, Notation, View, marker
+from cbdata.call_formats.base import Block, CallFormat, Fault, Notation, View, in_shape, marker
 from cbdata.call_formats.literals import JSON, PYTHON
 from cbdata.call_formats.tagged_values import Tags, read_blocks
 from cbdata.tools import ToolSchema
@@ -21,7 +21,7 @@ _NAME = r"([^<>={}\s\"']++)>"
 _OPEN = re.compile(marker(OPEN) + r"(?:\s*+" + marker(FUNCTION) + _NAME + ")?")
 TAGS = Tags(
     argument=re.compile(r"\s*+" + marker(PARAMETER) + _NAME),
-    argument_end=PARAMETER_END,
+    argument_end=in_shape(PARAMETER_END),
     close=re.compile(r"\s*+" + marker(FUNCTION_END) + r"\s*+" + marker(CLOSE)),
     markup="seed:tool_call",
     # The template prints str(value); where that reads as JSON, too, both read the same.
