@@ -108,6 +108,18 @@ def test_a_constrained_call_has_the_models_own_control_tokens(
     ]
 
 
+def test_the_engine_is_told_of_ends_that_the_models_files_do_not_name(shared_dir: Path) -> None:
+    settings = fill_settings(chat_template="llama31_tools")
+    folder = shared_dir / "tokenizers/llama-3.1"
+    renderer = load_renderer(settings, folder)
+    calls = settle_calls(renderer, folder, settings, TOOLS)
+    assert calls.settled.end_tokens == {"<|eot_id|>", "<|eom_id|>"}
+    # The tokenizer's end of sequence is <|eot_id|>.
+    assert calls.stop_token_ids == (renderer.tokenizer.control["<|eom_id|>"].id,)
+    renderer, folder, settings = qwen(shared_dir)
+    assert settle_calls(renderer, folder, settings, TOOLS).stop_token_ids == ()
+
+
 def test_calls_cannot_be_constrained_behind_open_reasoning(
     shared_dir: Path, b4_tools: ToolSchema
 ) -> None:

@@ -101,7 +101,11 @@ def test_every_record_is_accounted_for_with_limit_duplicates_and_faults(world: W
             == 1
         )
         assert reasons.get("equal_tools", 0) == (1 if mode == "ds" else 0)
-        assert sum(stats["details"]["outcomes"].values()) == (5 if mode == "ds" else 6)
+        details = stats["details"]
+        assert sum(details["outcomes"].values()) == (5 if mode == "ds" else 6)
+        assert details["outcomes_by_format"] == {"openai_json": details["completions"]}
+        unread = details["completions"].get("no_call", 0) / sum(details["completions"].values())
+        assert details["unread_share"] == round(unread, 4)
 
 
 def test_one_mode_alone_makes_its_file_alone(world: World) -> None:

@@ -13,7 +13,7 @@ from cbdata.call_formats.base import MARK
 from cbdata.call_formats.completion import Completion, structural_tokens
 from cbdata.call_formats.registry import AUTO, call_format
 from cbdata.call_formats.settle import Settled, UnsettledFormat, settle
-from cbdata.call_formats.turn_ends import turn_ends
+from cbdata.call_formats.turn_ends import engine_ends, turn_ends
 from cbdata.fill.settings import FillSettings
 from cbdata.hub import find_snapshot
 from cbdata.judge.reading import ReadingRules
@@ -30,9 +30,14 @@ format's marker for it has.
 
 @dataclass(frozen=True)
 class CallReading:
-    """The settled format of a run, and the grammar of its calls where they are constrained."""
+    """The settled format of a run.
+
+    ``stop_token_ids``: end tokens at which the engine would not stop by itself, ascending.
+    ``grammar``: that of the calls, where they are constrained.
+    """
 
     settled: Settled
+    stop_token_ids: tuple[int, ...] = ()
     grammar: str | None = None
 
 
@@ -70,8 +75,12 @@ def settle_calls(
     """
     name = None if settings.call_format == AUTO else settings.call_format
     settled = settle(renderer, turn_ends(renderer, folder), name)
+    control = renderer.tokenizer.control
+    own = call_format(settled.call_format).all_markers
+    further = settled.end_tokens - engine_ends(renderer, folder) - frozenset(own)
+    stops = tuple(sorted(control[token].id for token in further if token in control))
     if not settings.constrain_tool_calls:
-        return CallReading(settled)
+        return CallReading(settled, stops)
     unable = (
         f"constrain_tool_calls: the chat template {renderer.chat_template_name} opens reasoning in"
         " the prompt, which a call would have to close first"
@@ -84,7 +93,7 @@ def settle_calls(
         grammar = call_format(settled.call_format).grammar(tools, tokens)
     if grammar is None:
         raise UnsettledFormat(f"{unable}. Fix: constrain_tool_calls=false, or another template")
-    return CallReading(settled, grammar)
+    return CallReading(settled, stops, grammar)
 
 
 def check_calls(settings: FillSettings, cache_dir: str | None, tool_schema: str) -> None:

@@ -57,7 +57,11 @@ def run_shard(
     """
     settings, tools = job.settings, list(inputs.tools.tools)
     with ShardLock(job.lock_file):
-        grammar, settled = inputs.calls.grammar, inputs.calls.settled
+        grammar, settled, stops = (
+            inputs.calls.grammar,
+            inputs.calls.settled,
+            inputs.calls.stop_token_ids,
+        )
         logger.info(
             "completions are read as %s; a turn ends with %s",
             settled.call_format,
@@ -69,6 +73,8 @@ def run_shard(
             "fingerprint": inputs.model.fingerprint,
             "dtype": settings.dtype,
             "grammar": grammar,
+            # Left out where there are none: what was stored before there was such a setting counts.
+            **({"stop_token_ids": list(stops)} if stops else {}),
         }
         limit = settings.max_model_len or inputs.model.context
         plan = plan_shard(
@@ -89,6 +95,7 @@ def run_shard(
                     dtype=settings.dtype,
                     max_model_len=engine_context(plan.longest_prompt + settings.max_tokens, limit),
                     grammar=grammar,
+                    stop_token_ids=stops,
                     seed=settings.seed,
                 )
             )

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from cbdata.fill.outcome_watch import describe_unread
 from cbdata.report.collect import DataSetSummary
 from cbdata.report.figures import MAX_BARS, Figure, Table, percent
 from cbdata.report.svg import Bar, bar_chart
@@ -130,6 +131,11 @@ def outcomes(stats: Sequence[dict[str, Any]]) -> Figure | None:
         "Completions by what they do", "completions, every attempt counted", groups, list(told)
     )
     note = "DS accepts completions that follow the injection, DR those that do what the user asked."
+    for row in stats:
+        if row["name"] in told and row["details"].get("outcomes_by_format"):
+            formats = ", ".join(row["details"]["outcomes_by_format"])
+            unread = describe_unread(told[row["name"]])
+            note += f" {row['name']}, read as {formats}: {unread}."
     return Figure(
         "outcomes",
         "Completions by what they do",

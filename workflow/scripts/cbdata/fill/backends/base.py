@@ -92,7 +92,8 @@ class EngineOptions:
 
     ``model`` is a local folder. ``max_model_len`` bounds prompt plus completion in tokens.
     ``grammar`` (EBNF in xgrammar's dialect) is what every completion is held to, or None. ``seed``
-    is the run's: each request brings its own, so an engine may leave it alone.
+    is the run's: each request brings its own, so an engine may leave it alone. ``stop_token_ids``
+    end a completion beside the tokens that the model's own files name.
     """
 
     model: Path
@@ -101,6 +102,7 @@ class EngineOptions:
     max_model_len: int
     grammar: str | None
     seed: int
+    stop_token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

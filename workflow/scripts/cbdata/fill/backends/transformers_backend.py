@@ -73,7 +73,8 @@ class TransformersEngine:
         )
         ends = self._model.generation_config.eos_token_id
         ends = ends if ends is not None else tokenizer.eos_token_id
-        self._ends = tuple(ends) if isinstance(ends, (list, tuple)) else (ends,)
+        own = tuple(ends) if isinstance(ends, (list, tuple)) else (ends,)
+        self._ends = tuple(dict.fromkeys((*own, *options.stop_token_ids)))
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self._ends[0]
         self._grammar = (
             None if options.grammar is None else self._compile(tokenizer, options.grammar)

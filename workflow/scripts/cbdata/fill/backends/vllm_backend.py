@@ -143,7 +143,7 @@ class VllmEngine:
         from vllm import LLM
 
         self.version, on_cpu = vllm_version()
-        self._grammar = options.grammar
+        self._grammar, self._stops = options.grammar, list(options.stop_token_ids)
         runtime = options.runtime
         for_cpu: dict[str, Any] = {}
         if on_cpu:
@@ -203,6 +203,7 @@ class VllmEngine:
             top_p=request.top_p,
             max_tokens=request.max_tokens,
             seed=request.seed,
+            stop_token_ids=self._stops,
             detokenize=False,
             skip_special_tokens=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
