@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from cbdata.call_formats.base import THINK
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import FORMATS
+from cbdata.ids import canonical_json
 from cbdata.tools import ToolSchema
 
 SCHEMA: dict[str, dict[str, Any]] = {
@@ -78,7 +78,7 @@ def test_what_a_format_prints_it_reads_back(name: str, wanted: Any, thinking: bo
     reading = call_format.read(view, TOOLS)
     assert reading.fault is None
     found = [(call.name, call.arguments) for call in reading.calls]
-    assert orjson.dumps(found) == orjson.dumps(wanted)
+    assert canonical_json(found) == canonical_json(wanted)
     assert reading.prose == ()
     place = 0
     for call in reading.calls:

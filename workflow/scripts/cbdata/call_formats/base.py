@@ -147,10 +147,11 @@ class Reading:
 
 
 class Notation(NamedTuple):
-    """The two markers around reasoning."""
+    """The two markers around reasoning. ``label``: text that must follow the first one."""
 
     opening: str
     closing: str
+    label: str = ""
 
 
 THINK = Notation("<think>", "</think>")
@@ -204,12 +205,16 @@ class CallFormat(ABC):
     def opens_reasoning(self, prompt: str) -> bool:
         """Whether a generation prompt leaves a reasoning block open: it ends with its marker."""
         tail = prompt.rstrip()
-        return any(tail.endswith(notation.opening) for notation in self.reasoning)
+        return any(
+            tail.endswith((notation.opening + notation.label).rstrip())
+            for notation in self.reasoning
+        )
 
     @property
     def all_markers(self) -> tuple[str, ...]:
         """The markers of calls and of reasoning."""
-        return (*self.markers, *(mark for notation in self.reasoning for mark in notation))
+        around = [(notation.opening, notation.closing) for notation in self.reasoning]
+        return (*self.markers, *(mark for pair in around for mark in pair))
 
     def read(
         self, view: View, tools: ToolSchema | None = None, *, thinking_open: bool = False
@@ -234,13 +239,13 @@ class CallFormat(ABC):
             (
                 notation
                 for notation in self.reasoning
-                if view.shape.startswith(MARK + notation.opening[1:], start)
+                if view.shape.startswith(MARK + notation.opening[1:] + notation.label, start)
             ),
             None,
         )
         if opening is None and not thinking_open:
             return None
-        inside = start + len(opening.opening) if opening else 0
+        inside = start + len(opening.opening + opening.label) if opening else 0
         closings = [opening] if opening else self.reasoning
         found = [
             (at, notation.closing)

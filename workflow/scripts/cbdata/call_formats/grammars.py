@@ -4,6 +4,7 @@ format's markup around it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -49,6 +50,26 @@ def call_grammar(tools: ToolSchema, argument_key: str, before: str = "", after: 
     on line breaks. Raises ToolSchemaError for a schema that xgrammar cannot express.
     """
     return between(before, json_grammar(tools, call_schema(tools, argument_key)), after)
+
+
+def named_grammar(tools: ToolSchema, before: Callable[[str], str], after: str) -> str:
+    """A call whose name stands before its arguments, as EBNF, one alternative a tool.
+
+    Args:
+        tools: the tools.
+        before: a tool's name to the fixed text before its arguments.
+        after: the fixed text behind them; may be empty.
+
+    Raises:
+        ToolSchemaError: xgrammar cannot express the schema.
+    """
+    import xgrammar
+
+    alternatives = [
+        between(before(name), json_grammar(tools, arguments_schema(tools, name)), after)
+        for name in tools.names
+    ]
+    return str(xgrammar.Grammar.union(*map(xgrammar.Grammar.from_ebnf, alternatives)))
 
 
 def json_grammar(tools: ToolSchema, schema: dict[str, Any]) -> Any:

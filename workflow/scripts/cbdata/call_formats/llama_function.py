@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cbdata.call_formats.base import Block, Call, CallFormat, Fault, View, marker
-from cbdata.call_formats.grammars import arguments_schema, json_grammar, literal
+from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump, read_arguments
 from cbdata.tools import ToolSchema
 
@@ -59,14 +59,4 @@ class LlamaFunction(CallFormat):
 
     def grammar(self, tools: ToolSchema) -> str:
         """See CallFormat."""
-        import xgrammar
-
-        alternatives = [
-            xgrammar.Grammar.concat(
-                xgrammar.Grammar.from_ebnf(f"root ::= {literal(f'{OPEN}{name}>')}"),
-                json_grammar(tools, arguments_schema(tools, name)),
-                xgrammar.Grammar.from_ebnf(f"root ::= {literal(CLOSE)}"),
-            )
-            for name in tools.names
-        ]
-        return str(xgrammar.Grammar.union(*alternatives))
+        return named_grammar(tools, lambda name: f"{OPEN}{name}>", CLOSE)

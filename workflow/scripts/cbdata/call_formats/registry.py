@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from cbdata.call_formats.base import CallFormat
+from cbdata.call_formats.deepseek_dsml import DeepseekDsml
+from cbdata.call_formats.deepseek_v3 import DeepseekV3
+from cbdata.call_formats.deepseek_v31 import DeepseekV31
+from cbdata.call_formats.function_gemma import FunctionGemma
+from cbdata.call_formats.gemma4 import Gemma4
+from cbdata.call_formats.gemma_tool_code import GemmaToolCode
 from cbdata.call_formats.harmony import Harmony
 from cbdata.call_formats.hermes_json import HermesJson
 from cbdata.call_formats.llama_function import LlamaFunction
 from cbdata.call_formats.llama_json import LlamaJson
+from cbdata.call_formats.mistral_args import MistralArgs
+from cbdata.call_formats.mistral_list import MistralList
 from cbdata.call_formats.pythonic import Pythonic
 from cbdata.call_formats.qwen_xml import QwenXml
 from cbdata.call_formats.xlam import Xlam
@@ -21,6 +29,14 @@ FORMATS: dict[str, CallFormat] = {
         Pythonic(),
         Harmony(),
         Xlam(),
+        GemmaToolCode(),
+        FunctionGemma(),
+        Gemma4(),
+        MistralList(),
+        MistralArgs(),
+        DeepseekV3(),
+        DeepseekV31(),
+        DeepseekDsml(),
     )
 }
 

@@ -17,8 +17,8 @@ from cbdata.call_formats.base import CallFormat, Reading, View
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import FORMATS
 from cbdata.ids import canonical_json
+from cbdata.rejects import Reject
 from cbdata.render.renderer import Renderer
-from cbdata.render.settings import RenderError
 from cbdata.tools import ToolSchema
 
 Message = Mapping[str, Any]
@@ -163,7 +163,7 @@ def print_probes(renderer: Renderer) -> tuple[list[Printed], tuple[str, ...]]:
     for probe in PROBES:
         try:
             printed.append(_print(renderer, probe))
-        except RenderError as error:
+        except Reject as error:
             if not probe.optional:
                 raise UnsettledFormat(
                     f"chat template {renderer.chat_template_name} does not print the probe"
@@ -178,7 +178,7 @@ def _prompt(renderer: Renderer) -> str:
     """The generation prompt of a question. Raises UnsettledFormat."""
     try:
         return renderer.template.render([_USER], list(PROBE_TOOLS.tools), generation_prompt=True)[0]
-    except RenderError as error:
+    except Reject as error:
         raise UnsettledFormat(
             f"chat template {renderer.chat_template_name} refuses a question with tools:"
             f" {error.detail}. Hint: use another chat_template"
@@ -186,7 +186,7 @@ def _prompt(renderer: Renderer) -> str:
 
 
 def _print(renderer: Renderer, probe: Probe) -> Printed:
-    """Render a probe and cut it where the model would have begun to write. Raises RenderError."""
+    """Render a probe and cut it where the model would have begun to write. Raises Reject."""
     messages = probe.messages()
     tools = list(PROBE_TOOLS.tools)
     prompt = renderer.template.render(messages[:1], tools, generation_prompt=True)[0]
@@ -196,16 +196,17 @@ def _print(renderer: Renderer, probe: Probe) -> Printed:
     # A generation prompt may open or skip reasoning that the turn itself prints otherwise.
     for reader in FORMATS.values():
         for notation in reader.reasoning:
-            rest = rest.replace(notation.opening, "").replace(notation.closing, "")
+            opened = notation.opening + notation.label
+            rest = rest.replace(opened, "").replace(notation.closing, "")
     if rest.strip():
-        raise RenderError(
+        raise Reject(
             "prompt_not_a_prefix",
             f"the turn does not begin with the generation prompt, which goes on {prompt[cut:]!r}",
         )
     completion = whole[cut:]
     dropped = [name for name, _ in probe.calls if name not in completion]
     if dropped:
-        raise RenderError("call_dropped", f"the call of {dropped[0]} is not printed")
+        raise Reject("call_dropped", f"the call of {dropped[0]} is not printed")
     return Printed(probe, prompt[:cut], completion)
 
 

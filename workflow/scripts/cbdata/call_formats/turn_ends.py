@@ -7,8 +7,9 @@ from pathlib import Path
 import orjson
 
 from cbdata.call_formats.registry import CALL_MARKERS
+from cbdata.rejects import Reject
 from cbdata.render.renderer import Renderer
-from cbdata.render.settings import RenderError, TokenizerError
+from cbdata.render.settings import TokenizerError
 from cbdata.render.template import ANSWER, CALL, RESULT, USER
 
 GENERATION_CONFIG = "generation_config.json"
@@ -48,7 +49,7 @@ def _printed(renderer: Renderer) -> set[str]:
             ends.add(match.group().strip())
         turn = renderer.template.render([USER, CALL], None)[0]
         longer = renderer.template.render([USER, CALL, RESULT], None)[0]
-    except RenderError:
+    except Reject:
         return ends
     *_, last = ["", *(match.group().strip() for match in pattern.finditer(turn))]
     if last in CALL_MARKERS and longer.startswith(turn):
