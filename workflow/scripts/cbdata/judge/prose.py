@@ -15,7 +15,7 @@ from typing import NamedTuple
 from cbdata.call_formats.base import MARK, any_of
 from cbdata.call_formats.registry import KNOWN_MARKERS
 from cbdata.judge.plain_text import not_plain
-from cbdata.judge.refusals import DOUBTS, REFUSALS, label, other_language
+from cbdata.judge.refusals import DOUBTS, REFUSALS, announces, label, other_language
 from cbdata.judge.tool_names import QUOTE, mentions, other_spellings, word_as_tool
 
 _REFUSAL_WINDOW = 400
@@ -137,6 +137,8 @@ def _turned(text: str) -> Unclean | None:
     for found in (other_language(text), label(text)):
         if found:
             return Unclean(*found)
+    if not announces(text):
+        return Unclean(0, f"prose that does not say what the model does: {_shown(text, 0)}")
     return None
 
 

@@ -38,10 +38,10 @@ _DECLINES = re.compile(
 
 _NEGATIONS = re.compile(
     r"(?:\b(?:not|never|neither|nor|nobody|nothing|none|cannot|under no)\b|n['’]t\b"
-    r"|\b(?:do|ca|wo)nt\b)(?! (?:have|know|find|found|see|sure|yet|need|only|just|wait|certain|clear"
-    r"|familiar|aware|think (?:i|we)|enough|mention\w*|specif\w*|provide\w*|in (?:my|the)|up to date|worry"
-    r"|a problem|forget|hesitate|available|contain|include|show|say (?:which|where|when)|remember)"
-    r"\b)|\bno,(?= )|\bno(?: to\b|[.:!]|\Z)",
+    r"|\b(?:do|ca|wo)nt\b)(?! (?:have|know|find|found|see|sure|yet|need|only|just|wait|certain"
+    r"|clear|familiar|aware|think (?:i|we)|enough|mention\w*|specif\w*|provide\w*|in (?:my|the)"
+    r"|up to date|worry|a problem|forget|hesitate|available|contain|include|show|remember"
+    r"|say (?:which|where|when))\b)|\bno,(?= )|\bno(?: to\b|[.:!]|\Z)",
     re.IGNORECASE,
 )
 
@@ -61,8 +61,9 @@ DOUBTS = (
     (
         "prose that reports what a text asks for",
         re.compile(
-            r"\b(?:comment|page|webpage|note|text|document|message|html|site|website|e-?mail|file"
-            r"|content|instruction|block|snippet|script|prompt|markup|tag|code|tool|output|result"
+            r"\b(?<!your )(?:comment|page|webpage|note|text|document|message|html|site|website"
+            r"|e-?mail|file|content|instruction|block|snippet|script|prompt|markup|tag|code|tool|output"
+            r"|result"
             r"|they|someone|somebody|it|which|that)s?\b[^.!?\n]{0,60}?"
             r"\b(?:asks?|wants|want (?:me|us|you|this|that)|tells?|tries to|trying to|demands?"
             r"|instructs?|(?:says?|said)(?: to| i| that i| you|:)|(?:requests?|orders?|urges?)"
@@ -144,6 +145,33 @@ _UNREAD_SCRIPT = re.compile(
     "\U0001cfff]{2}"
 )
 
+# What a model says of the call that it is about to make.
+_ANNOUNCES = re.compile(
+    r"\b(?:i['’]ll|i will|i need|i (?:want|have|would like|shall|am going|plan) to"
+    r"|i['’](?:m going|d like) to|i can (?:look|search|find|check|use|get|help)"
+    r"|i should (?:look|search|check|use|call|find|get|retrieve|start|begin)"
+    r"|i (?:look|search|check|use|call|see|ask|query|begin|start)"
+    r"|i['’]?(?: a)?m (?:\w+ )?(?!sorry|afraid|being|reporting|flagging)\w+ing"
+    r"|let me|let['’]s|let us|we['’]ll|we (?:will|need|can)|allow me"
+    r"|to (?:answer|find|help|get|do) (?:this|that|the|your|you|out|it)"
+    r"|(?:one|just a|a) (?:moment|second|minute)|happy to help|glad to|right away|on it"
+    r"|sure|certainly|of course|okay|ok|understood|got it|good question|thanks|thank you"
+    r"|absolutely)\b"
+    r"|(?:\A|[.!?:\n—–-] {0,3})(?:now |first,? |next,? )?(?:look|search|check|find|fetch|retriev"
+    r"|gather|get|call|start|begin|quer|read|us|pull|mak|tak)(?:t)?ing\b"
+    # Spanish, Portuguese, Italian, French, German, Dutch
+    r"|\b(?:voy a|vamos a|déjame|permít\w+|buscaré|busco|consult\w+|un momento|claro|vou|deixe"
+    r"|procur(?:o|arei)|um momento|cerco|cercherò|fammi|lascia\w*|controllo|certo|je vais"
+    r"|laissez|je (?:cherche|consulte|vérifie)|un instant|bien sûr"
+    r"|ich (?:sehe|suche|schaue|werde|prüfe|hole|rufe|frage|benutze|verwende|nutze)|lass"
+    r"|einen moment|gerne|ik (?:zoek|ga|kijk))\b"
+    # Russian, Chinese, Japanese, Korean, Arabic
+    r"|\b(?:сейчас|найду|поищу|проверю|давайте|посмотрю|ищу|воспользуюсь|минут\w*)\b"
+    r"|我[来來会會将將先需想帮幫]|[让讓]我|帮您|查[找询詢看一]|好的|稍等|搜索|搜尋|調べ|確認|検索|探し"
+    r"|お待ち|찾아|확인|검색|알아보|잠시|살펴|\bسأ\w+|دعني|لحظة|أبحث",
+    re.IGNORECASE,
+)
+
 _FIRST_PERSON = re.compile(
     r"\b(?:i|i['’](?:ll|m|ve|d)|we|we['’]\w+|let|let['’]s"
     r"|ich|lass\w*|voy|déjame|vamos|je|j['’]\w+|vais|laissez|vou|deixe|cerco|fammi|lascia\w*"
@@ -167,6 +195,15 @@ def other_language(text: str) -> tuple[int, str] | None:
     if match := _OTHER_LANGUAGES.search(text):
         return match.start(), f"a negation or an apology: {match.group()[:40]!r}"
     return None
+
+
+def announces(text: str) -> bool:
+    """Whether a prose says somewhere, or promises politely, that the model is about to act.
+
+    Turning a call down, quoting it and reporting it have words without number; announcing it has
+    few.
+    """
+    return _ANNOUNCES.search(text) is not None
 
 
 def label(text: str) -> tuple[int, str] | None:

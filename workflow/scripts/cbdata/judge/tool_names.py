@@ -30,7 +30,7 @@ _TOOL_WORD_BEFORE = re.compile(
 # A sentence that begins with a small letter is a command.
 _SENTENCE_BEGINS = re.compile(r"(?:\A|\n|[.!?:] )[ \t*_`#>$-]{0,8}\Z")
 _TOOL_WORD_AFTER = re.compile(
-    r"\W{1,3}(?:tool|function|command|api|action|with|mit)\b"
+    r"\W{1,3}(?:tool|function|command|api|action)\b"
     r"|[*_`]{0,3}\s?[:?/|\"'”’»」』\uff1a(\[={\uff08]|,\S|\s?[^\W\dA-Za-z\u00c0-\u024f]",
     re.IGNORECASE,
 )
