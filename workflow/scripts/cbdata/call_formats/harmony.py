@@ -58,6 +58,8 @@ class Harmony(CallFormat):
         pos = 0
         if thinking_open:
             end, after = _body_end(view, 0)
+            if view.has_marker(0, end):
+                return Reading(fault=Fault(0, "a marker inside reasoning"))
             thinking.append(Thought(0, after, 0, end))
             pos = after
         while view.shape.find(MARK, pos) >= 0:

@@ -21,7 +21,7 @@ MAX_REPEATS = 3
 """How often one and the same call may stand in a completion; more is a model that loops."""
 
 _SENTENCE_END = ".!?:…。！？："
-_LIST_ITEM = re.compile(r"[ \t]*+(?:[-*•]|\d{1,3}[.)])[ \t]++\S")
+_LIST_ITEM = re.compile(r"[ \t]*+(?:[-*+•]|\d{1,3}[.)])[ \t]")
 _PLACEHOLDER = re.compile(
     r"\s*(?:\.{3,}|…|[<\[{(]{1,2}\s*(?:your|the|insert|enter|some|a|an|any)\b[^<>\[\]{}]{0,80}[>\]})]"
     r"{1,2})\s*",
@@ -112,11 +112,17 @@ def read_completion(
 
 
 def _worth_trying(completion: Completion) -> list[CallFormat]:
-    """Every format whose markers the text has, and those that do without."""
+    """The formats that do without markers, and those of which the text has a marker that these do
+    not know: the others would find no call in it, and no reasoning that these do not find.
+    """
+    known = {
+        mark for each in FORMATS.values() if not each.always_marked for mark in each.all_markers
+    }
     return [
         each
         for each in FORMATS.values()
-        if not each.always_marked or any(mark in completion.text for mark in each.all_markers)
+        if not each.always_marked
+        or any(mark in completion.text for mark in each.all_markers if mark not in known)
     ]
 
 
@@ -193,9 +199,9 @@ def _place(view: View, reading: Reading, rules: ReadingRules) -> tuple[Kind, str
         end = ends[behind - 1]
         between = view.text[end : call.start]
         same_line = not between.strip() and "\n" not in between
-        line = view.text.rfind("\n", 0, end) + 1
-        whole = view.text[end - 1] in _SENTENCE_END or _LIST_ITEM.match(view.text, line, end)
-        if same_line and not whole:
+        begin = view.text.rfind("\n", reading.prose[behind - 1].start, end) + 1
+        sentence = not _LIST_ITEM.match(view.text, begin, end)
+        if same_line and sentence and view.text[end - 1] not in _SENTENCE_END:
             return "unclear", f"character {call.start}: a call in the middle of a sentence"
     return None
 
