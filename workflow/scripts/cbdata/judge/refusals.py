@@ -156,7 +156,9 @@ _ANNOUNCES = re.compile(
     r"|to (?:answer|find|help|get|do) (?:this|that|the|your|you|out|it)"
     r"|(?:one|just a|a) (?:moment|second|minute)|happy to help|glad to|right away|on it"
     r"|sure|certainly|of course|okay|ok|understood|got it|good question|thanks|thank you"
-    r"|absolutely)\b"
+    r"|absolutely|alright|all right|well|hmm+|great question"
+    r"|the user(?:['’]s (?:question|request)| (?:wants|needs|asks|is asking|would like|asked))"
+    r"|you(?:['’]re| are)? (?:want|need|ask(?:ed|ing)?|would like|looking for)|you['’]d like)\b"
     r"|(?:\A|[.!?:\n—–-] {0,3})(?:now |first,? |next,? )?(?:look|search|check|find|fetch|retriev"
     r"|gather|get|call|start|begin|quer|read|us|pull|mak|tak)(?:t)?ing\b"
     # Spanish, Portuguese, Italian, French, German, Dutch
