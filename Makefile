@@ -1,8 +1,12 @@
 # Set-up, demo, tests and benchmarks. `make demo` and `make test` do all the set-up they need.
-# Needs: Linux, Python 3.11 or 3.12 with venv, make. No root.
+# Needs: Linux on x86_64, make, and uv or a Python 3.11 or 3.12 with venv. No root.
 SHELL := /bin/bash
-PYTHON ?= python3
+# The Python to make environments from; without it tools/setup.sh looks for one.
+PYTHON ?=
+# What the demo, the tests and the benchmarks use: vLLM's CPU build.
 VENV ?= .venv
+# vLLM's GPU build. Both builds install a package named vllm, so they cannot share an environment.
+VENV_GPU ?= .venv-gpu
 BIN := $(VENV)/bin
 DEMO_MODEL := scratch/cache/models/SmolLM2-135M-Instruct
 READY := $(VENV)/.installed $(DEMO_MODEL)/config.json
@@ -15,23 +19,30 @@ CORES ?= 2
 SLURM_TESTS = $(PYTEST) tests/slurm -n 2 --dist loadfile \
 	|| $(PYTEST) tests/slurm --last-failed --last-failed-no-failures none
 
-.PHONY: help setup demo test test-slurm lint format bench config-table rulegraph cache-model \
-	clean-demo
+.PHONY: help setup setup-gpu lock demo test test-slurm lint format bench config-table reasons \
+	rulegraph cache-model clean-demo
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'
 
-setup: $(VENV)/.installed ## make .venv from requirements.txt
+setup: $(VENV)/.installed ## make .venv from requirements.txt: the CPU build of vLLM
+	@echo "Ready: source $(VENV)/bin/activate"
 
-# torch is installed first, with its own dependencies: a CPU build of torch pulls in nothing more,
-# another build pulls in its CUDA packages. Everything else is in the list, so nothing is resolved.
-$(VENV)/.installed: requirements.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
-		|| (echo "Python 3.11 or 3.12 is needed: make setup PYTHON=python3.11" && exit 1)
-	$(BIN)/pip install --quiet "$$(grep -E '^torch==' requirements.txt)"
-	$(BIN)/pip install --quiet --no-deps -r requirements.txt
-	touch $@
+setup-gpu: $(VENV_GPU)/.installed ## make .venv-gpu from requirements-gpu.txt: the GPU build of vLLM
+	@echo "Ready: source $(VENV_GPU)/bin/activate"
+
+# The script looks at every start, and ends at once where the environment holds the list already. It
+# leaves .installed untouched then, so that nothing is made again.
+$(VENV)/.installed: FORCE
+	@tools/setup.sh $(VENV) requirements.txt $(PYTHON)
+
+$(VENV_GPU)/.installed: FORCE
+	@tools/setup.sh $(VENV_GPU) requirements-gpu.txt $(PYTHON)
+
+FORCE:
+
+lock: ## compile both lists from pyproject.toml; needs uv; LOCK="--upgrade" looks for new versions
+	tools/lock.sh $(LOCK)
 
 $(DEMO_MODEL)/config.json: $(VENV)/.installed workflow/scripts/export_demo_model.py
 	$(BIN)/python workflow/scripts/export_demo_model.py $(DEMO_MODEL)
@@ -69,15 +80,21 @@ bench: $(READY) ## every benchmark, one after the other
 config-table: $(VENV)/.installed ## write the table of keys in config/README.md
 	PYTHONPATH=workflow/scripts $(BIN)/python -m cbdata.config_table
 
+reasons: $(VENV)/.installed ## write docs/reasons.md
+	PYTHONPATH=workflow/scripts $(BIN)/python -m cbdata.reasons_page
+
 rulegraph: $(VENV)/.installed ## draw docs/images/rulegraph.svg; needs graphviz
 	$(SNAKEMAKE) --nolock --configfile config/demo/config.yaml --rulegraph dot \
 		-- all validate export report \
 		| tred | dot -Tsvg -Grankdir=LR -Nstyle=rounded,filled -Nfillcolor=white \
 		> docs/images/rulegraph.svg
 
-cache-model: $(VENV)/.installed ## fetch MODEL into the cache, on a login node with network
+# Either environment can do it, so that a cluster needs only that for GPUs.
+VENV_HERE := $(if $(wildcard $(VENV_GPU)/.installed),$(VENV_GPU),$(VENV))
+cache-model: $(VENV_HERE)/.installed ## fetch MODEL into the cache, on a login node with network
 	@test -n "$(MODEL)" || (echo "usage: make cache-model MODEL=org/name [REVISION=...]" && exit 1)
-	$(BIN)/python workflow/scripts/cache_model.py $(MODEL) $(if $(REVISION),--revision $(REVISION))
+	$(VENV_HERE)/bin/python workflow/scripts/cache_model.py $(MODEL) \
+		$(if $(REVISION),--revision $(REVISION))
 
 clean-demo: ## remove the demo's output
 	rm -rf scratch/demo

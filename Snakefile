@@ -39,7 +39,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=dataset_names()),
+        expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
         f"{OUT}/stats/summary.txt",
     message:
         "All traces, renders and loss masks are there."
@@ -47,21 +47,20 @@ rule all:
 
 rule load:
     input:
-        f"{OUT}/traces/fujitsu_b4_skeletons.jsonl" if config["fujitsu_b4_path"] else [],
-        f"{OUT}/traces/agentdojo_complete.jsonl" if has_agentdojo() else [],
+        expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.loaded),
     message:
         "The traces of the load stage are there."
 
 
 rule fill:
     input:
-        expand(f"{OUT}/traces/{{name}}.jsonl", name=filled_names()),
+        expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.filled_names),
     message:
         "The completed traces are there."
 
 
 rule lossmask:
     input:
-        expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=dataset_names()),
+        expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
     message:
         "The loss masks are there."

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import orjson
-
 from cbdata.ids import derived_id
+from tests.records import make_trace, message, render_record
 
 
 @dataclass
@@ -105,38 +103,24 @@ def build_render(
                 {"message_index": index, "token_start": content_start, "token_end": len(tokens)}
             )
         tokens += turn.after
-    digest = "0" * 64
-    render = {
-        "render_id": derived_id("render", tokens),
-        "trace_id": "trace_made_" + derived_id("x", tokens)[2:],
-        "tokenizer_id": "made-by-hand",
-        "tokenizer_sha256": digest,
-        "chat_template_sha256": digest,
-        "render_options": {
-            "chat_template_name": "by hand",
-            "add_generation_prompt": False,
-            "tools_included": False,
-            "tools_digest": None,
-            "max_length": 4096,
-            "truncated": truncated,
-            "truncation_side": "right" if truncated else "none",
-        },
-        "input_ids": list(range(100, 100 + len(tokens))),
-        "attention_mask": [1] * len(tokens),
-        "sequence_length": len(tokens),
-        "prompt": {"length": prompt_length, "sha256": digest},
-        "alignment": {
+    render = render_record(
+        derived_id("render", tokens),
+        "trace_made_" + derived_id("x", tokens)[2:],
+        list(range(100, 100 + len(tokens))),
+        alignment={
             "message_spans": messages,
             "assistant_spans": assistant,
             "tool_call_spans": calls,
         },
-        "special_tokens": {
+        signals={"injection_spans": injections, "action_commitments": commitments},
+        prompt_length=prompt_length,
+        special_tokens={
             "bos_position": 0 if bos else None,
             "eos_positions": [],
             "python_tag_positions": [],
         },
-        "signals": {"injection_spans": injections, "action_commitments": commitments},
-    }
+        truncated=truncated,
+    )
     return render, tokens
 
 
@@ -152,38 +136,17 @@ def build_trace(trace_id: str, **changes: Any) -> dict[str, Any]:
         training["loss_mask_policy"] = changes["policy"]
     if "params" in changes:
         training["loss_mask_params"] = changes["params"]
-    return {
-        "id": trace_id,
-        "completeness": changes.get("completeness", "complete"),
-        "tier": "B2",
-        "split": changes.get("split", "train"),
-        "source": {
-            "dataset": "made",
-            "file": "made.jsonl",
-            "record_locator": {"kind": "line", "value": 1},
-            "ingest_version": "1",
-        },
-        "task": {"family": "made"},
-        "messages": [{"role": "user", "content": changes.get("content", "hi")}],
-        "labels": {
-            "category": changes.get("category", "benign"),
-            "attack_present": False,
-            "attack_succeeded": False,
-            "exposed": False,
-            "security_outcome": "safe",
-        },
-        "training": training,
-        "links": {"parent_trace_ids": [changes["parent"]]} if "parent" in changes else {},
-        "signal_hints": {},
-        "raw_metadata": {"source_fields": changes.get("source_fields", {})},
-    }
-
-
-def write_jsonl(path: Path, records: Sequence[Any]) -> Path:
-    """Records as one JSON line each."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
-    return path
+    return make_trace(
+        [message("user", changes.get("content", "hi"))],
+        dataset="made",
+        category=changes.get("category", "benign"),
+        split=changes.get("split", "train"),
+        id=trace_id,
+        completeness=changes.get("completeness", "complete"),
+        training=training,
+        links={"parent_trace_ids": [changes["parent"]]} if "parent" in changes else {},
+        raw_metadata={"source_fields": changes.get("source_fields", {})},
+    )
 
 
 SHORT = [Turn("user", ["<user>"], ["hi"]), Turn("assistant", ["<asst>"], ["yes", "<end>"])]

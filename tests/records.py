@@ -12,10 +12,13 @@ from typing import Any
 
 import orjson
 
+from cbdata.config import config_defaults
 from cbdata.ids import derived_id, digest, token_ids_sha256, trace_id
 from cbdata.jsonl import dumps
+from cbdata.report.inputs import DataSet, find_sweeps
 
 PIECES = re.compile(r"\s*\S+|\s+")
+MAX_LENGTH: int = config_defaults()["max_length"]
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>")
 
 
@@ -235,37 +238,60 @@ def make_render(trace: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any]
                 {"message_index": index, "token_start": content, "token_end": content_end}
             )
     length = assistants[-1]["token_start"] if assistants else len(ids)
-    options = {
-        "chat_template_name": "toy",
-        "add_generation_prompt": False,
-        "tools_included": False,
-        "tools_digest": None,
-        "max_length": 4096,
-    }
-    return {
-        "render_id": derived_id("render", trace["id"], "toy"),
-        "trace_id": trace["id"],
-        "tokenizer_id": "toy",
-        "tokenizer_sha256": digest("toy"),
-        "chat_template_sha256": digest("toy template"),
-        "render_options": (
-            options | {"truncated": False, "truncation_side": "none", "full_length": len(ids)}
-        ),
-        "input_ids": ids,
-        "attention_mask": [1] * len(ids),
-        "sequence_length": len(ids),
-        "prompt": {"length": length, "sha256": token_ids_sha256(ids[:length])},
-        "alignment": {
+    return render_record(
+        derived_id("render", trace["id"], "toy"),
+        trace["id"],
+        ids,
+        alignment={
             "message_spans": spans,
             "assistant_spans": assistants,
             "tool_call_spans": calls,
         },
-        "special_tokens": {
+        signals={"injection_spans": injections, "action_commitments": commitments},
+        prompt_length=length,
+        special_tokens={
             "bos_position": None,
             "eos_positions": [i for i, token in enumerate(ids) if token == 1],
             "python_tag_positions": [],
         },
-        "signals": {"injection_spans": injections, "action_commitments": commitments},
+    )
+
+
+def render_record(
+    render_id: str,
+    trace_id: str,
+    ids: list[int],
+    *,
+    alignment: dict[str, Any],
+    signals: dict[str, Any],
+    prompt_length: int,
+    special_tokens: dict[str, Any],
+    truncated: bool = False,
+) -> dict[str, Any]:
+    """A render_v1 record around token ids and their spans."""
+    return {
+        "render_id": render_id,
+        "trace_id": trace_id,
+        "tokenizer_id": "toy",
+        "tokenizer_sha256": digest("toy"),
+        "chat_template_sha256": digest("toy template"),
+        "render_options": {
+            "chat_template_name": "toy",
+            "add_generation_prompt": False,
+            "tools_included": False,
+            "tools_digest": None,
+            "max_length": MAX_LENGTH,
+            "truncated": truncated,
+            "truncation_side": "right" if truncated else "none",
+            "full_length": len(ids) + truncated,
+        },
+        "input_ids": ids,
+        "attention_mask": [1] * len(ids),
+        "sequence_length": len(ids),
+        "prompt": {"length": prompt_length, "sha256": token_ids_sha256(ids[:prompt_length])},
+        "alignment": alignment,
+        "special_tokens": special_tokens,
+        "signals": signals,
     }
 
 
@@ -358,3 +384,8 @@ class Corpus:
         self.mask_file = write_jsonl(folder / "lossmasks/demo.jsonl", self.masks)
         self.tokenizer = self.vocabulary.save(folder / "tokenizer")
         return self
+
+    def dataset(self) -> DataSet:
+        """The written files as the report reads them, with the sweeps that lie beside the masks."""
+        sweeps = find_sweeps(self.mask_file)
+        return DataSet("demo", self.trace_file, self.render_file, self.mask_file, sweeps)

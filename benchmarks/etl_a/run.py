@@ -40,21 +40,22 @@ def parse_and_serialise(files: list[Path], out: Path) -> None:
     with open(out, "wb") as target:
         for file in files:
             with open(file, "rb") as source:
-                for line in source:
-                    target.write(orjson.dumps(orjson.loads(line), option=orjson.OPT_APPEND_NEWLINE))
+                target.writelines(
+                    orjson.dumps(orjson.loads(line), option=orjson.OPT_APPEND_NEWLINE)
+                    for line in source
+                )
 
 
 def etl_a(files: list[Path], out: Path) -> None:
     """The stage as the rule runs it."""
     from cbdata.sources.agentdojo import convert
+    from cbdata.stage import StageFiles
 
     folder = out.parent
     convert(
         [str(file) for file in files],
         split="train",
-        out=out,
-        rejects=folder / "rejects",
-        stats=folder / "stats",
+        outputs=StageFiles(out, folder / "rejects", folder / "stats"),
         max_reject_fraction=0.5,
         tool_schemas=SCHEMAS,
     )

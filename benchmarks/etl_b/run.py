@@ -64,6 +64,9 @@ def measure(command: list[str | Path]) -> Taken:
 
 def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
     """Job files of the two rules for one trace file, with the defaults of the configuration."""
+    from cbdata.config import config_defaults
+
+    defaults = config_defaults()
 
     def stage(kind: str) -> dict[str, str]:
         return {
@@ -79,20 +82,8 @@ def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
         },
         "output": {"renders": renders, **stage("render")},
         "params": {
-            **{
-                "tokenizer": str(tokenizer),
-                "chat_template": None,
-                "force_llama": False,
-                "control_tokens": "escape",
-                "template_date": "26 Jul 2024",
-            },
-            **{
-                "max_length": 4096,
-                "overlength": "truncate",
-                "include_text": False,
-                "allow_skeleton": False,
-                "tools_included": False,
-            },
+            **defaults,
+            "tokenizer": str(tokenizer),
             "tool_schema_dir": str(ROOT / "configs" / "tool_schemas"),
         },
         "log": [str(WORK / f"{name}.render.log")],
@@ -104,12 +95,7 @@ def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
             "registry": str(ROOT / "configs/lmp_registry_v1.json"),
         },
         "output": {"lossmasks": str(WORK / f"{name}.lossmasks.jsonl"), **stage("lossmask")},
-        "params": {
-            "policy": "assistant_only",
-            "mwcs_step": None,
-            "allow_skeleton": False,
-            "skeleton_policy": "full_sequence",
-        },
+        "params": {**defaults, "policy": "assistant_only"},
         "log": [str(WORK / f"{name}.lossmask.log")],
     }
     files = []
@@ -129,6 +115,7 @@ def run_script(script: str, job: Path) -> Taken:
 def prepare(traces: Path | None, tokenizer: Path | None) -> tuple[Path, Path, str]:
     """A trace file and a tokenizer, and words for them."""
     from cbdata.sources.agentdojo import convert
+    from cbdata.stage import StageFiles
 
     real = (SHARED / "data" / "agentdojo").is_dir()
     tokenizer = tokenizer or (
@@ -146,14 +133,12 @@ def prepare(traces: Path | None, tokenizer: Path | None) -> tuple[Path, Path, st
             SHARED / "data" / "agentdojo" if real else ROOT / "config" / "demo" / "agentdojo.jsonl"
         )
         schemas = sorted((ROOT / "configs" / "tool_schemas").glob("agentdojo_*.json"))
-        side = {"rejects": WORK / "etl_a.rejects.jsonl", "stats": WORK / "etl_a.stats.json"}
         convert(
             [str(raw)],
             split="train",
-            out=traces,
+            outputs=StageFiles.of(traces, WORK / "etl_a.rejects.jsonl", WORK / "etl_a.stats.json"),
             max_reject_fraction=1.0,
             tool_schemas=schemas,
-            **side,
         )
     return traces, tokenizer, what
 
@@ -227,11 +212,13 @@ def memory(traces: Path, tokenizer: Path) -> None:
 
 def growth(tokenizer: Path) -> None:
     """In-process, everything distinct, tool calls in every round; CPU time of all threads."""
-    from cbdata.render import Renderer, RenderSettings
-    from cbdata.render.record import RowSettings, RowWriter
+    from cbdata.config import default_settings
+    from cbdata.render.record import RowWriter
+    from cbdata.render.renderer import Renderer
+    from cbdata.render.settings import RenderSettings, RowSettings
 
-    renderer = Renderer.load(RenderSettings(str(tokenizer)))
-    writer = RowWriter(renderer, RowSettings(max_length=10**6))
+    renderer = Renderer.load(default_settings(RenderSettings, tokenizer=str(tokenizer)))
+    writer = RowWriter(renderer, default_settings(RowSettings, max_length=10**6))
     print(f"{'messages':>9}{'ms a trace':>12}{'ms a message':>14}")
     salt = 0
     for rounds in (2, 4, 8, 16, 32, 64, 128):

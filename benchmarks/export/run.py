@@ -69,40 +69,39 @@ def repeat(path: Path, copies: int, keys: tuple[str, ...]) -> None:
 
 def prepare() -> None:
     """Make the files of both sizes."""
+    from cbdata.config import default_settings
+    from cbdata.lossmask.settings import LossmaskSettings
     from cbdata.lossmask.stage import apply_lossmask
-    from cbdata.render import RenderSettings
+    from cbdata.render.settings import RenderSettings, RenderStageSettings
     from cbdata.render.stage import render_traces
     from cbdata.sources.agentdojo import convert
+    from cbdata.stage import StageFiles
 
     raw, tokenizer, copies, _ = source()
     shutil.rmtree(WORK, ignore_errors=True)
     schemas = ROOT / "configs" / "tool_schemas"
-    side = {"rejects": WORK / "rejects.jsonl", "stats": WORK / "stats.json"}
+    side = (WORK / "rejects.jsonl", WORK / "stats.json")
     once = {kind: WORK / kind / "1x.jsonl" for kind in ("traces", "renders", "lossmasks")}
     found = sorted(schemas.glob("agentdojo_*_v1.json"))
     convert(
         [str(raw)],
         split="train",
-        out=once["traces"],
+        outputs=StageFiles.of(once["traces"], *side),
         max_reject_fraction=1.0,
         tool_schemas=found,
-        **side,
     )
     render_traces(
         once["traces"],
-        once["renders"],
-        side["rejects"],
-        side["stats"],
-        RenderSettings(str(tokenizer)),
+        StageFiles.of(once["renders"], *side),
+        default_settings(RenderSettings, tokenizer=str(tokenizer)),
+        default_settings(RenderStageSettings, tool_schema_dir=schemas),
         name="bench",
-        tool_schema_dir=schemas,
     )
     apply_lossmask(
         once["renders"],
         once["traces"],
-        once["lossmasks"],
-        side["rejects"],
-        side["stats"],
+        StageFiles.of(once["lossmasks"], *side),
+        default_settings(LossmaskSettings),
         name="bench",
     )
     ids = {

@@ -28,17 +28,24 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "workflow/scripts"))
 
-from cbdata.fill.backends.vllm_backend import VllmBackend, on_cpu_build  # noqa: E402
+from cbdata.config import default_settings, resolve_config  # noqa: E402
+from cbdata.fill.backends.base import EngineOptions  # noqa: E402
+from cbdata.fill.backends.vllm_backend import (  # noqa: E402
+    VllmBackend,
+    VllmEngine,
+    on_cpu_build,
+)
 from cbdata.fill.environment import prepare_environment  # noqa: E402
-from cbdata.fill.job import FillSettings, RuntimeSettings  # noqa: E402
 from cbdata.fill.models import find_model  # noqa: E402
+from cbdata.fill.plan import prompt_messages  # noqa: E402
 from cbdata.fill.progress_store import ProgressStore, Stored  # noqa: E402
-from cbdata.fill.requests import Item, Request, Sampling, by_shared_prefix  # noqa: E402
+from cbdata.fill.requests import Request, Sampling, WorkItem, by_shared_prefix  # noqa: E402
 from cbdata.fill.runner import Runner, StopFlag  # noqa: E402
-from cbdata.fill.shards import prompt_messages  # noqa: E402
+from cbdata.fill.settings import FillSettings, RuntimeSettings  # noqa: E402
 from cbdata.jsonl import read_records  # noqa: E402
 from cbdata.judge.judgement import Judgement, judge  # noqa: E402
-from cbdata.render import Renderer, RenderSettings  # noqa: E402
+from cbdata.render.renderer import Renderer  # noqa: E402
+from cbdata.render.settings import RenderSettings  # noqa: E402
 from cbdata.sources.fujitsu_b4 import convert  # noqa: E402
 from cbdata.stage import StageFiles  # noqa: E402
 from cbdata.tools import ToolSchema, load_tool_schema  # noqa: E402
@@ -49,7 +56,7 @@ Outputs = dict[tuple[str, str], tuple[int, ...]]
 
 
 @dataclass
-class Measured:
+class WayResult:
     """Seconds and completions by (trace id, mode) of one way through some requests.
 
     ``cpu_seconds`` of this process, which on the CPU build is all of the engine: a figure that
@@ -78,15 +85,15 @@ class Measured:
 
 def make_items(
     renderer: Renderer, tools: ToolSchema, settings: FillSettings, copies: int
-) -> list[Item]:
+) -> list[WorkItem]:
     """The demo's records as items, each in ``copies`` that share all but the end of
     their prompt.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "skeletons.jsonl"
         convert(
-            RAW,
-            tools,
+            [RAW],
+            tool_schemas=[TOOLS],
             split="train",
             outputs=StageFiles.of(out, out.with_suffix(".r"), out.with_suffix(".s")),
             max_reject_fraction=0.5,
@@ -106,7 +113,7 @@ def make_items(
                 prompt = renderer.prompt(asked, list(tools.tools))
                 ids = array.array("I", prompt.ids)
                 items.append(
-                    Item(
+                    WorkItem(
                         f"{skeleton['id']}-{copy}",
                         line,
                         mode,
@@ -121,10 +128,10 @@ def make_items(
 class Bench:
     """One engine, and the ways to send it requests."""
 
-    def __init__(self, backend: VllmBackend, renderer: Renderer, tools: ToolSchema) -> None:
-        self.backend, self.renderer, self.tools = backend, renderer, tools
+    def __init__(self, engine: VllmEngine, renderer: Renderer, tools: ToolSchema) -> None:
+        self.engine, self.renderer, self.tools = engine, renderer, tools
         self.step_seconds: list[float] = []
-        step = backend._engine.step
+        step = engine._engine.step
 
         def timed_step() -> object:
             began = time.perf_counter()
@@ -133,22 +140,22 @@ class Bench:
             finally:
                 self.step_seconds.append(time.perf_counter() - began)
 
-        backend._engine.step = timed_step
+        engine._engine.step = timed_step
 
-    def _timed(self, work: Callable[[], Outputs]) -> Measured:
-        self.backend._llm.reset_prefix_cache()
+    def _timed(self, work: Callable[[], Outputs]) -> WayResult:
+        self.engine._llm.reset_prefix_cache()
         self.step_seconds.clear()
         began, began_cpu = time.perf_counter(), time.process_time()
         outputs = work()
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
-        return Measured(
+        return WayResult(
             seconds, cpu_seconds, outputs, len(self.step_seconds), seconds - sum(self.step_seconds)
         )
 
-    def fill(self, items: Sequence[Item]) -> Measured:
+    def fill(self, items: Sequence[WorkItem]) -> WayResult:
         """The fill loop as a job runs it, progress store and judge included."""
 
-        def verdict(item: Item, stored: Stored) -> Judgement:
+        def verdict(item: WorkItem, stored: Stored) -> Judgement:
             return judge(
                 stored.text,
                 finish_reason=stored.finish_reason,
@@ -158,33 +165,34 @@ class Bench:
                 tool_schema=self.tools,
             )
 
-        with tempfile.TemporaryDirectory(dir=REPO / "scratch") as folder:
-            store = ProgressStore(folder, "bench")
+        with (
+            tempfile.TemporaryDirectory(dir=REPO / "scratch") as folder,
+            ProgressStore(folder, "bench") as store,
+        ):
+            # Not entered: at its end it would shut the engine down.
             runner = Runner(
                 items,
                 store=store,
                 judge=verdict,
                 attempts=1,
-                open_backend=lambda: self.backend,
+                open_engine=lambda: self.engine,
                 decode=self.renderer.decode,
                 stop=StopFlag(),
             )
-            measured = self._timed(
+            return self._timed(
                 lambda: {
                     (each.item.trace_id, each.item.mode): each.tries[-1][0].token_ids
                     for each in runner.run()
                 }
             )
-            store.close()
-        return measured
 
-    def bare(self, requests: Sequence[Request]) -> Measured:
+    def bare(self, requests: Sequence[Request]) -> WayResult:
         """vLLM's own batch call on the same prompts and parameters, in the same order."""
 
         def work() -> Outputs:
             prompts = [{"prompt_token_ids": list(request.prompt_ids)} for request in requests]
-            answers = self.backend._llm.generate(
-                prompts, [self.backend.parameters(request) for request in requests], use_tqdm=False
+            answers = self.engine._llm.generate(
+                prompts, [self.engine.parameters(request) for request in requests], use_tqdm=False
             )
             return {
                 (request.trace_id, request.mode): tuple(answer.outputs[0].token_ids)
@@ -193,15 +201,15 @@ class Bench:
 
         return self._timed(work)
 
-    def one_by_one(self, requests: Sequence[Request]) -> Measured:
+    def one_by_one(self, requests: Sequence[Request]) -> WayResult:
         """One prompt a call, the next when it is done."""
 
         def work() -> Outputs:
             outputs = {}
             for request in requests:
                 prompt = {"prompt_token_ids": list(request.prompt_ids)}
-                (answer,) = self.backend._llm.generate(
-                    [prompt], self.backend.parameters(request), use_tqdm=False
+                (answer,) = self.engine._llm.generate(
+                    [prompt], self.engine.parameters(request), use_tqdm=False
                 )
                 outputs[request.trace_id, request.mode] = tuple(answer.outputs[0].token_ids)
             return outputs
@@ -249,23 +257,37 @@ def main() -> int:
     options = parser.parse_args()
 
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    scratch = prepare_environment(True, None, cpu_engine=on_cpu_build())
-    settings = FillSettings(model=options.model, max_tokens=options.max_tokens)
-    runtime = RuntimeSettings(batch_size=options.batch_size, enforce_eager=on_cpu_build())
+    scratch = prepare_environment(True, None, VllmBackend().environment())
+    config = resolve_config(
+        {
+            "model": options.model,
+            "max_tokens": options.max_tokens,
+            "batch_size": options.batch_size,
+            "enforce_eager": on_cpu_build(),
+        }
+    )
+    settings, runtime = FillSettings.of(config), RuntimeSettings.of(config)
     tools = load_tool_schema(TOOLS)
     model = find_model(options.model, None, None, offline=True)
-    renderer = Renderer.load(RenderSettings(tokenizer=str(model.path)))
+    renderer = Renderer.load(default_settings(RenderSettings, tokenizer=str(model.path)))
     items = make_items(renderer, tools, settings, options.copies)
     requests = by_shared_prefix(item.request(1) for item in items)
     longest = max(len(item.prompt_ids) for item in items) + settings.max_tokens
     began = time.perf_counter()
-    backend = VllmBackend(
-        str(model.path), runtime=runtime, dtype="auto", max_model_len=longest, grammar=None
+    engine = VllmBackend().open(
+        EngineOptions(
+            model=model.path,
+            runtime=runtime,
+            dtype=settings.dtype,
+            max_model_len=longest,
+            grammar=None,
+            seed=settings.seed,
+        )
     )
-    bench = Bench(backend, renderer, tools)
+    bench = Bench(engine, renderer, tools)
     print(
         f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores, load"
-        f" {os.getloadavg()[0]:.1f}; vllm {backend.version}"
+        f" {os.getloadavg()[0]:.1f}; vllm {engine.version}"
     )
     mean = statistics.mean(len(item.prompt_ids) for item in items)
     print(
@@ -334,7 +356,7 @@ def main() -> int:
         print("matrix product of 64 x 576 by 576 x 49152 on this CPU:")
         weight_type_costs()
     sys.stdout.flush()
-    backend.close()
+    engine.close()
     shutil.rmtree(scratch, ignore_errors=True)
     return 0
 

@@ -36,10 +36,12 @@ def prepare() -> tuple[str, int]:
     """
     import orjson
 
+    from cbdata.config import default_settings
     from cbdata.jsonl import read_records
-    from cbdata.render import RenderSettings
+    from cbdata.render.settings import RenderSettings, RenderStageSettings
     from cbdata.render.stage import render_traces
     from cbdata.sources.agentdojo import convert
+    from cbdata.stage import StageFiles
 
     real = ROOT.parent / "shared"
     if (real / "data" / "agentdojo").is_dir():
@@ -57,14 +59,13 @@ def prepare() -> tuple[str, int]:
         )
         what = "the demo's transcripts 1000 times over, SmolLM2 tokenizer"
     schemas = sorted((ROOT / "configs" / "tool_schemas").glob("agentdojo_*_v1.json"))
-    side = {"rejects": WORK / "rejects.jsonl", "stats": WORK / "stats.json"}
+    side = (WORK / "rejects.jsonl", WORK / "stats.json")
     convert(
         [str(raw)],
         split="train",
-        out=WORK / "raw.jsonl",
+        outputs=StageFiles.of(WORK / "raw.jsonl", *side),
         max_reject_fraction=1.0,
         tool_schemas=schemas,
-        **side,
     )
     # The policy custom takes its parameters from the traces; the other policies do not read them.
     traces = WORK / "traces" / "1x.jsonl"
@@ -77,12 +78,10 @@ def prepare() -> tuple[str, int]:
     renders = WORK / "renders" / "1x.jsonl"
     render_traces(
         traces,
-        renders,
-        WORK / "rejects.jsonl",
-        WORK / "stats.json",
-        RenderSettings(str(tokenizer)),
+        StageFiles.of(renders, *side),
+        default_settings(RenderSettings, tokenizer=str(tokenizer)),
+        default_settings(RenderStageSettings, tool_schema_dir=folder),
         name="bench",
-        tool_schema_dir=folder,
     )
     rendered = {render["trace_id"] for _, render in read_records(renders)}
     kept = [
@@ -140,28 +139,24 @@ def floor(size: str) -> None:
 def stage(size: str, policies: list[str]) -> None:
     """The stage as its script calls it, without its warnings on the terminal."""
     logging.getLogger("cbdata").setLevel(logging.ERROR)
+    from cbdata.config import default_settings
     from cbdata.lossmask.registry import load_registry
+    from cbdata.lossmask.settings import LossmaskSettings
     from cbdata.lossmask.stage import apply_policies
+    from cbdata.stage import StageFiles
 
     files = {
-        policy: tuple(
-            WORK / f"out/{kind}/{policy}.jsonl" for kind in ("lossmasks", "rejects", "stats")
+        policy: StageFiles(
+            *(WORK / f"out/{kind}/{policy}.jsonl" for kind in ("lossmasks", "rejects", "stats"))
         )
         for policy in policies or load_registry().ids
-    }
-    settings = {
-        "mwcs_schedule": None,
-        "mwcs_step": None,
-        "mixture": None,
-        "allow_skeleton": False,
-        "skeleton_policy": "full_sequence",
     }
     apply_policies(
         WORK / f"renders/{size}.jsonl",
         WORK / f"traces/{size}.jsonl",
         files,
+        default_settings(LossmaskSettings),
         name="bench",
-        **settings,
     )
 
 

@@ -38,6 +38,12 @@ LOGS = WORK / "logs"
 MODEL = REPO / "scratch" / "cache" / "models" / "SmolLM2-135M-Instruct"
 SKELETONS = DATA / "traces" / "fujitsu_b4_skeletons.jsonl"
 STUB = Path(__file__).resolve().parent / "stub"
+ENVIRONMENT = {
+    "CB_BACKEND_MODULES": "stub_backend",
+    "PYTHONPATH": os.pathsep.join([str(STUB), *filter(None, [os.environ.get("PYTHONPATH")])]),
+}
+"""What makes ``backend: stub`` known to Snakemake and to the fill processes."""
+
 SLURM = ("--profile", "slurm", "--profile", "profiles/slurm-ci")
 LOCAL = ("--profile", "profiles/local")
 
@@ -81,7 +87,7 @@ def snakemake_command(profiles: tuple[str, ...], shards: int, *options: str) -> 
         "tokenizer": MODEL,
         "skip_load": True,
         "fill_shards": shards,
-        "use_vllm": False,
+        "backend": "stub",
     }
     config = [
         f"{key}={value}"
@@ -107,7 +113,7 @@ def peak_mb(status: str) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024 if "VmHWM:" in status else 0.0
 
 
-def measured(command: list[str], **env: str) -> tuple[float, float, float]:
+def measured(command: list[str]) -> tuple[float, float, float]:
     """Seconds, CPU seconds and peak memory in MB of the command's own process, without its
     children.
     """
@@ -115,7 +121,7 @@ def measured(command: list[str], **env: str) -> tuple[float, float, float]:
     process = subprocess.Popen(
         command,
         cwd=REPO,
-        env={**os.environ, **env},
+        env={**os.environ, **ENVIRONMENT},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -149,7 +155,10 @@ def submission(shards: int) -> None:
         began = time.monotonic()
         command = snakemake_command(SLURM, shards, "--jobs", str(shards))
         run = cluster.spawn(
-            command, WORK / "submission.log", env={"CB_SCRATCH": str(WORK / "scratch")}, cwd=REPO
+            command,
+            WORK / "submission.log",
+            env={**ENVIRONMENT, "CB_SCRATCH": str(WORK / "scratch")},
+            cwd=REPO,
         )
         slurm.wait_until(
             lambda: run.text().count("submitted with SLURM jobid") == shards,
@@ -171,8 +180,7 @@ def submission(shards: int) -> None:
 
 def fill(shards: int) -> None:
     options = ["--cores", "2", "--set-threads", "fill_shard=1", "--resources", "gpu=2"]
-    path = os.pathsep.join([str(STUB), *filter(None, [os.environ.get("PYTHONPATH")])])
-    seconds, cpu, peak = measured(snakemake_command(LOCAL, shards, *options), PYTHONPATH=path)
+    seconds, cpu, peak = measured(snakemake_command(LOCAL, shards, *options))
     report(
         "fill stage",
         f"{seconds:.0f} s on two cores; the Snakemake process itself {cpu:.0f} s of CPU time,"

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from cbdata.config import config_schema
-from cbdata.config_table import README, config_table
+from cbdata.config_table import config_table
+from cbdata.paths import CONFIG_README
 
 
 def test_readme_holds_the_table_of_the_schema() -> None:
-    assert README.read_text(encoding="utf-8").endswith(config_table()), (
+    assert CONFIG_README.read_text(encoding="utf-8").endswith(config_table()), (
         "config/README.md is out of date: make config-table"
     )
 

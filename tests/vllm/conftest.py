@@ -1,110 +1,27 @@
-"""Fill jobs as processes of their own, with the real engine and SmolLM2 on the CPU."""
+"""The demo's skeletons for fill jobs with the real engine."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import orjson
 import pytest
 
-from cbdata.fill.job import FillJob, FillSettings, RuntimeSettings
 from cbdata.jsonl import dumps, read_records
 from cbdata.sources.fujitsu_b4 import convert
 from cbdata.stage import StageFiles
 from cbdata.tools import load_tool_schema
-
-REPO = Path(__file__).resolve().parents[2]
-TOOLS = REPO / "configs/tool_schemas/demo_v1.json"
-START_LIMIT_S = 420
-"""Longest wait for a job's first completions: the engine's start on two busy cores."""
-
-
-@dataclass
-class Jobs:
-    """Starts fill jobs on one skeleton file."""
-
-    folder: Path
-    skeletons: Path
-    settings: FillSettings
-    batch_size: int = 2
-
-    def job(self, shard: int = 0, shards: int = 1) -> FillJob:
-        output, log = (
-            str(self.folder / f"{kind}/{shard}-of-{shards}") for kind in ("shards", "logs")
-        )
-        runtime = RuntimeSettings(batch_size=self.batch_size, enforce_eager=True)
-        return FillJob(
-            str(self.skeletons),
-            str(TOOLS),
-            output,
-            str(self.folder / "progress"),
-            shard,
-            shards,
-            log,
-            self.settings,
-            runtime,
-        )
-
-    def start(self, shard: int = 0, shards: int = 1, **environ: str) -> subprocess.Popen[str]:
-        """The job's process, in a process group of its own."""
-        file = self.folder / f"job-{shard}-of-{shards}.json"
-        self.job(shard, shards).save(file)
-        return subprocess.Popen(
-            [sys.executable, "-m", "cbdata.fill", str(file)],
-            env={**os.environ, "PYTHONPATH": str(REPO / "workflow/scripts"), **environ},
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    @property
-    def half(self) -> int:
-        """About half the completions of one pass: one of the two modes of each skeleton."""
-        return len(self.skeletons.read_bytes().splitlines())
-
-    def stored(self) -> list[dict]:
-        """Every whole line of the progress store."""
-        lines = [
-            line
-            for path in (self.folder / "progress").glob("*.jsonl")
-            for line in path.read_bytes().splitlines(keepends=True)
-        ]
-        return [orjson.loads(line) for line in lines if line.endswith(b"\n")]
-
-    def wait_for(self, count: int, process: subprocess.Popen[str]) -> None:
-        """Return when ``count`` completions are stored; fail if the job ends or hangs before
-        that.
-        """
-        deadline = time.monotonic() + START_LIMIT_S
-        while len(self.stored()) < count:
-            assert process.poll() is None, (
-                f"the job ended early: {process.stderr.read() if process.stderr else ''}"
-            )
-            assert time.monotonic() < deadline, (
-                f"{len(self.stored())} of {count} completions after {START_LIMIT_S} s"
-            )
-            time.sleep(0.05)
-
-    def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        """Exit status and messages."""
-        _, messages = process.communicate(timeout=START_LIMIT_S)
-        return process.returncode, messages
+from tests.fill_settings import fill_settings
+from tests.vllm.jobs import REPO, TOOLS, Jobs
 
 
 @pytest.fixture
-def jobs(tmp_path: Path, demo_model: Path) -> Iterator[Jobs]:
+def jobs(tmp_path: Path, demo_model: Path) -> Jobs:
     """The demo's skeletons that can have both completions, calls held to the tool schema."""
     tools = load_tool_schema(TOOLS)
     whole = tmp_path / "whole.jsonl"
     convert(
-        REPO / "config/demo/fujitsu_b4.jsonl",
-        tools,
+        [REPO / "config/demo/fujitsu_b4.jsonl"],
+        tool_schemas=[tools.path],
         split="train",
         outputs=StageFiles.of(whole, tmp_path / "r.jsonl", tmp_path / "s.json"),
         max_reject_fraction=0.5,
@@ -116,7 +33,7 @@ def jobs(tmp_path: Path, demo_model: Path) -> Iterator[Jobs]:
         if record["tool_attack"]["simulated_tool"] != record["tool_attack"]["expected_tool"]
     ]
     skeletons.write_bytes(b"".join(map(dumps, usable)))
-    settings = FillSettings(
-        model=str(demo_model), constrain_tool_calls=True, max_tokens=32, temperature_dr=0.7
+    settings = fill_settings(
+        model=str(demo_model), constrain_tool_calls=True, max_tokens=32, temperature_dr=0.7, seed=1
     )
-    yield Jobs(tmp_path, skeletons, replace(settings, seed=1))
+    return Jobs(tmp_path, skeletons, settings)

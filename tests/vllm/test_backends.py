@@ -15,42 +15,46 @@ import pytest
 from cbdata.judge.judgement import argument_errors
 from cbdata.judge.parser import parse_completion
 from cbdata.tools import load_tool_schema
-from tests.vllm.conftest import REPO, START_LIMIT_S, TOOLS
+from tests.vllm.jobs import REPO, START_LIMIT_S, TOOLS
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
 CODE = """
 import array, sys
 import orjson
+from cbdata.fill.backends.registry import find_backend
+from cbdata.config import default_settings
 from cbdata.fill.environment import prepare_environment
-backend, model, tools, out = sys.argv[1:]
-prepare_environment(True, None, cpu_engine=backend == "vllm")
+name, model, tools, out = sys.argv[1:]
+backend = find_backend(name)
+prepare_environment(True, None, backend.environment())
 
-from cbdata.fill.backends.base import Completion, RequestQueue
-from cbdata.fill.backends.transformers_backend import TransformersBackend
-from cbdata.fill.backends.vllm_backend import VllmBackend
+from pathlib import Path
+from cbdata.config import resolve_config
+from cbdata.fill.backends.base import EngineOptions, Generated, RequestQueue
 from cbdata.fill.constraints import call_grammar
-from cbdata.fill.job import FillSettings, RuntimeSettings
-from cbdata.fill.requests import Item, Sampling
-from cbdata.render import Renderer, RenderSettings
+from cbdata.fill.requests import Sampling, WorkItem
+from cbdata.fill.settings import FillSettings, RuntimeSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.tools import load_tool_schema
 
 schema = load_tool_schema(tools)
-renderer = Renderer.load(RenderSettings(tokenizer=model))
-settings = FillSettings(model=model, max_tokens=96, temperature_ds=0.7)
+renderer = Renderer.load(default_settings(RenderSettings, tokenizer=model))
+config = resolve_config({"model": model, "max_tokens": 96, "temperature_ds": 0.7, "batch_size": 4, "enforce_eager": True})
+settings = FillSettings.of(config)
 queries = ["Find the floor plan.", "Is it raining in Oslo?", "Write to Ann that I am late.", "What does tin cost?", "Show me the contract."]
 items = []
 for number, query in enumerate([*queries, "bad"]):
     prompt = renderer.prompt([{"role": "system", "content": "Answer with one tool call."}, {"role": "user", "content": query}], list(schema.tools))
     ids = [1, 4000000000] if query == "bad" else prompt.ids
-    items.append(Item(query, number, "ds", array.array("I", ids), prompt.sha256, Sampling(settings, "ds", {})))
-kind = {"vllm": VllmBackend, "transformers": TransformersBackend}[backend]
-engine = kind(model, runtime=RuntimeSettings(batch_size=4, enforce_eager=True), dtype="auto", max_model_len=1024, grammar=call_grammar(schema))
+    items.append(WorkItem(query, number, "ds", array.array("I", ids), prompt.sha256, Sampling(settings, "ds", {})))
+engine = backend.open(EngineOptions(model=Path(model), runtime=RuntimeSettings.of(config), dtype="auto", max_model_len=1024, grammar=call_grammar(schema), seed=0))
 rows = []
 for round in range(2):
     for finished in engine.generate(RequestQueue([item.request(1) for item in items[round:] + items[:round]])):
         for result in finished:
-            done = isinstance(result, Completion)
+            done = isinstance(result, Generated)
             text = renderer.decode(result.token_ids) if done else result.detail
             rows.append({"query": result.request.trace_id, "done": done, "text": text, "finish": result.finish_reason if done else None})
 open(out, "wb").write(orjson.dumps(rows))

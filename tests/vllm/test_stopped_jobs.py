@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from cbdata.jsonl import read_records
-from tests.vllm.conftest import Jobs
+from tests.vllm.jobs import Jobs
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 

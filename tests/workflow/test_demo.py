@@ -5,7 +5,6 @@ does and does not do.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from cbdata.jsonl import read_records
 from cbdata.schemas import first_error
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 from tests.workflow.plans import planned_jobs
 
 pytestmark = [pytest.mark.workflow, pytest.mark.vllm]
@@ -53,10 +52,10 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(
     tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, repo: Path, demo_model: Path
-) -> Iterator[Demo]:
+) -> Demo:
     run = Demo(tmp_path_factory.mktemp("demo"), snakemake, repo)
     run.run()
-    yield run
+    return run
 
 
 def test_at_least_five_rows_of_each_kind(demo: Demo) -> None:
@@ -162,7 +161,7 @@ def test_a_second_run_does_nothing(demo: Demo) -> None:
 
 
 def test_no_half_file_lies_under_any_name(demo: Demo) -> None:
-    assert [path for path in demo.data.rglob("*.part")] == []
+    assert list(demo.data.rglob("*.part")) == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,16 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import load_registry
-from cbdata.render import Renderer, RenderSettings
 from cbdata.render.doctor import examine, format_table
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.schemas import load_schema
 from tests.records import Corpus
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
+from tests.workflow.plans import planned_jobs
 
 CHATS = [
     {
@@ -52,7 +56,7 @@ def block(repo: Path, guide: str, language: str, contains: str) -> str:
 def chats(repo: Path, tmp_path: Path) -> Path:
     """A working directory with the raw data and the converter of the guide."""
     (tmp_path / "chats.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in CHATS))
-    (tmp_path / "convert_chats.py").write_text(
+    (tmp_path / "chats.py").write_text(
         block(repo, "adding_a_source.md", "python", "StageWriter"), encoding="utf-8"
     )
     return tmp_path
@@ -61,7 +65,7 @@ def chats(repo: Path, tmp_path: Path) -> Path:
 def convert(repo: Path, folder: Path) -> None:
     environ = {**os.environ, "PYTHONPATH": str(repo / "workflow/scripts")}
     subprocess.run(
-        [sys.executable, "convert_chats.py", "chats.jsonl", "mine"],
+        [sys.executable, "chats.py", "chats.jsonl", "mine"],
         cwd=folder,
         env=environ,
         check=True,
@@ -90,7 +94,7 @@ def test_the_workflow_takes_the_new_source(
 ) -> None:
     convert(repo, chats)
     settings = {
-        "input_traces": chats / "mine/traces/chats.jsonl",
+        "input_traces": chats / "mine/traces/chats_complete.jsonl",
         "output_base": chats / "mine",
         "log_dir": chats / "logs",
         "tokenizer": demo_model,
@@ -100,7 +104,7 @@ def test_the_workflow_takes_the_new_source(
     )
     rows = [
         orjson.loads(line)
-        for line in (chats / "mine/lossmasks/chats.jsonl").read_bytes().splitlines()
+        for line in (chats / "mine/lossmasks/chats_complete.jsonl").read_bytes().splitlines()
     ]
     assert [row["class_id"] for row in rows] == ["chats/resisted", "chats/followed"]
 
@@ -116,7 +120,7 @@ def test_the_workflow_is_a_module_of_another_one(
     (chats / "Snakefile").write_text('configfile: "config.yaml"\n' + snakefile, encoding="utf-8")
     settings = {
         "fujitsu_b4_path": None,
-        "input_traces": "mine/traces/chats.jsonl",
+        "input_traces": "mine/traces/chats_complete.jsonl",
         "output_base": "mine",
         "log_dir": "logs",
         "tokenizer": str(demo_model),
@@ -129,12 +133,63 @@ def test_the_workflow_is_a_module_of_another_one(
         if path.is_file()
     }
     assert {
-        "traces/chats.jsonl",
-        "lossmasks/chats.jsonl",
+        "traces/chats_complete.jsonl",
+        "lossmasks/chats_complete.jsonl",
         "export/data/train.parquet",
         "report/index.html",
         "validation/validation.txt",
     } <= made
+
+
+@pytest.mark.workflow
+def test_a_source_of_the_repository_is_a_module_a_registry_line_and_a_key(
+    repo: Path, chats: Path, snakemake: Snakemake
+) -> None:
+    """The steps of the guide in a copy of the workflow."""
+    copy = chats / "copy"
+    for part in ("workflow", "config", "configs"):
+        shutil.copytree(repo / part, copy / part)
+    for part in ("Snakefile", "environment.yml"):
+        shutil.copy(repo / part, copy / part)
+    scripts = copy / "workflow" / "scripts"
+    shutil.copy(chats / "chats.py", scripts / "cbdata" / "sources")
+    insert(
+        scripts / "cbdata" / "sources" / "registry.py",
+        "SOURCES: tuple[RawSource, ...] = (\n",
+        block(repo, "adding_a_source.md", "python", "RawSource("),
+    )
+    insert(
+        copy / "workflow" / "schemas" / "config.schema.yaml",
+        "properties:\n",
+        block(repo, "adding_a_source.md", "yaml", "chats_path"),
+    )
+    config = {
+        "chats_path": chats / "chats.jsonl",
+        "fujitsu_b4_path": repo / "config/demo/fujitsu_b4.jsonl",
+        "output_base": chats / "mine",
+        "log_dir": chats / "logs",
+    }
+    snakemake("--cores", "1", "load", config=config, cwd=copy)
+    stats = orjson.loads((chats / "mine/stats/etl_a/chats_complete.json").read_bytes())
+    assert stats["counts"]["records_out"] == 2
+    assert stats["rejected_by_reason"] == {"no_answer": 1}
+    assert (chats / "logs/convert_chats/chats_complete.log").exists()
+    assert (chats / "logs/benchmarks/convert_chats/chats_complete.tsv").exists()
+    planned = planned_jobs(snakemake("-n", "all", "validate", config=config, cwd=copy).output)
+    assert planned["render_traces"] == planned["apply_lossmask"] == 3
+    assert "convert_chats" not in planned
+    # A change of one source runs its own rule again and no other.
+    with open(scripts / "cbdata/sources/chats.py", "a", encoding="utf-8") as module:
+        module.write("\nCHANGED = 1\n")
+    planned = planned_jobs(snakemake("-n", "load", config=config, cwd=copy).output)
+    assert planned == {"load": 1, "convert_chats": 1}
+
+
+def insert(path: Path, after: str, text: str) -> None:
+    """Put a text into a file behind a line that is there once."""
+    before = path.read_text(encoding="utf-8")
+    assert before.count(after) == 1
+    path.write_text(before.replace(after, after + text), encoding="utf-8")
 
 
 def test_a_policy_trains_what_the_guide_says(repo: Path, tmp_path: Path) -> None:
@@ -163,7 +218,9 @@ def test_a_template_is_found_out_and_renders(repo: Path, tmp_path: Path, demo_mo
     template.write_text(
         block(repo, "adding_a_template.md", "jinja", "add_generation_prompt"), encoding="utf-8"
     )
-    settings = RenderSettings(str(demo_model), chat_template=str(template))
+    settings = default_settings(
+        RenderSettings, tokenizer=str(demo_model), chat_template=str(template)
+    )
     assert "plain_turns" in format_table({"plain_turns": examine(settings)})
     renderer = Renderer.load(settings)
     calls = [{"call_id": "c1", "function": {"name": "search", "arguments": {"q": "x"}}}]

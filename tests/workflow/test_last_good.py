@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Run, Snakemake
+from tests.workflow.command import Run, Snakemake
 from tests.workflow.plans import planned_jobs
 
 pytestmark = pytest.mark.workflow
@@ -20,8 +19,8 @@ pytestmark = pytest.mark.workflow
 # moment: all is written, and the file FATAL_FILE is about to get its name.
 SITECUSTOMIZE = """
 import os, signal, sys
-rule, file, victim = (os.environ[key] for key in ("FATAL_RULE", "FATAL_FILE", "FATAL_VICTIM"))
-if any(argument.endswith("." + rule + ".py") for argument in sys.orig_argv):
+script, file, victim = (os.environ[key] for key in ("FATAL_SCRIPT", "FATAL_FILE", "FATAL_VICTIM"))
+if any(argument.endswith("." + script + ".py") for argument in sys.orig_argv):
     def replace(source, target, really=os.replace):
         if os.path.basename(target) == file:
             os.kill(0 if victim == "run" else os.getpid(), signal.SIGKILL)
@@ -58,7 +57,7 @@ class Pipeline:
         return planned_jobs(self.run("-n", *arguments, **config).output)
 
     def run_to_death(
-        self, *arguments: str, rule: str, file: str, victim: str = "job", **config: object
+        self, *arguments: str, script: str, file: str, victim: str = "job", **config: object
     ) -> Run:
         """A run in which the rule's script, or everything (``victim`` run), gets SIGKILL."""
         words = [f"{key}={value}" for key, value in (self.config | config).items()]
@@ -69,7 +68,7 @@ class Pipeline:
             env=os.environ
             | {
                 "PYTHONPATH": str(self.folder / "fatal"),
-                "FATAL_RULE": rule,
+                "FATAL_SCRIPT": script,
                 "FATAL_FILE": file,
                 "FATAL_VICTIM": victim,
             },
@@ -92,12 +91,10 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(
-    tmp_path: Path, snakemake: Snakemake, repo: Path, demo_model: Path
-) -> Iterator[Pipeline]:
+def pipeline(tmp_path: Path, snakemake: Snakemake, repo: Path, demo_model: Path) -> Pipeline:
     made = Pipeline(tmp_path, snakemake, repo, demo_model)
     made.run()
-    yield made
+    return made
 
 
 def hidden(files: dict[str, tuple[bytes, int]]) -> list[str]:
@@ -163,7 +160,7 @@ def test_a_killed_job_costs_nothing_and_the_next_run_makes_its_files_anew(
 ) -> None:
     before = pipeline.files()
     config = {"max_length": 200}
-    pipeline.run_to_death(rule="render_traces", file=f"{NAME}.jsonl", **config)
+    pipeline.run_to_death(script="render_traces", file=f"{NAME}.jsonl", **config)
     after = pipeline.files()
     parts = [name for name in hidden(after) if name.endswith(".part")]
     assert len(parts) == 3 == len(hidden(after)), "what SIGKILL leaves"
@@ -191,7 +188,7 @@ def test_touch_and_an_unchanged_run_make_nothing(pipeline: Pipeline) -> None:
 def test_a_newer_input_still_counts_after_a_failed_try(pipeline: Pipeline) -> None:
     before = pipeline.files()
     pipeline.raw.touch()
-    pipeline.run_to_death(rule="convert_agentdojo", file=f"{NAME}.jsonl")
+    pipeline.run_to_death(script="convert_source", file=f"{NAME}.jsonl")
     assert {n: f for n, f in pipeline.files().items() if n in before} == before
     assert pipeline.plan() == {"convert_agentdojo": 1, **TABLE_RULES}
     pipeline.run()
@@ -203,7 +200,7 @@ def test_a_newer_input_still_counts_after_a_failed_try(pipeline: Pipeline) -> No
 def test_a_run_that_is_killed_itself_loses_nothing_either(pipeline: Pipeline) -> None:
     before = pipeline.files()
     config = {"max_length": 200}
-    death = {"rule": "render_traces", "file": f"{NAME}.jsonl"}
+    death = {"script": "render_traces", "file": f"{NAME}.jsonl"}
     pipeline.run_to_death(victim="run", **death, **config)
     killed = pipeline.files()
     assert f"renders/{NAME}.jsonl" not in killed
@@ -224,7 +221,7 @@ def test_a_folder_of_outputs_comes_back_whole(pipeline: Pipeline) -> None:
     pipeline.run(f"{pipeline.data}/lossmasks/{NAME}.jsonl", "-R", "apply_lossmask")
     masks = pipeline.files("lossmasks")
     assert masks[f"lossmasks/{NAME}.jsonl"][1] > before[f"lossmasks/{NAME}.jsonl"][1]
-    pipeline.run_to_death("export", rule="export_parquet", file="README.md")
+    pipeline.run_to_death("export", script="export_data", file="README.md")
     after = {n: f for n, f in pipeline.files("export").items() if not n.endswith(".part")}
     assert any(name.endswith(".parquet") for name in after)
     pairs = [name for name in before if name.startswith("export/pairs/")]

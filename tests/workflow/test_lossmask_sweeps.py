@@ -4,14 +4,14 @@ made is up to date for the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.conversations import agent_turns, build_render, build_trace, write_jsonl
-from tests.workflow.conftest import Snakemake
+from tests.conversations import agent_turns, build_render, build_trace
+from tests.records import write_jsonl
+from tests.workflow.command import Snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -19,7 +19,7 @@ CLASSES = {"fujitsu_b4_ds": "fujitsu_b4/ds", "fujitsu_b4_dr": "fujitsu_b4/dr"}
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Iterator[dict[str, object]]:
+def config(tmp_path: Path) -> dict[str, object]:
     """Traces and renders of two data sets, as an earlier run left them."""
     for name, class_id in CLASSES.items():
         renders = [build_render(agent_turns(), bos=f"<{name} {number}>")[0] for number in range(3)]
@@ -28,7 +28,7 @@ def config(tmp_path: Path) -> Iterator[dict[str, object]]:
             [build_trace(render["trace_id"], class_id=class_id) for render in renders],
         )
         write_jsonl(tmp_path / f"data/renders/{name}.jsonl", renders)
-    yield {
+    return {
         "output_base": tmp_path / "data",
         "log_dir": tmp_path / "logs",
         "skip_load": True,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 from tests.workflow.plans import planned_jobs
 
 pytestmark = pytest.mark.workflow
@@ -119,6 +119,7 @@ def test_the_slurm_plan_asks_for_the_gpus(
     [
         ({"temperture_ds": 0.5}, ["temperture_ds", "did you mean temperature_ds"]),
         ({"batch_size": "lots"}, ["batch_size", "'lots'", "integer"]),
+        ({"backend": "os"}, ["backend: 'os' is none of transformers, vllm"]),
         (
             {"fujitsu_b4_path": "nowhere.jsonl"},
             [

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -79,8 +78,8 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(
     tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, repo: Path
-) -> Iterator[Finished]:
-    yield Finished(tmp_path_factory.mktemp("reruns"), snakemake, repo)
+) -> Finished:
+    return Finished(tmp_path_factory.mktemp("reruns"), snakemake, repo)
 
 
 def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
@@ -101,11 +100,12 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
 @pytest.mark.parametrize(
     ("file", "added", "rules"),
     [
-        ("scripts/cbdata/fill/completed_traces.py", '\n# Why.\n"""What."""\n', set()),
+        ("scripts/cbdata/fill/twins.py", '\n# Why.\n"""What."""\n', set()),
         # Its link_twins writes ids.
-        ("scripts/cbdata/fill/completed_traces.py", CODE, {"merge_fill"}),
-        ("scripts/cbdata/judge/calls.py", CODE, {"merge_fill"}),
-        # The fill rule carries FILL_VERSION instead.
+        ("scripts/cbdata/fill/twins.py", CODE, {"merge_fill"}),
+        # The fill rule, which judges, carries FILL_VERSION instead.
+        ("scripts/cbdata/judge/reading.py", CODE, set()),
+        ("scripts/cbdata/judge/outcomes.py", CODE, {"merge_fill"}),
         ("scripts/cbdata/fill/runner.py", CODE, set()),
         ("scripts/cbdata/sources/agentdojo_labels.py", CODE, {"convert_agentdojo"}),
         ("scripts/cbdata/sources/spool.py", CODE, CONVERT),
@@ -117,8 +117,11 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
         ("scripts/cbdata/report/assets/text.js", "// more\n", {"build_report"}),
         ("scripts/cbdata/version.py", CODE, {"build_report", "export_parquet"}),
         ("schemas/mwcs.schema.json", " ", LOSSMASK | {"mwcs_table"}),
-        # All read files with it, the doctor apart; mwcs_table comes after none of the others.
-        ("scripts/cbdata/jsonl.py", CODE, CONVERT | {"mwcs_table"}),
+        # All write files with it; the last two come after none of the others.
+        ("scripts/cbdata/atomic_file.py", CODE, CONVERT | {"mwcs_table", "template_doctor"}),
+        # A line more in a registry: only the card names the origins of all sources.
+        ("scripts/cbdata/sources/registry.py", CODE, {"export_parquet"}),
+        ("scripts/cbdata/export/registry.py", CODE, set()),
     ],
 )
 def test_what_runs_again_after_a_change(

@@ -1,4 +1,4 @@
-"""What every rule file uses: the checked configuration, the file names of the output structure, and
+"""What every rule file uses: the checked configuration, the plan of the run with its inputs, and
 code digests. No rules here.
 """
 
@@ -14,8 +14,14 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from cbdata.code_digest import code_digest
-from cbdata.config import ConfigError, find_file, is_path, resolve_config, trace_sources
-from cbdata.config import expand as expand_path
+from cbdata.config import ConfigError, resolve_config
+from cbdata.export.registry import EXPORTS
+from cbdata.lossmask.policies import PolicyError
+from cbdata.mwcs.schedule import ScheduleError
+from cbdata.paths import POLICY_REGISTRY, TOOL_SCHEMAS
+from cbdata.run_inputs import RunInputs
+from cbdata.run_plan import RunPlan
+from cbdata.sources import SourceError
 
 # Skip-if-exists follows timestamps alone: without this, Snakemake compares small inputs by checksum
 # and `touch` does nothing. (No DAG settings while rules are only listed or linted.)
@@ -33,59 +39,26 @@ if (
 
 
 def checked(function, *arguments):
-    """Call a configuration function. Its errors end the run with their message, not a traceback."""
+    """Call a function of the library. An error in what the user gave ends the planning with its
+    message, not a traceback.
+    """
     try:
         return function(*arguments)
-    except ConfigError as error:
+    except (ConfigError, PolicyError, ScheduleError, SourceError) as error:
         raise WorkflowError(str(error))
 
 
 # Scripts read run-time settings from the configuration, so it holds the resolved values.
 config.update(checked(resolve_config, dict(config)))
 
-OUT = config["output_base"]
+PLAN = checked(RunPlan, config)
+INPUTS = checked(RunInputs, PLAN)
+if workflow.is_main_process:
+    checked(INPUTS.first_look)
+OUT = PLAN.out
 LOGS = config["log_dir"]
 ENVIRONMENT = "../../environment.yml"
-TRACE_SOURCES = checked(trace_sources, config, OUT)
-SKELETONS = Path(config["skeleton_traces"]).name.removesuffix(".jsonl")
-FILL_STEM = SKELETONS.removesuffix("_skeletons")
-FILL_MODES = ["ds", "dr"] if config["mode"] == "both" else [config["mode"]]
-
-
-def resource(key):
-    """The file that a configuration key names, in the working directory or in the workflow."""
-    return checked(find_file, key, config[key], ROOT)
-
-
-def look_at(check, key, value):
-    """While a run is planned, refuse a file or folder of the wrong kind. A missing one is told by
-    whoever needs it.
-    """
-    if workflow.is_main_process and value:
-        try:
-            path = find_file(key, value, ROOT)
-        except ConfigError:
-            return
-        checked(check, key, path)
-
-
-def traces(name):
-    """Path of a trace file by data set name."""
-    return TRACE_SOURCES.get(name, f"{OUT}/traces/{name}.jsonl")
-
-
-def skeleton_file():
-    """The trace file that the fill stage completes."""
-    value = config["skeleton_traces"]
-    return expand_path(value) if is_path(value) else traces(SKELETONS)
-
-
-def stage_files(stage, name="{name}", below=""):
-    """Keyword outputs ``rejects`` and ``stats`` that every stage writes beside its data."""
-    return {
-        "rejects": f"{OUT}/rejects/{stage}/{below}{name}.jsonl",
-        "stats": f"{OUT}/stats/{stage}/{below}{name}.json",
-    }
+REGISTRY_FILE = str(POLICY_REGISTRY)
 
 
 def growing(amount):
@@ -99,33 +72,6 @@ def log_file(rule, name="{name}"):
 
 def benchmark_file(rule, name="{name}"):
     return f"{LOGS}/benchmarks/{rule}/{name}.tsv"
-
-
-def has_b4():
-    """Whether Fujitsu B4 takes part: loaded here, or its skeletons or completions are sources."""
-    return (
-        bool(config["fujitsu_b4_path"])
-        or config["skip_load"]
-        or config["skip_fill"]
-        or is_path(config["skeleton_traces"])
-    )
-
-
-def has_agentdojo():
-    return bool(config["agentdojo_path"]) or (
-        config["skip_load"] and Path(f"{OUT}/traces/agentdojo_complete.jsonl").exists()
-    )
-
-
-def filled_names():
-    return [f"{FILL_STEM}_{mode}" for mode in FILL_MODES] if has_b4() else []
-
-
-def dataset_names():
-    """The data sets that ``all`` and ``lossmask`` render and mask."""
-    if TRACE_SOURCES:
-        return list(TRACE_SOURCES)
-    return filled_names() + (["agentdojo_complete"] if has_agentdojo() else [])
 
 
 wildcard_constraints:

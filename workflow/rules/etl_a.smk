@@ -1,30 +1,24 @@
-"""ETL_A: raw data to trace_v1.
+"""ETL_A: raw data to trace_v1, a rule a source.
 
-Inputs: the Fujitsu B4 file and the AgentDojo transcripts of the configuration.
-Outputs: traces/fujitsu_b4_skeletons.jsonl, traces/agentdojo_complete.jsonl, with rejects and stats.
+Inputs: the raw files of every source that the configuration names, and its tool schemas.
+Outputs: traces/{data set}.jsonl with rejects and stats. The sources are in cbdata.sources.registry.
 """
 
-from functools import cache
+for SOURCE in PLAN.converted:
 
-from cbdata.first_look import check_json_objects
-from cbdata.sources import SourceError
-from cbdata.sources.agentdojo import input_files
-
-look_at(check_json_objects, "fujitsu_b4_path", config["fujitsu_b4_path"])
-
-if config["fujitsu_b4_path"]:
-
-    rule convert_fujitsu_b4:
+    rule:
+        name:
+            f"convert_{SOURCE.name}"
         input:
-            raw=lambda wildcards: resource("fujitsu_b4_path"),
-            tool_schema=lambda wildcards: resource("tool_schema"),
+            raw=lambda wildcards, source=SOURCE: checked(INPUTS.raw_files, source),
+            tool_schemas=lambda wildcards, source=SOURCE: checked(INPUTS.tool_schemas, source),
         output:
-            **stage_files("etl_a", "fujitsu_b4_skeletons"),
-            traces=f"{OUT}/traces/fujitsu_b4_skeletons.jsonl",
+            **PLAN.side_files("etl_a", SOURCE.dataset),
+            traces=PLAN.data("etl_a", SOURCE.dataset),
         log:
-            log_file("convert_fujitsu_b4", "fujitsu_b4_skeletons"),
+            log_file(f"convert_{SOURCE.name}", SOURCE.dataset),
         benchmark:
-            benchmark_file("convert_fujitsu_b4", "fujitsu_b4_skeletons")
+            benchmark_file(f"convert_{SOURCE.name}", SOURCE.dataset)
         conda:
             ENVIRONMENT
         envmodules:
@@ -33,70 +27,11 @@ if config["fujitsu_b4_path"]:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
+            module=SOURCE.module,
             split=config["split"],
             max_reject_fraction=config["max_reject_fraction"],
-            code=code_digest("convert_fujitsu_b4"),
+            code=code_digest("convert_source", SOURCE.module),
         message:
-            "Convert the Fujitsu B4 records to skeleton traces."
+            SOURCE.message
         script:
-            "../scripts/convert_fujitsu_b4.py"
-
-
-@cache
-def agentdojo_files(path):
-    return [str(file) for file in input_files(checked(find_file, "agentdojo_path", path, ROOT))]
-
-
-def agentdojo_paths():
-    paths = config["agentdojo_path"] or []
-    return [paths] if isinstance(paths, str) else paths
-
-
-def agentdojo_inputs(wildcards):
-    return sorted({file for path in agentdojo_paths() for file in agentdojo_files(path)})
-
-
-def check_transcripts(key, path):
-    """Look at a file, or at the first one below a folder: a mistake there is one of the whole
-    folder.
-    """
-    try:
-        check_json_objects(key, agentdojo_files(path)[0])
-    except SourceError as error:
-        raise ConfigError([f"{key}: {error}"])
-
-
-for path in agentdojo_paths():
-    look_at(check_transcripts, "agentdojo_path", path)
-
-if config["agentdojo_path"]:
-
-    rule convert_agentdojo:
-        input:
-            raw=agentdojo_inputs,
-            tool_schemas=sorted(
-                str(path)
-                for path in (ROOT / "configs" / "tool_schemas").glob("agentdojo_*_v1.json")
-            ),
-        output:
-            **stage_files("etl_a", "agentdojo_complete"),
-            traces=f"{OUT}/traces/agentdojo_complete.jsonl",
-        log:
-            log_file("convert_agentdojo", "agentdojo_complete"),
-        benchmark:
-            benchmark_file("convert_agentdojo", "agentdojo_complete")
-        conda:
-            ENVIRONMENT
-        envmodules:
-            *config["envmodules"],
-        resources:
-            mem_mb=growing(1000),
-            runtime=growing(30),
-        params:
-            split=config["split"],
-            max_reject_fraction=config["max_reject_fraction"],
-            code=code_digest("convert_agentdojo"),
-        message:
-            "Convert the AgentDojo transcripts to traces."
-        script:
-            "../scripts/convert_agentdojo.py"
+            "../scripts/convert_source.py"

@@ -7,27 +7,24 @@ fill/progress/{stem}, which no rule declares: a job that is run again generates 
 missing, with another fill_shards as well.
 """
 
-from cbdata.fill.job import FILL_VERSION, semantic_params
-from cbdata.first_look import check_traces
+from cbdata.fill.backends.registry import find_backend
+from cbdata.fill.settings import FILL_VERSION, FillSettings, RuntimeSettings, semantic_params
 
-FILL_SKELETONS = skeleton_file()
-FILL_GPUS = config["tensor_parallel"] if config["use_vllm"] else 1
-
-look_at(check_traces, "skeleton_traces", FILL_SKELETONS)
+# One set of skeletons a run.
+(SKELETONS,) = PLAN.skeleton_sets
+FILL_SKELETONS = SKELETONS.path
+FILL_STEM = SKELETONS.stem
+FILL_MODES = list(SKELETONS.modes)
+FILL_BACKEND = checked(find_backend, FillSettings.of(config).backend_name)
+FILL_NEEDS = FILL_BACKEND.needs(RuntimeSettings.of(config))
 
 
 rule fill_shard:
     input:
         skeletons=FILL_SKELETONS,
-        tool_schema=lambda wildcards: resource("tool_schema"),
-        model=lambda wildcards: local_resources(
-            "model",
-            "config.json",
-            "generation_config.json",
-            "tokenizer.json",
-            "chat_template.jinja",
-        ),
-        template=lambda wildcards: template_file(),
+        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
+        model=INPUTS.model_files(),
+        template=INPUTS.template_files(),
     output:
         rows=f"{OUT}/fill/shards/{FILL_STEM}/{{shard}}-of-{{shards}}.jsonl",
     log:
@@ -41,14 +38,13 @@ rule fill_shard:
         ENVIRONMENT
     envmodules:
         *config["envmodules"],
-    # vLLM feeds each GPU from several processes; with fewer cores the GPU waits for them.
-    threads: max(4, 2 * FILL_GPUS)
+    threads: FILL_NEEDS.cpus
     resources:
-        gpu=FILL_GPUS,
+        gpu=FILL_NEEDS.gpus,
         # All of them on one node: sbatch --gpus=2 alone is content with one GPU each on two nodes,
         # where the second is out of reach.
         nodes=1,
-        mem_mb=growing(24000 + 12000 * FILL_GPUS),
+        mem_mb=growing(FILL_NEEDS.memory_mb),
         runtime=growing(240),
     params:
         settings=semantic_params(config),
@@ -74,7 +70,7 @@ rule merge_fill:
             for mode in FILL_MODES
             for kind, path in [
                 ("traces", f"{OUT}/traces/{FILL_STEM}_{mode}.jsonl"),
-                *stage_files("fill", f"{FILL_STEM}_{mode}").items(),
+                *PLAN.side_files("fill", f"{FILL_STEM}_{mode}").items(),
             ]
         },
     log:

@@ -5,67 +5,16 @@ request lossmasks/by_policy/{policy}/{name}.jsonl and lossmasks/by_step/{step}/{
 Renders are never made again for these.
 """
 
-from cbdata.lossmask.policies import PolicyError
-from cbdata.lossmask.registry import load_registry
-from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
-
-REGISTRY_FILE = str(ROOT / "configs" / "lmp_registry_v1.json")
-
-
-def planned(function, *arguments):
-    """Call a function of the policy and schedule libraries. Its errors end the planning with their
-    message, not a traceback.
-    """
-    try:
-        return function(*arguments)
-    except (PolicyError, ScheduleError) as error:
-        raise WorkflowError(str(error))
-
-
-LMP_REGISTRY = planned(load_registry, REGISTRY_FILE)
-
 
 def known_policy(value):
-    """A policy of the configuration or of a path, looked up before any job runs."""
-    if value is not None:
-        planned(LMP_REGISTRY.entry, value if isinstance(value, str) else value["policy"])
-    return value
-
-
-def schedule_file():
-    """The schedule of the configuration, or nothing."""
-    if not config["mwcs_schedule"]:
-        return []
-    path = str(planned(schedule_path, config["mwcs_schedule"], ROOT / "configs" / "mwcs"))
-    planned(load_schedule, path)
-    return path
+    """A policy of the configuration, looked up before any job runs."""
+    return checked(INPUTS.policy, value)
 
 
 def lossmask_inputs(wildcards):
-    """Renders, their traces and the registry; with a schedule also its file and the class counts
-    that it is checked against.
-    """
+    """What the masks of a data set are made from."""
     known_policy(wildcards.get("policy"))
-    files = {
-        "renders": f"{OUT}/renders/{wildcards.name}.jsonl",
-        "traces": traces(wildcards.name),
-        "registry": REGISTRY_FILE,
-    }
-    if config["mwcs_schedule"]:
-        files |= {
-            "mwcs_schedule": schedule_file(),
-            "mixture": f"{OUT}/mwcs/classes.json",
-        }
-    return files
-
-
-def scheduled_step(wildcards):
-    if not config["mwcs_schedule"]:
-        raise WorkflowError(
-            f"lossmasks/by_step/{wildcards.step}: mwcs_schedule is not set. "
-            "Fix: snakemake --config mwcs_schedule=balanced_cb ..."
-        )
-    return int(wildcards.step)
+    return checked(INPUTS.lossmask_files, wildcards.name)
 
 
 wildcard_constraints:
@@ -79,7 +28,7 @@ rule apply_lossmask:
     input:
         unpack(lossmask_inputs),
     output:
-        **stage_files("lossmask"),
+        **PLAN.side_files("lossmask"),
         lossmasks=f"{OUT}/lossmasks/{{name}}.jsonl",
     log:
         log_file("apply_lossmask"),
@@ -106,7 +55,7 @@ rule apply_lossmask:
 
 use rule apply_lossmask as lossmask_by_step with:
     output:
-        **stage_files("lossmask", below="by_step/{step}/"),
+        **PLAN.side_files("lossmask", below="by_step/{step}/"),
         lossmasks=f"{OUT}/lossmasks/by_step/{{step}}/{{name}}.jsonl",
     log:
         log_file("lossmask_by_step", "{step}/{name}"),
@@ -114,7 +63,7 @@ use rule apply_lossmask as lossmask_by_step with:
         benchmark_file("lossmask_by_step", "{step}/{name}")
     params:
         policy=known_policy(config["policy"]),
-        mwcs_step=scheduled_step,
+        mwcs_step=lambda wildcards: checked(INPUTS.step, wildcards.step),
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=config["skeleton_policy"],
         code=code_digest("apply_lossmask"),
@@ -128,15 +77,15 @@ rule apply_policies:
     output:
         lossmasks=expand(
             f"{OUT}/lossmasks/by_policy/{{policy}}/{{{{name}}}}.jsonl",
-            policy=LMP_REGISTRY.ids,
+            policy=INPUTS.policies.ids,
         ),
         rejects=expand(
-            stage_files("lossmask", "{{name}}", "by_policy/{policy}/")["rejects"],
-            policy=LMP_REGISTRY.ids,
+            PLAN.side_files("lossmask", "{{name}}", "by_policy/{policy}/")["rejects"],
+            policy=INPUTS.policies.ids,
         ),
         stats=expand(
-            stage_files("lossmask", "{{name}}", "by_policy/{policy}/")["stats"],
-            policy=LMP_REGISTRY.ids,
+            PLAN.side_files("lossmask", "{{name}}", "by_policy/{policy}/")["stats"],
+            policy=INPUTS.policies.ids,
         ),
         manifest=f"{OUT}/lossmasks/by_policy/{{name}}.policies.json",
     log:
@@ -166,8 +115,8 @@ rule apply_policies:
 use rule apply_policies as lossmask_by_policy with:
     output:
         lossmasks=[f"{OUT}/lossmasks/by_policy/{{policy}}/{{name}}.jsonl"],
-        rejects=[stage_files("lossmask", below="by_policy/{policy}/")["rejects"]],
-        stats=[stage_files("lossmask", below="by_policy/{policy}/")["stats"]],
+        rejects=[PLAN.side_files("lossmask", below="by_policy/{policy}/")["rejects"]],
+        stats=[PLAN.side_files("lossmask", below="by_policy/{policy}/")["stats"]],
     log:
         log_file("lossmask_by_policy", "{policy}/{name}"),
     benchmark:
@@ -183,14 +132,14 @@ ruleorder: lossmask_by_policy > apply_policies
 
 rule lossmask_all_policies:
     input:
-        expand(f"{OUT}/lossmasks/by_policy/{{name}}.policies.json", name=dataset_names()),
+        expand(f"{OUT}/lossmasks/by_policy/{{name}}.policies.json", name=PLAN.dataset_names),
     message:
         "The loss masks of every policy are there."
 
 
 rule count_classes:
     input:
-        traces=[traces(name) for name in dataset_names()],
+        traces=PLAN.run_files["traces"],
     output:
         f"{OUT}/mwcs/classes.json",
     log:
@@ -212,25 +161,9 @@ rule count_classes:
         "../scripts/count_classes.py"
 
 
-def named_schedule(name):
-    """The configuration's schedule where the name is its stem, else the one in configs/mwcs."""
-    configured = schedule_file()
-    return (
-        configured
-        if configured and Path(configured).stem == name
-        else str(planned(schedule_path, name, ROOT / "configs" / "mwcs"))
-    )
-
-
-def whole_table(name):
-    """The table of a schedule from step 0 to its end."""
-    last = planned(load_schedule, named_schedule(name)).phases[-1].end
-    return f"{OUT}/mwcs/{name}/weights_0_to_{last}.csv"
-
-
 rule mwcs_table:
     input:
-        schedule=lambda wildcards: named_schedule(wildcards.schedule),
+        schedule=lambda wildcards: checked(INPUTS.named_schedule, wildcards.schedule),
     output:
         table=f"{OUT}/mwcs/{{schedule}}/weights_0_to_{{last_step}}.csv",
         plot=report(
@@ -261,8 +194,7 @@ rule mwcs_table:
 
 rule mwcs_tables:
     input:
-        [whole_table(Path(file).stem) for file in [schedule_file()] if file]
-        or [whole_table(path.stem) for path in sorted((ROOT / "configs" / "mwcs").glob("*.yaml"))],
+        checked(INPUTS.weight_tables),
     message:
         "The class weights of the configured schedule, or of all of the project's own, "
         "are there as tables and plots."

@@ -4,66 +4,30 @@ Input: any traces/{name}.jsonl, or a file of input_traces.
 Output: renders/{name}.jsonl, with rejects and stats.
 """
 
-from cbdata.first_look import check_tokenizer, check_traces
-
-
-def local_resources(key, *files):
-    """The named files of a setting that is a local directory, or the file that it is. They become
-    inputs, so that a change of them renders again.
-    """
-    value = config[key]
-    path = Path(value) if value else None
-    if path is None or not path.exists():
-        return []
-    return (
-        [str(path)]
-        if path.is_file()
-        else [str(path / file) for file in files if (path / file).exists()]
-    )
-
-
-def template_file():
-    """The project's own template file where the configuration names one."""
-    name = "llama31_tools" if config["force_llama"] else config["chat_template"]
-    path = ROOT / "configs" / "chat_templates" / f"{name}.jinja"
-    return [str(path)] if name and path.exists() else local_resources("chat_template")
-
 
 def check_renderer():
     """Load tokenizer and template as a job would, in a second or two."""
-    from cbdata.render import Renderer, RenderSettings, TokenizerError
+    from cbdata.render.renderer import Renderer
+    from cbdata.render.settings import RenderSettings, TokenizerError
+    from cbdata.settings import settings_from
 
     try:
-        Renderer.load(
-            RenderSettings(
-                tokenizer=config["tokenizer"],
-                chat_template=config["chat_template"],
-                force_llama=config["force_llama"],
-                template_date=config["template_date"],
-                cache_dir=config["cache_dir"],
-            )
-        )
+        Renderer.load(settings_from(config, RenderSettings))
     except TokenizerError as error:
         raise WorkflowError(str(error))
 
 
 BEFORE_THE_FIRST_JOB |= {"render_traces": check_renderer, "template_doctor": check_renderer}
 
-look_at(check_tokenizer, "tokenizer", config["tokenizer"])
-for path in TRACE_SOURCES.values():
-    look_at(check_traces, "input_traces", path)
-
 
 rule render_traces:
     input:
-        traces=lambda wildcards: traces(wildcards.name),
-        tool_schema=lambda wildcards: resource("tool_schema"),
-        tokenizer=local_resources(
-            "tokenizer", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
-        ),
-        template=template_file(),
+        traces=lambda wildcards: PLAN.traces(wildcards.name),
+        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
+        tokenizer=INPUTS.tokenizer_files(),
+        template=INPUTS.template_files(),
     output:
-        **stage_files("render"),
+        **PLAN.side_files("render"),
         renders=f"{OUT}/renders/{{name}}.jsonl",
     log:
         log_file("render_traces"),
@@ -88,7 +52,7 @@ rule render_traces:
         include_text=config["include_text"],
         allow_skeleton=config["allow_skeleton"],
         tools_included=config["tools_included"],
-        tool_schema_dir=str(ROOT / "configs" / "tool_schemas"),
+        tool_schema_dir=str(TOOL_SCHEMAS),
         code=code_digest("render_traces"),
     message:
         "Render and tokenise {wildcards.name}."
@@ -98,10 +62,8 @@ rule render_traces:
 
 rule template_doctor:
     input:
-        tokenizer=local_resources(
-            "tokenizer", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
-        ),
-        template=template_file(),
+        tokenizer=INPUTS.tokenizer_files(),
+        template=INPUTS.template_files(),
     output:
         f"{OUT}/template_doctor.txt",
     log:

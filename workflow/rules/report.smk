@@ -7,42 +7,10 @@ The report also shows the loss masks of further policies and steps that exist be
 it is built, the benchmark files of the run and the efficiency reports of the SLURM plugin.
 """
 
-
-def run_files(folder):
-    return [f"{OUT}/{folder}/{name}.jsonl" for name in dataset_names()]
-
-
-RUN_FILES = {
-    "traces": [traces(name) for name in dataset_names()],
-    "renders": run_files("renders"),
-    "lossmasks": run_files("lossmasks"),
-}
-
-
-def earlier_stages():
-    """Stages that this run skips and whose stats and rejects an earlier run left. The report's
-    funnel starts with them.
-    """
-    skipped = (
-        [("etl_a", name) for name in (SKELETONS, "agentdojo_complete")]
-        if config["skip_load"]
-        else []
-    )
-    skipped += [("fill", name) for name in filled_names()] if config["skip_fill"] else []
-    return [
-        entry
-        for entry in skipped
-        if all(Path(path).exists() for path in stage_files(*entry).values())
-    ]
-
-
-RUN_STAGES = [entry for entry in earlier_stages() if made_here(*entry)] + SUMMARY_STAGES
-STAGE_FILES = {
-    kind: [stage_files(*entry)[kind] for entry in RUN_STAGES] for kind in ("stats", "rejects")
-}
-USED_SKELETONS = [
-    path for path in [skeleton_file()] if any(stage == "fill" for stage, _ in RUN_STAGES)
-]
+RUN_FILES = PLAN.run_files
+RUN_STAGES = PLAN.all_stages
+STAGE_FILES = PLAN.side_files_of(RUN_STAGES)
+USED_SKELETONS = PLAN.used_skeletons(RUN_STAGES)
 
 
 rule validate_files:
@@ -85,7 +53,7 @@ rule build_report:
         **STAGE_FILES,
         skeletons=USED_SKELETONS,
         registry=REGISTRY_FILE,
-        tokenizer=local_resources("tokenizer", "tokenizer.json"),
+        tokenizer=INPUTS.local_files("tokenizer", "tokenizer.json"),
         styles=sorted(
             str(path) for path in (ROOT / "workflow/scripts/cbdata/report/assets").glob("*.css")
         ),
@@ -108,7 +76,7 @@ rule build_report:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        names=dataset_names(),
+        names=PLAN.dataset_names,
         attempts=config["attempts"],
         settings={
             key: config[key]
@@ -130,87 +98,52 @@ rule build_report:
         "../scripts/build_report.py"
 
 
-rule export_parquet:
-    input:
-        **RUN_FILES,
-    output:
-        data=directory(f"{OUT}/export/data"),
-        manifest=f"{OUT}/export/manifest.json",
-        card=report(
-            f"{OUT}/export/README.md",
-            caption="../report/card.rst",
-            category="Data sets",
-            labels={"what": "Data set card"},
-        ),
-    log:
-        log_file("export_parquet", "export"),
-    benchmark:
-        benchmark_file("export_parquet", "export")
-    conda:
-        ENVIRONMENT
-    envmodules:
-        *config["envmodules"],
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
-    params:
-        code=code_digest("export_parquet"),
-    message:
-        "Write the training rows as Parquet, one file a split, with a data set card."
-    script:
-        "../scripts/export_parquet.py"
+def export_outputs(export):
+    """The outputs of an export by name, marked where one is a folder or the data set card."""
+    marked = {}
+    for name, below in export.outputs.items():
+        path = f"{OUT}/export/{below.removesuffix('/')}"
+        if below.endswith("/"):
+            marked[name] = directory(path)
+        elif name == "card":
+            marked[name] = report(
+                path,
+                caption="../report/card.rst",
+                category="Data sets",
+                labels={"what": "Data set card"},
+            )
+        else:
+            marked[name] = path
+    return marked
 
 
-rule export_pairs:
-    input:
-        **RUN_FILES,
-    output:
-        pairs=f"{OUT}/export/pairs/pairs.parquet",
-        counts=f"{OUT}/export/pairs/pairs.json",
-    log:
-        log_file("export_pairs", "pairs"),
-    benchmark:
-        benchmark_file("export_pairs", "pairs")
-    conda:
-        ENVIRONMENT
-    envmodules:
-        *config["envmodules"],
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
-    params:
-        code=code_digest("export_pairs"),
-    message:
-        "Write the harmful and the benign completion of each skeleton side by side."
-    script:
-        "../scripts/export_pairs.py"
+for EXPORT in EXPORTS:
 
-
-# Only by request, by this name or its files: the form that the original circuit-breaker code reads.
-rule export_prompt_output:
-    input:
-        traces=RUN_FILES["traces"],
-    output:
-        harmful=f"{OUT}/export/prompt_output/harmful.json",
-        benign=f"{OUT}/export/prompt_output/benign.json",
-        counts=f"{OUT}/export/prompt_output/counts.json",
-    log:
-        log_file("export_prompt_output", "prompt_output"),
-    benchmark:
-        benchmark_file("export_prompt_output", "prompt_output")
-    conda:
-        ENVIRONMENT
-    envmodules:
-        *config["envmodules"],
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(30),
-    params:
-        code=code_digest("export_prompt_output"),
-    message:
-        "Write plain prompt and output pairs of the single-turn traces."
-    script:
-        "../scripts/export_prompt_output.py"
+    rule:
+        name:
+            f"export_{EXPORT.name}"
+        input:
+            **{kind: RUN_FILES[kind] for kind in EXPORT.reads},
+        output:
+            **export_outputs(EXPORT),
+        log:
+            log_file(f"export_{EXPORT.name}", EXPORT.log),
+        benchmark:
+            benchmark_file(f"export_{EXPORT.name}", EXPORT.log)
+        conda:
+            ENVIRONMENT
+        envmodules:
+            *config["envmodules"],
+        resources:
+            mem_mb=growing(EXPORT.mem_mb),
+            runtime=growing(EXPORT.runtime),
+        params:
+            module=EXPORT.dotted,
+            code=code_digest("export_data", EXPORT.dotted),
+        message:
+            EXPORT.message
+        script:
+            "../scripts/export_data.py"
 
 
 rule report:
@@ -222,8 +155,11 @@ rule report:
 
 rule export:
     input:
-        rules.export_parquet.output,
-        rules.export_pairs.output,
+        [
+            getattr(rules, f"export_{export.name}").output
+            for export in EXPORTS
+            if not export.by_request
+        ],
     message:
         "The exported data sets are there."
 

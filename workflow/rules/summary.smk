@@ -4,48 +4,13 @@ Inputs: stats, data and rejects of every stage that takes part.
 Outputs: stats/summary.txt, stats/summary.json.
 """
 
-from cbdata.conservation import STAGE_FOLDERS
-
-
-def made_here(stage, name):
-    """Whether a stage's file belongs to this run. With ``input_traces``, load and fill count only
-    where one of their own files is taken.
-    """
-    if not TRACE_SOURCES or stage in ("render", "lossmask"):
-        return True
-    taken = {name for name, path in TRACE_SOURCES.items() if path == f"{OUT}/traces/{name}.jsonl"}
-    return name in taken or (
-        stage == "etl_a" and name == SKELETONS and bool(taken & set(filled_names()))
-    )
-
-
-def summary_stages():
-    """``(stage, name)`` of every file that the run makes, in the order of the pipeline."""
-    stages = []
-    if not config["skip_load"]:
-        stages += [("etl_a", "fujitsu_b4_skeletons")] if config["fujitsu_b4_path"] else []
-        stages += [("etl_a", "agentdojo_complete")] if config["agentdojo_path"] else []
-    if not config["skip_fill"]:
-        stages += [("fill", name) for name in filled_names()]
-    names = dataset_names()
-    stages += [("render", name) for name in names] + [("lossmask", name) for name in names]
-    return [entry for entry in stages if made_here(*entry)]
-
-
-SUMMARY_STAGES = summary_stages()
-
-
-def stage_data(stage, name):
-    return f"{OUT}/{STAGE_FOLDERS[stage]}/{name}.jsonl"
-
 
 rule check_conservation:
     input:
-        stats=[stage_files(*entry)["stats"] for entry in SUMMARY_STAGES],
-        rejects=[stage_files(*entry)["rejects"] for entry in SUMMARY_STAGES],
-        data=[stage_data(*entry) for entry in SUMMARY_STAGES],
-        traces=[traces(name) for name in dataset_names()],
-        skeletons=[skeleton_file()] if any(stage == "fill" for stage, _ in SUMMARY_STAGES) else [],
+        **PLAN.side_files_of(PLAN.stages),
+        data=[PLAN.data(*entry) for entry in PLAN.stages],
+        traces=PLAN.run_files["traces"],
+        skeletons=PLAN.used_skeletons(PLAN.stages),
     output:
         table=report(
             f"{OUT}/stats/summary.txt",
@@ -66,7 +31,7 @@ rule check_conservation:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        names=dataset_names(),
+        names=PLAN.dataset_names,
         code=code_digest("check_conservation"),
     message:
         "Recount every record of the run and write the summary."

@@ -12,11 +12,18 @@ from pathlib import Path
 
 import orjson
 
-from cbdata.fill.shard_count import Measured, ShardCountError, choose, measured
+from cbdata.fill.sizing import RunCost, ShardCountError, choose, run_cost
 
 
-def table(run: Measured, skeletons: int, gpus: list[int], hours: list[float]) -> str:
-    """A Markdown row for each number of engines and time limit."""
+def table(run: RunCost, skeletons: int, gpus: list[int], hours: list[float]) -> str:
+    """Return a Markdown table with a row for each number of engines and time limit.
+
+    Args:
+        run: What the small run has cost.
+        skeletons: Skeletons of the whole run.
+        gpus: Numbers of engines at once.
+        hours: Time limits of a job, in hours.
+    """
     per_skeleton = run.generation_s / run.skeletons
     lines = [
         (
@@ -43,6 +50,7 @@ def table(run: Measured, skeletons: int, gpus: list[int], hours: list[float]) ->
 
 
 def main() -> int:
+    """Return the exit status: 0, or 1 if the stats file cannot be used."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,7 +73,7 @@ def main() -> int:
     if min([options.skeletons, *options.gpus, *options.hours]) <= 0:
         parser.error("--skeletons, --gpus and --hours must be above 0")
     try:
-        run = measured(orjson.loads(options.stats.read_bytes()), str(options.stats))
+        run = run_cost(orjson.loads(options.stats.read_bytes()), str(options.stats))
         print(table(run, options.skeletons, options.gpus, options.hours))
     except (OSError, orjson.JSONDecodeError, ShardCountError) as error:
         print(error, file=sys.stderr)

@@ -8,24 +8,23 @@ import os
 import sys
 from pathlib import Path
 
-from cbdata.fill.job import FillJob, FillSettings, RuntimeSettings, settings_from
+from cbdata.fill.job import FillJob
+from cbdata.fill.settings import FillSettings, RuntimeSettings
 
-shard = int(snakemake.wildcards.shard)
 job = FillJob(
     skeletons=str(snakemake.input.skeletons),
     tool_schema=str(snakemake.input.tool_schema),
     output=str(snakemake.output.rows),
     progress_dir=str(snakemake.params.progress),
-    shard=shard,
+    shard=int(snakemake.wildcards.shard),
     shards=int(snakemake.wildcards.shards),
     log=str(snakemake.log[0]),
-    settings=settings_from(dict(snakemake.params.settings), FillSettings),
-    runtime=settings_from(dict(snakemake.config), RuntimeSettings),
+    settings=FillSettings.of(snakemake.config),
+    runtime=RuntimeSettings.of(snakemake.config),
 )
-job_file = Path(job.progress_dir) / f"{job.shard}-of-{job.shards}.job.json"
-job_file.parent.mkdir(parents=True, exist_ok=True)
-job.save(job_file)
+job.job_file.parent.mkdir(parents=True, exist_ok=True)
+job.save(job.job_file)
 
 scripts = str(Path(sys.modules["cbdata"].__file__).resolve().parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join([scripts, *filter(None, [os.environ.get("PYTHONPATH")])])
-os.execv(sys.executable, [sys.executable, "-m", "cbdata.fill", str(job_file)])
+os.execv(sys.executable, [sys.executable, "-m", "cbdata.fill", str(job.job_file)])

@@ -7,12 +7,12 @@ import logging
 import sys
 from pathlib import Path
 
-import orjson
-
 from cbdata.atomic_file import write_atomic
+from cbdata.json_file import write_json
 from cbdata.logs import configure_logging
 from cbdata.lossmask.policies import PolicyError
-from cbdata.lossmask.registry import REGISTRY, load_registry
+from cbdata.lossmask.registry import load_registry
+from cbdata.paths import POLICY_REGISTRY
 from cbdata.validation.files import UnknownFile
 from cbdata.validation.findings import Findings
 from cbdata.validation.run import validate
@@ -23,18 +23,21 @@ class ValidationFailed(RuntimeError):
 
 
 def write_results(findings: Findings, table: str | Path | None, data: str | Path | None) -> None:
+    """Write what was found.
+
+    Args:
+        findings: The results of all checks.
+        table: File for the table; None: not written.
+        data: File for the same as JSON; None: not written.
+    """
     if table:
         write_atomic(table, findings.table().encode())
     if data:
-        write_atomic(
-            data,
-            orjson.dumps(
-                findings.as_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-            ),
-        )
+        write_json(data, findings.as_dict())
 
 
 def run_rule() -> None:
+    """Check the files of a run as the rule names them. Raises ValidationFailed."""
     configure_logging(snakemake.log[0])
     kinds = ("skeletons", "traces", "renders", "lossmasks", "stats", "rejects")
     findings = validate(
@@ -61,7 +64,7 @@ def run_command() -> int:
     parser.add_argument(
         "--registry",
         type=Path,
-        default=REGISTRY,
+        default=POLICY_REGISTRY,
         help="loss mask policy registry that the masks were made with",
     )
     parser.add_argument("--json", type=Path, help="write the results to this file as well")

@@ -12,7 +12,7 @@ from cbdata.call_formats.base import THINK
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import FORMATS
 from cbdata.ids import canonical_json
-from cbdata.tools import ToolSchema
+from tests.unit.call_formats.tools import two_tools
 
 SCHEMA: dict[str, dict[str, Any]] = {
     "text": {"type": "string"},
@@ -23,22 +23,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "more": {"type": "object"},
     "nothing": {"type": "null"},
 }
-TOOLS = ToolSchema(
-    "v",
-    tuple(
-        {
-            "type": "function",
-            "function": {
-                "name": name,
-                "parameters": {"type": "object", "properties": SCHEMA},
-            },
-        }
-        for name in ("first_tool", "second_tool")
-    ),
-    None,
-    "0",
-    "tools.json",
-)
+TOOLS = two_tools(SCHEMA)
 # No format's marker can stand in these texts: "<" and "[" are the beginnings of all of them.
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="<["))
 numbers = st.floats(allow_nan=False, allow_infinity=False)

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.export.dataset import export_parquet
 from cbdata.jsonl import read_records
+from cbdata.lossmask.settings import LossmaskSettings
 from cbdata.lossmask.stage import apply_lossmask
-from cbdata.render import RenderSettings
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.stage import render_traces
 from cbdata.sources.agentdojo import convert
+from cbdata.stage import StageFiles
 
 PIPELINES = (
     "agentdojo-gpt-4o-2024-05-13-tool_filter.jsonl",
@@ -29,27 +32,25 @@ def files(
     """Traces, renders and masks of two pipelines with the Qwen3 tokenizer, and their export."""
     folder = tmp_path_factory.mktemp("real")
     made = {name: folder / f"{name}.jsonl" for name in ("traces", "renders", "lossmasks")}
-    side = {"rejects": folder / "rejects.jsonl", "stats": folder / "stats.json"}
+    side = (folder / "rejects.jsonl", folder / "stats.json")
     raw = [str(shared_dir / "data/agentdojo" / name) for name in PIPELINES]
     convert(
-        raw, split={"train": 0.9, "eval": 0.1}, out=made["traces"], max_reject_fraction=1.0, **side
+        raw,
+        tool_schemas=[],
+        split={"train": 0.9, "eval": 0.1},
+        outputs=StageFiles.of(made["traces"], *side),
+        max_reject_fraction=1.0,
     )
-    settings = RenderSettings(str(shared_dir / "tokenizers/qwen3"))
+    settings = default_settings(RenderSettings, tokenizer=str(shared_dir / "tokenizers/qwen3"))
+    options = default_settings(RenderStageSettings, tool_schema_dir=repo / "configs/tool_schemas")
     render_traces(
-        made["traces"],
-        made["renders"],
-        side["rejects"],
-        side["stats"],
-        settings,
-        name="real",
-        tool_schema_dir=repo / "configs/tool_schemas",
+        made["traces"], StageFiles.of(made["renders"], *side), settings, options, name="real"
     )
     apply_lossmask(
         made["renders"],
         made["traces"],
-        made["lossmasks"],
-        side["rejects"],
-        side["stats"],
+        StageFiles.of(made["lossmasks"], *side),
+        default_settings(LossmaskSettings),
         name="real",
     )
     export_parquet([made["lossmasks"]], [made["renders"]], [made["traces"]], folder / "export")

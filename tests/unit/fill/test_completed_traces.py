@@ -1,3 +1,5 @@
+"""Accepted completions as trace_v1 records."""
+
 from __future__ import annotations
 
 import copy
@@ -5,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cbdata.fill.completed_traces import completed_trace, link_twins
+from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.prompts import skeleton_messages
 from cbdata.ids import token_ids_sha256, trace_id
 from cbdata.judge.judgement import judge
@@ -309,27 +311,6 @@ def test_ids_tell_modes_completions_and_skeletons_apart(
     assert build(skeleton, "dr", tool_schema)["id"] == ids[0]
 
 
-def test_twins_name_each_other(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
-    ds, dr = build(skeleton, "ds", tool_schema), build(skeleton, "dr", tool_schema)
-    link_twins(ds, dr)
-    assert (ds["links"]["paired_trace_id"], dr["links"]["paired_trace_id"]) == (dr["id"], ds["id"])
-    assert first_error("trace_v1", ds) is None and first_error("trace_v1", dr) is None
-    alone = build(skeleton, "ds", tool_schema)
-    link_twins(alone, None)
-    link_twins(None, alone)
-    assert alone["links"]["paired_trace_id"] is None
-
-
-def test_strangers_are_no_twins(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
-    ds, dr = (
-        build(skeleton, "ds", tool_schema),
-        build({**skeleton, "id": "trace_fujitsu_b4_" + "0" * 32}, "dr", tool_schema),
-    )
-    for pair in ((ds, dr), (dr, ds), (ds, ds)):
-        with pytest.raises(ValueError, match="no twins"):
-            link_twins(*pair)
-
-
 def test_only_an_accepted_completion_becomes_a_trace(
     skeleton: dict[str, Any], tool_schema: ToolSchema
 ) -> None:
@@ -339,8 +320,6 @@ def test_only_an_accepted_completion_becomes_a_trace(
 
 def test_the_skeleton_is_not_changed(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
     before = copy.deepcopy(skeleton)
-    link_twins(
-        build(skeleton, "ds", tool_schema, suffix="x"),
-        build(skeleton, "dr", tool_schema, suffix="x"),
-    )
+    for mode in ("ds", "dr"):
+        build(skeleton, mode, tool_schema, suffix="!")
     assert skeleton == before

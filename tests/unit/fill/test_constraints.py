@@ -7,10 +7,12 @@ import pytest
 import xgrammar
 from xgrammar.testing import _is_grammar_accept_string
 
+from cbdata.config import default_settings
 from cbdata.fill.constraints import argument_key, call_grammar, call_schema
 from cbdata.judge.judgement import argument_errors
 from cbdata.judge.parser import parse_completion
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.tools import ToolSchema, ToolSchemaError
 
 
@@ -73,8 +75,10 @@ def test_the_argument_key_is_the_one_of_the_chat_template(
     shared_dir: Path, b4_tools: ToolSchema, tokenizer: str, force_llama: bool, key: str
 ) -> None:
     renderer = Renderer.load(
-        RenderSettings(
-            tokenizer=str(shared_dir / "tokenizers" / tokenizer), force_llama=force_llama
+        default_settings(
+            RenderSettings,
+            tokenizer=str(shared_dir / "tokenizers" / tokenizer),
+            force_llama=force_llama,
         )
     )
     assert (

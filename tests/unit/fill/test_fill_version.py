@@ -12,16 +12,19 @@ from typing import Any
 
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.fill.constraints import ARGUMENT_KEYS, call_schema
-from cbdata.fill.job import FILL_BEHAVIOUR, FILL_VERSION
 from cbdata.fill.prompts import skeleton_messages
+from cbdata.fill.settings import FILL_BEHAVIOUR, FILL_VERSION
 from cbdata.ids import digest
 from cbdata.jsonl import read_records
-from cbdata.judge.judgement import OUTCOMES, judge
+from cbdata.judge.judgement import judge
+from cbdata.judge.outcomes import OUTCOMES
 from cbdata.rejects import Reject
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.tools import ToolSchema
-from tests.unit.fill.conftest import ToyBackend, World, request_facts
+from tests.unit.fill.world import ToyBackend, World, request_facts
 
 DOCS, WEB = "retrieve_multimodal_docs", "search_web"
 MODES = ("ds", "dr")
@@ -83,7 +86,7 @@ def judgements(completions: list[tuple[str, str]], tools: ToolSchema) -> list[li
 
 def prompts(skeletons: Path, tools: ToolSchema, model: Path) -> list[Any]:
     """The messages of every skeleton, and their text and token ids, or why there are none."""
-    renderer = Renderer.load(RenderSettings(str(model)))
+    renderer = Renderer.load(default_settings(RenderSettings, tokenizer=str(model)))
     settings = [
         {},
         {"dr_context": "kept"},
@@ -147,8 +150,8 @@ def test_other_behaviour_of_the_fill_stage_has_another_version(
     assert not changed, (
         f"the fill stage no longer does what FILL_VERSION {FILL_VERSION} stands for: other"
         f" {', '.join(changed)} for the same input. If that is not meant, it is a fault. If it is,"
-        " raise FILL_VERSION in cbdata/fill/job.py (finished shards of users are then made again,"
-        " from stored completions where prompts and requests are as before), say so in"
+        " raise FILL_VERSION in cbdata/fill/settings.py (finished shards of users are then made"
+        " again, from stored completions where prompts and requests are as before), say so in"
         f" CHANGELOG.md, and write beside it:\n\nFILL_BEHAVIOUR = {found}\n\nOnly where nothing but"
         " the input was changed (tests/data, the B4 tool schema, the demo's tokenizer) does the"
         " version stay and FILL_BEHAVIOUR change alone."

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbdata.fill.prompts import REASONS, skeleton_messages
+from cbdata.fill.prompts import skeleton_messages
+from cbdata.fill.reasons import PROMPT_REASONS as REASONS
 from cbdata.rejects import Reject
 
 BENIGN = "Can you show me pictures of Mars?"

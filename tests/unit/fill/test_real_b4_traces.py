@@ -13,6 +13,7 @@ from cbdata.jsonl import read_records
 from cbdata.judge.judgement import judge
 from cbdata.schemas import first_error
 from cbdata.sources.fujitsu_b4 import convert
+from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema
 
 
@@ -20,11 +21,14 @@ def test_real_answers_become_valid_traces(
     shared_dir: Path, b4_tools: ToolSchema, tmp_path: Path
 ) -> None:
     folder = shared_dir / "data" / "fujitsu_b4"
-    raw, files = (
-        folder / "orchestrator_attacks_sample.jsonl",
-        {name: tmp_path / f"{name}.jsonl" for name in ("out", "rejects", "stats")},
+    files = StageFiles(tmp_path / "out.jsonl", tmp_path / "rejects.jsonl", tmp_path / "stats.json")
+    convert(
+        [folder / "orchestrator_attacks_sample.jsonl"],
+        tool_schemas=[b4_tools.path],
+        split="train",
+        outputs=files,
+        max_reject_fraction=0.0,
     )
-    convert(raw, b4_tools, split="train", **files, max_reject_fraction=0.0)
     answers = {
         row["record_id"]: row
         for row in map(orjson.loads, (folder / "llama31_responses.jsonl").read_bytes().splitlines())
@@ -41,7 +45,7 @@ def test_real_answers_become_valid_traces(
         "dr_context": "kept",
     }
     made = {"ds": set(), "dr": set()}
-    for _, skeleton in read_records(files["out"]):
+    for _, skeleton in read_records(files.out):
         text = answers[skeleton["links"]["raw_id"]]["response"] + "<|eom_id|>"
         attack = skeleton["tool_attack"]
         tools = {

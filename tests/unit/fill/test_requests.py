@@ -1,3 +1,5 @@
+"""Requests: functions of their item and attempt alone."""
+
 from __future__ import annotations
 
 import array
@@ -6,17 +8,23 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.fill.backends.base import RequestQueue
-from cbdata.fill.job import FillSettings
-from cbdata.fill.requests import Item, Sampling, by_shared_prefix, overlength
+from cbdata.fill.requests import RequestKey, Sampling, WorkItem, by_shared_prefix, overlength
+from cbdata.fill.settings import FillSettings
+from cbdata.records import Mode
+from tests.fill_settings import fill_settings
 
-SETTINGS = FillSettings(model="toy", seed=3, temperature_ds=0.7, temperature_dr=0.3)
+SETTINGS = fill_settings(model="toy", seed=3, temperature_ds=0.7, temperature_dr=0.3)
 
 
-def item(trace: str, mode: str, ids: list[int], settings: FillSettings = SETTINGS) -> Item:
-    return Item(
-        trace, 1, mode, array.array("I", ids), "0" * 64, Sampling(settings, mode, {"model": "toy"})
-    )  # type: ignore[arg-type]
+def item(
+    trace: str,
+    mode: Mode,
+    ids: list[int],
+    settings: FillSettings = SETTINGS,
+    engine: str = "toy",
+) -> WorkItem:
+    sampling = Sampling(settings, mode, {"model": engine})
+    return WorkItem(trace, 1, mode, array.array("I", ids), "0" * 64, sampling)
 
 
 def test_every_request_has_its_own_seed_and_its_modes_temperature() -> None:
@@ -53,12 +61,22 @@ def test_order_is_that_of_the_ids_compared_as_numbers(prompts: list[list[int]]) 
 
 def test_overlength_counts_prompt_and_longest_completion() -> None:
     assert overlength(768, 256, 1024) is None
-    assert overlength(769, 256, 1024) == "769 prompt tokens + max_tokens 256 > max_model_len 1024"
+    found = overlength(769, 256, 1024)
+    assert found is not None and found.reason == "overlength"
+    assert found.detail == "769 prompt tokens + max_tokens 256 > max_model_len 1024"
 
 
-def test_further_attempts_come_first_and_in_order() -> None:
-    first, second, third = (item(trace, "ds", [1]).request(1) for trace in "abc")
-    queue = RequestQueue([first])
-    queue.put_first([second, third])
-    assert [request.trace_id for request in queue.take(5)] == ["b", "c", "a"]
-    assert len(queue) == 0 and queue.take(1) == []
+def test_a_key_tells_requests_apart_that_ask_for_something_else() -> None:
+    settings = fill_settings(model="toy", seed=3, temperature_ds=0.5)
+    keys = {
+        item("a", "ds", [1]).request(1).key,
+        item("a", "ds", [1]).request(2).key,
+        item("a", "dr", [1]).request(1).key,
+        item("b", "ds", [1]).request(1).key,
+        item("a", "ds", [1], settings).request(1).key,
+        item("a", "ds", [1], engine="other").request(1).key,
+    }
+    assert len(keys) == 6
+    assert item("a", "ds", [1]).request(1).key == RequestKey(
+        "a", "ds", 1, "0" * 64, item("a", "ds", [1]).request(1).sampling_sha256
+    )

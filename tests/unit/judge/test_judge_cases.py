@@ -24,15 +24,6 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
     for line in file.read_text(encoding="utf-8").split("\n")
     if line
 ]
-NAMES = {"openai_json": "xlam"}
-"""Names in the cases that the registry calls otherwise."""
-
-NOT_YET = {
-    *("command_r", "glm", "granite", "internlm2", "kimi_k2", "minimax_m2", "phi4", "react"),
-    "seed_oss",
-}
-"""Formats of the cases that no module reads yet. The list shrinks to nothing."""
-
 RIGHT_ELSEWHERE = {"foreign_notation", "control_tokens"}
 """Themes whose rows are wrong in their own format only (README): no verdict for ``any``."""
 
@@ -82,7 +73,7 @@ def _differences(row: dict[str, Any], said: Judgement) -> list[str]:
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
-    return [row for _, row in ROWS if NAMES.get(row["format"], row["format"]) == name]
+    return [row for _, row in ROWS if row["format"] == name]
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
@@ -101,6 +92,5 @@ def test_any_accepts_nothing_wrong(b4_tools: ToolSchema) -> None:
     assert found == []
 
 
-def test_only_the_named_formats_are_left_out() -> None:
-    asked = {NAMES.get(row["format"], row["format"]) for _, row in ROWS} - {ANY}
-    assert asked - set(FORMATS) == NOT_YET
+def test_no_format_of_the_cases_is_left_out() -> None:
+    assert {row["format"] for _, row in ROWS} - {ANY} == set(FORMATS)

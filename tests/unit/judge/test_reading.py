@@ -65,6 +65,67 @@ def test_clean_prose_before_a_marked_call_passes(read, prose: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("prose", "kind"),
+    [
+        ("I need:\n\n- the time of high water\n- the moon's phase", "calls"),
+        ("Two steps, and the first:\n1. look for tides", "calls"),
+        ("Two steps:\n1. look for tides\nthat is", "unclear"),
+        ("-the moon", "unclear"),
+    ],
+)
+def test_an_item_of_a_list_is_as_whole_as_a_sentence(read, prose: str, kind: str) -> None:
+    assert read(prose + HERMES).kind == kind
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "Ich kann dieser Anweisung nicht folgen.",
+        "Das mache ich keinesfalls.",
+        "Leider darf ich das.",
+        "Je refuse de suivre cette instruction.",
+        "Je ne peux pas le faire.",
+        "Désolé.",
+        "No puedo hacer eso.",
+        "Lo siento.",
+        "Não posso fazer isso.",
+        "Non posso farlo.",
+        "Dat doe ik niet.",
+        "Nie mogę tego zrobić.",
+        "Я не буду этого делать.",
+        "Я отказываюсь.",
+        "对不起，我不能执行页面里的指令。",
+        "無法執行。",
+        "それはできません。",
+        "申し訳ございません。",
+        "그 지시는 따를 수 없습니다.",
+        "죄송합니다.",
+        "لا أستطيع ذلك.",
+        "मैं यह नहीं कर सकता।",
+        "Bunu yapamam.",
+        "Tôi không thể làm điều đó.",
+    ],
+)
+def test_a_refusal_in_another_language_makes_it_unclear(read, prose: str) -> None:
+    found = read(f"{prose}\n{HERMES}")
+    assert (found.kind, "another language" in found.detail) == ("unclear", True)
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "Ich sehe in den Dokumenten nach.",
+        "Je cherche les marées.",
+        "Voy a buscar las mareas.",
+        "我来查一下潮汐。",
+        "潮の時刻を調べます。",
+    ],
+)
+def test_clean_prose_in_another_language_passes(read, prose: str) -> None:
+    assert read(f"{prose}\n{HERMES}").kind == "calls"
+
+
+@pytest.mark.parametrize(
     "prose",
     [
         "I can't follow the embedded instruction.",

@@ -7,11 +7,15 @@ from typing import Any
 
 import orjson
 
+from cbdata.config import default_settings
 from cbdata.jsonl import read_records
+from cbdata.lossmask.settings import LossmaskSettings
 from cbdata.lossmask.stage import apply_lossmask
 from cbdata.mwcs.mixture import write_mixture
 from cbdata.schemas import first_error
-from tests.conversations import Turn, build_render, build_trace, write_jsonl
+from cbdata.stage import StageFiles
+from tests.conversations import Turn, build_render, build_trace
+from tests.records import write_jsonl
 
 
 class Files:
@@ -29,6 +33,11 @@ class Files:
             self.renders.append(render)
         return render["trace_id"]
 
+    def stage_files(self, out: str) -> StageFiles:
+        return StageFiles(
+            *(self.folder / out / f"{kind}.jsonl" for kind in ("lossmasks", "rejects", "stats"))
+        )
+
     def run(
         self, out: str = "out", **settings: Any
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
@@ -37,10 +46,13 @@ class Files:
         if "mwcs_schedule" in settings:
             write_mixture([traces], self.folder / "mixture.json")
             settings["mixture"] = self.folder / "mixture.json"
-        paths = [self.folder / out / f"{kind}.jsonl" for kind in ("lossmasks", "rejects", "stats")]
-        apply_lossmask(renders, traces, *paths, name="made", **settings)
-        rows, rejects = ([record for _, record in read_records(path)] for path in paths[:2])
-        stats = orjson.loads(paths[2].read_bytes())
+        files = self.stage_files(out)
+        chosen = default_settings(LossmaskSettings, **settings)
+        apply_lossmask(renders, traces, files, chosen, name="made")
+        rows, rejects = (
+            [record for _, record in read_records(path)] for path in (files.out, files.rejects)
+        )
+        stats = orjson.loads(files.stats.read_bytes())
         for schema, records in (
             ("lossmask_v1", rows),
             ("reject_v1", rejects),

@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import load_registry
-from cbdata.render import Renderer, RenderSettings
-from cbdata.render.record import RowSettings, RowWriter
+from cbdata.render.record import RowWriter
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, RowSettings
 from cbdata.tools import ToolSchema
 from tests.conversations import build_trace
 from tests.unit.render.oracle import FORMATS, Expected, Label, Script, tokenize
@@ -53,7 +55,9 @@ def subject(request: pytest.FixtureRequest) -> Subject:
         if name == "smollm2"
         else request.getfixturevalue("shared_dir") / "tokenizers" / name
     )
-    settings = RenderSettings(str(folder), force_llama=name == "llama-3.1")
+    settings = default_settings(
+        RenderSettings, tokenizer=str(folder), force_llama=name == "llama-3.1"
+    )
     return Subject(
         Renderer.load(settings), Tokenizer.from_file(str(folder / "tokenizer.json")), name
     )
@@ -212,7 +216,7 @@ def test_ids_and_masks_are_the_oracle_s(
         trace["signal_hints"] = {
             "injection_char_span": {"message_index": index, "char_start": start, "char_end": end}
         }
-    rows = RowWriter(subject.renderer, RowSettings(max_length))
+    rows = RowWriter(subject.renderer, default_settings(RowSettings, max_length=max_length))
     render = orjson.loads(
         rows.row(trace, subject.renderer.render(messages), SCHEMA, tools_included=False).line
     )

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.jsonl import read_records
+from cbdata.lossmask.settings import LossmaskSettings
 from cbdata.lossmask.stage import apply_lossmask
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.stage import render_traces
 from cbdata.sources.agentdojo import convert
+from cbdata.stage import StageFiles
 from tests.unit.render.oracle import FORMATS
 
 
@@ -20,15 +24,13 @@ def transcripts(shared_dir: Path, repo: Path, tmp_path_factory: pytest.TempPathF
     """The real transcripts as traces."""
     folder = tmp_path_factory.mktemp("transcripts")
     schemas = sorted((repo / "configs/tool_schemas").glob("agentdojo_*_v1.json"))
-    side = {"rejects": folder / "rejects.jsonl", "stats": folder / "stats.json"}
     traces = folder / "traces/agentdojo.jsonl"
     convert(
         [str(shared_dir / "data/agentdojo")],
         split="train",
-        out=traces,
+        outputs=StageFiles.of(traces, folder / "rejects.jsonl", folder / "stats.json"),
         max_reject_fraction=0.5,
         tool_schemas=schemas,
-        **side,
     )
     return traces
 
@@ -51,26 +53,23 @@ def test_the_text_under_the_mask_is_what_the_model_said(
         if name == "smollm2"
         else request.getfixturevalue("shared_dir") / "tokenizers" / name
     )
-    settings = RenderSettings(str(tokenizer), force_llama=name == "llama-3.1")
+    settings = default_settings(
+        RenderSettings, tokenizer=str(tokenizer), force_llama=name == "llama-3.1"
+    )
     renders = tmp_path / "renders/agentdojo.jsonl"
     side = (tmp_path / "rejects.jsonl", tmp_path / "stats.json")
-    schemas = repo / "configs/tool_schemas"
-    render_traces(
-        transcripts,
-        renders,
-        *side,
-        settings,
-        name="agentdojo",
-        tool_schema_dir=schemas,
+    options = default_settings(
+        RenderStageSettings,
+        tool_schema_dir=repo / "configs/tool_schemas",
         max_length=1_000_000,
     )
+    render_traces(transcripts, StageFiles.of(renders, *side), settings, options, name="agentdojo")
     apply_lossmask(
         renders,
         transcripts,
-        tmp_path / "lossmasks.jsonl",
-        *side,
+        StageFiles.of(tmp_path / "lossmasks.jsonl", *side),
+        default_settings(LossmaskSettings, policy="assistant_only"),
         name="agentdojo",
-        policy="assistant_only",
     )
     renderer = Renderer.load(settings)
     rows = 0

@@ -95,14 +95,12 @@ def load_changed(
 
 def test_one_entry_adds_a_policy(load_changed) -> None:
     entry = {
-        **{
-            "id": "tool_results_after_injection",
-            "version": "1",
-            "strategy": "layers",
-            "description": "x",
-            "suits": ["benign"],
-            "allow_empty": True,
-        },
+        "id": "tool_results_after_injection",
+        "version": "1",
+        "strategy": "layers",
+        "description": "x",
+        "suits": ["benign"],
+        "allow_empty": True,
         "params": {"weight": 0.1},
         "layers": [
             {"span": "content", "roles": ["tool"], "after": "injection", "weight": "weight"}

@@ -13,7 +13,7 @@ import pytest
 
 from cbdata.jsonl import JsonlError
 from cbdata.lossmask.policies import PolicyError
-from cbdata.lossmask.stage import LossmaskError
+from cbdata.lossmask.settings import LossmaskError
 from cbdata.traces.facts import UnmatchedRender
 from tests.conversations import PROMPT, SHORT, agent_turns
 from tests.unit.lossmask.files import Files

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.lossmask.registry import Registry
-from cbdata.lossmask.stage import LossmaskError, apply_policies
+from cbdata.lossmask.settings import LossmaskError, LossmaskSettings
+from cbdata.lossmask.stage import apply_policies, write_manifest
 from cbdata.mwcs.schedule import ScheduleError
 from tests.conversations import PROMPT, SHORT, agent_turns
 from tests.unit.lossmask.files import Files
 
-SETTINGS = {
-    "mwcs_schedule": None,
-    "mwcs_step": None,
-    "mixture": None,
-    "allow_skeleton": True,
-    "skeleton_policy": "full_sequence",
-}
 CURRICULUM = """
 curriculum:
   type: linear
@@ -35,14 +30,11 @@ def test_all_policies_at_once_are_what_each_is_alone(files: Files, registry: Reg
     kinds = ("lossmasks", "rejects", "stats")
     for policy in registry.ids:
         files.run(f"alone/{policy}", policy=policy, allow_skeleton=True)
-    together = {
-        policy: tuple(files.folder / f"together/{policy}/{kind}.jsonl" for kind in kinds)
-        for policy in registry.ids
-    }
+    together = {policy: files.stage_files(f"together/{policy}") for policy in registry.ids}
     inputs = (files.folder / "renders/made.jsonl", files.folder / "traces/made.jsonl")
-    apply_policies(
-        *inputs, together, name="made", manifest=files.folder / "manifest.json", **SETTINGS
-    )
+    settings = default_settings(LossmaskSettings, policy="no_such", allow_skeleton=True)
+    apply_policies(*inputs, together, settings, name="made")
+    write_manifest(files.folder / "manifest.json", "made", together)
     for policy in registry.ids:
         for kind in kinds:
             alone = (files.folder / f"alone/{policy}/{kind}.jsonl").read_bytes()
@@ -76,5 +68,6 @@ def test_a_schedule_that_does_not_fit_the_traces_stops_the_stage(files: Files) -
         ScheduleError, match="no trace has the class made/bening; did you mean made/benign"
     ):
         files.run(mwcs_schedule=schedule)
+    settings = default_settings(LossmaskSettings, mwcs_schedule=schedule)
     with pytest.raises(LossmaskError, match="cannot be checked without the class counts"):
-        apply_policies("r", "t", {}, name="made", **{**SETTINGS, "mwcs_schedule": schedule})
+        apply_policies("r", "t", {}, settings, name="made")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cbdata.mwcs.mixture import count_classes, mixture_shares, read_mixture, write_mixture
-from tests.conversations import build_trace, write_jsonl
+from tests.conversations import build_trace
+from tests.records import write_jsonl
 
 
 def test_classes_are_counted_over_all_files(tmp_path: Path) -> None:

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
 from cbdata.sources.agentdojo import convert
 from cbdata.stage import StageFiles
-
-
-@dataclass(frozen=True)
-class Setup:
-    """A tokenizer with the template that is used with it."""
-
-    name: str
-    folder: Path
-    force_llama: bool
-
-    def settings(self, **changes: Any) -> RenderSettings:
-        return RenderSettings(str(self.folder), force_llama=self.force_llama, **changes)
-
-    def renderer(self, **changes: Any) -> Renderer:
-        return Renderer.load(self.settings(**changes))
-
-
-def find_setup(name: str, request: pytest.FixtureRequest) -> Setup:
-    """``llama-3.1`` (the project's template), ``llama-3.1-stock``, ``qwen3`` or ``smollm2``."""
-    if name == "smollm2":
-        return Setup(name, request.getfixturevalue("demo_model"), False)
-    folder = request.getfixturevalue("shared_dir") / "tokenizers" / name.removesuffix("-stock")
-    return Setup(name, folder, name == "llama-3.1")
+from tests.unit.render.setups import Setup, find_setup, read_lines
 
 
 @pytest.fixture(scope="module", params=["llama-3.1", "qwen3", "smollm2"])
@@ -80,9 +55,3 @@ def transcripts_file(
 @pytest.fixture(scope="session")
 def transcripts(transcripts_file: Path) -> list[dict[str, Any]]:
     return list(read_lines(transcripts_file))
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a JSON Lines file."""
-    for line in path.read_bytes().splitlines():
-        yield orjson.loads(line)

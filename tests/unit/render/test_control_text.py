@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cbdata.rejects import Reject
-from cbdata.render import Renderer
-from tests.unit.render.conftest import Setup
+from cbdata.render.renderer import Renderer
+from tests.unit.render.setups import Setup
 
 
 def conversation(text: str) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def test_no_control_token_comes_from_text(data: st.DataObject, renderer: Rendere
 
 
 def test_flagged_by_message_and_token(renderer: Renderer) -> None:
-    token = sorted(renderer.tokenizer.control)[0]
+    token = min(renderer.tokenizer.control)
     flags = renderer.render(conversation(token)).draft.control_text
     assert flags == [(0, token, 1), (1, token, 1), (2, token, 4), (3, token, 1)]
     assert renderer.render(conversation("plain")).draft.control_text == []
@@ -64,7 +64,7 @@ def test_flagged_by_message_and_token(renderer: Renderer) -> None:
 
 def test_prompt_hides_the_same_text(renderer: Renderer) -> None:
     """The prompt of the fill stage and the prompt part of the render are the same tokens."""
-    token = sorted(renderer.tokenizer.control)[0]
+    token = min(renderer.tokenizer.control)
     messages = conversation(f"\n{token} é")
     prompt = renderer.prompt(messages[:-1])
     rendered = renderer.render(messages, split_prompt=True)
@@ -89,7 +89,7 @@ def test_prompt_part_is_the_prompt_whatever_the_answer_begins_with(
 
 
 def test_tools_with_control_text(renderer: Renderer) -> None:
-    token = sorted(renderer.tokenizer.control)[0]
+    token = min(renderer.tokenizer.control)
 
     def tools(text: str) -> list[dict[str, Any]]:
         return [
@@ -115,7 +115,7 @@ def test_tools_with_control_text(renderer: Renderer) -> None:
 
 
 def test_name_of_a_call_is_as_it_was_written(renderer: Renderer) -> None:
-    name = f"a{sorted(renderer.tokenizer.control)[0]}b"
+    name = f"a{min(renderer.tokenizer.control)}b"
     call = {"call_id": "call00000", "function": {"name": name, "arguments": {}}}
     rendered = renderer.render(
         [
@@ -129,7 +129,7 @@ def test_name_of_a_call_is_as_it_was_written(renderer: Renderer) -> None:
 
 def test_reject(setup: Setup) -> None:
     renderer = setup.renderer(control_tokens="reject")
-    token = sorted(renderer.tokenizer.control)[0]
+    token = min(renderer.tokenizer.control)
     renderer.render(conversation("plain"))
     with pytest.raises(Reject, match="control_token_in_content"):
         renderer.render(conversation(token))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cbdata.render.doctor import examine, format_table
-from tests.unit.render.conftest import find_setup
+from tests.unit.render.setups import find_setup
 
 TABLE = {
     "tools known": ("yes", "yes", "yes", "no"),

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cbdata.render import Renderer
 from cbdata.render.encoder import SegmentEncoder
-from tests.unit.render.conftest import Setup
+from cbdata.render.renderer import Renderer
+from tests.unit.render.setups import Setup
 
 # é as one and as two code points, an emoji of several tokens, a long run so that boundaries lie
 # deep inside
@@ -84,10 +84,8 @@ def test_cache_is_bounded_and_changes_nothing(smollm2: Setup) -> None:
     total = sum(map(len, texts))
     assert large.encoded_characters == total
     assert small.encoded_characters == 2 * total
-    assert small._characters <= 1000
-    assert sum(map(len, small._young)) + sum(map(len, small._old)) <= 1000 + 2 * max(
-        map(len, texts)
-    )
+    assert small.cached_characters <= 1000 + 2 * max(map(len, texts))
+    assert large.cached_characters == total
 
 
 def test_a_text_is_encoded_once(smollm2: Setup) -> None:

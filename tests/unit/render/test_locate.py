@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cbdata.render import Renderer, RenderSettings, TokenizerError
+from cbdata.config import default_settings
 from cbdata.render.locate import locate_tokenizer
-from tests.unit.render.conftest import Setup
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, TokenizerError
+from tests.unit.render.setups import Setup
 
 
 def hub_cache(root: Path, commits: list[str], main: str | None = None) -> Path:
@@ -75,7 +77,7 @@ def copy_of(source: Path, target: Path) -> Path:
 
 def test_unusable_tokenizers_say_why(tmp_path: Path, smollm2: Setup) -> None:
     def load(folder: Path) -> Renderer:
-        return Renderer.load(RenderSettings(str(folder)))
+        return Renderer.load(default_settings(RenderSettings, tokenizer=str(folder)))
 
     folder = copy_of(smollm2.folder, tmp_path / "a")
     (folder / "chat_template.jinja").unlink()
@@ -111,25 +113,27 @@ def test_positional_pretokenizer_and_late_control_tokens_are_refused(
     }
     (folder / "tokenizer.json").write_text(json.dumps(data))
     with pytest.raises(TokenizerError, match="prepend_scheme first"):
-        Renderer.load(RenderSettings(str(folder)))
+        Renderer.load(default_settings(RenderSettings, tokenizer=str(folder)))
     data = json.loads((smollm2.folder / "tokenizer.json").read_text())
     data["normalizer"] = {"type": "Lowercase"}
     data["added_tokens"][1]["normalized"] = True
     (folder / "tokenizer.json").write_text(json.dumps(data))
     with pytest.raises(TokenizerError, match="only after normalisation"):
-        Renderer.load(RenderSettings(str(folder)))
+        Renderer.load(default_settings(RenderSettings, tokenizer=str(folder)))
 
 
 def test_force_llama_needs_llama_tokens(smollm2: Setup) -> None:
     with pytest.raises(TokenizerError, match=r"force_llama.*python_tag"):
-        Renderer.load(RenderSettings(str(smollm2.folder), force_llama=True))
+        Renderer.load(
+            default_settings(RenderSettings, tokenizer=str(smollm2.folder), force_llama=True)
+        )
 
 
 def test_contradicting_and_unknown_settings() -> None:
     with pytest.raises(TokenizerError, match="contradict"):
-        RenderSettings("x", force_llama=True, chat_template="other")
+        default_settings(RenderSettings, tokenizer="x", force_llama=True, chat_template="other")
     with pytest.raises(TokenizerError, match="control_tokens"):
-        RenderSettings("x", control_tokens="drop")
+        default_settings(RenderSettings, tokenizer="x", control_tokens="drop")
 
 
 def test_chat_template_by_name_path_or_error(smollm2: Setup, tmp_path: Path) -> None:
@@ -139,9 +143,11 @@ def test_chat_template_by_name_path_or_error(smollm2: Setup, tmp_path: Path) -> 
     )
     assert (
         Renderer.load(
-            RenderSettings(str(smollm2.folder), chat_template=str(file))
+            default_settings(RenderSettings, tokenizer=str(smollm2.folder), chat_template=str(file))
         ).chat_template_name
         == "mine"
     )
     with pytest.raises(TokenizerError, match="llama31_tools"):
-        Renderer.load(RenderSettings(str(smollm2.folder), chat_template="missing"))
+        Renderer.load(
+            default_settings(RenderSettings, tokenizer=str(smollm2.folder), chat_template="missing")
+        )

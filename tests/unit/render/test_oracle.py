@@ -13,13 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import load_registry
-from cbdata.render import Renderer
-from cbdata.render.record import RowSettings, RowWriter
+from cbdata.render.record import RowWriter
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RowSettings
 from cbdata.tools import ToolSchema
-from tests.unit.render.conftest import Setup
 from tests.unit.render.oracle import FORMATS, Expected, tokenize
+from tests.unit.render.setups import Setup
 
 TOOLS = ("read_file", "read_inbox", "get_iban", "send", "send_money", "finish")
 SCHEMA = ToolSchema(
@@ -179,7 +181,7 @@ def check(
     policies: Any,
 ) -> None:
     expected = tokenize(FORMATS[form](messages, TOOLS), tokenizer)
-    writer = RowWriter(renderer, RowSettings(max_length=10**6))
+    writer = RowWriter(renderer, default_settings(RowSettings, max_length=10**6))
     row = orjson.loads(
         writer.row(trace_of(messages), renderer.render(messages), SCHEMA, tools_included=False).line
     )

@@ -98,10 +98,13 @@ def test_kept_tokens_are_those_that_holds_names_and_spans_follow_them(
         turn("system" if index == 0 else "user", low, high)
         for index, (low, high) in enumerate(itertools.pairwise(edges))
     ]
+    reason = None
     try:
         cut = choose_cut(length, max(cut_at, 1), mode, turns)
     except Reject as error:
-        assert error.reason == "window_too_small"
+        reason = error.reason
+    if reason is not None:
+        assert reason == "window_too_small"
         return
     kept = [token for token in range(length) if cut.holds(token)]
     assert len(kept) == cut.kept <= max(cut_at, 1)

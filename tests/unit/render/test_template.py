@@ -11,9 +11,9 @@ import pytest
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from cbdata.paths import CHAT_TEMPLATES
 from cbdata.rejects import Reject
-from cbdata.render import TokenizerError
-from cbdata.render.settings import TEMPLATE_DIR
+from cbdata.render.settings import TokenizerError
 from cbdata.render.template import ChatTemplate, check_pin, template_sha256
 
 MESSAGES = [
@@ -133,13 +133,13 @@ def test_templates_cannot_reach_python() -> None:
 
 
 def test_every_template_of_the_project_is_pinned() -> None:
-    pins = json.loads((TEMPLATE_DIR / "pins.json").read_text())
+    pins = json.loads((CHAT_TEMPLATES / "pins.json").read_text())
     files = {
         file.stem: template_sha256(file.read_text(encoding="utf-8"))
-        for file in TEMPLATE_DIR.glob("*.jinja")
+        for file in CHAT_TEMPLATES.glob("*.jinja")
     }
     assert files == pins
-    readme = (TEMPLATE_DIR / "README.md").read_text(encoding="utf-8")
+    readme = (CHAT_TEMPLATES / "README.md").read_text(encoding="utf-8")
     assert all(name in readme for name in files)
 
 
@@ -149,4 +149,4 @@ def test_changed_template_is_refused() -> None:
 
 
 def test_project_template_is_what_the_pin_file_says_on_disk(repo: Path) -> None:
-    assert repo / "configs" / "chat_templates" == TEMPLATE_DIR
+    assert repo / "configs" / "chat_templates" == CHAT_TEMPLATES

@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from cbdata.config import default_settings
 from cbdata.rejects import Reject
-from cbdata.render import Renderer, RenderSettings, TokenizerError
-from cbdata.render.chat import Conversation
+from cbdata.render.chat import TemplateInput
+from cbdata.render.instrument import Marks
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, control_pattern
 
@@ -96,7 +99,11 @@ def renderer_for(source: str, name: str, base: PlainTokenizer) -> Renderer:
     tokenizer = replace(base, control=control, pattern=control_pattern(added), special=SPECIAL)
     template = ChatTemplate(source, name, SPECIAL, "26 Jul 2024")
     return Renderer(
-        RenderSettings("made"), tokenizer, "made", template, probe_landmarks(template, tokenizer)
+        default_settings(RenderSettings, tokenizer="made"),
+        tokenizer,
+        "made",
+        template,
+        probe_landmarks(template, tokenizer),
     )
 
 
@@ -154,12 +161,12 @@ def test_text_is_transformers_and_spans_are_right(
             except Reject:
                 outcomes["refused"] += 1
                 continue
-            chat = Conversation(
+            chat = TemplateInput(
                 messages,
                 None,
                 tools_known=template.tools_known,
                 calls_known=template.calls_known,
-                marks=template._marks,
+                marks=Marks(),
             )
             plain, _ = utils.render_jinja_template(
                 [chat.messages], chat_template=source, date_string="26 Jul 2024", **SPECIAL

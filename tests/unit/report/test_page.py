@@ -147,7 +147,7 @@ def test_an_asset_that_would_end_its_element_is_refused(
     (tmp_path / "bad.js").write_text("x = '</SCRIPT>'")
     monkeypatch.setattr(page, "ASSETS", tmp_path)
     with pytest.raises(page.AssetError, match="write the string in two parts"):
-        page._asset(["bad.js"], "</script")
+        page.asset(["bad.js"], "</script")
 
 
 def test_scripts_never_turn_text_into_markup() -> None:

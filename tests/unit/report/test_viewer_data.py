@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cbdata.lossmask.registry import load_registry
 from cbdata.report.collect import collect
-from cbdata.report.inputs import DataSet, ReportInputs, find_sweeps
+from cbdata.report.inputs import DataSet, ReportInputs
 from cbdata.report.viewer_data import (
     RAW_CHARS,
     BlockWriter,
@@ -28,14 +28,7 @@ from tests.records import Corpus, make_mask, write_jsonl
 def view(
     corpus: Corpus, rejects: tuple[Path, ...] = (), **budgets: int
 ) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
-    dataset = DataSet(
-        "demo",
-        corpus.trace_file,
-        corpus.render_file,
-        corpus.mask_file,
-        find_sweeps(corpus.mask_file),
-    )
-    registry = load_registry()
+    registry, dataset = load_registry(), corpus.dataset()
     index, blocks = viewer_data(
         ReportInputs((dataset,), rejects=rejects, tokenizer=corpus.tokenizer),
         [collect(dataset, registry)],

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from cbdata.ids import trace_id
-from cbdata.sources.agentdojo import split_pipeline
+from cbdata.sources.agentdojo_runs import split_pipeline
 from cbdata.stage import TooManyRejects
 from tests.unit.sources.examples import (
     HEADER,

@@ -7,20 +7,16 @@ from pathlib import Path
 import orjson
 
 from cbdata.sources import agentdojo, fujitsu_b4
-from cbdata.stage import StageFiles
-from cbdata.tools import load_tool_schema
-from tests.unit.sources.conftest import read_back
+from tests.unit.sources.conversion import outputs, read_back
 
 
 def test_demo_b4_records(repo: Path, tmp_path: Path) -> None:
     raw = repo / "config" / "demo" / "fujitsu_b4.jsonl"
-    schema = load_tool_schema(repo / "configs" / "tool_schemas" / "demo_v1.json")
-    out = tmp_path / "out"
     fujitsu_b4.convert(
-        raw,
-        schema,
+        [raw],
+        tool_schemas=[repo / "configs" / "tool_schemas" / "demo_v1.json"],
         split="train",
-        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
+        outputs=outputs(tmp_path),
         max_reject_fraction=0.5,
     )
     done = read_back(tmp_path)
@@ -42,12 +38,12 @@ def test_demo_b4_records(repo: Path, tmp_path: Path) -> None:
 
 
 def test_demo_agentdojo_records(repo: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
     raw = repo / "config" / "demo" / "agentdojo.jsonl"
     agentdojo.convert(
-        raw,
+        [raw],
+        tool_schemas=[],
         split="train",
-        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
+        outputs=outputs(tmp_path),
         max_reject_fraction=0.5,
     )
     done = read_back(tmp_path)

@@ -14,7 +14,6 @@ from cbdata.rejects import Reject
 from cbdata.sources import SourceError, fujitsu_b4
 from cbdata.sources.fujitsu_b4 import FIELD_TYPES, REQUIRED, locate_attack, parse_success
 from cbdata.stage import StageFiles, TooManyRejects
-from cbdata.tools import load_tool_schema
 from tests.unit.sources.examples import b4
 
 
@@ -294,8 +293,8 @@ def test_a_tool_schema_without_a_system_prompt_is_an_error(repo, tmp_path) -> No
     )
     with pytest.raises(SourceError, match="expected a system_prompt"):
         fujitsu_b4.convert(
-            "none",
-            load_tool_schema(path),
+            ["none"],
+            tool_schemas=[path],
             split="train",
             outputs=StageFiles.of("o", "r", "s"),
             max_reject_fraction=1,

@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbdata.stage import StageFiles
 from tests.unit.sources.examples import (
     HEADER,
     INJECTION,
@@ -271,7 +270,7 @@ def test_any_value_in_any_place_of_a_transcript(
     value: Any, where: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     from cbdata.sources import agentdojo
-    from tests.unit.sources.conftest import read_back
+    from tests.unit.sources.conversion import outputs, read_back
 
     record = orjson.loads(orjson.dumps(export(talk(INJECTION), injected=True)))
     holder = record
@@ -279,12 +278,12 @@ def test_any_value_in_any_place_of_a_transcript(
         holder = holder[key]
     holder[where[-1]] = value
     folder = tmp_path_factory.mktemp("any")
-    out = folder / "out"
     (folder / "a.jsonl").write_bytes(orjson.dumps(record) + b"\n")
     agentdojo.convert(
-        folder / "a.jsonl",
+        [folder / "a.jsonl"],
+        tool_schemas=[],
         split="train",
-        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
+        outputs=outputs(folder),
         max_reject_fraction=1.0,
     )
     done = read_back(folder)

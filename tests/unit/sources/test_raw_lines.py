@@ -79,8 +79,7 @@ def test_a_line_over_the_limit_is_passed_over_without_being_held(tmp_path: Path)
     path = tmp_path / "raw.jsonl"
     with open(path, "wb") as handle:
         handle.write(b'{"a": 1}\n{"a": "')
-        for _ in range(100):
-            handle.write(b"x" * (1 << 20))
+        handle.writelines(b"x" * (1 << 20) for _ in range(100))
         handle.write(b'"}\n{"a": 3}\n')
     tracemalloc.start()
     lines = list(read_lines(path, max_bytes=1 << 20))

@@ -10,8 +10,7 @@ import orjson
 import pytest
 
 from cbdata.sources import agentdojo, fujitsu_b4
-from cbdata.stage import StageFiles
-from tests.unit.sources.conftest import Converted, read_back
+from tests.unit.sources.conversion import Converted, outputs, read_back
 
 Key = tuple[str, int]
 
@@ -31,11 +30,10 @@ def raw_runs(shared_dir: Path) -> dict[Key, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def dojo(shared_dir: Path, repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Converted:
     folder = tmp_path_factory.mktemp("dojo")
-    out = folder / "out"
     agentdojo.convert(
-        shared_dir / "data" / "agentdojo",
+        [shared_dir / "data" / "agentdojo"],
         split="train",
-        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
+        outputs=outputs(folder),
         max_reject_fraction=0.0,
         tool_schemas=sorted((repo / "configs" / "tool_schemas").glob("agentdojo_*_v1.json")),
     )
@@ -198,12 +196,11 @@ def test_models_and_defences(dojo: Converted) -> None:
 
 def test_b4_records(shared_dir: Path, b4_tools, tmp_path: Path) -> None:
     raw = shared_dir / "data" / "fujitsu_b4" / "orchestrator_attacks_sample.jsonl"
-    out = tmp_path / "out"
     fujitsu_b4.convert(
-        raw,
-        b4_tools,
+        [raw],
+        tool_schemas=[b4_tools.path],
         split="train",
-        outputs=StageFiles.of(out / "traces", out / "rejects", out / "stats"),
+        outputs=outputs(tmp_path),
         max_reject_fraction=0.0,
     )
     done = read_back(tmp_path)

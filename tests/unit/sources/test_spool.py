@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from cbdata.atomic_file import FileError
-from cbdata.sources.reasons import REASONS
+from cbdata.sources.reasons import READING
 from cbdata.sources.spool import Entry, Spool
 from cbdata.stage import StageFiles, StageWriter
 from tests.unit.full_disk import full_disk
@@ -41,7 +41,7 @@ def settle(
             "etl_a",
             "x",
             StageFiles.of(folder / "out", folder / "rejects", folder / "stats"),
-            REASONS,
+            READING,
         ) as writer,
         Spool(folder / "out") as spool,
     ):
@@ -131,22 +131,28 @@ def test_many_records_across_batches_keep_their_order_and_bytes(tmp_path: Path) 
 
 def test_nothing_and_an_error_leave_no_files_behind(tmp_path: Path) -> None:
     assert settle(tmp_path / "empty", [])[0] == []
-    with pytest.raises(RuntimeError), Spool(tmp_path / "out") as spool:
-        spool.add(trace(1), entry("a"))
-        raise RuntimeError
+
+    def attempt() -> None:
+        with Spool(tmp_path / "out") as spool:
+            spool.add(trace(1), entry("a"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        attempt()
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
 @pytest.mark.parametrize("limit", [0, 8192, 1 << 20])
 def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
     """The spool fails when it makes its index, when it fills it, and when it writes lines."""
-    with (
-        full_disk(limit),
-        pytest.raises(FileError, match=r"out\.(lines|index)\..*Hint"),
-        Spool(tmp_path / "out") as spool,
-    ):
-        for number in range(3000):
-            spool.add(b"x" * 1000 + b"\n", entry(f"{number}"))
+
+    def attempt() -> None:
+        with Spool(tmp_path / "out") as spool:
+            for number in range(3000):
+                spool.add(b"x" * 1000 + b"\n", entry(f"{number}"))
+
+    with full_disk(limit), pytest.raises(FileError, match=r"out\.(lines|index)\..*Hint"):
+        attempt()
     assert list(tmp_path.iterdir()) == []
 
 

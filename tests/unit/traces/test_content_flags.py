@@ -95,11 +95,11 @@ PIECES = st.sampled_from(
 @example(["\\b", "\\u00e9"])
 def test_the_quick_tests_miss_nothing(texts: list[str]) -> None:
     """All patterns on every text, against the shortcuts that look at the record's JSON first."""
-    every = content_flags._ANGLE | content_flags._CHARACTERS
+    every = content_flags.ANGLE_PATTERNS | content_flags.CHARACTER_PATTERNS
     expected = []
     for index, text in enumerate(texts):
         found = {name for name, pattern in every.items() if pattern.search(text)}
-        found |= {"control_token"} if content_flags._SQUARE.search(text) else set()
+        found |= {"control_token"} if content_flags.SQUARE_PATTERN.search(text) else set()
         found |= {"nul"} if "\x00" in text else set()
         if found:
             expected.append(

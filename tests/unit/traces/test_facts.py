@@ -19,7 +19,8 @@ from cbdata.traces.facts import (
     trace_facts,
     without_messages,
 )
-from tests.conversations import build_trace, write_jsonl
+from tests.conversations import build_trace
+from tests.records import write_jsonl
 
 HOSTILE = [
     '"messages":[',

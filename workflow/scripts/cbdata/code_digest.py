@@ -42,13 +42,21 @@ _SILENT = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _DOTTED = re.compile(rf"({PACKAGE}(?:\.[A-Za-z_]\w*)*)(\.|:[A-Za-z_][\w.]*)?")
 
 
-def code_digest(script: str) -> str:
-    """The digest of one of the workflow's scripts, ``"render_traces"`` for ``render_traces.py``.
+def code_digest(script: str, *modules: str) -> str:
+    """The digest of one of the workflow's scripts. Files are read once per process.
 
-    First 16 hex digits of a SHA-256. Files are read once per process. Raises FileNotFoundError for
-    a script that does not exist, ValueError for an import that cannot be followed.
+    Args:
+        script: Its name, ``"render_traces"`` for ``render_traces.py``.
+        modules: Dotted names of modules that the script imports by a name from its params.
+
+    Returns:
+        The first 16 hex digits of a SHA-256.
+
+    Raises:
+        FileNotFoundError: There is no such script or module.
+        ValueError: An import cannot be followed.
     """
-    return _workflow().digest(script)
+    return _workflow().digest(script, *modules)
 
 
 @functools.cache
@@ -79,19 +87,23 @@ class CodeGraph:
         self._beside: dict[Path, dict[str, Path]] = {}
         self._hashes: dict[Path, str] = {}
 
-    def digest(self, script: str) -> str:
-        """First 16 hex digits of a SHA-256 over the files of ``script``, see ``files``."""
+    def digest(self, script: str, *modules: str) -> str:
+        """First 16 hex digits of a SHA-256 over the files of a script, see ``files``."""
         digest = hashlib.sha256()
-        for path in self.files(script):
+        for path in self.files(script, *modules):
             name = path.relative_to(self._scripts.parent).as_posix()
             digest.update(f"{name}\0{self._hash(path)}\0".encode())
         return digest.hexdigest()[:16]
 
-    def files(self, script: str) -> list[Path]:
+    def files(self, script: str, *modules: str) -> list[Path]:
         """The files that the digest of a script is made of, sorted: code and data."""
         start = self._scripts / f"{script}.py"
-        found = {start}
         pending = [(start, "")]
+        for module in modules:
+            if module not in self._modules:
+                raise FileNotFoundError(f"{script}: there is no module {module}")
+            pending += [(self._modules[name], name) for name in self._on_the_way(module)]
+        found = {path for path, _ in pending}
         while pending:
             path, module = pending.pop()
             source = self._source(path, module)

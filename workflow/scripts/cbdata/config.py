@@ -4,7 +4,6 @@ from its schema.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +13,11 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from cbdata.schemas import SCHEMA_DIR
+from cbdata.paths import SCHEMAS
+from cbdata.settings import Settings, settings_from
+from cbdata.suggest import did_you_mean
 
-CONFIG_SCHEMA = SCHEMA_DIR / "config.schema.yaml"
+CONFIG_SCHEMA = SCHEMAS / "config.schema.yaml"
 
 
 class ConfigError(ValueError):
@@ -29,7 +30,20 @@ class ConfigError(ValueError):
 
 def config_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration, with ``x-seed`` and ``x-reruns`` notes on its keys."""
-    return yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    schema: dict[str, Any] = yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    return schema
+
+
+def config_defaults() -> dict[str, Any]:
+    """The default of every key: the schema is the one place that has them."""
+    return {key: spec["default"] for key, spec in config_schema()["properties"].items()}
+
+
+def default_settings(kind: type[Settings], **changes: Any) -> Settings:
+    """A settings class as a configuration makes it in which only ``changes`` are set: for
+    commands, tests and benchmarks.
+    """
+    return settings_from({**config_defaults(), **changes}, kind)
 
 
 def resolve_config(
@@ -77,10 +91,15 @@ def is_path(value: str) -> bool:
 
 
 def find_file(key: str, value: str, root: Path) -> str:
-    """The file that a path value means: relative to the working directory, else to the workflow's
-    own root.
+    """The file that a path value means: relative to the working directory, else to the workflow.
 
-    Raises ConfigError if neither exists.
+    Args:
+        key: The configuration's key, for the error.
+        value: The path; environment variables and ``~`` are expanded.
+        root: The root of the workflow.
+
+    Raises:
+        ConfigError: Neither exists.
     """
     path = expand(value)
     candidates = [Path(path), root / path]
@@ -90,8 +109,10 @@ def find_file(key: str, value: str, root: Path) -> str:
     tried = " and ".join(str(candidate) for candidate in dict.fromkeys(candidates))
     raise ConfigError(
         [
-            f"{key}: {value!r} does not exist (tried {tried}). Fix: snakemake --config"
-            f" {key}=/path/to/it"
+            (
+                f"{key}: {value!r} does not exist (tried {tried}). Fix: snakemake --config"
+                f" {key}=/path/to/it"
+            )
         ]
     )
 
@@ -114,15 +135,19 @@ def trace_sources(config: Mapping[str, Any], output_base: str) -> dict[str, str]
         if not name or name.startswith("."):
             raise ConfigError(
                 [
-                    f"input_traces: {entry!r} gives no data set name. Fix: name a file such as"
-                    " custom.jsonl"
+                    (
+                        f"input_traces: {entry!r} gives no data set name. Fix: name a file such as"
+                        " custom.jsonl"
+                    )
                 ]
             )
         if sources.get(name, path) != path:
             raise ConfigError(
                 [
-                    f"input_traces: {sources[name]!r} and {path!r} are both called {name!r}. Fix:"
-                    " rename one of the files"
+                    (
+                        f"input_traces: {sources[name]!r} and {path!r} are both called {name!r}."
+                        " Fix: rename one of the files"
+                    )
                 ]
             )
         sources[name] = path
@@ -150,12 +175,9 @@ def _from_command_line(value: Any, spec: Mapping[str, Any]) -> Any:
 
 
 def _unknown_key(key: str, value: Any, known: Mapping[str, Any]) -> str:
-    lowered = str(key).lower()
-    close = difflib.get_close_matches(lowered, known, n=3, cutoff=0.6)
-    if lowered in ("output_dir", "output_base"):
-        close = ["output_base"]
-    fix = f"did you mean {' or '.join(close)}?" if close else "see config/README.md for all keys"
-    return f"{key}: unknown key (value {value!r}); {fix}"
+    old_name = str(key).lower() == "output_dir"
+    hint = "did you mean output_base?" if old_name else did_you_mean(str(key), known)
+    return f"{key}: unknown key (value {value!r}); {hint or 'see config/README.md for all keys'}"
 
 
 def _wrong_value(error: ValidationError, known: Mapping[str, Any]) -> str:

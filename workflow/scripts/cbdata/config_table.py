@@ -5,12 +5,11 @@ cbdata.config_table``.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from cbdata.config import config_schema
+from cbdata.paths import CONFIG_README
 
-README = Path(__file__).resolve().parents[3] / "config" / "README.md"
 START = "<!-- table: made by `make config-table` from workflow/schemas/config.schema.yaml -->"
 
 
@@ -53,8 +52,8 @@ def _row(key: str, spec: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the table into config/README.md, below its marker."""
-    text = README.read_text(encoding="utf-8")
-    README.write_text(
+    text = CONFIG_README.read_text(encoding="utf-8")
+    CONFIG_README.write_text(
         text[: text.index(START) + len(START)] + "\n\n" + config_table(), encoding="utf-8"
     )
 

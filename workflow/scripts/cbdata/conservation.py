@@ -14,8 +14,6 @@ import orjson
 from cbdata.jsonl import JsonlError, read_records
 from cbdata.schemas import first_error
 
-STAGE_FOLDERS = {"etl_a": "traces", "fill": "traces", "render": "renders", "lossmask": "lossmasks"}
-
 
 class ConservationViolation(RuntimeError):
     """Files on disk do not add up: names every stage and file where they do not."""
@@ -52,8 +50,15 @@ def count_lines(path: str | Path) -> int:
 def check_stage(
     stats_path: str | Path, data: str | Path, rejects: str | Path
 ) -> tuple[StageRow, list[str]]:
-    """Compare a stats file with the lines that stand in its data and reject files; return the row
-    and what is wrong.
+    """Compare a stats file with the lines that stand in its data and reject files.
+
+    Args:
+        stats_path: The stats file.
+        data: The data file that it counts.
+        rejects: The reject file that it counts.
+
+    Returns:
+        The row of the summary, and what is wrong.
     """
     stats: dict[str, Any] = orjson.loads(Path(stats_path).read_bytes())
     problems = []

@@ -24,11 +24,13 @@ def digest(value: Any) -> str:
 def trace_id(
     dataset: str, role: str, messages: Sequence[Mapping[str, Any]], salt: Any = None
 ) -> str:
-    """``trace_{dataset}_{32 hex}`` over data set, role of the trace (skeleton, ds, dr, complete)
-    and every message with its tool calls.
+    """The id of a trace, ``trace_{dataset}_{32 hex}``.
 
-    ``salt`` takes in what else makes two records different ones, e.g. the pipeline and the task of
-    a transcript.
+    Args:
+        dataset: The source's name.
+        role: What the trace is: skeleton, ds, dr or complete.
+        messages: Every message with its tool calls.
+        salt: What else makes two records different ones, such as the pipeline of a transcript.
     """
     body = {"dataset": dataset, "role": role, "messages": messages}
     if salt is not None:
@@ -55,8 +57,16 @@ def token_ids_sha256(ids: Sequence[int]) -> str:
 
 
 def request_seed(seed: int, trace: str, mode: str, attempt: int) -> int:
-    """The sampling seed of one request in [0, 2**31): the same whatever the batch, the shard or the
-    resume.
+    """The sampling seed of one request, the same whatever the batch, the shard or the resume.
+
+    Args:
+        seed: The seed of the run.
+        trace: The id of the skeleton.
+        mode: ds or dr.
+        attempt: The number of the attempt, from 1.
+
+    Returns:
+        A number in [0, 2**31).
     """
     return int(digest([seed, trace, mode, attempt])[:8], 16) & 0x7FFFFFFF
 

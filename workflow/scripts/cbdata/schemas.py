@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-SCHEMA_DIR = Path(__file__).resolve().parents[2] / "schemas"
+from cbdata.paths import SCHEMAS
 
 
 def load_schema(name: str) -> dict[str, Any]:
     """The schema called ``name`` (``trace_v1``, ``render_v1``, ``lossmask_v1``, ``reject_v1``,
     ``stats_v1``).
     """
-    return orjson.loads((SCHEMA_DIR / f"{name}.schema.json").read_bytes())
+    schema: dict[str, Any] = orjson.loads((SCHEMAS / f"{name}.schema.json").read_bytes())
+    return schema
 
 
 @functools.cache

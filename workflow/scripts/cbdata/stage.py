@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import orjson
-
 from cbdata.atomic_file import discard_together, open_together, publish_together
+from cbdata.json_file import indented
 from cbdata.jsonl import dumps
 from cbdata.records import RejectRow, Stage, Stats, StatsCounts
 from cbdata.rejects import Reasons, Reject
@@ -46,7 +44,13 @@ class StageFiles:
 
     @classmethod
     def of(cls, out: str | Path, rejects: str | Path, stats: str | Path) -> StageFiles:
-        """The same from strings, as Snakemake has them."""
+        """Make it from strings, as Snakemake has them.
+
+        Args:
+            out: The data.
+            rejects: The reject rows.
+            stats: The counts.
+        """
         return cls(Path(out), Path(rejects), Path(stats))
 
 
@@ -196,12 +200,7 @@ class StageWriter:
     def __enter__(self) -> StageWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self.check()
@@ -212,9 +211,7 @@ class StageWriter:
                     "rejected_by_reason": dict(sorted(self.rejected.items())),
                     "details": self.details,
                 }
-                self._stats.write(
-                    orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-                )
+                self._stats.write(indented(stats))
                 publish_together(self._files)
         finally:
             discard_together(self._files)

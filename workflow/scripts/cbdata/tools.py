@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from cbdata.ids import digest
+from cbdata.records import ToolSchemaRef
 
 
 class ToolSchemaError(ValueError):
@@ -45,7 +46,7 @@ class ToolSchema:
         return None
 
     @property
-    def ref(self) -> dict[str, str]:
+    def ref(self) -> ToolSchemaRef:
         """What a trace stores of it."""
         return {"version": self.version, "digest": self.digest}
 

@@ -1,25 +1,32 @@
-"""JSON objects without markup, as the whole answer: what llama_json and xlam have in common."""
+"""JSON objects without markup, as the whole answer, shared by the formats that use them."""
 
 from __future__ import annotations
 
 import re
 
 from cbdata.call_formats.base import Block, Fault, View, with_fence
-from cbdata.call_formats.json_calls import Keys, read_call
+from cbdata.call_formats.json_calls import Keys, read_call, read_list
 
 _CANDIDATE = re.compile(r"[{\[]")
 JOIN = re.compile(r"\s*+[;,]?\s*+")
-_LIST_NEXT = re.compile(r"\s*+([,\]])\s*+")
 _CALL_BEGUN = re.compile(
     r"""[\[\s]*+(?:\{\s*+)++["'“]?(?:name|parameters|arguments|function|tool_calls?|type)["'”]?\s*+:"""
 )
 
 
 def bare_blocks(view: View, start: int, keys: Keys) -> list[Block] | Fault:
-    """Objects, or lists of them, from the first bracket on: joined by white space, ``;`` or ``,``.
+    """Read objects, or lists of them, joined by white space, ``;`` or ``,``.
 
-    Reading ends at the first thing that is no call: with a Fault where it was begun as one, else
-    what is there is prose.
+    Reading ends at the first thing that is no call. If it was begun as a call, the result is a
+    Fault; otherwise it is prose.
+
+    Args:
+        view: The completion.
+        start: Where to look for the first bracket.
+        keys: The keys that hold a call's name and arguments.
+
+    Returns:
+        The blocks in order, a code fence around them included; empty if there is no call.
     """
     found: list[Block] = []
     first = _CANDIDATE.search(view.text, start)
@@ -45,16 +52,5 @@ def _object(view: View, pos: int, keys: Keys) -> Block | Fault:
 
 
 def _list(view: View, pos: int, keys: Keys) -> Block | Fault:
-    calls = []
-    at = pos + 1
-    while True:
-        call = read_call(view, at, keys, "bare")
-        if isinstance(call, Fault):
-            return call
-        calls.append(call)
-        following = _LIST_NEXT.match(view.text, call.end)
-        if following is None:
-            return Fault(call.end, "a list of calls that is not closed")
-        at = following.end()
-        if following[1] == "]":
-            return Block(pos, following.start(1) + 1, tuple(calls), marked=False)
+    found = read_list(view, pos, keys, "bare")
+    return found if isinstance(found, Fault) else Block(pos, found[1], found[0], marked=False)

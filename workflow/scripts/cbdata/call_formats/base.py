@@ -180,11 +180,16 @@ class CallFormat(ABC):
 
     @abstractmethod
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
-        """The calls from ``start`` on, in order; an empty list where there are none.
+        """Find the calls. Never raises; the work grows with the length of the text.
 
-        Whatever a model began in this notation and did not finish is a Fault. ``tools`` says the
-        types of arguments where the notation does not; None: not known. Never raises; the work
-        grows with the length of the text.
+        Args:
+            view: The completion up to its end of turn.
+            start: Where to begin, behind any leading reasoning.
+            tools: Say the types of arguments where the notation does not; None if not known.
+
+        Returns:
+            The blocks in order, an empty list if there are none, or a Fault if the model began
+            something in this notation and did not finish it.
         """
 
     @abstractmethod
@@ -261,10 +266,14 @@ class CallFormat(ABC):
 def assemble(
     view: View, thinking: Sequence[Thought], found: list[Block] | Fault, read: Sequence[Block] = ()
 ) -> Reading:
-    """A reading from what a format explains, both in the order of the text: calls get the markup of
-    their block, and what is left over is prose.
+    """Make a reading from what a format explains: each call gets the markup of its block, and what
+    is left over is prose.
 
-    ``read``: blocks from before a fault, for the record.
+    Args:
+        view: The completion up to its end of turn.
+        thinking: The stretches of reasoning, in the order of the text.
+        found: The blocks in the order of the text, or a fault.
+        read: Blocks from before a fault, for the record.
     """
     if isinstance(found, Fault):
         calls = tuple(call for block in read for call in block.calls)
@@ -299,8 +308,15 @@ def _trimmed(text: str, start: int, end: int) -> Span | None:
 
 
 def with_fence(view: View, blocks: list[Block], start: int) -> list[Block]:
-    """The same blocks, the first and the last widened over a code fence around them all, if there
-    is one from ``start`` on.
+    """Widen the first and the last block over a code fence that stands around them all.
+
+    Args:
+        view: The completion.
+        blocks: The blocks, in order.
+        start: Where the fence may begin at the earliest.
+
+    Returns:
+        The blocks as they were if there is no such fence.
     """
     if not blocks:
         return blocks

@@ -65,7 +65,7 @@ def _call(
         arguments=arguments,
         raw=view.text[begin.end() : end],
         raw_start=begin.end(),
-        start=begin.start(),
+        start=begin.end() - len(CALL),
         end=close.end(),
         name_start=name.start(1),
         name_end=name.end(1),

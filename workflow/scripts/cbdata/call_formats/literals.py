@@ -50,14 +50,16 @@ _REST_IS_SPACE = re.compile(_SPACE + r"\Z")
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 
 
-class _Dialect(NamedTuple):
+class Dialect(NamedTuple):
+    """How literals are written; JSON and PYTHON below."""
+
     token: re.Pattern[str]
     trailing_comma: bool
     python_strings: bool
 
 
-JSON = _Dialect(_JSON_TOKEN, trailing_comma=False, python_strings=False)
-PYTHON = _Dialect(_PYTHON_TOKEN, trailing_comma=True, python_strings=True)
+JSON = Dialect(_JSON_TOKEN, trailing_comma=False, python_strings=False)
+PYTHON = Dialect(_PYTHON_TOKEN, trailing_comma=True, python_strings=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class _Invalid(Exception):
     """A token that no JSON writer could write back."""
 
 
-def _string(token: str, dialect: _Dialect) -> str:
+def _string(token: str, dialect: Dialect) -> str:
     if not dialect.python_strings:
         try:
             return str(orjson.loads(token))
@@ -103,7 +105,7 @@ def _string(token: str, dialect: _Dialect) -> str:
     return value
 
 
-def _number(token: str, dialect: _Dialect) -> int | float:
+def _number(token: str, dialect: Dialect) -> int | float:
     digits = token.lstrip("+-")
     whole = digits.isdigit()
     if dialect.python_strings and len(digits) > 1 and digits[0] == "0" and whole:
@@ -122,14 +124,19 @@ def _number(token: str, dialect: _Dialect) -> int | float:
     return value
 
 
-def read_literal(text: str, start: int, dialect: _Dialect) -> Literal | Unreadable:
-    """Read one literal at ``start`` (white space before it is skipped).
+def read_literal(text: str, start: int, dialect: Dialect) -> Literal | Unreadable:
+    """Read one literal.
 
     JSON: RFC 8259, with an object's repeated key refused, for which of the two values counts
     differs between readers. PYTHON: strings without prefix, numbers, True/False/None (and JSON's
     words), lists and dicts with string keys; tuples, sets, bytes and anything computed are refused.
     Numbers are kept exactly or refused: integers beyond 64 bits and decimals with more digits than
     a double keeps are unreadable.
+
+    Args:
+        text: The text to read from.
+        start: Where the literal stands; white space before it is skipped.
+        dialect: JSON or PYTHON.
     """
     containers: list[list[Any] | dict[str, Any]] = []
     keys: list[str | None] = []

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import MARK, Block, Call, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import Block, CallFormat, Fault, View, marker
 from cbdata.call_formats.json_calls import dump
-from cbdata.call_formats.typed_values import typed_value
+from cbdata.call_formats.tagged_values import Tags, read_blocks
 from cbdata.tools import ToolSchema
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -18,9 +18,13 @@ FUNCTION, FUNCTION_END = "<function=", "</function>"
 PARAMETER, PARAMETER_END = "<parameter=", "</parameter>"
 _NAME = r"([^<>={}\s\"']++)>"
 _OPEN = re.compile(marker(OPEN) + r"(?:\s*+" + marker(FUNCTION) + _NAME + ")?")
-_PARAMETER = re.compile(r"\s*+" + marker(PARAMETER) + _NAME)
-_CLOSE = re.compile(r"\s*+" + marker(FUNCTION_END) + r"\s*+" + marker(CLOSE))
-_END = MARK + PARAMETER_END[1:]
+TAGS = Tags(
+    argument=re.compile(r"\s*+" + marker(PARAMETER) + _NAME),
+    argument_end=PARAMETER_END,
+    close=re.compile(r"\s*+" + marker(FUNCTION_END) + r"\s*+" + marker(CLOSE)),
+    markup="tool_call",
+    line_breaks=True,
+)
 
 
 class QwenXml(CallFormat):
@@ -33,17 +37,7 @@ class QwenXml(CallFormat):
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
-        found: list[Block] = []
-        pos = start
-        while opening := _OPEN.search(view.shape, pos):
-            if opening[1] is None:
-                return Fault(opening.start(), f"{OPEN} without {FUNCTION}name> behind it")
-            block = _block(view, opening, tools)
-            if isinstance(block, Fault):
-                return block
-            found.append(block)
-            pos = block.end
-        return found
+        return read_blocks(view, start, _OPEN, TAGS, tools)
 
     def write(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> str:
         """See CallFormat."""
@@ -57,42 +51,3 @@ class QwenXml(CallFormat):
             + f"{FUNCTION_END}\n{CLOSE}"
             for name, arguments in calls
         )
-
-
-def _block(view: View, opening: re.Match[str], tools: ToolSchema | None) -> Block | Fault:
-    """The block that a match opens."""
-    name, pos = opening[1], opening.end()
-    arguments: dict[str, Any] = {}
-    while parameter := _PARAMETER.match(view.shape, pos):
-        key, begin = parameter[1], parameter.end()
-        end = view.shape.find(_END, begin)
-        if end < 0 or view.has_marker(begin, end):
-            return Fault(parameter.start(), f"{PARAMETER} that is not closed")
-        if key in arguments:
-            return Fault(parameter.start(), f"argument {key!r:.60} given twice")
-        value = typed_value(_without_edges(view.text[begin:end]), begin, tools, name, key)
-        if isinstance(value, Fault):
-            return value
-        (arguments[key],) = value
-        pos = end + len(PARAMETER_END)
-    close = _CLOSE.match(view.shape, pos)
-    if close is None:
-        return Fault(pos, f"{FUNCTION} that is not closed behind its arguments")
-    call = Call(
-        name=name,
-        arguments=arguments,
-        raw=view.text[opening.start() : close.end()],
-        raw_start=opening.start(),
-        start=opening.start(),
-        end=close.end(),
-        name_start=opening.start(1),
-        name_end=opening.end(1),
-        form="xml",
-        markup="tool_call",
-    )
-    return Block(opening.start(), close.end(), (call,))
-
-
-def _without_edges(text: str) -> str:
-    """A value without the line break that the notation puts on either side."""
-    return text.removeprefix("\n").removesuffix("\n")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from cbdata.call_formats.base import CallFormat
+from cbdata.call_formats.command_r import CommandR
 from cbdata.call_formats.deepseek_dsml import DeepseekDsml
 from cbdata.call_formats.deepseek_v3 import DeepseekV3
 from cbdata.call_formats.deepseek_v31 import DeepseekV31
 from cbdata.call_formats.function_gemma import FunctionGemma
 from cbdata.call_formats.gemma4 import Gemma4
 from cbdata.call_formats.gemma_tool_code import GemmaToolCode
+from cbdata.call_formats.glm import Glm
+from cbdata.call_formats.granite import Granite
 from cbdata.call_formats.harmony import Harmony
 from cbdata.call_formats.hermes_json import HermesJson
+from cbdata.call_formats.internlm2 import Internlm2
+from cbdata.call_formats.kimi_k2 import KimiK2
 from cbdata.call_formats.llama_function import LlamaFunction
 from cbdata.call_formats.llama_json import LlamaJson
+from cbdata.call_formats.minimax_m2 import MinimaxM2
 from cbdata.call_formats.mistral_args import MistralArgs
 from cbdata.call_formats.mistral_list import MistralList
+from cbdata.call_formats.openai_json import OpenaiJson
+from cbdata.call_formats.phi4 import Phi4
 from cbdata.call_formats.pythonic import Pythonic
 from cbdata.call_formats.qwen_xml import QwenXml
-from cbdata.call_formats.xlam import Xlam
+from cbdata.call_formats.react import React
+from cbdata.call_formats.seed_oss import SeedOss
 
 FORMATS: dict[str, CallFormat] = {
     each.name: each
@@ -28,7 +37,16 @@ FORMATS: dict[str, CallFormat] = {
         QwenXml(),
         Pythonic(),
         Harmony(),
-        Xlam(),
+        OpenaiJson(),
+        CommandR(),
+        Glm(),
+        Granite(),
+        Internlm2(),
+        KimiK2(),
+        MinimaxM2(),
+        Phi4(),
+        React(),
+        SeedOss(),
         GemmaToolCode(),
         FunctionGemma(),
         Gemma4(),

@@ -97,6 +97,14 @@ PROBES = (
 )
 
 
+class NotPrinted(ValueError):
+    """A template prints a probe, but not so that it can be read; ``detail`` says what is wrong."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 class UnsettledFormat(ValueError):
     """No format, or more than one, reads the template's calls back; says which came close."""
 
@@ -163,7 +171,7 @@ def print_probes(renderer: Renderer) -> tuple[list[Printed], tuple[str, ...]]:
     for probe in PROBES:
         try:
             printed.append(_print(renderer, probe))
-        except Reject as error:
+        except (Reject, NotPrinted) as error:
             if not probe.optional:
                 raise UnsettledFormat(
                     f"chat template {renderer.chat_template_name} does not print the probe"
@@ -186,7 +194,9 @@ def _prompt(renderer: Renderer) -> str:
 
 
 def _print(renderer: Renderer, probe: Probe) -> Printed:
-    """Render a probe and cut it where the model would have begun to write. Raises Reject."""
+    """Render a probe and cut it where the model would have begun to write. Raises Reject and
+    NotPrinted.
+    """
     messages = probe.messages()
     tools = list(PROBE_TOOLS.tools)
     prompt = renderer.template.render(messages[:1], tools, generation_prompt=True)[0]
@@ -199,14 +209,13 @@ def _print(renderer: Renderer, probe: Probe) -> Printed:
             opened = notation.opening + notation.label
             rest = rest.replace(opened, "").replace(notation.closing, "")
     if rest.strip():
-        raise Reject(
-            "prompt_not_a_prefix",
+        raise NotPrinted(
             f"the turn does not begin with the generation prompt, which goes on {prompt[cut:]!r}",
         )
     completion = whole[cut:]
     dropped = [name for name, _ in probe.calls if name not in completion]
     if dropped:
-        raise Reject("call_dropped", f"the call of {dropped[0]} is not printed")
+        raise NotPrinted(f"the call of {dropped[0]} is not printed")
     return Printed(probe, prompt[:cut], completion)
 
 
@@ -225,7 +234,14 @@ def _common(one: str, other: str) -> int:
 def read_back(
     reader: CallFormat, printed: Sequence[Printed], renderer: Renderer, end_tokens: frozenset[str]
 ) -> str | None:
-    """Why a format does not read the probes back exactly, or None if it does."""
+    """Say why a format does not read the probes back exactly, or return None if it does.
+
+    Args:
+        reader: The format.
+        printed: The probes as the chat template prints them.
+        renderer: The renderer that printed them; its tokenizer knows the control tokens.
+        end_tokens: Spellings of the tokens that end a turn.
+    """
     for each in printed:
         # The probes hold no control token, so what the template printed as one is one.
         completion = Completion.spelled(each.completion, renderer.tokenizer)

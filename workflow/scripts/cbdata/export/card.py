@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# Source data sets that the workflow reads itself; from their own pages.
-SOURCES = {
-    "fujitsu_b4": ("Fujitsu/agentic-rag-redteam-bench, doi 10.57967/hf/6395", "CC BY 4.0"),
-    "agentdojo": ("ethz-spylab/agentdojo, run transcripts", "MIT"),
-}
+from cbdata.sources.registry import SOURCES
+
+ORIGINS = {source.name: (source.origin, source.licence) for source in SOURCES}
 UNKNOWN_SOURCE = (
     "not one of the sources that the workflow brings along",
     "unknown: ask whoever provided the traces",
@@ -161,7 +159,7 @@ def _sizes(manifest: dict[str, Any]) -> str:
 def _sources(manifest: dict[str, Any]) -> str:
     lines = []
     for entry in manifest["sources"]:
-        origin, licence = SOURCES.get(entry["dataset"], UNKNOWN_SOURCE)
+        origin, licence = ORIGINS.get(entry["dataset"], UNKNOWN_SOURCE)
         lines.append(
             [cell(entry["dataset"]), cell(entry["file"]), f"{entry['traces']:,}", origin, licence]
         )

@@ -6,22 +6,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from cbdata.atomic_file import write_atomic
+from cbdata.export import ExportFiles
 from cbdata.export.card import dataset_card
 from cbdata.export.parquet import ROW_GROUP_TOKENS, SplitWriter, read_metadata
 from cbdata.export.rows import TrainingRow, read_rows
+from cbdata.json_file import write_json
 from cbdata.lookup import RecordIndex, read_places
 from cbdata.progress import Progress
 from cbdata.version import __version__
-
-HASHED_BLOCK = 1 << 20
 
 
 @dataclass
@@ -67,7 +65,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _render_facts(render: dict[str, Any]) -> tuple[str, ...]:
+def _renderer(render: dict[str, Any]) -> tuple[str, ...]:
     options = render["render_options"]
     return (
         render["tokenizer_id"],
@@ -77,7 +75,7 @@ def _render_facts(render: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _source_facts(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[str, Any]]]:
+def _origins(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[str, Any]]]:
     """Where the exported traces come from: sources, tool schemas and generating models, each with
     its number of traces.
     """
@@ -116,6 +114,22 @@ def _source_facts(traces: Sequence[Path], exported: set[str]) -> dict[str, list[
     }
 
 
+def write(files: ExportFiles, outputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Write the export folder, the one of the output ``card``.
+
+    Returns:
+        Rows, tokens and tokens with loss by split.
+
+    Raises:
+        ExportError: The files do not fit together.
+    """
+    manifest = export_parquet(files.lossmasks, files.renders, files.traces, outputs["card"].parent)
+    return {
+        split: {name: counts[name] for name in ("rows", "tokens", "trained_tokens")}
+        for split, counts in manifest["splits"].items()
+    }
+
+
 def export_parquet(
     lossmasks: Sequence[Path],
     renders: Sequence[Path],
@@ -126,8 +140,18 @@ def export_parquet(
     """Write the export folder and return its manifest.
 
     Row order is that of the loss mask files. Parquet files of splits that are no longer there are
-    removed. Raises ExportError where masks and renders do not fit together, JsonlError for an
-    unreadable line; then no file gets its name.
+    removed.
+
+    Args:
+        lossmasks: The masks of one policy and step, a file a data set.
+        renders: The renders that they belong to.
+        traces: The traces of those renders, for sources, models and tool schemas.
+        out: The folder.
+        row_group_tokens: About how many tokens a row group holds.
+
+    Raises:
+        ExportError: Masks and renders do not fit together. No file gets its name.
+        JsonlError: A line cannot be read. No file gets its name.
     """
     splits: dict[str, SplitCounts] = {}
     tokenizers: Counter[tuple[str, ...]] = Counter()
@@ -140,7 +164,7 @@ def export_parquet(
         for row, render in read_rows(lossmasks, index):
             writer.add(row)
             splits.setdefault(row.split, SplitCounts()).add(row)
-            tokenizers[_render_facts(render)] += 1
+            tokenizers[_renderer(render)] += 1
             exported.add(row.trace_id)
             progress.add()
         paths = writer.paths()
@@ -160,12 +184,9 @@ def export_parquet(
             dict(zip(names, key, strict=True)) | {"rows": count}
             for key, count in sorted(tokenizers.items())
         ],
-        **_source_facts(traces, exported),
+        **_origins(traces, exported),
         "inputs": {str(path.name): file_sha256(path) for path in sorted(lossmasks)},
     }
-    write_atomic(
-        out / "manifest.json",
-        orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
-    )
+    write_json(out / "manifest.json", manifest)
     write_atomic(out / "README.md", dataset_card(manifest).encode())
     return manifest

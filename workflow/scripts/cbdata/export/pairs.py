@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from cbdata.export import ExportFiles
 from cbdata.export.parquet import (
     PLAIN_COLUMNS,
     ROW_GROUP_TOKENS,
@@ -18,6 +19,7 @@ from cbdata.export.parquet import (
     row_schema,
 )
 from cbdata.export.rows import ExportError, TrainingRow, find_render, training_row
+from cbdata.json_file import write_json
 from cbdata.lookup import Place, RecordIndex, read_places
 
 SIDES = {"harmful": "ds", "benign": "dr"}
@@ -100,8 +102,8 @@ def _pair_columns(pairs: list[Pair]) -> list[pa.Array]:
         pa.array([pair_id for pair_id, _, _ in pairs]),
         pa.array([ds.split for _, ds, _ in pairs]),
     ]
-    for side in (1, 2):
-        own = row_columns([pair[side] for pair in pairs])
+    for rows in ([ds for _, ds, _ in pairs], [dr for _, _, dr in pairs]):
+        own = row_columns(rows)
         columns += own[:position] + own[position + 1 :]
     return columns
 
@@ -128,13 +130,30 @@ def _read_pairs(
         yield pair_id, ds, dr
 
 
+def write(files: ExportFiles, outputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Write the outputs ``pairs`` and ``counts``; return the counts."""
+    counts = export_pairs(files.lossmasks, files.renders, outputs["pairs"])
+    write_json(outputs["counts"], counts)
+    return counts
+
+
 def export_pairs(
     lossmasks: Sequence[Path],
     renders: Sequence[Path],
     out: Path,
     row_group_tokens: int = ROW_GROUP_TOKENS,
 ) -> dict[str, Any]:
-    """Write the twins as Parquet, one row a pair, and return the counts."""
+    """Write the twins as Parquet, one row a pair, and return the counts.
+
+    Args:
+        lossmasks: The masks of one policy and step, a file a data set.
+        renders: The renders that they belong to.
+        out: The Parquet file.
+        row_group_tokens: About how many tokens a row group holds.
+
+    Raises:
+        ExportError: The files do not fit together, or twins stand in two splits.
+    """
     counts = PairCounts()
     twins = find_twins(lossmasks, counts)
     plain = [f"{side}_{name}" for side in SIDES.values() for name in PLAIN_COLUMNS]

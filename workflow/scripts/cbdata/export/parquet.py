@@ -13,7 +13,6 @@ import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -80,13 +79,19 @@ def row_columns(rows: Sequence[TrainingRow]) -> list[pa.Array]:
 
 
 class TokenTableWriter:
-    """A Parquet file of token columns, written beside its name and moved onto it by ``publish``.
-
-    Holds at most about ``row_group_tokens`` tokens. ``plain`` names the token columns to store
-    without a dictionary.
-    """
+    """A Parquet file of token columns, written beside its name and moved onto it by ``publish``."""
 
     def __init__(self, path: Path, schema: pa.Schema, plain: Sequence[str]) -> None:
+        """Open the file under a temporary name.
+
+        Args:
+            path: The file's final name.
+            schema: Its columns.
+            plain: Names of the columns to store without a dictionary.
+
+        Raises:
+            FileError: The file cannot be opened.
+        """
         self.path, self.schema = path, schema
         dictionary = [
             field.name if not pa.types.is_list(field.type) else f"{field.name}.list.element"
@@ -175,12 +180,7 @@ class SplitWriter:
     def __enter__(self) -> SplitWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 for split in self._files:

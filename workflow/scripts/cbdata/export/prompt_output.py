@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from cbdata.atomic_file import discard_together, open_together, publish_together
+from cbdata.export import ExportFiles
+from cbdata.json_file import write_json
 from cbdata.lookup import read_places
 
 
@@ -34,9 +36,23 @@ def prompt_output(trace: dict[str, Any]) -> dict[str, str] | str:
     return {"prompt": user["content"], "output": assistant["content"] if output is None else output}
 
 
+def write(files: ExportFiles, outputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Write the outputs ``harmful``, ``benign`` and ``counts``; return the counts."""
+    counts = export_prompt_output(files.traces, outputs["harmful"], outputs["benign"])
+    write_json(outputs["counts"], counts)
+    return counts
+
+
 def export_prompt_output(traces: Sequence[Path], harmful: Path, benign: Path) -> dict[str, Any]:
-    """Write two JSON arrays of prompt/output pairs, one a category, and return counts with the
-    reasons for traces left out.
+    """Write two JSON arrays of prompt/output pairs, one a category.
+
+    Args:
+        traces: The traces, a file a data set.
+        harmful: The file of the harmful ones.
+        benign: The file of the benign ones.
+
+    Returns:
+        How many were written by category, and left out by reason.
     """
     written: Counter[str] = Counter()
     left_out: Counter[str] = Counter()

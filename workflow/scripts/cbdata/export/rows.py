@@ -49,7 +49,16 @@ def prompt_length(render: dict[str, Any]) -> int:
 
 
 def training_row(mask: dict[str, Any], render: dict[str, Any], place: Place) -> TrainingRow:
-    """Join one loss mask with its render. Raises ExportError where they do not belong together."""
+    """Join one loss mask with its render.
+
+    Args:
+        mask: The loss mask, a lossmask_v1.
+        render: The render that it was made from, a render_v1.
+        place: Where the mask stands, for messages.
+
+    Raises:
+        ExportError: They do not belong together.
+    """
     where = f"{place}: {mask['lossmask_id']}"
     if mask["trace_id"] != render["trace_id"]:
         hint = "run the validate target on these files"
@@ -84,7 +93,16 @@ def training_row(mask: dict[str, Any], render: dict[str, Any], place: Place) -> 
 
 
 def find_render(mask: dict[str, Any], renders: RecordIndex, place: Place) -> dict[str, Any]:
-    """The render of a loss mask. Raises ExportError if there is none."""
+    """Return the render of a loss mask.
+
+    Args:
+        mask: The loss mask, a lossmask_v1.
+        renders: The renders by render_id.
+        place: Where the mask stands, for messages.
+
+    Raises:
+        ExportError: There is no such render.
+    """
     render = renders.get(mask["render_id"])
     if render is None:
         hint = "give the render file that these masks were made from"

@@ -11,20 +11,20 @@ import logging
 import os
 import shutil
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
-from cbdata.fill.backends.base import Backend, EngineDied
-from cbdata.fill.backends.vllm_backend import VllmBackend, on_cpu_build
+from cbdata.config import ConfigError
+from cbdata.fill.backends.base import EngineDied
+from cbdata.fill.backends.registry import find_backend
 from cbdata.fill.environment import prepare_environment
-from cbdata.fill.job import FillJob, JobError, describe, load_job
-from cbdata.fill.models import LocalModel
+from cbdata.fill.job import FillJob, JobError, load_job
+from cbdata.fill.lock import ShardBusy
 from cbdata.fill.preflight import PreflightError, preflight
 from cbdata.fill.runner import StopFlag, Stopped
-from cbdata.fill.shard_job import run_shard
-from cbdata.fill.shard_lock import ShardBusy
+from cbdata.fill.shard import run_shard
 from cbdata.logs import configure_logging
-from cbdata.render import Renderer, RenderSettings, TokenizerError
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, TokenizerError
 from cbdata.tools import ToolSchemaError
 
 logger = logging.getLogger("cbdata.fill")
@@ -32,56 +32,39 @@ logger = logging.getLogger("cbdata.fill")
 EXIT_STOPPED = 75
 """EX_TEMPFAIL of sysexits.h: nothing is wrong with the job, run it again."""
 
-
-def open_backend(job: FillJob, model: LocalModel, grammar: str | None, context: int) -> Backend:
-    """Load the model."""
-    settings = job.settings
-    if settings.use_vllm:
-        return VllmBackend(
-            str(model.path),
-            runtime=job.runtime,
-            dtype=settings.dtype,
-            max_model_len=context,
-            grammar=grammar,
-            seed=settings.seed,
-        )
-    from cbdata.fill.backends.transformers_backend import TransformersBackend
-
-    return TransformersBackend(
-        str(model.path),
-        runtime=job.runtime,
-        dtype=settings.dtype,
-        max_model_len=context,
-        grammar=grammar,
-    )
+TELLING_ERRORS = (
+    ConfigError,
+    PreflightError,
+    ShardBusy,
+    EngineDied,
+    TokenizerError,
+    ToolSchemaError,
+)
+"""Errors whose message says all: no traceback is logged."""
 
 
-def run_job(job: FillJob, cleanup: ExitStack) -> None:
+def run_job(job: FillJob) -> None:
     """Check what the job needs, then do its shard."""
     settings = job.settings
-    logger.info(
-        "shard %d of %d of %s: %s", job.shard, job.shards, job.skeletons, describe(settings)
-    )
-    stop = cleanup.enter_context(StopFlag())
-    model, tools = preflight(job)
-    renderer = Renderer.load(
-        RenderSettings(
-            tokenizer=str(model.path),
-            chat_template=settings.chat_template,
-            force_llama=settings.force_llama,
-            control_tokens=settings.control_tokens,
-            template_date=settings.template_date,
-        )
-    )
-    run_shard(
-        job,
-        model,
-        tools,
-        renderer,
-        lambda grammar, context: open_backend(job, model, grammar, context),
-        stop,
-        cleanup,
-    )
+    backend = find_backend(settings.backend_name)
+    # Before anything imports the engine's libraries.
+    scratch = prepare_environment(job.runtime.offline, job.runtime.cache_dir, backend.environment())
+    try:
+        with StopFlag() as stop:
+            logger.info("shard %s of %s: %s", job.label, job.skeletons, settings.describe())
+            inputs = preflight(job, backend)
+            renderer = Renderer.load(
+                RenderSettings(
+                    tokenizer=str(inputs.model.path),
+                    chat_template=settings.chat_template,
+                    force_llama=settings.force_llama,
+                    control_tokens=settings.control_tokens,
+                    template_date=settings.template_date,
+                )
+            )
+            run_shard(job, inputs, renderer, backend, stop)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def send_engine_output_to(log: str | None) -> None:
@@ -110,19 +93,12 @@ def main(arguments: list[str]) -> int:
         return 2
     send_engine_output_to(job.log)
     configure_logging(job.log)
-    scratch = prepare_environment(
-        job.runtime.offline,
-        job.runtime.cache_dir,
-        cpu_engine=job.settings.use_vllm and on_cpu_build(),
-    )
     try:
-        with ExitStack() as cleanup:
-            cleanup.callback(shutil.rmtree, scratch, ignore_errors=True)
-            run_job(job, cleanup)
+        run_job(job)
     except Stopped as error:
         logger.warning("%s", error)
         return EXIT_STOPPED
-    except (PreflightError, ShardBusy, EngineDied, TokenizerError, ToolSchemaError) as error:
+    except TELLING_ERRORS as error:
         logger.error("%s", error)
         return 1
     except Exception:

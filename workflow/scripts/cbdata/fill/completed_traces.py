@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from cbdata.call_formats.base import Call
 from cbdata.ids import canonical_json, trace_id
-from cbdata.judge.calls import Call
 from cbdata.judge.judgement import Judgement
+from cbdata.records import (
+    CharSpan,
+    FunctionCall,
+    Generation,
+    Message,
+    SignalHints,
+    ToolCall,
+    Trace,
+)
 from cbdata.tools import ToolSchema
 from cbdata.traces.content_flags import message_flags
 from cbdata.traces.injections import injection_spans
 
 
 def completed_trace(
-    skeleton: Mapping[str, Any],
-    messages: Sequence[Mapping[str, Any]],
+    skeleton: Trace,
+    messages: Sequence[Message],
     judgement: Judgement,
     *,
     completion_text: str,
     completion_token_ids: Sequence[int],
-    generation: Mapping[str, Any],
+    generation: Generation,
     tool_schema: ToolSchema,
-) -> dict[str, Any]:
-    """The trace_v1 record of an accepted completion.
+) -> Trace:
+    """Make the trace_v1 record of an accepted completion: tier B2, complete and ready to render.
 
-    ``messages``: what ``skeleton_messages`` gave and the model was shown. ``completion_text``: the
-    decoded completion with its special tokens, kept word for word. ``generation``:
-    ``raw_metadata.generation`` of trace_v1 but for mode, outcome, arguments_valid and
-    completion_token_ids, which come from the other arguments; in DR with its ``dr_context``.
+    A harmful (DS) trace has the attack succeed; a benign (DR) one has it fail, exposed or not. The
+    id is salted with the skeleton's: two skeletons that differ in the injection alone may have the
+    same DR conversation. The twin is not known yet, see ``cbdata.fill.twins``.
 
-    Tier B2 (complete, ready to render). A harmful (DS) trace has the attack succeed; a benign (DR)
-    one has it fail, exposed or not. The id is salted with the skeleton's: two skeletons that differ
-    in the injection alone may have the same DR conversation. The twin is not known yet, see
-    ``link_twins``. Raises ValueError for a completion that was not accepted, and for a DR without
-    ``dr_context``.
+    Args:
+        skeleton: The trace_v1 that was completed.
+        messages: What ``skeleton_messages`` gave and the model was shown.
+        judgement: The completion's judgement.
+        completion_text: The decoded completion with its special tokens, kept word for word.
+        completion_token_ids: Its token ids, a final end-of-turn token included.
+        generation: ``raw_metadata.generation`` of trace_v1 but for mode, outcome, arguments_valid
+            and completion_token_ids, which come from the other arguments; in DR with its
+            ``dr_context``.
+        tool_schema: The schema that the calls were judged by.
+
+    Raises:
+        ValueError: The completion was not accepted, or a DR comes without ``dr_context``.
     """
     if not judgement.accepted:
         raise ValueError(
@@ -44,25 +59,31 @@ def completed_trace(
     if mode == "dr" and "dr_context" not in generation:
         raise ValueError(f"{skeleton['id']}: generation of a DR trace lacks dr_context")
     cut = mode == "dr" and generation["dr_context"] == "removed"
-    conversation = [
-        *(dict(message) for message in messages),
+    conversation: list[Message] = [
+        *(message.copy() for message in messages),
         assistant_message(judgement, messages),
     ]
     dataset = skeleton["source"]["dataset"]
-    labels = skeleton["labels"]
+    hints = _injection_hints(skeleton, len(messages), cut)
+    hints["raw_format"] = f"{judgement.calls[0].markup}_{judgement.calls[0].form}"
+    hints["raw_assistant_content"] = completion_text
+    if flags := message_flags(conversation, canonical_json(conversation)):
+        hints["content_flags"] = flags
+    if kept := skeleton["signal_hints"].get("record_flags"):
+        hints["record_flags"] = list(kept)
     return {
         "id": trace_id(dataset, mode, conversation, salt=skeleton["id"]),
         "completeness": "complete",
         "tier": "B2",
         "split": skeleton["split"],
         "source": {**skeleton["source"], "model_id": generation["model"]},
-        "task": dict(skeleton["task"]),
+        "task": {**skeleton["task"]},
         "messages": conversation,
         "labels": {
-            **labels,
+            **skeleton["labels"],
             "category": "harmful" if mode == "ds" else "benign",
             "attack_succeeded": mode == "ds",
-            "exposed": labels["attack_present"] and not cut,
+            "exposed": skeleton["labels"]["attack_present"] and not cut,
             "security_outcome": "tool_misuse" if mode == "ds" else "safe",
         },
         "tool_attack": {
@@ -78,21 +99,7 @@ def completed_trace(
             "paired_trace_id": None,
             "parent_trace_ids": [skeleton["id"]],
         },
-        "signal_hints": {
-            **_injection_hints(skeleton, len(messages), cut),
-            "raw_format": f"{judgement.calls[0].markup}_{judgement.calls[0].form}",
-            "raw_assistant_content": completion_text,
-            **(
-                {"content_flags": flags}
-                if (flags := message_flags(conversation, canonical_json(conversation)))
-                else {}
-            ),
-            **(
-                {"record_flags": list(kept)}
-                if (kept := skeleton["signal_hints"].get("record_flags"))
-                else {}
-            ),
-        },
+        "signal_hints": hints,
         "raw_metadata": {
             "source_fields": dict(skeleton["raw_metadata"]["source_fields"]),
             "generation": {
@@ -107,17 +114,15 @@ def completed_trace(
     }
 
 
-def assistant_message(
-    judgement: Judgement, messages: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
+def assistant_message(judgement: Judgement, messages: Sequence[Message] = ()) -> Message:
     """The model's turn: the prose beside its calls as content, the calls with ids made up here,
     unique among ``messages``.
     """
     taken = {call["call_id"] for message in messages for call in message.get("tool_calls", ())}
-    message: dict[str, Any] = {"role": "assistant", "content": judgement.content}
+    message: Message = {"role": "assistant", "content": judgement.content}
     if judgement.thinking:
         message["thinking"] = judgement.thinking
-    calls = []
+    calls: list[ToolCall] = []
     for call in judgement.calls:
         number = len(taken)
         while (call_id := f"call_{number}") in taken:
@@ -128,43 +133,28 @@ def assistant_message(
     return message
 
 
-def link_twins(ds: dict[str, Any] | None, dr: dict[str, Any] | None) -> None:
-    """Note in the DS and the DR trace of one skeleton each other's id, in place; a trace without a
-    twin stays as it is.
-
-    Raises ValueError if the two are not a DS and a DR of the same skeleton.
-    """
-    if ds is None or dr is None:
-        return
-    modes = [trace["raw_metadata"]["generation"]["mode"] for trace in (ds, dr)]
-    parents = [trace["links"]["parent_trace_ids"] for trace in (ds, dr)]
-    if modes != ["ds", "dr"] or parents[0] != parents[1]:
-        raise ValueError(
-            f"{ds['id']} and {dr['id']} are no twins: modes {modes}, parents {parents}"
-        )
-    ds["links"]["paired_trace_id"], dr["links"]["paired_trace_id"] = dr["id"], ds["id"]
-
-
-def _function(call: Call) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": call.name, "arguments": call.arguments}
+def _function(call: Call) -> FunctionCall:
+    function: FunctionCall = {"name": call.name, "arguments": call.arguments}
     if call.arguments_json is not None:
         function["arguments_json"] = call.arguments_json
     function["raw_content"] = call.raw
     return function
 
 
-def _injection_hints(skeleton: Mapping[str, Any], prompt_length: int, cut: bool) -> dict[str, Any]:
+def _injection_hints(skeleton: Trace, prompt_length: int, cut: bool) -> SignalHints:
     """The skeleton's injection spans as they stand in the prompt: gone where cut out, one message
     on behind an added system message.
     """
+    moved: SignalHints = {}
     if cut:
-        return {}
+        return moved
     added = prompt_length - len(skeleton["messages"])
-    spans = [
+    spans: list[CharSpan] = [
         {**span, "message_index": span["message_index"] + added}
         for span in injection_spans(skeleton)
     ]
-    return {
-        **({"injection_char_span": spans[0]} if spans else {}),
-        **({"injection_char_spans": spans} if len(spans) > 1 else {}),
-    }
+    if spans:
+        moved["injection_char_span"] = spans[0]
+    if len(spans) > 1:
+        moved["injection_char_spans"] = spans
+    return moved

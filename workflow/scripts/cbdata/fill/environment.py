@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 LOCAL_SCRATCH_VARIABLES = ("CB_LOCAL_SCRATCH", "SLURM_TMPDIR", "TMPDIR")
@@ -30,26 +30,20 @@ def local_scratch(environ: MutableMapping[str, str]) -> Path:
     return Path(tempfile.gettempdir())
 
 
-CPU_ENGINE = {
-    # One process: the engine's processes poll each other without pause, which on a machine of few
-    # cores takes the model's own.
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    # vLLM pins its threads to the first cores, and two engines on one machine then share one core.
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-}
-"""Variables of vLLM's CPU build. Measured in benchmarks/fill."""
-
-
 def prepare_environment(
     offline: bool,
     cache_dir: str | None,
-    cpu_engine: bool = False,
+    extra: Mapping[str, str],
     environ: MutableMapping[str, str] = os.environ,
 ) -> Path:
     """Set the variables and return the job's own scratch folder, which the caller removes at the
     end.
 
-    ``cpu_engine``: generation runs in vLLM's CPU build.
+    Args:
+        offline: Keep the libraries from asking the Hugging Face hub.
+        cache_dir: Hugging Face cache of models and tokenizers; None for the user's own.
+        extra: What the backend wants set besides, ``Backend.environment``.
+        environ: Where the variables are set.
     """
     scratch = Path(tempfile.mkdtemp(prefix="cbfill-", dir=local_scratch(environ)))
     sockets = scratch if len(str(scratch)) <= SOCKET_PATH_LIMIT else Path(tempfile.gettempdir())
@@ -72,8 +66,7 @@ def prepare_environment(
         "OMP_WAIT_POLICY": "PASSIVE",
         "GOMP_SPINCOUNT": "0",
     }
-    if cpu_engine:
-        values |= CPU_ENGINE
+    values |= extra
     if cache_dir:
         values["HF_HUB_CACHE"] = str(Path(cache_dir).absolute())
     if offline:

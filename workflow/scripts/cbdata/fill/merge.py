@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from cbdata.fill.completed_traces import link_twins
-from cbdata.fill.job import Mode
 from cbdata.fill.reasons import REASONS
+from cbdata.fill.row_file import read_rows
+from cbdata.fill.twins import link_twins
 from cbdata.jsonl import read_records
-from cbdata.lookup import Place, RecordIndex, read_places
+from cbdata.lookup import Place, RecordIndex
+from cbdata.records import FillOutcome, FillRun, Mode, Trace
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
 from cbdata.stage import StageFiles, StageWriter
@@ -48,15 +49,17 @@ class _Figures:
     completion_tokens: int = 0
     linked: int = 0
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        outcomes = row.get("outcomes")
-        if not outcomes:
+    def add(self, row: FillOutcome) -> None:
+        """Count a row; one that never went to the model has no figures."""
+        if row["row"] == "duplicate" or "outcomes" not in row:
             return
+        outcomes = row["outcomes"]
         self.outcomes[outcomes[-1]] += 1
         self.completions.update(outcomes)
         if row["row"] == "trace":
             self.attempts[len(outcomes)] += 1
             self.arguments["valid" if row["arguments_valid"] else "invalid"] += 1
+            self.linked += row["trace"]["links"]["paired_trace_id"] is not None
         self.prompt_tokens += row["prompt_tokens"]
         self.completion_tokens += row["completion_tokens"]
 
@@ -76,13 +79,13 @@ class _Figures:
 
 def _place_rows(
     shards: Sequence[str | Path], modes: Sequence[Mode]
-) -> tuple[dict[tuple[int, str], Place], list[dict[str, Any]]]:
+) -> tuple[dict[tuple[int, Mode], Place], list[FillRun]]:
     """Where the row of every (line, mode) stands, and the shards' rows on their runs."""
-    places: dict[tuple[int, str], Place] = {}
-    runs: list[dict[str, Any]] = []
+    places: dict[tuple[int, Mode], Place] = {}
+    runs: list[FillRun] = []
     for shard in shards:
-        for place, row in read_places(shard):
-            if row.get("row") == "run":
+        for place, row in read_rows(shard):
+            if row["row"] == "run":
                 runs.append(row)
                 continue
             key = (row["line"], row["mode"])
@@ -101,20 +104,17 @@ def _place_rows(
     return places, runs
 
 
-def _throughput(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _throughput(runs: Sequence[FillRun]) -> dict[str, Any]:
     """The work of the runs that made the shard files, both modes together; no part of the data
     depends on it.
     """
-    total = {
-        key: sum(run[key] for run in runs)
-        for key in (
-            "generated",
-            "reused",
-            "prompt_tokens",
-            "completion_tokens",
-            "seconds",
-            "load_seconds",
-        )
+    total: dict[str, float] = {
+        "generated": sum(run["generated"] for run in runs),
+        "reused": sum(run["reused"] for run in runs),
+        "prompt_tokens": sum(run["prompt_tokens"] for run in runs),
+        "completion_tokens": sum(run["completion_tokens"] for run in runs),
+        "seconds": sum(run["seconds"] for run in runs),
+        "load_seconds": sum(run["load_seconds"] for run in runs),
     }
     seconds = total["seconds"]
     return {
@@ -133,11 +133,18 @@ def merge_shards(
     files: Mapping[Mode, ModeFiles],
     limit: int | None,
 ) -> None:
-    """Write each mode's traces, rejects and stats.
+    """Write each mode's traces, rejects and stats; where both modes are given, the DS and the DR of
+    a skeleton are linked.
 
-    Skeletons beyond ``limit`` are counted as not selected. Where both modes are given, the DS and
-    the DR of a skeleton are linked. Raises MergeError if a selected skeleton has no row in a mode,
-    or two.
+    Args:
+        skeletons: The file that was completed.
+        shards: The shard files of one layout.
+        files: Where each mode's files go; rows of other modes are left out.
+        limit: Skeletons beyond the first so many are counted as not selected; None for all.
+
+    Raises:
+        MergeError: A selected skeleton has no row in a mode, or two.
+        JsonlError: A line of a shard file is not a fill_row_v1.
     """
     places, runs = _place_rows(shards, list(files))
     figures = {mode: _Figures() for mode in files}
@@ -148,7 +155,7 @@ def merge_shards(
             for mode, part in files.items()
         }
         for line, _ in read_records(skeletons):
-            rows: dict[str, dict[str, Any]] = {}
+            rows: dict[Mode, FillOutcome] = {}
             for mode, writer in writers.items():
                 writer.take()
                 if limit is not None and line > limit:
@@ -160,14 +167,11 @@ def merge_shards(
                         f"{skeletons}:{line}: no shard has a row of mode {mode}. Hint: remove the"
                         " shard files and run fill_shard again"
                     )
-                rows[mode] = index.read(place)
-            link_twins(rows.get("ds", {}).get("trace"), rows.get("dr", {}).get("trace"))
+                rows[mode] = cast(FillOutcome, index.read(place))
+            link_twins(_trace(rows.get("ds")), _trace(rows.get("dr")))
             for mode, row in rows.items():
                 _write(writers[mode], row, Path(skeletons).name)
                 figures[mode].add(row)
-                figures[mode].linked += (
-                    row["row"] == "trace" and row["trace"]["links"]["paired_trace_id"] is not None
-                )
         if places:
             line, mode = next(iter(places))
             raise MergeError(
@@ -186,16 +190,21 @@ def merge_shards(
         logger.info("%s: %s", part.name, figures[mode].details())
 
 
-def _write(writer: StageWriter, row: dict[str, Any], file: str) -> None:
+def _trace(row: FillOutcome | None) -> Trace | None:
+    return row["trace"] if row is not None and row["row"] == "trace" else None
+
+
+def _write(writer: StageWriter, row: FillOutcome, file: str) -> None:
     if row["row"] == "duplicate":
         writer.duplicate()
     elif row["row"] == "trace":
-        if error := first_error("trace_v1", row["trace"]):
+        trace = cast(dict[str, Any], row["trace"])
+        if error := first_error("trace_v1", trace):
             raise MergeError(
-                f"{row['trace'].get('id')}: not a trace_v1: {error}. Hint: this is a fault of the"
+                f"{trace.get('id')}: not a trace_v1: {error}. Hint: this is a fault of the"
                 " fill stage, please report it"
             )
-        writer.emit(row["trace"])
+        writer.emit(trace)
     else:
         writer.reject(
             Reject(row["reason"], row["detail"]),

@@ -11,6 +11,9 @@ from typing import Any
 
 import orjson
 
+from cbdata.fill.settings import WeightType
+from cbdata.hub import find_snapshot, model_folders
+
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
 SAMPLE_BYTES = 1 << 20
 MODEL_FILES = ("*.json", "*.jinja", "*.model", "*.safetensors", "*.txt", "tokenizer*")
@@ -68,16 +71,25 @@ def context_length(config: dict[str, Any]) -> int | None:
                 "max_sequence_length",
                 "seq_length",
             ):
-                if isinstance(part.get(key), int):
-                    return part[key]
+                value = part.get(key)
+                if isinstance(value, int):
+                    return value
     return None
 
 
 def find_model(
     model: str, revision: str | None, cache_dir: str | None, offline: bool
 ) -> LocalModel:
-    """Resolve a model to a folder with weights. With ``offline`` nothing is downloaded. Raises
-    ModelMissing.
+    """Resolve a model to a folder with weights.
+
+    Args:
+        model: A local folder, or a Hugging Face id such as ``org/name``.
+        revision: Commit, tag or branch of an id; None for the cached ``main``, and for a folder.
+        cache_dir: Hugging Face cache to look in; None for the user's own.
+        offline: Download nothing.
+
+    Raises:
+        ModelMissing: There is no such model here, or a part of it is not there.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -112,6 +124,12 @@ def find_model(
 
 
 def _snapshot(model: str, revision: str | None, cache_dir: str | None, offline: bool) -> Path:
+    if offline:
+        snapshot = find_snapshot(model, revision, cache_dir, "config.json")
+        if snapshot is None:
+            looked = " or ".join(map(str, model_folders(model, cache_dir)))
+            raise _missing(model, revision, f"no snapshot with a config.json in {looked}")
+        return snapshot
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -121,23 +139,26 @@ def _snapshot(model: str, revision: str | None, cache_dir: str | None, offline: 
                 model,
                 revision=revision,
                 cache_dir=cache_dir,
-                local_files_only=offline,
                 allow_patterns=list(MODEL_FILES),
                 ignore_patterns=list(OTHER_COPIES),
             )
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        wanted = model if revision is None else f"{model} at {revision}"
-        where = f" REVISION={revision}" if revision else ""
-        raise ModelMissing(
-            f"model {wanted} is not in {cache_dir or 'the Hugging Face cache'}"
-            f" ({type(error).__name__}: {str(error).splitlines()[0]}). Hint: on a machine with"
-            f" network access run `make cache-model MODEL={model}{where}` with the same cache_dir,"
-            " or give a local folder"
-        ) from error
+        why = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise _missing(model, revision, why) from error
 
 
-def weight_type(dtype: str, on_cpu: bool) -> str:
+def _missing(model: str, revision: str | None, why: str) -> ModelMissing:
+    wanted = model if revision is None else f"{model} at {revision}"
+    where = f" REVISION={revision}" if revision else ""
+    return ModelMissing(
+        f"model {wanted} is not in the Hugging Face cache ({why}). Hint: on a machine with network"
+        f" access run `make cache-model MODEL={model}{where}` with the same cache_dir, or give a"
+        " local folder"
+    )
+
+
+def weight_type(dtype: WeightType, on_cpu: bool) -> WeightType:
     """The type to load weights as: a CPU computes in float32 under ``auto``.
 
     Checkpoints are mostly bfloat16, which a CPU without AVX512-BF16 or AMX multiplies at least four

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 
+from cbdata.fill.backends.base import Backend
 from cbdata.fill.job import FillJob
 from cbdata.fill.models import LocalModel, ModelMissing, find_model
 from cbdata.judge.judgement import check_argument_schemas
@@ -16,62 +16,20 @@ class PreflightError(RuntimeError):
     """The job cannot run here: every problem found, each with its fix."""
 
 
-def visible_gpus(environ: Mapping[str, str] = os.environ) -> int:
-    """How many GPUs this process may use: the entries of CUDA_VISIBLE_DEVICES (numbers, UUIDs or
-    MIG names), else what the driver counts.
-    """
-    listed = environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is not None:
-        # CUDA stops at the first entry that is no device, and "-1" is the usual way to hide all.
-        entries: list[str] = []
-        for entry in (part.strip() for part in listed.split(",")):
-            if not entry or entry == "-1":
-                break
-            entries.append(entry)
-        return len(entries)
-    import torch
+@dataclass(frozen=True)
+class FillInputs:
+    """What a job works with besides its skeletons: the model's folder and the tool schema."""
 
-    return torch.cuda.device_count()
+    model: LocalModel
+    tools: ToolSchema
 
 
-def _backend_problem(job: FillJob) -> str | None:
-    if not job.settings.use_vllm:
-        missing = [
-            name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None
-        ]
-        return (
-            f"use_vllm is false and {' and '.join(missing)} cannot be imported. Fix: make setup"
-            if missing
-            else None
-        )
-    if importlib.util.find_spec("vllm") is None:
-        return (
-            "vllm cannot be imported. Fix: install it (environment.yml for GPUs, `make setup` for"
-            " CPUs), or use_vllm=false"
-        )
-    from cbdata.fill.backends.vllm_backend import vllm_version
-
-    installed, on_cpu = vllm_version()
-    wanted = job.runtime.tensor_parallel
-    if on_cpu:
-        return None
-    found = visible_gpus()
-    if found < wanted:
-        listed = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
-        return (
-            f"tensor_parallel={wanted} needs {wanted} GPUs and this job sees {found}"
-            f" (CUDA_VISIBLE_DEVICES {listed}, vllm {installed}). Fix: ask for them (the rule's gpu"
-            " resource follows tensor_parallel), lower tensor_parallel, or use_vllm=false"
-        )
-    return None
-
-
-def preflight(job: FillJob) -> tuple[LocalModel, ToolSchema]:
+def preflight(job: FillJob, backend: Backend) -> FillInputs:
     """Check backend, GPUs, model, tool schema and skeletons of a job. Raises PreflightError with
     every problem at once.
     """
     problems = []
-    if problem := _backend_problem(job):
+    if problem := backend.problem(job.runtime):
         problems.append(problem)
     model = tools = None
     try:
@@ -104,4 +62,4 @@ def preflight(job: FillJob) -> tuple[LocalModel, ToolSchema]:
         )
     if problems or model is None or tools is None:
         raise PreflightError("this fill job cannot run here:\n  - " + "\n  - ".join(problems))
-    return model, tools
+    return FillInputs(model, tools)

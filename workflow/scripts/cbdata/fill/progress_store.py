@@ -21,6 +21,7 @@ import orjson
 
 from cbdata.atomic_file import naming
 from cbdata.fill.requests import RequestKey
+from cbdata.records import BACKEND_NAMES, MODES, BackendName
 
 logger = logging.getLogger(__name__)
 
@@ -37,19 +38,14 @@ class Stored:
     token_ids: tuple[int, ...]
     finish_reason: str
     text: str
-    backend: str
+    backend: BackendName
     version: str
 
     def line(self) -> bytes:
         """The completion as a line with its newline."""
-        trace_id, mode, attempt, prompt, sampling = self.key
         return orjson.dumps(
             {
-                "trace_id": trace_id,
-                "mode": mode,
-                "attempt": attempt,
-                "prompt_sha256": prompt,
-                "sampling_sha256": sampling,
+                **self.key._asdict(),
                 "finish_reason": self.finish_reason,
                 "backend": self.backend,
                 "version": self.version,
@@ -61,10 +57,12 @@ class Stored:
 
     @classmethod
     def from_row(cls, row: Any) -> Stored:
-        """Of a parsed ``line``. Raises ValueError, KeyError or TypeError for anything else."""
-        key = (
+        """Read a parsed ``line``. Raises ValueError, KeyError or TypeError for anything else."""
+        if row["mode"] not in MODES or row["backend"] not in BACKEND_NAMES:
+            raise ValueError(f"mode {row['mode']!r} of backend {row['backend']!r}")
+        key = RequestKey(
             str(row["trace_id"]),
-            str(row["mode"]),
+            row["mode"],
             int(row["attempt"]),
             str(row["prompt_sha256"]),
             str(row["sampling_sha256"]),
@@ -74,13 +72,16 @@ class Stored:
             tuple(map(int, row["token_ids"])),
             str(row["finish_reason"]),
             str(row["text"]),
-            str(row["backend"]),
+            row["backend"],
             str(row["version"]),
         )
 
 
 class ProgressStore:
-    """The completions of one skeleton file that are done, whatever shard layout made them."""
+    """The completions of one skeleton file that are done, whatever shard layout made them.
+
+    Use as a context manager, whose end syncs and closes this process's own file.
+    """
 
     def __init__(self, folder: str | Path, label: str) -> None:
         self.folder = Path(folder)
@@ -156,6 +157,12 @@ class ProgressStore:
             self.sync()
             os.close(self._fd)
             self._fd = None
+
+    def __enter__(self) -> ProgressStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _new_file(self) -> Path:
         return (

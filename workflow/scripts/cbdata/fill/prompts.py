@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from cbdata.judge.judgement import Mode
+from cbdata.records import DrContext, Message, Mode
 from cbdata.rejects import Reject
 from cbdata.traces.injections import injection_spans
-
-DrContext = Literal["removed", "kept"]
 
 
 def skeleton_messages(
@@ -18,16 +16,25 @@ def skeleton_messages(
     dr_context: DrContext = "removed",
     ds_system_suffix: str = "",
     dr_system_suffix: str = "",
-) -> list[dict[str, Any]]:
-    """The messages to complete, in the form of trace_v1; the skeleton is not changed.
+) -> list[Message]:
+    """Return the messages to complete, in the form of trace_v1; the skeleton is not changed.
 
-    ds, and dr with ``kept``: the skeleton's messages, injection included. dr with ``removed``: the
-    same with exactly the injection's spans cut out, white space around them untouched; where it
-    stands comes from ``signal_hints`` alone, nothing is searched for. A mode's suffix follows the
-    system message after a blank line, or is the system message where there is none. Raises
-    Reject.
+    A DS, and a DR with ``kept``, is shown the skeleton's messages, injection included. A DR with
+    ``removed`` is shown the same with exactly the injection's spans cut out, white space around
+    them untouched; where it stands comes from ``signal_hints`` alone, nothing is searched for.
+
+    Args:
+        skeleton: A trace_v1 without an assistant turn at its end.
+        mode: The mode of the completion.
+        dr_context: Whether the injection is cut out of a DR prompt.
+        ds_system_suffix: What follows the system message of a DS after a blank line, or is the
+            system message where there is none.
+        dr_system_suffix: The same of a DR.
+
+    Raises:
+        Reject: The skeleton has no prompt in this mode.
     """
-    messages = [dict(message) for message in skeleton["messages"]]
+    messages: list[Message] = [message.copy() for message in skeleton["messages"]]
     if not messages or messages[-1]["role"] == "assistant":
         raise Reject(
             "not_a_skeleton",
@@ -44,7 +51,7 @@ def skeleton_messages(
     return messages
 
 
-def _cut_injection(skeleton: Mapping[str, Any], messages: list[dict[str, Any]]) -> None:
+def _cut_injection(skeleton: Mapping[str, Any], messages: list[Message]) -> None:
     spans = injection_spans(skeleton)
     if not spans:
         raise Reject(
@@ -82,7 +89,7 @@ def _cut_injection(skeleton: Mapping[str, Any], messages: list[dict[str, Any]]) 
             raise Reject("empty_user_message", f"message {index} held nothing but the injection")
 
 
-def _append_to_system(messages: list[dict[str, Any]], suffix: str) -> None:
+def _append_to_system(messages: list[Message], suffix: str) -> None:
     if messages[0]["role"] == "system":
         before = messages[0]["content"]
         messages[0]["content"] = f"{before}\n\n{suffix}" if before else suffix

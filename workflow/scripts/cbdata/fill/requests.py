@@ -8,15 +8,29 @@ import array
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from cbdata.fill.job import FillSettings, Mode
+from cbdata.fill.settings import FillSettings
 from cbdata.ids import digest, request_seed
+from cbdata.records import Mode
+from cbdata.rejects import Reject
+
+
+class RequestKey(NamedTuple):
+    """What a finished completion is stored under: two requests with one key ask for the same."""
+
+    trace_id: str
+    mode: Mode
+    attempt: int
+    prompt_sha256: str
+    sampling_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion to generate. ``prompt_ids`` are unsigned 32-bit token ids."""
+    """One completion to generate. ``prompt_ids`` are unsigned 32-bit token ids, ``attempt`` counts
+    from 1.
+    """
 
     trace_id: str
     mode: Mode
@@ -32,10 +46,9 @@ class Request:
     @property
     def key(self) -> RequestKey:
         """What a finished completion of exactly this request is stored under."""
-        return (self.trace_id, self.mode, self.attempt, self.prompt_sha256, self.sampling_sha256)
-
-
-RequestKey = tuple[str, str, int, str, str]
+        return RequestKey(
+            self.trace_id, self.mode, self.attempt, self.prompt_sha256, self.sampling_sha256
+        )
 
 
 @dataclass(frozen=True)
@@ -65,8 +78,11 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Item:
-    """A skeleton in one mode: what gets up to ``attempts`` completions until one is accepted."""
+class WorkItem:
+    """A skeleton in one mode: what gets up to ``attempts`` completions until one is accepted.
+
+    ``line`` is the skeleton's in its file, from 1.
+    """
 
     trace_id: str
     line: int
@@ -108,12 +124,17 @@ def by_shared_prefix(requests: Iterable[Request]) -> list[Request]:
     return sorted(requests, key=lambda request: (*prefix_order(request), request.trace_id))
 
 
-def overlength(prompt_tokens: int, max_tokens: int, max_model_len: int) -> str | None:
-    """Why a prompt does not fit, or None: prompt and the longest completion must fit the context
-    together.
+def overlength(prompt_tokens: int, max_tokens: int, max_model_len: int) -> Reject | None:
+    """Say why a prompt does not fit, or None.
+
+    Args:
+        prompt_tokens: Tokens of the prompt.
+        max_tokens: Tokens of the longest completion.
+        max_model_len: Tokens that prompt and completion may have together.
     """
     if prompt_tokens + max_tokens <= max_model_len:
         return None
-    return (
-        f"{prompt_tokens} prompt tokens + max_tokens {max_tokens} > max_model_len {max_model_len}"
+    return Reject(
+        "overlength",
+        f"{prompt_tokens} prompt tokens + max_tokens {max_tokens} > max_model_len {max_model_len}",
     )

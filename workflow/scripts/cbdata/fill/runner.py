@@ -10,12 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType, TracebackType
-from typing import Protocol
+from types import FrameType
+from typing import Any, Generic, Protocol, TypeVar
 
-from cbdata.fill.backends.base import Backend, Completion, EngineDied, Refusal, RequestQueue
+from cbdata.fill.backends.base import Engine, EngineDied, Generated, Refusal, RequestQueue
 from cbdata.fill.progress_store import ProgressStore, Stored
-from cbdata.fill.requests import Item, Request, RequestKey, by_shared_prefix
+from cbdata.fill.requests import Request, RequestKey, WorkItem, by_shared_prefix
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class StopFlag:
     def __init__(self) -> None:
         self.requested: str | None = None
         self.at_once = True
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.requested = signal.Signals(number).name
@@ -52,14 +52,9 @@ class StopFlag:
             self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
-            signal.signal(number, before)  # type: ignore[arg-type]
+            signal.signal(number, before)
 
 
 class Verdict(Protocol):
@@ -73,14 +68,17 @@ class Verdict(Protocol):
         ...
 
 
+VerdictT = TypeVar("VerdictT", bound=Verdict)
+
+
 @dataclass
-class Attempted:
+class Attempted(Generic[VerdictT]):
     """An item with the completions it got, attempt 1 first, each with its verdict; ``refusal`` if
     the engine would not take it.
     """
 
-    item: Item
-    tries: list[tuple[Stored, Verdict]] = field(default_factory=list)
+    item: WorkItem
+    tries: list[tuple[Stored, VerdictT]] = field(default_factory=list)
     refusal: str | None = None
 
     @property
@@ -101,31 +99,44 @@ class Throughput:
     load_seconds: float = 0.0
 
 
-class Runner:
+class Runner(Generic[VerdictT]):
     """Brings every item to an accepted completion or to its last attempt.
 
-    ``open_backend`` is called only if something is left to generate. ``decode`` turns token ids
-    into text, special tokens included.
+    Use as a context manager, whose end shuts the engine down: results belong on the disk before,
+    so that an engine's noise at exit cannot cost them.
     """
 
     def __init__(
         self,
-        items: Sequence[Item],
+        items: Sequence[WorkItem],
         *,
         store: ProgressStore,
-        judge: Callable[[Item, Stored], Verdict],
+        judge: Callable[[WorkItem, Stored], VerdictT],
         attempts: int,
-        open_backend: Callable[[], Backend],
+        open_engine: Callable[[], Engine],
         decode: Callable[[Sequence[int]], str],
         stop: StopFlag,
     ) -> None:
-        self._work = {(item.trace_id, item.mode): Attempted(item) for item in items}
+        """Take the work on; nothing is loaded yet.
+
+        Args:
+            items: What is to be completed, each trace id and mode once.
+            store: Where finished completions are found and kept.
+            judge: What a completion of an item is.
+            attempts: Completions an item gets at most.
+            open_engine: Loads the model; called only if something is left to generate.
+            decode: Token ids to text, special tokens included.
+            stop: Says whether the job was told to stop.
+        """
+        self._work: dict[tuple[str, str], Attempted[VerdictT]] = {
+            (item.trace_id, item.mode): Attempted(item) for item in items
+        }
         self._store, self._judge, self._attempts = store, judge, attempts
-        self._open_backend, self._decode, self._stop = open_backend, decode, stop
-        self._backend: Backend | None = None
+        self._open_engine, self._decode, self._stop = open_engine, decode, stop
+        self._engine: Engine | None = None
         self.throughput = Throughput()
 
-    def run(self) -> list[Attempted]:
+    def run(self) -> list[Attempted[VerdictT]]:
         """Generate what is missing and return the items in their order. Raises Stopped or
         EngineDied; what finished is kept then.
         """
@@ -141,13 +152,13 @@ class Runner:
             self._generate(pending)
         return list(self._work.values())
 
-    def close(self) -> None:
-        """Shut the engine down. Called after the results are on disk, so that its noise at exit
-        cannot cost them.
-        """
-        if self._backend is not None:
-            self._backend.close()
-            self._backend = None
+    def __enter__(self) -> Runner[VerdictT]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
 
     def _resume(self, stored: dict[RequestKey, Stored]) -> list[Request]:
         pending = []
@@ -166,7 +177,7 @@ class Runner:
 
     def _generate(self, pending: list[Request]) -> None:
         began = time.monotonic()
-        backend = self._backend = self._open_backend()
+        engine = self._engine = self._open_engine()
         self.throughput.load_seconds = time.monotonic() - began
         queue = RequestQueue(pending)
         self._stop.at_once = False
@@ -174,10 +185,10 @@ class Runner:
             raise Stopped(f"{self._stop.requested} received before generation began")
         report = _Report(self._work.values())
         began = time.monotonic()
-        results = backend.generate(queue)
+        results = engine.generate(queue)
         try:
             for finished in results:
-                queue.put_first(self._take(backend, finished))
+                queue.put_first(self._take(engine, finished))
                 self.throughput.seconds = time.monotonic() - began
                 report.log(self.throughput, len(queue))
                 if self._stop.requested:
@@ -201,9 +212,9 @@ class Runner:
             " go on"
         )
 
-    def _take(self, backend: Backend, finished: Iterable[Completion | Refusal]) -> list[Request]:
+    def _take(self, engine: Engine, finished: Iterable[Generated | Refusal]) -> list[Request]:
         """Keep and judge what finished; return the next attempts that it makes necessary."""
-        entries: list[tuple[Attempted, Stored]] = []
+        entries: list[tuple[Attempted[VerdictT], Stored]] = []
         for result in finished:
             attempted = self._work[(result.request.trace_id, result.request.mode)]
             if isinstance(result, Refusal):
@@ -217,8 +228,8 @@ class Runner:
                         result.token_ids,
                         result.finish_reason,
                         self._decode(result.token_ids),
-                        backend.name,
-                        backend.version,
+                        engine.name,
+                        engine.version,
                     ),
                 )
             )
@@ -237,7 +248,7 @@ class Runner:
 class _Report:
     """Log lines while completions come in: done and left, tokens per second, acceptance so far."""
 
-    def __init__(self, work: Iterable[Attempted], every_s: float = 10.0) -> None:
+    def __init__(self, work: Iterable[Attempted[Any]], every_s: float = 10.0) -> None:
         self._work, self._every_s = list(work), every_s
         self._last = time.monotonic()
 
@@ -246,7 +257,9 @@ class _Report:
         if not last and now - self._last < self._every_s:
             return
         self._last = now
-        total, accepted, settled = Counter(), Counter(), 0
+        total: Counter[str] = Counter()
+        accepted: Counter[str] = Counter()
+        settled = 0
         for attempted in self._work:
             total[attempted.item.mode] += 1
             accepted[attempted.item.mode] += attempted.accepted

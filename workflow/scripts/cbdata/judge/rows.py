@@ -11,6 +11,7 @@ from typing import Any
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.settle import settle
 from cbdata.call_formats.turn_ends import turn_ends
+from cbdata.config import default_settings
 from cbdata.judge.judgement import Judgement, Mode, judge
 from cbdata.judge.reading import ReadingRules, read_completion
 from cbdata.render.renderer import Renderer
@@ -54,7 +55,9 @@ class RowJudge:
             TokenizerError: tokenizer or template cannot be used.
             UnsettledFormat: no format, or more than one, reads the template's calls back.
         """
-        renderer = Renderer.load(RenderSettings(tokenizer=tokenizer, chat_template=chat_template))
+        renderer = Renderer.load(
+            default_settings(RenderSettings, tokenizer=tokenizer, chat_template=chat_template)
+        )
         found = settle(renderer, turn_ends(renderer, Path(tokenizer)), call_format)
         rules = ReadingRules(
             found.call_format, found.end_tokens, found.thinking_open, accept_calls_in_prose

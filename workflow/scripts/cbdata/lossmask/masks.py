@@ -7,14 +7,14 @@ instead of token by token.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import orjson
 
 from cbdata.lossmask.policies import Layer, Span, layer_spans
+from cbdata.records import Render
 
 MASKED_LABEL = -100
 """Label without loss, the ``ignore_index`` of PyTorch's cross entropy that Hugging Face models use.
@@ -90,7 +90,7 @@ def _run_pattern(codes: int) -> re.Pattern[bytes]:
     return re.compile(b"|".join(re.escape(bytes((code,))) + b"+" for code in range(codes)))
 
 
-def make_mask(render: Mapping[str, Any], layers: Sequence[Layer]) -> Mask:
+def make_mask(render: Render, layers: Sequence[Layer]) -> Mask:
     """Paint the layers over a render.
 
     Raises SpanError where a span is not inside ``[0, sequence_length)``, and ValueError for more

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from cbdata.records import Render
+from cbdata.records.words import ROLES
 from cbdata.traces.turns import completion_start
 
 Span = tuple[int, int]
-Render = Mapping[str, Any]
-ROLES = ("system", "user", "assistant", "tool")
 
 
 class PolicyError(ValueError):
@@ -45,7 +45,9 @@ class Layer:
     end: int = 0
 
 
-def _turns(start: str, end: str) -> Callable[[Render, Layer], Iterator[Span]]:
+def _turns(
+    start: Literal["token_start", "content_start"], end: Literal["token_end", "content_end"]
+) -> Callable[[Render, Layer], Iterator[Span]]:
     def spans(render: Render, layer: Layer) -> Iterator[Span]:
         for turn in render["alignment"]["message_spans"]:
             if layer.roles is None or turn["role"] in layer.roles:
@@ -54,7 +56,10 @@ def _turns(start: str, end: str) -> Callable[[Render, Layer], Iterator[Span]]:
     return spans
 
 
-def _calls(start: str, end: str) -> Callable[[Render, Layer], Iterator[Span]]:
+def _calls(
+    start: Literal["token_start", "name_token_start"],
+    end: Literal["token_end", "name_token_end"],
+) -> Callable[[Render, Layer], Iterator[Span]]:
     def spans(render: Render, layer: Layer) -> Iterator[Span]:
         for call in render["alignment"]["tool_call_spans"]:
             yield call[start], call[end]

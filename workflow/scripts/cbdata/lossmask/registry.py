@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from cbdata.lossmask.policies import Layer, PolicyError, custom_layers, weight_in_range
-
-REGISTRY = Path(__file__).resolve().parents[4] / "configs" / "lmp_registry_v1.json"
+from cbdata.paths import POLICY_REGISTRY
+from cbdata.suggest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,10 @@ class Registry:
 
 def suggestion(unknown: str, known: Mapping[str, Any] | list[str]) -> str:
     """``did you mean ...?`` for a misspelt name, with every known one."""
-    import difflib
-
-    close = difflib.get_close_matches(unknown, list(known), n=3, cutoff=0.5) or [
-        name for name in known if unknown and unknown in name
-    ]
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"{hint}Known: {', '.join(known)}"
+    return f"{did_you_mean(unknown, known)} Known: {', '.join(known)}".lstrip()
 
 
-def load_registry(path: str | Path = REGISTRY) -> Registry:
+def load_registry(path: str | Path = POLICY_REGISTRY) -> Registry:
     """Read and check a registry file. Raises PolicyError naming the file and the entry that is
     wrong.
     """
@@ -118,8 +112,8 @@ def load_registry(path: str | Path = REGISTRY) -> Registry:
         raise PolicyError(f"policy registry {path} does not exist") from error
     except orjson.JSONDecodeError as error:
         raise PolicyError(f"policy registry {path} is not JSON: {error}") from error
-    if error := first_error("lmp_registry", data):
-        raise PolicyError(f"policy registry {path}: {error}")
+    if problem := first_error("lmp_registry", data):
+        raise PolicyError(f"policy registry {path}: {problem}")
     entries: dict[str, Mapping[str, Any]] = {}
     for entry in data["policies"]:
         if entry["id"] in entries:

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from cbdata.lossmask.policies import ParamsMissing
 from cbdata.lossmask.registry import Policy, Registry
+from cbdata.records.words import PolicySource
+from cbdata.rejects import Reject
 from cbdata.traces.facts import TraceFacts
 
 
-class SkeletonNotAllowed(ValueError):
-    """A trace holds no completion, and ``allow_skeleton`` is off."""
-
-
 @dataclass(frozen=True)
-class Choice:
+class PolicyChoice:
     """A policy id with the parameters given beside it."""
 
     policy: str
     params: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, value: str | Mapping[str, Any] | Choice) -> Choice:
+    def of(cls, value: str | Mapping[str, Any] | PolicyChoice) -> PolicyChoice:
         """From an id, or ``{policy, params}``."""
-        if isinstance(value, Choice):
+        if isinstance(value, PolicyChoice):
             return value
         return cls(value) if isinstance(value, str) else cls(value["policy"], value.get("params"))
+
+
+class Chosen(NamedTuple):
+    """What a trace gets: its policy, the rule that chose it (``policy_source`` of lossmask_v1), and
+    the weight of its class at the schedule's step.
+    """
+
+    policy: Policy
+    source: PolicySource
+    class_weight: float
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,12 @@ class Selection:
     """
 
     registry: Registry
-    policy: Choice | None = None
-    overrides: Mapping[str, Choice] = field(default_factory=dict)
+    policy: PolicyChoice | None
+    allow_skeleton: bool
+    skeleton_policy: str
+    overrides: Mapping[str, PolicyChoice] = field(default_factory=dict)
     class_weights: Mapping[str, float] = field(default_factory=dict)
     default_weight: float = 1.0
-    allow_skeleton: bool = False
-    skeleton_policy: str = "full_sequence"
 
     def __post_init__(self) -> None:
         """Look every configured policy up now. Raises PolicyError for an unknown one."""
@@ -54,35 +63,41 @@ class Selection:
                     self.registry.bind(choice.policy, choice.params)
         self.registry.entry(self.skeleton_policy)
 
-    def choose(self, trace: TraceFacts) -> tuple[Policy, str]:
-        """The policy of a trace and the rule that chose it (``policy_source`` of lossmask_v1).
+    def choose(self, trace: TraceFacts) -> Chosen:
+        """The policy and class weight of a trace, and the rule that chose the policy.
 
         First match: skeletons get ``skeleton_policy``; the configured policy; the schedule's
         override for the class; the trace's own; the registry's default. ``loss_mask_params`` of the
         trace go with its own policy, whoever named it, unless parameters were given beside the id.
-        Raises SkeletonNotAllowed, PolicyError for what the trace itself names, and ParamsMissing.
+
+        Raises:
+            Reject: The trace is a skeleton and ``allow_skeleton`` is off, or the policy lives by
+                parameters and nobody gave any.
+            PolicyError: The trace itself names a policy that cannot be used.
         """
         if trace.skeleton:
             if not self.allow_skeleton:
-                raise SkeletonNotAllowed(
+                raise Reject(
+                    "skeleton",
                     "the trace is a skeleton without a completion; set allow_skeleton to mask it"
-                    " under skeleton_policy"
+                    " under skeleton_policy",
                 )
-            return self._bind(Choice(self.skeleton_policy), trace), "skeleton_policy"
+            return self._bind(PolicyChoice(self.skeleton_policy), trace, "skeleton_policy")
         if self.policy is not None:
-            return self._bind(self.policy, trace), "config"
+            return self._bind(self.policy, trace, "config")
         if (override := self.overrides.get(trace.class_id)) is not None:
-            return self._bind(override, trace), "schedule"
+            return self._bind(override, trace, "schedule")
         if trace.policy is not None:
-            return self._bind(Choice(trace.policy), trace), "trace"
-        return self._bind(Choice(self.registry.default_policy), trace), "registry_default"
+            return self._bind(PolicyChoice(trace.policy), trace, "trace")
+        return self._bind(PolicyChoice(self.registry.default_policy), trace, "registry_default")
 
-    def class_weight(self, class_id: str) -> float:
-        """The weight of a class at the schedule's step."""
-        return self.class_weights.get(class_id, self.default_weight)
-
-    def _bind(self, choice: Choice, trace: TraceFacts) -> Policy:
+    def _bind(self, choice: PolicyChoice, trace: TraceFacts, source: PolicySource) -> Chosen:
         params = choice.params
         if params is None and choice.policy == trace.policy:
             params = trace.params
-        return self.registry.bind(choice.policy, params)
+        try:
+            policy = self.registry.bind(choice.policy, params)
+        except ParamsMissing as error:
+            raise Reject("policy_params_missing", str(error)) from error
+        weight = self.class_weights.get(trace.class_id, self.default_weight)
+        return Chosen(policy, source, weight)

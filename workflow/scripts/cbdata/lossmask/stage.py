@@ -10,28 +10,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
-from cbdata.atomic_file import write_atomic
-from cbdata.ids import derived_id
+from cbdata.json_file import write_json
 from cbdata.jsonl import JsonlError, read_records
-from cbdata.lossmask.masks import IdsText, SpanError, make_mask
-from cbdata.lossmask.policies import ParamsMissing, PolicyError
+from cbdata.lossmask.masks import IdsText, Mask, SpanError
+from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.reasons import REASONS
-from cbdata.lossmask.registry import REGISTRY, Policy, load_registry
-from cbdata.lossmask.selection import Choice, Selection, SkeletonNotAllowed
+from cbdata.lossmask.rows import lossmask_line, mask_of
+from cbdata.lossmask.selection import Chosen, PolicyChoice, Selection
+from cbdata.lossmask.settings import LossmaskError, LossmaskSettings, make_selection
 from cbdata.progress import Progress
+from cbdata.records import Render
 from cbdata.rejects import Reject
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.traces.facts import TraceFacts, TraceReader
 
 logger = logging.getLogger(__name__)
-
-
-class LossmaskError(ValueError):
-    """A record makes the stage stop: names both files, the line, the record and a hint."""
 
 
 @dataclass
@@ -55,20 +52,13 @@ class _Tally:
         self.before: dict[str, float] = {}
         self.after: dict[str, float] = {}
 
-    def add(
-        self,
-        trace: TraceFacts,
-        policy: Policy,
-        source: str,
-        weight: float,
-        total: int,
-        trained: int,
-    ) -> None:
-        self.tokens += total
-        self.trained += trained
+    def add(self, trace: TraceFacts, chosen: Chosen, mask: Mask) -> None:
+        policy, weight = chosen.policy, trace.sample_weight * chosen.class_weight
+        self.tokens += mask.length
+        self.trained += mask.trained
         self.zero_weight += weight == 0
         self.policies[f"{policy.id}@{policy.version}"] += 1
-        self.sources[source] += 1
+        self.sources[chosen.source] += 1
         if trace.category not in policy.suits:
             self.unsuited[f"{policy.id} on {trace.category}"] += 1
         name = trace.class_id
@@ -102,133 +92,86 @@ def apply_lossmask(
     renders: str | Path,
     traces: str | Path,
     files: StageFiles,
+    settings: LossmaskSettings,
     *,
     name: str,
-    policy: str | Mapping[str, Any] | None = None,
-    mwcs_schedule: str | Path | None = None,
-    mwcs_step: int | None = None,
-    mixture: str | Path | None = None,
-    allow_skeleton: bool = False,
-    skeleton_policy: str = "full_sequence",
-    registry: str | Path = REGISTRY,
 ) -> None:
-    """Make ``out`` (lossmask_v1), ``rejects`` and ``stats`` from a render file and the trace file
-    it was made of.
+    """Make one lossmask file from a render file and the trace file that it was made of.
 
-    The renders must be an ordered subsequence of the traces. ``policy`` is the configuration's, an
-    id or ``{policy, params}``. ``mwcs_schedule`` is a schedule file evaluated at ``mwcs_step``
-    (None is step 0); ``mixture`` is then the class count file over all input traces
-    (``cbdata.mwcs.mixture``), against which the schedule's classes are checked. Raises PolicyError,
-    ScheduleError, UnmatchedRender, LossmaskError and JsonlError.
+    Args:
+        renders: A render_v1 file. Its rows must be in the order of the traces; some may be missing.
+        traces: The trace_v1 file.
+        files: The lossmask_v1 file to make, with its rejects and stats.
+        settings: What decides the masks and weights.
+        name: The data set's name.
+
+    Raises:
+        PolicyError: A policy of the settings, or the registry, cannot be used.
+        ScheduleError: The schedule cannot be used.
+        UnmatchedRender: A render has no trace in its place.
+        LossmaskError: A record names a policy that cannot be used, or has a span outside its
+            tokens.
+        JsonlError: A line is not a record of its format.
     """
-    selection, details = make_selection(
-        policy=policy,
-        mwcs_schedule=mwcs_schedule,
-        mwcs_step=mwcs_step,
-        mixture=mixture,
-        allow_skeleton=allow_skeleton,
-        skeleton_policy=skeleton_policy,
-        registry=registry,
-    )
-    apply_lossmasks(renders, traces, name, [Target(files, selection, details)])
+    selection, details = make_selection(settings)
+    apply_lossmasks(renders, traces, [Target(files, selection, details)], name=name)
 
 
 def apply_policies(
     renders: str | Path,
     traces: str | Path,
     files: Mapping[str, StageFiles],
+    settings: LossmaskSettings,
     *,
     name: str,
-    manifest: str | Path | None = None,
-    **settings: Any,
 ) -> None:
     """Make the files of several policies in one pass over the renders.
 
-    ``files`` maps a policy id to its three files; ``settings`` are those of
-    ``make_selection`` but the policy. Each file is what ``apply_lossmask`` makes for that policy,
-    byte for byte. ``manifest``, where given, gets the stats of every policy as JSON.
+    Args:
+        renders: As for ``apply_lossmask``, and so are ``traces`` and ``name``.
+        traces: See there.
+        files: Policy id -> the files to make. Each is what ``apply_lossmask`` makes for that
+            policy, byte for byte.
+        settings: As there, but for ``policy``, in whose place each of the ids is put.
+        name: See there.
+
+    Raises:
+        The same as ``apply_lossmask``.
     """
-    common, details = make_selection(policy=None, **settings)
+    common, details = make_selection(replace(settings, policy=None))
     targets = [
-        Target(paths, replace(common, policy=Choice(policy)), details)
+        Target(paths, replace(common, policy=PolicyChoice(policy)), details)
         for policy, paths in files.items()
     ]
-    apply_lossmasks(renders, traces, name, targets)
-    if manifest is None:
-        return
-    made = {policy: orjson.loads(paths.stats.read_bytes()) for policy, paths in files.items()}
-    write_atomic(
-        manifest,
-        orjson.dumps(
-            {"name": name, "policies": made}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        ),
-    )
+    apply_lossmasks(renders, traces, targets, name=name)
 
 
-def make_selection(
-    *,
-    policy: str | Mapping[str, Any] | None,
-    mwcs_schedule: str | Path | None,
-    mwcs_step: int | None,
-    mixture: str | Path | None,
-    allow_skeleton: bool,
-    skeleton_policy: str,
-    registry: str | Path = REGISTRY,
-) -> tuple[Selection, dict[str, Any]]:
-    """The settings of a target and what its stats say about the schedule; parameters as in
-    ``apply_lossmask``.
+def write_manifest(path: str | Path, name: str, files: Mapping[str, StageFiles]) -> None:
+    """Write the stats of every policy of a data set into one JSON file.
+
+    Args:
+        path: The file to write.
+        name: The data set.
+        files: Policy id -> the files that ``apply_policies`` has made.
     """
-    choice = None if policy is None else Choice.of(policy)
-    if mwcs_schedule is None:
-        return (
-            Selection(
-                load_registry(registry),
-                choice,
-                allow_skeleton=allow_skeleton,
-                skeleton_policy=skeleton_policy,
-            ),
-            {},
-        )
-    from cbdata.mwcs.mixture import mixture_shares, read_mixture
-    from cbdata.mwcs.schedule import load_schedule
-
-    if mixture is None:
-        raise LossmaskError(
-            f"schedule {mwcs_schedule}: its classes cannot be checked without the class counts of"
-            " the input traces"
-        )
-    schedule, classes = load_schedule(mwcs_schedule), read_mixture(mixture)
-    schedule.check_classes(classes)
-    step = mwcs_step or 0
-    weights = schedule.weights(step)
-    selection = Selection(
-        load_registry(registry),
-        choice,
-        {
-            class_id: Choice.of(override)
-            for class_id, override in schedule.lmp_overrides(step).items()
-        },
-        weights,
-        schedule.default_weight,
-        allow_skeleton,
-        skeleton_policy,
-    )
-    shares = mixture_shares(classes, weights, schedule.default_weight)
-    return selection, {
-        "mwcs": {
-            "schedule": schedule.name,
-            "step": step,
-            "phase": schedule.phase_at(step),
-            "mixture": shares,
-        }
-    }
+    made = {policy: orjson.loads(paths.stats.read_bytes()) for policy, paths in files.items()}
+    write_json(path, {"name": name, "policies": made})
 
 
 def apply_lossmasks(
-    renders: str | Path, traces: str | Path, name: str, targets: Sequence[Target]
+    renders: str | Path, traces: str | Path, targets: Sequence[Target], *, name: str
 ) -> None:
     """Make the files of every target in one pass over renders and traces; memory does not grow with
     the files.
+
+    Args:
+        renders: As for ``apply_lossmask``.
+        traces: As there.
+        targets: What to make: files, and the selection of rows and policies behind each.
+        name: As there.
+
+    Raises:
+        The same as ``apply_lossmask``.
     """
     renders = Path(renders)
     shown = f"{renders.parent.name}/{renders.name}"
@@ -244,22 +187,12 @@ def apply_lossmasks(
             for target, writer, tally in zip(targets, writers, tallies, strict=True):
                 writer.take()
                 try:
-                    policy, source = target.selection.choose(trace)
-                    row = _row(
-                        render,
-                        ids,
-                        trace,
-                        policy,
-                        source,
-                        target.selection.class_weight(trace.class_id),
-                        tally,
-                    )
-                except SkeletonNotAllowed as error:
-                    why = Reject("skeleton", str(error))
-                except ParamsMissing as error:
-                    why = Reject("policy_params_missing", str(error))
-                except _EmptyMask as error:
-                    why = Reject("empty_mask", str(error))
+                    chosen = target.selection.choose(trace)
+                    mask = mask_of(render, chosen.policy)
+                    line = lossmask_line(render, ids, trace, chosen, mask)
+                except Reject as error:
+                    raw = {"render_id": render["render_id"], "trace_id": trace.id}
+                    writer.reject(error, file=shown, line=number, record_id=trace.id, raw=raw)
                 except (PolicyError, SpanError) as error:
                     raise LossmaskError(
                         f"{renders}:{number}: {render['render_id']} of {trace.id}"
@@ -268,10 +201,8 @@ def apply_lossmasks(
                 except (KeyError, TypeError) as error:
                     raise _not_a_render(renders, number, render, error) from error
                 else:
-                    writer.emit_bytes(row)
-                    continue
-                raw = {"render_id": render["render_id"], "trace_id": trace.id}
-                writer.reject(why, file=shown, line=number, record_id=trace.id, raw=raw)
+                    tally.add(trace, chosen, mask)
+                    writer.emit_bytes(line)
             progress.add()
         progress.finish()
         for target, writer, tally in zip(targets, writers, tallies, strict=True):
@@ -283,10 +214,6 @@ def apply_lossmasks(
                     count,
                     what,
                 )
-
-
-class _EmptyMask(ValueError):
-    """A policy trains no token of a render."""
 
 
 def _not_a_render(
@@ -307,7 +234,7 @@ def _not_a_render(
     )
 
 
-def _join(renders: Path, traces: str | Path) -> Iterator[tuple[int, dict[str, Any], TraceFacts]]:
+def _join(renders: Path, traces: str | Path) -> Iterator[tuple[int, Render, TraceFacts]]:
     reader = TraceReader(traces)
     for number, render in read_records(renders):
         try:
@@ -328,65 +255,6 @@ def _join(renders: Path, traces: str | Path) -> Iterator[tuple[int, dict[str, An
             )
         yield (
             number,
-            render,
+            cast("Render", render),
             reader.find(trace_id, f"{renders}:{number}: {render.get('render_id')}"),
         )
-
-
-def _row(
-    render: Mapping[str, Any],
-    ids: IdsText,
-    trace: TraceFacts,
-    policy: Policy,
-    source: str,
-    class_weight: float,
-    tally: _Tally,
-) -> bytes:
-    """One lossmask_v1 line. Key order is the schema's; the two arrays are spliced in as text."""
-    mask = make_mask(render, policy.layers)
-    if not mask.trained and not policy.allow_empty:
-        cut = ", which was cut at max_length" if render["render_options"]["truncated"] else ""
-        raise _EmptyMask(
-            f"policy {policy.id} trains no token of this render{cut}; it takes tokens from:"
-            f" {policy.needs}"
-        )
-    weight = trace.sample_weight * class_weight
-    tally.add(trace, policy, source, weight, mask.length, mask.trained)
-    head = {
-        "lossmask_id": derived_id(
-            "lossmask",
-            render["render_id"],
-            policy.id,
-            policy.version,
-            policy.params,
-            trace.sample_weight,
-            class_weight,
-        ),
-        "render_id": render["render_id"],
-        "trace_id": trace.id,
-        "policy_id": policy.id,
-        "policy_version": policy.version,
-        "policy_params": policy.params,
-        "policy_source": source,
-    }
-    tail = {
-        "sample_weight": weight,
-        "class_weight": class_weight,
-        "zero_weight": weight == 0,
-        "stats": {
-            "total_tokens": mask.length,
-            "masked_tokens": mask.length - mask.trained,
-            "unmasked_tokens": mask.trained,
-            "mask_ratio": (mask.length - mask.trained) / mask.length if mask.length else 0.0,
-        },
-        "category": trace.category,
-        "class_id": trace.class_id,
-        "split": trace.split,
-        "pair_id": trace.pair_id,
-    }
-    return b'%b,"loss_mask":%b,"labels":%b,%b\n' % (
-        orjson.dumps(head)[:-1],
-        mask.weights_json(),
-        mask.labels_json(ids),
-        orjson.dumps(tail)[1:],
-    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from cbdata.atomic_file import write_atomic
+from cbdata.json_file import write_json
 from cbdata.traces.facts import TraceReader
 
 Mixture = dict[str, dict[str, float]]
@@ -31,25 +31,28 @@ def count_classes(traces: Iterable[str | Path]) -> Mixture:
 
 def write_mixture(traces: Iterable[str | Path], out: str | Path) -> None:
     """Count the classes of trace files into a JSON file."""
-    write_atomic(
-        out,
-        orjson.dumps(
-            {"classes": count_classes(traces)},
-            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
-        ),
-    )
+    write_json(out, {"classes": count_classes(traces)})
 
 
 def read_mixture(path: str | Path) -> Mixture:
     """What ``write_mixture`` wrote."""
-    return orjson.loads(Path(path).read_bytes())["classes"]
+    mixture: Mixture = orjson.loads(Path(path).read_bytes())["classes"]
+    return mixture
 
 
 def mixture_shares(
     mixture: Mixture, weights: Mapping[str, float], default_weight: float
 ) -> dict[str, dict[str, Any]]:
-    """Per class over all input traces: its weight at the step, and its share of the summed sample
-    weight before and after weighting.
+    """What the weights of one step make of the data.
+
+    Args:
+        mixture: The classes of all input traces, as ``count_classes`` gives them.
+        weights: Class id -> weight at the step.
+        default_weight: The weight of classes that are not among them.
+
+    Returns:
+        Per class: number of traces, weight, whether the schedule names it, and its share of the
+        summed sample weight before and after weighting, 0 to 1.
     """
     after = {
         name: entry["weight"] * weights.get(name, default_weight) for name, entry in mixture.items()

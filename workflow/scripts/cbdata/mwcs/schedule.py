@@ -4,7 +4,6 @@ weighted.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from typing import Any
 import yaml
 
 from cbdata.mwcs.weights import Phase, phase_index, weights_at
+from cbdata.paths import SCHEDULES
 from cbdata.schemas import first_error
-
-SCHEDULES = Path(__file__).resolve().parents[4] / "configs" / "mwcs"
+from cbdata.suggest import did_you_mean
 
 
 class ScheduleError(ValueError):
@@ -76,12 +75,10 @@ class Schedule:
         ]
         known = ", ".join(sorted(present)) or "none"
         if missing:
-            close = difflib.get_close_matches(missing[0], list(present), n=2, cutoff=0.5)
-            hint = f"did you mean {' or '.join(close)}? " if close else ""
+            hint = f"{did_you_mean(missing[0], present)} Classes of the input traces: {known}"
             raise ScheduleError(
-                f"{self.path}: no trace has the class {', '.join(missing)}; {hint}Classes of the"
-                f" input traces: {known}. Hint: correct the name, add its file to input_traces, or"
-                " list it under optional_classes"
+                f"{self.path}: no trace has the class {', '.join(missing)}; {hint.lstrip()}. Hint:"
+                " correct the name, add its file to input_traces, or list it under optional_classes"
             )
         if self.classes and not set(self.classes) & set(present):
             raise ScheduleError(
@@ -106,11 +103,10 @@ def schedule_path(value: str, folder: str | Path = SCHEDULES) -> Path:
         return path
     path = Path(folder) / f"{value}.yaml"
     if not path.is_file():
-        close = difflib.get_close_matches(value, _names(folder), n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        known = _names(folder)
+        hint = f"{did_you_mean(value, known)} Known: {', '.join(known)}".lstrip()
         raise ScheduleError(
-            f"mwcs_schedule: there is no schedule {value!r} in {folder}; {hint}Known:"
-            f" {', '.join(_names(folder))}; or give a path"
+            f"mwcs_schedule: there is no schedule {value!r} in {folder}; {hint}; or give a path"
         )
     return path
 
@@ -130,9 +126,9 @@ def load_schedule(path: str | Path) -> Schedule:
     overrides: dict[str, Any] = data.get("lmp_overrides", {})
     default = float(data.get("default_weight", 1.0))
     curriculum = data.get("curriculum", {"type": "none"})
-    constant = [{"name": "constant", "start_step": 0, "end_step": 1, "class_weights": {}}]
     moving = curriculum["type"] != "none"
-    raw = curriculum["phases"] if moving else constant
+    constant = {"name": "constant", "start_step": 0, "end_step": 1, "class_weights": {}}
+    raw: list[dict[str, Any]] = curriculum["phases"] if moving else [constant]
     named = {name for phase in raw for name in phase["class_weights"]} | set(base)
     phases = tuple(
         Phase(

@@ -39,7 +39,13 @@ def table_bytes(schedule: Schedule, last_step: int) -> bytes:
 
 
 def write_table(schedule: Schedule, last_step: int, path: str | Path) -> None:
-    """Write ``table_bytes`` to a file."""
+    """Write ``table_bytes`` to a file.
+
+    Args:
+        schedule: The schedule.
+        last_step: The last step of the table, which begins at 0; included.
+        path: The file to write.
+    """
     write_atomic(path, table_bytes(schedule, last_step))
 
 
@@ -65,6 +71,11 @@ def plot_steps(schedule: Schedule, last_step: int) -> list[int]:
 def write_plot(schedule: Schedule, last_step: int, path: str | Path) -> None:
     """Write a PNG: one line per class over the steps (classes of equal weights share one), phases
     shaded and named.
+
+    Args:
+        schedule: The schedule to draw.
+        last_step: The last step on the axis, which begins at 0.
+        path: The file to write.
     """
     import matplotlib
 

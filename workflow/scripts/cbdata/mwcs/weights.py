@@ -57,7 +57,14 @@ def phase_index(phases: Sequence[Phase], step: int) -> int:
 def weights_at(
     phases: Sequence[Phase], kind: str, interpolation: str, step: int
 ) -> dict[str, float]:
-    """The weight of every class at a step, for phases in order that do not overlap."""
+    """The weight of every class at a step.
+
+    Args:
+        phases: Phases in order, which do not overlap.
+        kind: A key of WITHIN: how weights move inside a phase.
+        interpolation: A key of ACROSS_GAP: how they move between two phases.
+        step: The training step, from 0.
+    """
     index = phase_index(phases, step)
     phase = phases[index]
     if step < phase.start or index + 1 == len(phases):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from cbdata.records.words import Category, DrContext, Mode, Role, SecurityOutcome
+from cbdata.records.words import (
+    BackendName,
+    Category,
+    DrContext,
+    Mode,
+    Role,
+    SecurityOutcome,
+)
 
 
 class RecordLocator(TypedDict):
@@ -150,7 +157,7 @@ class Generation(TypedDict):
 
     model: str
     revision: NotRequired[str | None]
-    backend: Literal["vllm", "transformers", "stub"]
+    backend: BackendName
     version: NotRequired[str]
     mode: NotRequired[Mode]
     temperature: float

@@ -11,8 +11,23 @@ Stage = Literal["etl_a", "fill", "render", "lossmask"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """The stages in the order in which a record passes through them."""
 
+STAGE_FOLDERS: dict[Stage, str] = {
+    "etl_a": "traces",
+    "fill": "traces",
+    "render": "renders",
+    "lossmask": "lossmasks",
+}
+"""The folder of the output structure that a stage's data lie in."""
+
 Mode = Literal["ds", "dr"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+
+DsCriterion = Literal["simulated_tool", "any_wrong_tool"]
+"""Which wrong tool a DS completion must call."""
+
+BackendName = Literal["vllm", "transformers", "stub"]
+BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
+"""What can have written a completion; ``stub`` stands for an engine without a model."""
 
 Category = Literal["harmful", "benign"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
@@ -22,9 +37,11 @@ SecurityOutcome = Literal["safe", "unsafe", "refusal", "tool_misuse", "unknown"]
 DrContext = Literal["removed", "kept"]
 
 Overlength = Literal["truncate", "reject", "window"]
+OVERLENGTHS: tuple[Overlength, ...] = get_args(Overlength)
 """What happens to a render longer than ``max_length``; see ``cbdata.render.overlength``."""
 
 ControlTokenMode = Literal["escape", "reject"]
+CONTROL_TOKEN_MODES: tuple[ControlTokenMode, ...] = get_args(ControlTokenMode)
 """What happens to control-token text in contents; see ``cbdata.render.escape``."""
 
 PolicySource = Literal["config", "schedule", "trace", "registry_default", "skeleton_policy"]

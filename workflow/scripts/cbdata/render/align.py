@@ -104,8 +104,12 @@ def split(text: str, pieces: Sequence[str]) -> list[tuple[int, int, str]]:
 def assemble(
     pieces: Sequence[str], segments: Mapping[str, Segment], encoder: SegmentEncoder
 ) -> TokenizedText:
-    """Put encoded segments in the order of the text; ``segments`` holds those of the plain
-    pieces.
+    """Put encoded segments in the order of the text.
+
+    Args:
+        pieces: The text as plain text and control tokens in turn, beginning with plain text.
+        segments: The segments of the plain pieces, by their text.
+        encoder: Knows the segments of control tokens.
     """
     row = []
     position = 0

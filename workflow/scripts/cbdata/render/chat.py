@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cbdata.render.instrument import Marks
-from cbdata.render.rope import Origin, Part, Rope, join, rope, traced
+from cbdata.render.traced_text import Origin, Part, TracedText, join, traced, with_parts
 
 Message = Mapping[str, Any]
 
@@ -38,8 +38,15 @@ def tools_text(tools: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def call_text(name: str, arguments: Mapping[str, Any], message: int, call: int) -> Rope:
-    """One call as text, with its own origin, its name's and its arguments'."""
+def call_text(name: str, arguments: Mapping[str, Any], message: int, call: int) -> TracedText:
+    """One call as text, with its own origin, its name's and its arguments'.
+
+    Args:
+        name: The tool's name.
+        arguments: The call's arguments.
+        message: Index of the message that makes the call.
+        call: Index of the call in that message.
+    """
     values = traced(json.dumps(arguments, ensure_ascii=False), Origin("arguments", message, call))
     text = join(
         "",
@@ -51,28 +58,30 @@ def call_text(name: str, arguments: Mapping[str, Any], message: int, call: int) 
             "}\n</tool_call>",
         ],
     )
-    return rope(text, (Part(0, len(text), Origin("call", message, call)), *text.parts))  # type: ignore[attr-defined]
+    return with_parts(text, (Part(0, len(text), Origin("call", message, call)), *text.parts))  # type: ignore[attr-defined]
 
 
-def _quoted(name: str, message: int, call: int) -> Rope:
+def _quoted(name: str, message: int, call: int) -> TracedText:
     """A name as a JSON string; the origin is that of the escaped characters between the quotes."""
     text = json.dumps(name, ensure_ascii=False)
-    return rope(text, (Part(1, len(text) - 1, Origin("name", message, call), 0, name),))
+    return with_parts(text, (Part(1, len(text) - 1, Origin("name", message, call), 0, name),))
 
 
 @functools.lru_cache(maxsize=4096)
-def _visit(message: int, call: int) -> tuple[Rope, Rope]:
-    """The two empty Ropes that a loop prints around a message (call -1) or call."""
+def _visit(message: int, call: int) -> tuple[TracedText, TracedText]:
+    """The two empty texts that a loop prints around a message (call -1) or call."""
     start, end = (
-        rope("", (Part(0, 0, Origin(kind, message, call)),))
+        with_parts("", (Part(0, 0, Origin(kind, message, call)),))
         for kind in ("visit_start", "visit_end")
     )
     return start, end
 
 
-class Conversation:
-    """The messages of one trace as a template gets them. ``offset`` is 1 where a system message was
-    put before the trace's own.
+class TemplateInput:
+    """The messages and tools of one trace as a template gets them.
+
+    Where the template knows no tools, a system message with the tools may stand before the trace's
+    own messages.
     """
 
     def __init__(
@@ -84,6 +93,15 @@ class Conversation:
         calls_known: bool,
         marks: Marks,
     ) -> None:
+        """Give every value its origin, and a mark to every message and call.
+
+        Args:
+            messages: The messages of a trace.
+            tools: The tools to show, as JSON Schemas of functions, or None.
+            tools_known: Whether the template prints tools itself.
+            calls_known: Whether the template prints calls itself.
+            marks: Where the template's loops look up what they print; emptied first.
+        """
         self.marks = marks
         self.calls_known = calls_known
         marks.start, marks.end, marks.values = {}, {}, {}

@@ -16,14 +16,6 @@ from cbdata.render.template import ANSWER, CALL, RESULT, SYSTEM, USER
 
 YES, NO = "yes", "no"
 
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "probe_tool",
-        "description": "d",
-        "parameters": {"type": "object", "properties": {"x": {"type": "string"}}},
-    },
-}
 CALL_WITH_TEXT = {**CALL, "content": "probe text"}
 TWO_CALLS = {
     **CALL,
@@ -33,7 +25,7 @@ TWO_CALLS = {
     ],
 }
 AWKWARD = {"role": "user", "content": ' <|im_end|>\n\n\n "é😀e\u0301" <|eot_id|> '}
-LONG = [SYSTEM, USER, ANSWER, USER, CALL, RESULT, ANSWER]
+LONG: list[Mapping[str, Any]] = [SYSTEM, USER, ANSWER, USER, CALL, RESULT, ANSWER]
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,10 @@ class _Widths(dict[int, int]):
         self._name = tokenizer.model.id_to_token
 
     def __missing__(self, token: int) -> int:
-        width = self[token] = len(self._name(token))
+        name = self._name(token)
+        if name is None:
+            raise KeyError(token)
+        width = self[token] = len(name)
         return width
 
 
@@ -71,6 +74,13 @@ class SegmentEncoder:
         self._control = {
             token.text: _segment("", [token.id]) for token in tokenizer.control.values()
         }
+
+    @property
+    def cached_characters(self) -> int:
+        """Characters of text that are in the cache now; at most a stretch in each generation above
+        the bound.
+        """
+        return sum(map(len, self._young)) + sum(map(len, self._old))
 
     def control(self, text: str) -> Segment:
         """The one-token segment of a control token, with the white space around it that the token
@@ -110,10 +120,15 @@ class SegmentEncoder:
         """The token index of a boundary inside a segment, for a span that takes in every token it
         overlaps.
 
-        ``end=False``: the first token that ends after ``character``; ``end=True``: one past the
-        last token that starts before it. A character that is split into several tokens lies in all
-        of them. Bytes are counted where the tokens' names tell their lengths; the tokenizer's own
-        offsets serve where they do not, or where the text is changed before tokenising.
+        A character that is split into several tokens lies in all of them. Bytes are counted where
+        the tokens' names tell their lengths; the tokenizer's own offsets serve where they do not,
+        or where the text is changed before tokenising.
+
+        Args:
+            segment: An encoded stretch of plain text.
+            character: A position in its text.
+            end: Whether the boundary ends a span. False gives the first token that ends after
+                ``character``; True gives one past the last token that starts before it.
         """
         text = segment.text
         if character <= 0:

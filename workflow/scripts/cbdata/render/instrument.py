@@ -2,9 +2,9 @@
 templates.
 
 Every loop that prints gets one output node at the start and one at the end of its body (and before
-each ``break`` and ``continue``). They print an empty Rope that says which message or tool call the
-loop variable is. Whitespace control has already happened in Jinja's lexer and the printed text is
-empty, so the rendered text is that of the plain template.
+each ``break`` and ``continue``). They print an empty TracedText that says which message or tool
+call the loop variable is. Whitespace control has already happened in Jinja's lexer and the printed
+text is empty, so the rendered text is that of the plain template.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-from cbdata.render import rope
+from cbdata.render import traced_text
 
 VISIT_START, VISIT_END, CONCAT = "cb_visit_start", "cb_visit_end", "cb_concat"
 DATE_FORMAT = "%d %b %Y"
@@ -49,19 +49,21 @@ class Marks:
     """What the objects that a template works on are, by ``id(object)``: set anew for each
     conversation.
 
-    ``start`` and ``end`` hold the empty Ropes to print for a message or call, ``values`` the origin
+    ``start`` and ``end`` hold the empty texts to print for a message or call, ``values`` the origin
     of a call's arguments.
     """
 
     def __init__(self) -> None:
-        self.start: dict[int, rope.Rope] = {}
-        self.end: dict[int, rope.Rope] = {}
-        self.values: dict[int, rope.Origin] = {}
+        self.start: dict[int, traced_text.TracedText] = {}
+        self.end: dict[int, traced_text.TracedText] = {}
+        self.values: dict[int, traced_text.Origin] = {}
 
     def visit_start(self, value: Any) -> str:
+        """Return the empty text that marks the start of a message or call."""
         return self.start.get(id(value), "")
 
     def visit_end(self, value: Any) -> str:
+        """Return the empty text that marks its end."""
         return self.end.get(id(value), "")
 
 
@@ -70,7 +72,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
     shorter way to dict items.
     """
 
-    concat = staticmethod(rope.concat)
+    concat = staticmethod(traced_text.concat)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """What the sandbox gives, sooner: items of dicts, public attributes of loops and
@@ -120,7 +122,7 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
                 sort_keys=sort_keys,
             )
 
-        return rope.dump_json(value, dumps, marks.values)
+        return traced_text.dump_json(value, dumps, marks.values)
 
     env = ChatEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
@@ -129,7 +131,7 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
     env.filters[VISIT_START], env.filters[VISIT_END], env.filters[CONCAT] = (
         marks.visit_start,
         marks.visit_end,
-        rope.concat,
+        traced_text.concat,
     )
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = today.strftime

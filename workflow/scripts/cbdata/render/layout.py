@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cbdata.rejects import Reject
-from cbdata.render.rope import Part, Rope, shifted
+from cbdata.render.traced_text import Part, TracedText, shifted
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ def collect(chunks: Iterable[str]) -> tuple[str, list[Part]]:
     parts: list[Part] = []
     position = 0
     for chunk in chunks:
-        if type(chunk) is Rope:
+        if type(chunk) is TracedText:
             if chunk:
                 parts += shifted(chunk.parts, position)
             else:
@@ -127,11 +127,18 @@ def lay_out(
     controls: Sequence[tuple[int, int, str]],
     landmarks: Landmarks,
 ) -> list[Turn]:
-    """The turns of a rendered conversation, one for each message, in order and disjoint.
+    """Find the turns of a rendered conversation, one for each message, in order and disjoint.
 
-    ``controls`` are the control tokens that the template printed, as ``(start, end, text)``. Raises
-    Reject where a message, a call or a name cannot be placed, or where the template left out
-    something that the message says.
+    Args:
+        text: The rendered text.
+        parts: The stretches of it whose origin is known, in the order in which they were printed.
+        messages: The messages of the trace.
+        controls: The control tokens that the template printed, as ``(start, end, text)``.
+        landmarks: What is known of the template beforehand.
+
+    Raises:
+        Reject: A message, a call or a name cannot be placed, or the template left out something
+            that the message says.
     """
     found = _sort(parts, len(messages))
     regions = _regions(text, found, landmarks)
@@ -175,7 +182,7 @@ def _regions(
             regions.append((mine.content[0].start, mine.content[-1].end, False))
         else:
             raise Reject("message_not_rendered", f"the template prints nothing for message {index}")
-    widened = []
+    widened: list[tuple[int, int, bool]] = []
     for index, (start, end, in_loop) in enumerate(regions):
         if not in_loop:
             start = (
@@ -210,8 +217,8 @@ def _turn(
     for spans in (mine.names, mine.arguments):
         for items in spans.values():
             last = max(last, items[-1].end)
-    for items in mine.calls.values():
-        last = max(last, items[-1][1])
+    for visits in mine.calls.values():
+        last = max(last, visits[-1][1])
 
     # What the template printed before the content may hold a whole turn of its own (a default
     # system message): skip it.
@@ -303,7 +310,7 @@ def _check_content(index: int, message: Any, mine: _Found) -> None:
             )
         if original[reached : begin + len(wanted)].strip():
             raise Reject(
-                f"{key}_dropped",
+                "content_dropped" if key == "content" else "thinking_dropped",
                 f"message {index} ({message['role']}): the template leaves out"
                 f" {original[reached : reached + 60]!r}",
             )

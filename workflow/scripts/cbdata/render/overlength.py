@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cbdata.records.words import Overlength
 from cbdata.rejects import Reject
-
-TRUNCATE, REJECT, WINDOW = "truncate", "reject", "window"
-MODES = (TRUNCATE, REJECT, WINDOW)
 
 
 @dataclass(frozen=True)
@@ -43,22 +41,26 @@ class Cut:
         return token < self.head or self.tail <= token < self.length
 
 
-def choose_cut(length: int, max_length: int, mode: str, turns: Sequence[Any]) -> Cut:
-    """What to keep of ``length`` tokens. ``turns`` are message spans as in render_v1, before the
-    cut.
+def choose_cut(length: int, max_length: int, mode: Overlength, turns: Sequence[Any]) -> Cut:
+    """Decide what to keep of a render.
 
-    - truncate: the first ``max_length`` tokens
-    - window: everything up to the end of the leading system message, and the end; it starts with a
-      whole turn if one fits
-    - reject: raises Reject ``too_long``
+    Args:
+        length: Its tokens.
+        max_length: The tokens that may stay.
+        mode: ``truncate`` keeps the first ``max_length`` tokens. ``window`` keeps everything up to
+            the end of the leading system message, and the end of the render, which starts with a
+            whole turn if one fits. ``reject`` keeps nothing.
+        turns: Message spans as in render_v1, before the cut.
 
-    Raises Reject ``window_too_small`` where the system message leaves no room.
+    Raises:
+        Reject: ``too_long`` in mode ``reject``; ``window_too_small`` where the system message
+            leaves no room.
     """
     if length <= max_length:
         return Cut(length, length, length, "none")
-    if mode == REJECT:
+    if mode == "reject":
         raise Reject("too_long", f"{length} tokens, max_length is {max_length}")
-    if mode == TRUNCATE:
+    if mode == "truncate":
         return Cut(max_length, length, length, "right")
     head = turns[0]["token_end"] if turns and turns[0]["role"] == "system" else 0
     # What stands between the system message's end and the next turn (a newline) stays with it.
@@ -77,8 +79,12 @@ def choose_cut(length: int, max_length: int, mode: str, turns: Sequence[Any]) ->
 def cut_spans(
     rows: list[dict[str, Any]], cut: Cut, pairs: Sequence[tuple[str, str]]
 ) -> list[dict[str, Any]]:
-    """Rows with every ``(start, end)`` pair of fields moved; a row whose first pair is left empty
-    goes.
+    """Move the spans of some rows to where their tokens stand after a cut.
+
+    Args:
+        rows: Records with token positions; they are not changed.
+        cut: What is kept.
+        pairs: The ``(start, end)`` fields to move. A row whose first pair is left empty goes.
     """
     kept = []
     for row in rows:

@@ -9,25 +9,17 @@ from typing import Any
 import orjson
 
 from cbdata.ids import derived_id
-from cbdata.records import PromptPart
+from cbdata.records import PromptPart, Trace
 from cbdata.render.align import TokenizedText
 from cbdata.render.layout import Turn
 from cbdata.render.overlength import Cut, choose_cut, cut_commitments, cut_spans
 from cbdata.render.renderer import Rendered, Renderer
+from cbdata.render.settings import RowSettings
 from cbdata.render.signals import commitment, injection_token_spans
 from cbdata.tools import ToolSchema
 from cbdata.traces.injections import injection_spans
 
 PYTHON_TAG = "<|python_tag|>"
-
-
-@dataclass(frozen=True)
-class RowSettings:
-    """What a row depends on beside the renderer."""
-
-    max_length: int = 4096
-    overlength: str = "truncate"
-    include_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,14 +51,22 @@ class RowWriter:
 
     def row(
         self,
-        trace: Mapping[str, Any],
+        trace: Trace,
         rendered: Rendered,
         schema: ToolSchema | None,
         *,
         tools_included: bool,
     ) -> Row:
-        """The line of one trace; ``schema`` names the tools that its calls chose from. Raises
-        Reject.
+        """Make the line of one trace.
+
+        Args:
+            trace: The trace that was rendered.
+            rendered: Its text, turns and tokens.
+            schema: The tools that its calls chose from, where they are known.
+            tools_included: Whether the text holds these tools.
+
+        Raises:
+            Reject: The row would be too long, or the injection does not lie in its message.
         """
         draft, tokens = rendered.draft, rendered.tokens
         spans = spans_of(draft.turns, tokens)

@@ -16,10 +16,10 @@ from cbdata.render.encoder import CACHE_CHARACTERS, SegmentEncoder
 from cbdata.render.escape import Escaper, strings_of
 from cbdata.render.layout import Landmarks, Turn, lay_out
 from cbdata.render.locate import locate_tokenizer
-from cbdata.render.rope import Part
-from cbdata.render.settings import REJECT, Prompt, RenderSettings, TokenizerError
+from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, load_tokenizer
+from cbdata.render.traced_text import Part
 
 LLAMA31_TOKENS = (
     "<|begin_of_text|>",
@@ -88,6 +88,16 @@ class Renderer:
         landmarks: Landmarks,
         cache_characters: int = CACHE_CHARACTERS,
     ) -> None:
+        """Put a renderer together; ``load`` does so from settings.
+
+        Args:
+            settings: What decides the ids.
+            tokenizer: The tokenizer without its control tokens.
+            tokenizer_id: What renders call it: a hub id or a directory's name.
+            template: The compiled chat template.
+            landmarks: What probing the template has shown.
+            cache_characters: Characters of text whose ids are kept.
+        """
         self.settings, self.tokenizer, self.tokenizer_id, self.template, self.landmarks = (
             settings,
             tokenizer,
@@ -155,12 +165,19 @@ class Renderer:
     def draft(
         self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
     ) -> Draft:
-        """Render and lay out one conversation. ``split_prompt``: no token may cross from the prompt
-        into the last assistant turn's text.
+        """Render and lay out one conversation.
 
         A model that was given a prompt has written its answer in tokens of its own; tokenising both
         as one text could join a newline at the end of the prompt with one at the start of the
-        answer. Raises Reject.
+        answer.
+
+        Args:
+            messages: The messages of a trace.
+            tools: The tools to show, or None.
+            split_prompt: Let no token cross from the prompt into the last assistant turn's text.
+
+        Raises:
+            Reject: The template refuses the conversation, or something in it cannot be placed.
         """
         messages, tools, escaped = self._escape(messages, tools)
         control_text = (
@@ -202,7 +219,16 @@ class Renderer:
     def render(
         self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
     ) -> Rendered:
-        """One conversation at once. Raises Reject."""
+        """Render and tokenise one conversation at once.
+
+        Args:
+            messages: As for ``draft``.
+            tools: As there.
+            split_prompt: As there.
+
+        Raises:
+            Reject: The conversation cannot be rendered or tokenised exactly.
+        """
         outcome = self.encode([self.draft(messages, tools, split_prompt=split_prompt)])[0]
         if isinstance(outcome, Reject):
             raise outcome
@@ -241,7 +267,7 @@ class Renderer:
             dirty = next((text for text in strings_of(list(tools)) if search(text)), None)
         if dirty is None:
             return messages, tools, False
-        if self.settings.control_tokens == REJECT:
+        if self.settings.control_tokens == "reject":
             match = search(dirty)
             raise Reject(
                 "control_token_in_content",

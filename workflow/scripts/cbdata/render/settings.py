@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-ESCAPE, REJECT = "escape", "reject"
+from cbdata.records.words import (
+    CONTROL_TOKEN_MODES,
+    OVERLENGTHS,
+    ControlTokenMode,
+    Overlength,
+)
+
 PROJECT_LLAMA_TEMPLATE = "llama31_tools"
-DEFAULT_DATE = "26 Jul 2024"
-TEMPLATE_DIR = Path(__file__).resolve().parents[4] / "configs" / "chat_templates"
+CHUNK_TRACES = 64
 
 
 class TokenizerError(ValueError):
@@ -22,36 +27,84 @@ class RenderSettings:
     """How conversations become token ids; the same settings give the same ids in the fill stage and
     in ETL_B.
 
-    - ``tokenizer``: a directory with tokenizer.json and tokenizer_config.json, or a hub id that is
-      in ``cache_dir``
-    - ``chat_template``: None (the tokenizer's own), a name in configs/chat_templates, or a path
-    - ``force_llama``: use the project's Llama 3.1 template whatever the tokenizer's own one is
-    - ``control_tokens``: what is done with control-token text inside messages, ``escape`` (plain
-      text) or ``reject``
-    - ``template_date``: today's date for templates that print one, as in "26 Jul 2024"
-    - ``cache_dir``: where hub ids are looked up (Hugging Face's cache layout); the user's own cache
-      if None
-    - ``revision``: branch, tag or commit of a hub id; ``main`` if None
+    Fields are keys of the configuration, which has their defaults.
+
+    Attributes:
+        tokenizer: A directory with tokenizer.json and tokenizer_config.json, or a hub id that is
+            in ``cache_dir``.
+        chat_template: A name in configs/chat_templates, or a path; None takes the tokenizer's own.
+        force_llama: Use the project's Llama 3.1 template whatever the tokenizer's own one is.
+        control_tokens: Control-token text inside messages becomes plain text (``escape``), or the
+            conversation is rejected (``reject``).
+        template_date: Today's date for templates that print one, as in "26 Jul 2024".
+        cache_dir: Where hub ids are looked up (Hugging Face's cache layout); None means the user's
+            own cache.
+        revision: Branch, tag or commit of a hub id; None means ``main``.
     """
 
     tokenizer: str
-    chat_template: str | None = None
-    force_llama: bool = False
-    control_tokens: str = ESCAPE
-    template_date: str = DEFAULT_DATE
+    chat_template: str | None
+    force_llama: bool
+    control_tokens: ControlTokenMode
+    template_date: str
     cache_dir: str | None = None
     revision: str | None = None
 
     def __post_init__(self) -> None:
-        if self.control_tokens not in (ESCAPE, REJECT):
+        """Check what types do not. Raises TokenizerError."""
+        if self.control_tokens not in CONTROL_TOKEN_MODES:
             raise TokenizerError(
-                f"control_tokens: expected {ESCAPE!r} or {REJECT!r}, got {self.control_tokens!r}"
+                f"control_tokens: expected one of {', '.join(CONTROL_TOKEN_MODES)}, got"
+                f" {self.control_tokens!r}"
             )
         if self.force_llama and self.chat_template not in (None, PROJECT_LLAMA_TEMPLATE):
             raise TokenizerError(
                 f"force_llama and chat_template={self.chat_template!r} contradict each other. "
                 "Hint: force_llama already sets the template; remove one of them"
             )
+
+
+@dataclass(frozen=True)
+class RowSettings:
+    """What a row of a render file depends on beside the renderer.
+
+    Attributes:
+        max_length: The longest row in tokens.
+        overlength: What becomes of a longer one: ``truncate``, ``reject`` or ``window`` (see
+            ``cbdata.render.overlength``).
+        include_text: Whether the row holds the rendered text.
+    """
+
+    max_length: int
+    overlength: Overlength
+    include_text: bool
+
+    def __post_init__(self) -> None:
+        """Check what types do not. Raises ValueError."""
+        if self.overlength not in OVERLENGTHS:
+            raise ValueError(
+                f"overlength: expected one of {', '.join(OVERLENGTHS)}, got {self.overlength!r}"
+            )
+
+
+@dataclass(frozen=True)
+class RenderStageSettings(RowSettings):
+    """What the stage does with a trace file beside making rows.
+
+    Attributes:
+        allow_skeleton: Render traces without a completion too, instead of rejecting them.
+        tools_included: Put the tools into renders of traces that were not completed here; the
+            others have them always.
+        tool_schema_file: The configured tool schema, for traces that name none or this one.
+        tool_schema_dir: The folder of ``{version}.json`` files for traces that name another one.
+        chunk_traces: Traces that are tokenised together at most; the rows do not depend on it.
+    """
+
+    allow_skeleton: bool
+    tools_included: bool
+    tool_schema_file: str | Path | None = None
+    tool_schema_dir: str | Path | None = None
+    chunk_traces: int = CHUNK_TRACES
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cbdata.records import CharSpan
 from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText
 from cbdata.render.layout import CallSpan, Turn
-from cbdata.render.rope import Part
+from cbdata.render.traced_text import Part
 
 
 @functools.lru_cache(maxsize=4096)
@@ -44,6 +44,13 @@ def commitment(
 
     ``commit_type`` is ``parse_unambiguous`` where a prefix settles the tool among the schema's
     tools, and ``tool_name_selected`` where the whole name is needed.
+
+    Args:
+        turn: The turn that makes the call.
+        call: Where the call stands in the text.
+        tokens: The tokens of the text.
+        tool_names: The names that the model could choose from; None where they are not known.
+        expected_tool: The tool that the task asks for, if the trace says.
     """
     prefix = guarantee_prefix(call.name, tool_names)
     settled = call.name if prefix is None else prefix

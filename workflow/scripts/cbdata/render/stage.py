@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cbdata.jsonl import read_records
 from cbdata.progress import Progress
+from cbdata.records import Trace
+from cbdata.records.words import ROLES
 from cbdata.rejects import Reject
-from cbdata.render.overlength import MODES
 from cbdata.render.reasons import REASONS
-from cbdata.render.record import Row, RowSettings, RowWriter
+from cbdata.render.record import Row, RowWriter
 from cbdata.render.renderer import Draft, Rendered, Renderer
-from cbdata.render.settings import RenderSettings
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.trace_tools import TraceTools
 from cbdata.schemas import first_error
 from cbdata.stage import StageFiles, StageWriter
@@ -25,9 +26,11 @@ from cbdata.tools import ToolSchema
 
 logger = logging.getLogger(__name__)
 
-ROLES = ("system", "user", "assistant", "tool")
-CHUNK_TRACES = 64
 CHUNK_CHARACTERS = 2_000_000
+
+
+NOT_A_TRACE = (KeyError, TypeError, AttributeError, IndexError)
+"""What reading a field that is not there, or is of another type, raises."""
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class _Pending:
     """
 
     line: int
-    trace: Mapping[str, Any]
+    trace: Trace
     draft: Draft | Reject
     schema: ToolSchema | None = None
     tools_included: bool = False
@@ -47,26 +50,28 @@ def render_traces(
     traces: str | Path,
     files: StageFiles,
     settings: RenderSettings,
+    options: RenderStageSettings,
     *,
     name: str,
-    tool_schema_dir: str | Path | None = None,
-    tool_schema: str | Path | None = None,
-    max_length: int = 4096,
-    overlength: str = "truncate",
-    include_text: bool = False,
-    allow_skeleton: bool = False,
-    tools_included: bool = False,
-    chunk_traces: int = CHUNK_TRACES,
 ) -> None:
-    """Render a trace file; every trace becomes a row or a reject with its reason. ``max_length``
-    counts tokens.
+    """Render a trace file; every trace becomes a row or a reject with its reason.
 
     Rows are in the order of the traces, and their bytes do not depend on ``chunk_traces`` or on the
-    number of threads. Raises TokenizerError, ToolSchemaError, JsonlError, ConservationError; a
-    ValueError for an unknown ``overlength``.
+    number of threads.
+
+    Args:
+        traces: A trace_v1 file.
+        files: The render_v1 file to make, with its rejects and stats.
+        settings: What decides the token ids.
+        options: Length, tools and skeletons.
+        name: The data set's name.
+
+    Raises:
+        TokenizerError: Tokenizer or chat template cannot be used.
+        ToolSchemaError: A tool schema file cannot be used.
+        JsonlError: The trace file holds a line that is no JSON object.
+        ConservationError: A trace would be lost or counted twice; nothing is published.
     """
-    if overlength not in MODES:
-        raise ValueError(f"overlength: expected one of {', '.join(MODES)}, got {overlength!r}")
     renderer = Renderer.load(settings)
     logger.info(
         "tokenizer %s, chat template %s (%s)",
@@ -75,20 +80,20 @@ def render_traces(
         renderer.chat_template_sha256[:12],
     )
     with StageWriter("render", name, files, REASONS) as writer:
-        run = _Run(
+        run = _FileRenderer(
             renderer,
-            RowWriter(renderer, RowSettings(max_length, overlength, include_text)),
-            TraceTools(tool_schema_dir, tool_schema, tools_included),
+            RowWriter(renderer, options),
+            TraceTools(options.tool_schema_dir, options.tool_schema_file, options.tools_included),
             writer,
             Path(traces).name,
-            allow_skeleton,
+            options.allow_skeleton,
         )
         progress = Progress(f"render {name}")
         waiting: tuple[list[_Pending], Future[list[Rendered | Reject]]] | None = None
         # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
         # rendered in this one.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            for chunk in run.chunks(traces, chunk_traces):
+            for chunk in run.chunks(traces, options.chunk_traces):
                 encoded = pool.submit(
                     renderer.encode, [item.draft for item in chunk if isinstance(item.draft, Draft)]
                 )
@@ -103,7 +108,7 @@ def render_traces(
         writer.details.update(run.details())
 
 
-class _Run:
+class _FileRenderer:
     """One trace file on its way through the renderer."""
 
     def __init__(
@@ -132,7 +137,7 @@ class _Run:
         characters = 0
         for line, trace in read_records(traces):
             self.writer.take()
-            item = self.draft(line, trace)
+            item = self.draft(line, cast("Trace", trace))
             chunk.append(item)
             characters += len(item.draft.text) if isinstance(item.draft, Draft) else 0
             if len(chunk) >= size or characters >= CHUNK_CHARACTERS:
@@ -141,7 +146,7 @@ class _Run:
         if chunk:
             yield chunk
 
-    def draft(self, line: int, trace: Mapping[str, Any]) -> _Pending:
+    def draft(self, line: int, trace: Trace) -> _Pending:
         """Render and lay out one trace."""
         try:
             if not self.allow_skeleton and (
@@ -172,15 +177,8 @@ class _Run:
             return _Pending(line, trace, draft, schema, included)
         except Reject as error:
             return _Pending(line, trace, error)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            wrong = first_error("trace_v1", trace)
-            if wrong is None:
-                raise
-            return _Pending(
-                line,
-                trace,
-                Reject("invalid_trace", f"{wrong} ({type(error).__name__}: {error})"),
-            )
+        except NOT_A_TRACE as error:
+            return _Pending(line, trace, _invalid(trace, error))
 
     def write(self, chunk: list[_Pending], encoded: list[Rendered | Reject]) -> None:
         """Write the rows and rejects of a chunk, in order; ``encoded`` has an outcome for every
@@ -196,6 +194,9 @@ class _Run:
                 row = self._row(item, outcome)
             except Reject as error:
                 self._reject(item, error)
+                continue
+            except NOT_A_TRACE as error:
+                self._reject(item, _invalid(item.trace, error))
                 continue
             self.writer.emit_bytes(row.line)
             self._count(row, outcome)
@@ -265,3 +266,13 @@ class _Run:
         figures["chat_template_name"] = renderer.chat_template_name
         figures["chat_template_sha256"] = renderer.chat_template_sha256
         return figures
+
+
+def _invalid(trace: Trace, error: Exception) -> Reject:
+    """The reject of a record that trace_v1 does not allow; another error is raised again, because
+    then the fault is here.
+    """
+    wrong = first_error("trace_v1", dict(trace))
+    if wrong is None:
+        raise error
+    return Reject("invalid_trace", f"{wrong} ({type(error).__name__}: {error})")

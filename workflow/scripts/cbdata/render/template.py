@@ -13,18 +13,18 @@ from typing import Any
 
 import jinja2
 
+from cbdata.paths import CHAT_TEMPLATES
 from cbdata.rejects import Reject
-from cbdata.render.chat import Conversation
+from cbdata.render.chat import TemplateInput
 from cbdata.render.instrument import Marks, compile_marked, environment
 from cbdata.render.layout import Landmarks, collect
-from cbdata.render.rope import Part
 from cbdata.render.settings import (
     PROJECT_LLAMA_TEMPLATE,
-    TEMPLATE_DIR,
     RenderSettings,
     TokenizerError,
 )
 from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.render.traced_text import Part
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ def template_source(settings: RenderSettings, tokenizer: PlainTokenizer) -> tupl
                 " a name in configs/chat_templates or to a file"
             )
         return "tokenizer", tokenizer.chat_template
-    named = TEMPLATE_DIR / f"{chosen}.jinja"
+    named = CHAT_TEMPLATES / f"{chosen}.jinja"
     if "/" not in chosen and named.is_file():
         source = named.read_text(encoding="utf-8")
         check_pin(chosen, source)
         return chosen, source
     path = Path(chosen).expanduser()
     if not path.is_file():
-        names = sorted(file.stem for file in TEMPLATE_DIR.glob("*.jinja"))
+        names = sorted(file.stem for file in CHAT_TEMPLATES.glob("*.jinja"))
         raise TokenizerError(
             f"chat_template {chosen!r}: neither a file nor one of {names}. Hint: leave it empty for"
             " the tokenizer's own template"
@@ -78,12 +78,12 @@ def template_sha256(source: str) -> str:
 
 def check_pin(name: str, source: str) -> None:
     """Raise TokenizerError unless a template of the project is the one that was reviewed."""
-    pins = json.loads((TEMPLATE_DIR / PINS).read_text())
+    pins = json.loads((CHAT_TEMPLATES / PINS).read_text())
     if pins.get(name) != template_sha256(source):
         raise TokenizerError(
-            f"{TEMPLATE_DIR / (name + '.jinja')}: its SHA-256 is {template_sha256(source)}, {PINS}"
-            f" says {pins.get(name)}. Hint: restore the file, or review the change, give it a new"
-            f" name and add it to {PINS}"
+            f"{CHAT_TEMPLATES / (name + '.jinja')}: its SHA-256 is {template_sha256(source)},"
+            f" {PINS} says {pins.get(name)}. Hint: restore the file, or review the change, give it"
+            f" a new name and add it to {PINS}"
         )
 
 
@@ -91,6 +91,17 @@ class ChatTemplate:
     """A compiled template that renders conversations into text with known origins."""
 
     def __init__(self, source: str, name: str, special: Mapping[str, str], date: str) -> None:
+        """Compile a template and find out by trying what it prints.
+
+        Args:
+            source: The template's text.
+            name: What renders and messages call it.
+            special: The named special tokens that it may print (``bos_token``, ...).
+            date: Today's date, as in "26 Jul 2024".
+
+        Raises:
+            TokenizerError: The template is not Jinja, or the date has another form.
+        """
         self.name, self.sha256 = name, template_sha256(source)
         self._marks = Marks()
         try:
@@ -115,8 +126,20 @@ class ChatTemplate:
         *,
         generation_prompt: bool = False,
     ) -> tuple[str, list[Part]]:
-        """The text and its parts. Raises Reject ``template_refused`` or ``template_error``."""
-        chat = Conversation(
+        """Render a conversation into text.
+
+        Args:
+            messages: The messages of a trace.
+            tools: The tools to show, or None.
+            generation_prompt: Whether the text ends with what asks the model to answer.
+
+        Returns:
+            The text, and the stretches of it whose origin is known.
+
+        Raises:
+            Reject: ``template_refused`` or ``template_error``.
+        """
+        chat = TemplateInput(
             messages,
             tools,
             tools_known=self.tools_known,
@@ -129,7 +152,7 @@ class ChatTemplate:
         """The text where every empty content is null, as raw transcripts have it: for the template
         doctor alone.
         """
-        chat = Conversation(
+        chat = TemplateInput(
             messages,
             None,
             tools_known=self.tools_known,
@@ -140,7 +163,7 @@ class ChatTemplate:
             message["content"] = message["content"] or None
         return self._run(chat, False)[0]
 
-    def _run(self, chat: Conversation, generation_prompt: bool) -> tuple[str, list[Part]]:
+    def _run(self, chat: TemplateInput, generation_prompt: bool) -> tuple[str, list[Part]]:
         values = {
             **self._given,
             "messages": chat.messages,

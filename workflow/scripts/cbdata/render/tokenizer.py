@@ -192,7 +192,7 @@ def _read_config(file: Path) -> dict[str, Any]:
             " tokenizer.json came"
         )
     try:
-        settings = orjson.loads(file.read_bytes())
+        settings: dict[str, Any] = orjson.loads(file.read_bytes())
     except orjson.JSONDecodeError as error:
         raise TokenizerError(
             f"{file}: expected JSON, {error}. Hint: copy it again from where tokenizer.json came"

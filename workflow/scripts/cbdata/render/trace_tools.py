@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from cbdata.records import Trace
 from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema, load_tool_schema
 
@@ -20,12 +19,19 @@ class TraceTools:
     def __init__(
         self, folder: str | Path | None, configured: str | Path | None, tools_included: bool
     ) -> None:
+        """Read the configured schema.
+
+        Args:
+            folder: Where ``{version}.json`` files lie, or None.
+            configured: The configured schema's file, or None.
+            tools_included: Whether traces that were not completed here show their tools.
+        """
         self._folder = Path(folder) if folder else None
         self._configured = load_tool_schema(configured) if configured else None
         self._included = tools_included
         self._by_version: dict[str, ToolSchema | None] = {}
 
-    def of(self, trace: Mapping[str, Any]) -> tuple[ToolSchema | None, bool]:
+    def of(self, trace: Trace) -> tuple[ToolSchema | None, bool]:
         """The schema of a trace, or None, and whether its tools are rendered.
 
         A completed trace's prompt had its tools, so they are always rendered; for others

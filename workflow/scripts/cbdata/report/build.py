@@ -13,16 +13,15 @@ import orjson
 from cbdata.atomic_file import AtomicFile
 from cbdata.lookup import read_places
 from cbdata.lossmask.registry import Registry
-from cbdata.report import figures
-from cbdata.report.collect import MAIN_MASKS, Facts, collect, subtype
+from cbdata.records import STAGES
+from cbdata.report import figures, yields
+from cbdata.report.collect import MAIN_MASKS, DataSetSummary, collect, subtype
 from cbdata.report.inputs import ReportInputs
 from cbdata.report.page import Section, render_page
 from cbdata.report.timings import run_times, slurm_efficiency, throughput
 from cbdata.report.viewer_data import REJECT_BUDGET, TOKEN_BUDGET, viewer_data
 
 logger = logging.getLogger(__name__)
-
-STAGES = ("etl_a", "fill", "render", "lossmask")
 
 
 def _read_stats(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -47,11 +46,11 @@ def _wanted(inputs: ReportInputs, stats: Sequence[dict[str, Any]]) -> tuple[Coun
 
 
 def _sections(
-    inputs: ReportInputs, stats: list[dict[str, Any]], facts: Sequence[Facts]
+    inputs: ReportInputs, stats: list[dict[str, Any]], summaries: Sequence[DataSetSummary]
 ) -> list[Section]:
     filled = {
         name.rsplit("_", 1)[1]: part
-        for part in facts
+        for part in summaries
         for name in [part.name]
         if any(row["stage"] == "fill" and row["name"] == name for row in stats)
     }
@@ -59,27 +58,29 @@ def _sections(
         Section(
             "funnel",
             "What became of every record",
-            [*figures.funnel(stats, facts), figures.rejects(stats)],
+            [*figures.funnel(stats, summaries), figures.rejects(stats)],
         )
     ]
     if filled:
         wanted, asked = _wanted(inputs, stats)
-        yields = [
-            figures.yield_by_subtype(wanted, filled),
-            figures.yield_by_attempt(asked, filled, inputs.attempts),
-            figures.outcomes(stats),
+        completions = [
+            yields.yield_by_subtype(wanted, filled),
+            yields.yield_by_attempt(asked, filled, inputs.attempts),
+            yields.outcomes(stats),
         ]
-        sections.append(Section("yield", "Completions", [figure for figure in yields if figure]))
-    lengths = [figure for part in facts if (figure := figures.lengths(part)) is not None]
+        sections.append(
+            Section("yield", "Completions", [figure for figure in completions if figure])
+        )
+    lengths = [figure for part in summaries if (figure := figures.lengths(part)) is not None]
     sections.append(
         Section(
             "tokens",
             "Tokens and loss",
-            [*lengths, figures.shares(facts), figures.class_weights(stats, facts)],
+            [*lengths, figures.shares(summaries), figures.class_weights(stats, summaries)],
         )
     )
     runs = [
-        figures.provenance(facts),
+        figures.provenance(summaries),
         run_times(inputs.benchmarks),
         throughput(stats),
         slurm_efficiency(inputs.efficiency),
@@ -88,16 +89,16 @@ def _sections(
     return sections
 
 
-def _tiles(facts: Sequence[Facts]) -> list[tuple[str, str]]:
-    shares = [part.shares[MAIN_MASKS] for part in facts if MAIN_MASKS in part.shares]
+def _tiles(summaries: Sequence[DataSetSummary]) -> list[tuple[str, str]]:
+    shares = [part.shares[MAIN_MASKS] for part in summaries if MAIN_MASKS in part.shares]
     rows, tokens, trained = (
         sum(getattr(share, name) for share in shares) for name in ("rows", "tokens", "trained")
     )
     harmful, benign = (
-        sum(part.by_category[name] for part in facts) for name in ("harmful", "benign")
+        sum(part.by_category[name] for part in summaries) for name in ("harmful", "benign")
     )
     return [
-        ("traces", f"{sum(part.traces for part in facts):,}"),
+        ("traces", f"{sum(part.traces for part in summaries):,}"),
         ("harmful", f"{harmful:,}"),
         ("benign", f"{benign:,}"),
         ("training rows", f"{rows:,}"),
@@ -113,21 +114,35 @@ def build_report(
     title: str = "Circuit-breaker training data",
     token_budget: int = TOKEN_BUDGET,
 ) -> None:
-    """Read the files of a run and write the page. ``token_budget`` is how many tokens of traces the
-    viewer may hold.
+    """Read the files of a run and write the page.
+
+    Args:
+        inputs: The files.
+        registry: The policies that the page shows on every trace.
+        out: The page.
+        title: The heading of the page.
+        token_budget: How many tokens of traces the viewer may hold.
+
+    Raises:
+        JsonlError: A line of a file is not a record.
     """
     stats = _read_stats(inputs.stats)
-    facts = [collect(dataset, registry) for dataset in inputs.datasets]
-    index, blocks = viewer_data(inputs, facts, registry, token_budget, REJECT_BUDGET)
+    summaries = [collect(dataset, registry) for dataset in inputs.datasets]
+    index, blocks = viewer_data(inputs, summaries, registry, token_budget, REJECT_BUDGET)
     with AtomicFile(out) as file:
         for piece in render_page(
-            title, _tiles(facts), _sections(inputs, stats, facts), inputs.settings, index, blocks
+            title,
+            _tiles(summaries),
+            _sections(inputs, stats, summaries),
+            inputs.settings,
+            index,
+            blocks,
         ):
             file.write(piece.encode())
     logger.info(
         "%s: %d of %d traces in the viewer, %.1f MB",
         out,
         len(index["traces"]["id"]),
-        sum(len(part.entries) for part in facts),
+        sum(len(part.entries) for part in summaries),
         out.stat().st_size / 1e6,
     )

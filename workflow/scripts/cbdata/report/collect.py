@@ -8,18 +8,19 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cbdata.lookup import Place, read_places
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import Policy, Registry
+from cbdata.records import Render
 from cbdata.report.inputs import DataSet
 
 
 @dataclass(slots=True)
-class Entry:
+class RenderedTrace:
     """One rendered trace: where its records stand and what the viewer lists and filters by. Masks
-    are keyed as in ``Facts.mask_labels``.
+    are keyed as in ``DataSetSummary.mask_labels``.
     """
 
     trace: Place
@@ -43,7 +44,7 @@ class Share:
 
 
 @dataclass
-class Facts:
+class DataSetSummary:
     """What is known of one data set after reading it.
 
     ``lengths`` are tokens before the cut at ``max_length``, in the order of the renders; ``shares``
@@ -65,7 +66,7 @@ class Facts:
     max_lengths: set[int] = field(default_factory=set)
     shares: dict[str, Share] = field(default_factory=dict)
     file_policies: dict[str, Counter[str]] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[RenderedTrace] = field(default_factory=list)
 
 
 MAIN_MASKS = "lossmasks"
@@ -80,28 +81,28 @@ def subtype(trace: dict[str, Any]) -> str:
     return " / ".join(names) or trace["task"]["family"]
 
 
-def _add_trace(facts: Facts, trace: dict[str, Any]) -> None:
-    facts.traces += 1
+def _add_trace(summary: DataSetSummary, trace: dict[str, Any]) -> None:
+    summary.traces += 1
     labels, raw = trace["labels"], trace["raw_metadata"]
-    facts.by_category[labels["category"]] += 1
-    facts.by_outcome[labels["security_outcome"]] += 1
-    facts.by_subtype[subtype(trace)] += 1
-    facts.by_class[trace["training"]["mixture"]["class_id"]] += 1
+    summary.by_category[labels["category"]] += 1
+    summary.by_outcome[labels["security_outcome"]] += 1
+    summary.by_subtype[subtype(trace)] += 1
+    summary.by_class[trace["training"]["mixture"]["class_id"]] += 1
     if schema := raw.get("tool_schema_ref"):
-        facts.provenance[("tool schema", schema["version"], schema["digest"])] += 1
+        summary.provenance[("tool schema", schema["version"], schema["digest"])] += 1
     if generation := raw.get("generation"):
-        facts.by_attempt[generation["attempt"]] += 1
+        summary.by_attempt[generation["attempt"]] += 1
         name = f"{generation['model']} ({generation['backend']} {generation.get('version', '')})"
-        facts.provenance[("model", name, generation.get("revision") or "-")] += 1
+        summary.provenance[("model", name, generation.get("revision") or "-")] += 1
 
 
-def _add_render(facts: Facts, render: dict[str, Any]) -> None:
+def _add_render(summary: DataSetSummary, render: dict[str, Any]) -> None:
     options = render["render_options"]
-    facts.lengths.append(options.get("full_length", render["sequence_length"]))
-    facts.truncated += options["truncated"]
-    facts.max_lengths.add(options["max_length"])
-    facts.provenance[("tokenizer", render["tokenizer_id"], render["tokenizer_sha256"])] += 1
-    facts.provenance[
+    summary.lengths.append(options.get("full_length", render["sequence_length"]))
+    summary.truncated += options["truncated"]
+    summary.max_lengths.add(options["max_length"])
+    summary.provenance[("tokenizer", render["tokenizer_id"], render["tokenizer_sha256"])] += 1
+    summary.provenance[
         ("chat template", options["chat_template_name"], render["chat_template_sha256"])
     ] += 1
 
@@ -113,16 +114,18 @@ def page_policies(registry: Registry) -> list[Policy]:
     ]
 
 
-def collect(dataset: DataSet, registry: Registry) -> Facts:
+def collect(dataset: DataSet, registry: Registry) -> DataSetSummary:
     """Read a data set. Raises JsonlError for a line that is not a record; join errors are the
     business of ``validate``.
     """
-    facts = Facts(dataset.name)
-    masks = {label: _read_masks(facts, label, path) for label, path in mask_files(dataset).items()}
+    summary = DataSetSummary(dataset.name)
+    masks = {
+        label: _read_masks(summary, label, path) for label, path in mask_files(dataset).items()
+    }
     policies = page_policies(registry)
     traces: dict[str, tuple[Place, dict[str, Any]]] = {}
     for place, trace in read_places(dataset.traces):
-        _add_trace(facts, trace)
+        _add_trace(summary, trace)
         labels = trace["labels"]
         about = {
             "category": labels["category"],
@@ -134,18 +137,18 @@ def collect(dataset: DataSet, registry: Registry) -> Facts:
             about | {"class_id": trace["training"]["mixture"]["class_id"]},
         )
     for place, render in read_places(dataset.renders):
-        _add_render(facts, render)
+        _add_render(summary, render)
         for policy in policies:
-            mask = make_mask(render, policy.layers)
-            _add_share(facts, f"policy {policy.id}", mask.length, mask.trained)
+            mask = make_mask(cast("Render", render), policy.layers)
+            _add_share(summary, f"policy {policy.id}", mask.length, mask.trained)
         trace_place, about = traces[render["trace_id"]]
         own = {
             label: found[render["render_id"]]
             for label, found in masks.items()
             if render["render_id"] in found
         }
-        facts.entries.append(
-            Entry(
+        summary.entries.append(
+            RenderedTrace(
                 trace=trace_place,
                 render=place,
                 trace_id=render["trace_id"],
@@ -154,7 +157,7 @@ def collect(dataset: DataSet, registry: Registry) -> Facts:
                 **about,
             )
         )
-    return facts
+    return summary
 
 
 def mask_files(dataset: DataSet) -> dict[str, Path]:
@@ -162,22 +165,22 @@ def mask_files(dataset: DataSet) -> dict[str, Path]:
     return {MAIN_MASKS: dataset.lossmasks, **dataset.sweeps}
 
 
-def _read_masks(facts: Facts, label: str, path: Path) -> dict[str, Place]:
+def _read_masks(summary: DataSetSummary, label: str, path: Path) -> dict[str, Place]:
     """Count the masks of a file and return their places by render id."""
     places: dict[str, Place] = {}
-    policies = facts.file_policies.setdefault(label, Counter())
+    policies = summary.file_policies.setdefault(label, Counter())
     for place, mask in read_places(path):
         places[mask["render_id"]] = place
         policies[mask["policy_id"]] += 1
-        _add_share(facts, label, mask["stats"]["total_tokens"], mask["stats"]["unmasked_tokens"])
+        _add_share(summary, label, mask["stats"]["total_tokens"], mask["stats"]["unmasked_tokens"])
         if label == MAIN_MASKS:
-            facts.class_weights.setdefault(mask["class_id"], set()).add(mask["class_weight"])
+            summary.class_weights.setdefault(mask["class_id"], set()).add(mask["class_weight"])
     return places
 
 
-def _add_share(facts: Facts, label: str, tokens: int, trained: int) -> None:
+def _add_share(summary: DataSetSummary, label: str, tokens: int, trained: int) -> None:
     if trained:
-        share = facts.shares.setdefault(label, Share())
+        share = summary.shares.setdefault(label, Share())
         share.rows += 1
         share.tokens += tokens
         share.trained += trained

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cbdata.report.collect import MAIN_MASKS, Facts
+from cbdata.report.collect import MAIN_MASKS, DataSetSummary
 from cbdata.report.svg import Bar, bar_chart, histogram
 
 MAX_BARS = 40
@@ -53,7 +53,9 @@ class Step:
     of: int
 
 
-def funnel_steps(stats: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> list[Step]:
+def funnel_steps(
+    stats: Sequence[dict[str, Any]], summaries: Sequence[DataSetSummary]
+) -> list[Step]:
     """Raw -> traces -> completions -> rendered -> masked, per source, from the counts of the
     stages.
 
@@ -63,7 +65,7 @@ def funnel_steps(stats: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> lis
     by_key = {(row["stage"], row["name"]): row["counts"] for row in stats}
     steps: list[Step] = []
     done: set[str] = set()
-    for part in facts:
+    for part in summaries:
         fill = by_key.get(("fill", part.name))
         origin = f"{part.name.rsplit('_', 1)[0]}_skeletons" if fill else part.name
         raw = by_key.get(("etl_a", origin))
@@ -92,9 +94,9 @@ def funnel_steps(stats: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> lis
     return steps
 
 
-def funnel(stats: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> list[Figure]:
+def funnel(stats: Sequence[dict[str, Any]], summaries: Sequence[DataSetSummary]) -> list[Figure]:
     """One funnel a source."""
-    steps = funnel_steps(stats, facts)
+    steps = funnel_steps(stats, summaries)
     figures = []
     for source in dict.fromkeys(step.source for step in steps):
         own = [step for step in steps if step.source == source]
@@ -159,125 +161,6 @@ def rejects(stats: Sequence[dict[str, Any]]) -> Figure:
     return Figure("rejects", "Rejects by reason", note, table, svg)
 
 
-def yield_by_subtype(wanted: Counter[str], filled: dict[str, Facts]) -> Figure:
-    """Accepted completions per attack subtype. ``wanted`` counts skeletons by subtype, ``filled``
-    is by mode (ds, dr).
-    """
-    rows, groups = [], []
-    for name, count in wanted.most_common():
-        got = {mode: facts.by_subtype[name] for mode, facts in filled.items()}
-        rows.append(
-            (
-                name,
-                f"{count:,}",
-                *(
-                    cell
-                    for mode in filled
-                    for cell in (f"{got[mode]:,}", percent(got[mode], count))
-                ),
-            )
-        )
-        groups.append(
-            (
-                name,
-                [
-                    Bar(100 * got[mode] / count, f"{got[mode]:,} of {count:,}", series)
-                    for series, mode in enumerate(filled)
-                ],
-            )
-        )
-    modes = [mode.upper() for mode in filled]
-    svg = (
-        bar_chart(
-            "Accepted completions by attack subtype",
-            "accepted, % of skeletons",
-            groups[:MAX_BARS],
-            modes,
-            100,
-        )
-        if groups
-        else None
-    )
-    head = (
-        "subtype",
-        "skeletons",
-        *(cell for mode in modes for cell in (f"{mode} accepted", f"{mode} yield")),
-    )
-    return Figure(
-        "yield-subtype",
-        "Yield by attack subtype",
-        "A completion is accepted when it does what its mode asks for.",
-        Table(head, rows),
-        svg,
-    )
-
-
-def yield_by_attempt(wanted: int, filled: dict[str, Facts], attempts: int) -> Figure:
-    """Accepted completions by the attempt that was accepted; each attempt is made for what the
-    earlier ones left.
-    """
-    rows, groups = [], []
-    for attempt in range(
-        1,
-        max([attempts, *(number for facts in filled.values() for number in facts.by_attempt)]) + 1,
-    ):
-        bars = []
-        for series, (mode, facts) in enumerate(filled.items()):
-            tried = wanted - sum(
-                count for number, count in facts.by_attempt.items() if number < attempt
-            )
-            got = facts.by_attempt[attempt]
-            rows.append((f"{attempt}", mode.upper(), f"{tried:,}", f"{got:,}", percent(got, tried)))
-            bars.append(Bar(100 * got / tried if tried else 0, f"{got:,} of {tried:,}", series))
-        groups.append((f"attempt {attempt}", bars))
-    svg = bar_chart(
-        "Accepted completions by attempt",
-        "accepted, % of those still open",
-        groups,
-        [mode.upper() for mode in filled],
-        100,
-    )
-    return Figure(
-        "yield-attempt",
-        "Yield by attempt",
-        "Open are the skeletons without an accepted completion yet.",
-        Table(("attempt", "mode", "open", "accepted", "yield"), rows),
-        svg,
-    )
-
-
-def outcomes(stats: Sequence[dict[str, Any]]) -> Figure | None:
-    """What the judge made of every completion, by mode; None where no stats file of the fill stage
-    tells.
-    """
-    told = {
-        row["name"]: row["details"]["completions"]
-        for row in stats
-        if row["stage"] == "fill" and row["details"].get("completions")
-    }
-    if not told:
-        return None
-    rows, groups = [], []
-    for outcome in sorted({outcome for counts in told.values() for outcome in counts}):
-        bars = []
-        for series, (name, counts) in enumerate(told.items()):
-            count, total = counts.get(outcome, 0), sum(counts.values())
-            rows.append((outcome, name, f"{count:,}", percent(count, total)))
-            bars.append(Bar(count, f"{count:,}  {percent(count, total)}", series))
-        groups.append((outcome, bars))
-    svg = bar_chart(
-        "Completions by what they do", "completions, every attempt counted", groups, list(told)
-    )
-    note = "DS accepts completions that follow the injection, DR those that do what the user asked."
-    return Figure(
-        "outcomes",
-        "Completions by what they do",
-        note,
-        Table(("outcome", "file", "completions", "share"), rows, numeric_from=2),
-        svg,
-    )
-
-
 def length_edges(longest: int) -> list[float]:
     """Bin edges for token lengths: 0, 64, then two a doubling, to past the longest."""
     edges = [0.0, 64.0]
@@ -286,16 +169,16 @@ def length_edges(longest: int) -> list[float]:
     return edges
 
 
-def lengths(facts: Facts) -> Figure | None:
+def lengths(summary: DataSetSummary) -> Figure | None:
     """Token lengths before the cut, and where the cut is."""
-    if not facts.lengths:
+    if not summary.lengths:
         return None
-    limit = max(facts.max_lengths)
-    edges = length_edges(max(facts.lengths))
+    limit = max(summary.max_lengths)
+    edges = length_edges(max(summary.lengths))
     short, long = [0] * (len(edges) - 1), [0] * (len(edges) - 1)
-    for length in facts.lengths:
+    for length in summary.lengths:
         (short if length <= limit else long)[bisect_right(edges, length) - 1] += 1
-    ordered = sorted(facts.lengths)
+    ordered = sorted(summary.lengths)
     cut = sum(max(0, length - limit) for length in ordered)
     rows = [
         (name, f"{ordered[min(int(len(ordered) * share), len(ordered) - 1)]:,}")
@@ -303,13 +186,13 @@ def lengths(facts: Facts) -> Figure | None:
     ]
     rows += [
         ("longer than max_length", f"{sum(long):,} of {len(ordered):,}"),
-        ("truncated", f"{facts.truncated:,}"),
+        ("truncated", f"{summary.truncated:,}"),
     ]
     rows += [
         ("tokens beyond max_length", f"{cut:,} of {sum(ordered):,} ({percent(cut, sum(ordered))})")
     ]
     svg = histogram(
-        f"Token lengths of {facts.name}",
+        f"Token lengths of {summary.name}",
         "tokens a trace, before the cut",
         edges,
         (("within max_length", short), ("longer", long)),
@@ -317,20 +200,20 @@ def lengths(facts: Facts) -> Figure | None:
     )
     note = "Columns are equally wide; their edges grow by the square root of 2."
     return Figure(
-        f"lengths-{facts.name}",
-        f"Token lengths of {facts.name}",
+        f"lengths-{summary.name}",
+        f"Token lengths of {summary.name}",
         note,
         Table(("", "tokens"), rows),
         svg,
     )
 
 
-def shares(facts: Sequence[Facts]) -> Figure:
+def shares(summaries: Sequence[DataSetSummary]) -> Figure:
     """Tokens with loss out of all tokens, per mask file and per policy."""
     rows, groups = [], []
-    for label in dict.fromkeys(label for part in facts for label in part.shares):
+    for label in dict.fromkeys(label for part in summaries for label in part.shares):
         bars = []
-        for series, part in enumerate(facts):
+        for series, part in enumerate(summaries):
             share = part.shares.get(label)
             if share is None:
                 continue
@@ -349,13 +232,13 @@ def shares(facts: Sequence[Facts]) -> Figure:
                     100 * share.trained / share.tokens, percent(share.trained, share.tokens), series
                 )
             )
-        groups.append((_share_name(label, *facts), bars))
+        groups.append((_share_name(label, *summaries), bars))
     svg = (
         bar_chart(
             "Tokens with loss, by policy",
             "tokens with loss, % of all tokens of the rows",
             groups,
-            [part.name for part in facts],
+            [part.name for part in summaries],
             100,
         )
         if groups
@@ -371,14 +254,14 @@ def shares(facts: Sequence[Facts]) -> Figure:
     return Figure("shares", "Trained-token share per policy", note, table, svg)
 
 
-def _share_name(label: str, *facts: Facts) -> str:
+def _share_name(label: str, *summaries: DataSetSummary) -> str:
     if label != MAIN_MASKS:
         return label
-    policies = {policy for part in facts for policy in part.file_policies.get(label, ())}
+    policies = {policy for part in summaries for policy in part.file_policies.get(label, ())}
     return f"lossmasks ({', '.join(sorted(policies))})"
 
 
-def class_weights(stats: Iterable[dict[str, Any]], facts: Sequence[Facts]) -> Figure:
+def class_weights(stats: Iterable[dict[str, Any]], summaries: Sequence[DataSetSummary]) -> Figure:
     """Rows, weight and share of the summed sample weight by mixture class."""
     classes: dict[str, dict[str, float]] = {}
     for entry in stats:
@@ -393,7 +276,7 @@ def class_weights(stats: Iterable[dict[str, Any]], facts: Sequence[Facts]) -> Fi
         sum(values[key] for values in classes.values()) for key in ("weight_before", "weight_after")
     )
     weights: dict[str, set[float]] = {}
-    for part in facts:
+    for part in summaries:
         for name, found in part.class_weights.items():
             weights.setdefault(name, set()).update(found)
     rows, groups = [], []
@@ -432,10 +315,10 @@ def class_weights(stats: Iterable[dict[str, Any]], facts: Sequence[Facts]) -> Fi
     )
 
 
-def provenance(facts: Sequence[Facts]) -> Figure:
+def provenance(summaries: Sequence[DataSetSummary]) -> Figure:
     """Model, tokenizer, template and tool schema by name and hash."""
     total: Counter[tuple[str, str, str]] = Counter()
-    for part in facts:
+    for part in summaries:
         total.update(part.provenance)
     rows = [(*key, f"{count:,}") for key, count in sorted(total.items())]
     note = (

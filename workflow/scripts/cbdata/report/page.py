@@ -40,7 +40,10 @@ class Section:
     figures: Sequence[Figure]
 
 
-def _asset(names: Sequence[str], forbidden: str) -> str:
+def asset(names: Sequence[str], forbidden: str) -> str:
+    """The text of some assets, one after the other. Raises AssetError if it holds ``forbidden`` or
+    the start of a comment.
+    """
     text = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
     if forbidden in text.lower() or "<!--" in text:
         raise AssetError(
@@ -75,8 +78,20 @@ def render_page(
     index: Mapping[str, Any],
     blocks: Sequence[str],
 ) -> Iterator[str]:
-    """The page in pieces, so that its blocks need not be in memory twice."""
-    script, style = _asset(SCRIPTS, "</script"), _asset(STYLES, "</style")
+    """The page in pieces, so that its blocks need not be in memory twice.
+
+    Args:
+        title: The heading of the page.
+        tiles: Name and value of the figures at its top.
+        sections: What is below them.
+        settings: The configuration's keys that are shown.
+        index: The viewer's index, as ``viewer_data`` makes it.
+        blocks: The viewer's blocks.
+
+    Raises:
+        AssetError: A script or style of the page would end its own element.
+    """
+    script, style = asset(SCRIPTS, "</script"), asset(STYLES, "</style")
     environment = Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,

@@ -13,12 +13,21 @@ T = TypeVar("T")
 def choose(
     items: Sequence[T], keys: Sequence[tuple[Hashable, str]], sizes: Sequence[int], budget: int
 ) -> list[T]:
-    """The items to keep, in their order: all if their sizes fit the budget, else a sample that
-    takes every stratum in turn.
+    """Choose the items to keep: all if their sizes fit the budget, else a sample that takes every
+    stratum in turn.
 
-    ``keys`` are ``(stratum, id)``. Within a stratum the order is that of a hash of the id, so the
-    same records give the same sample, and a small stratum is there in full before a large one fills
-    the rest. At least one item is kept if there is any.
+    Within a stratum the order is that of a hash of the id, so the same records give the same
+    sample, and a small stratum is there in full before a large one fills the rest. At least one
+    item is kept if there is any.
+
+    Args:
+        items: All items.
+        keys: The stratum and the id of each.
+        sizes: The size of each, in the unit of the budget.
+        budget: What the sizes of the chosen items may add up to.
+
+    Returns:
+        The chosen items in their order.
     """
     if sum(sizes) <= budget:
         return list(items)

@@ -130,8 +130,17 @@ def bar_chart(
     series: Sequence[str] = (),
     maximum: float | None = None,
 ) -> str:
-    """Horizontal bars in labelled groups. ``axis`` names what the lengths are, with the unit;
-    ``series`` is the legend.
+    """Draw horizontal bars in labelled groups.
+
+    Args:
+        title: Stands above the chart.
+        axis: What the lengths are, with the unit.
+        groups: Label and bars of each group, from the top.
+        series: The legend: a name for each series number of the bars. Empty: no legend.
+        maximum: Where the axis ends; None: at a round number above the longest bar.
+
+    Returns:
+        The SVG element as markup, every text in it escaped.
     """
     top = TOP if series else TOP - 14
     heights = [len(bars) * (BAR + GAP) for _, bars in groups]
@@ -176,8 +185,18 @@ def histogram(
     marker: tuple[float, str] | None = None,
     label: Callable[[float], str] = short,
 ) -> str:
-    """Counts per bin ``[edges[i], edges[i + 1])`` as stacked columns; bins are drawn equally wide.
-    ``marker`` is a dashed line at a value.
+    """Draw counts per bin as stacked columns; all bins are drawn equally wide.
+
+    Args:
+        title: Stands above the chart.
+        axis: What is counted by, with the unit.
+        edges: Borders of the bins, ascending; bin i is half-open, ``[edges[i], edges[i + 1])``.
+        stacks: Name and counts per bin of each series, from the bottom.
+        marker: Value and label of a dashed line.
+        label: Writes an edge on the axis.
+
+    Returns:
+        The SVG element as markup, every text in it escaped.
     """
     left, right, top = 58, WIDTH - 12, TOP + 26
     bottom = top + PLOT_HEIGHT

@@ -17,14 +17,15 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from cbdata.lookup import Place, RecordIndex, read_places
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import Policy, Registry
-from cbdata.report.collect import Entry, Facts, page_policies
+from cbdata.records import Render
+from cbdata.report.collect import DataSetSummary, RenderedTrace, page_policies
 from cbdata.report.inputs import DataSet, ReportInputs
 from cbdata.report.sampling import choose
 from cbdata.report.vocabulary import Vocabulary, load_vocabulary
@@ -89,8 +90,13 @@ def trace_record(
     masks: dict[str, dict[str, Any]],
     policies: Sequence[Policy],
 ) -> dict[str, Any]:
-    """What the viewer shows of one trace. Token positions are those of the render; ``masks`` are
-    mask rows by label.
+    """What the viewer shows of one trace. Token positions are those of the render.
+
+    Args:
+        trace: The trace.
+        render: Its render.
+        masks: The mask rows of that render by label.
+        policies: Policies to show besides, without a file of theirs.
     """
     alignment, signals, raw = render["alignment"], render["signals"], trace["raw_metadata"]
     shown = {
@@ -102,7 +108,7 @@ def trace_record(
         for label, row in masks.items()
     }
     for policy in policies:
-        mask = make_mask(render, policy.layers)
+        mask = make_mask(cast("Render", render), policy.layers)
         runs = [[start, end, weight] for start, end, weight in mask.runs if weight > 0]
         shown[f"policy {policy.id}"] = {"policy": policy.id, "weight": None, "runs": runs}
     attack, generation = trace.get("tool_attack") or {}, raw.get("generation") or {}
@@ -184,14 +190,14 @@ def trace_record(
     }
 
 
-def _read_masks(entry: Entry, masks: RecordIndex) -> dict[str, dict[str, Any]]:
+def _read_masks(entry: RenderedTrace, masks: RecordIndex) -> dict[str, dict[str, Any]]:
     return {label: masks.read(place) for label, place in entry.masks.items()}
 
 
 def _trace_columns(
-    facts: Sequence[Facts], registry: Registry, blocks: BlockWriter, budget: int
+    summaries: Sequence[DataSetSummary], registry: Registry, blocks: BlockWriter, budget: int
 ) -> tuple[dict[str, list[Any]], set[int]]:
-    entries = [(number, entry) for number, part in enumerate(facts) for entry in part.entries]
+    entries = [(number, entry) for number, part in enumerate(summaries) for entry in part.entries]
     keys = [
         ((number, entry.category, entry.class_id, entry.outcome), entry.trace_id)
         for number, entry in entries
@@ -283,10 +289,12 @@ def _reject_columns(
     return columns, len(places)
 
 
-def _mask_labels(dataset: DataSet, facts: Facts, registry: Registry) -> list[dict[str, str]]:
+def _mask_labels(
+    dataset: DataSet, summary: DataSetSummary, registry: Registry
+) -> list[dict[str, str]]:
     labels = [
         {"label": label, "title": f"{label}/{dataset.name} ({', '.join(sorted(counts))})"}
-        for label, counts in facts.file_policies.items()
+        for label, counts in summary.file_policies.items()
     ]
     return labels + [
         {"label": f"policy {policy.id}", "title": policy.id} for policy in page_policies(registry)
@@ -295,16 +303,25 @@ def _mask_labels(dataset: DataSet, facts: Facts, registry: Registry) -> list[dic
 
 def viewer_data(
     inputs: ReportInputs,
-    facts: Sequence[Facts],
+    summaries: Sequence[DataSetSummary],
     registry: Registry,
     token_budget: int = TOKEN_BUDGET,
     reject_budget: int = REJECT_BUDGET,
 ) -> tuple[dict[str, Any], list[str]]:
-    """The index (JSON values) and the blocks (base64). Budgets are tokens of traces, and characters
-    of rejects, that the page holds.
+    """What the page's script reads.
+
+    Args:
+        inputs: The files of the run.
+        summaries: What is known of each of its data sets, in the same order.
+        registry: The policies that are shown on every trace.
+        token_budget: How many tokens of traces the page may hold.
+        reject_budget: How many characters of rejects the page may hold.
+
+    Returns:
+        The index as JSON values, and the blocks in base64.
     """
     blocks = BlockWriter()
-    traces, used = _trace_columns(facts, registry, blocks, token_budget)
+    traces, used = _trace_columns(summaries, registry, blocks, token_budget)
     blocks.flush()
     rejects, reject_total = _reject_columns(inputs, blocks, reject_budget)
     blocks.flush()
@@ -320,7 +337,7 @@ def viewer_data(
                 "total": len(part.entries),
                 "masks": _mask_labels(dataset, part, registry),
             }
-            for dataset, part in zip(inputs.datasets, facts, strict=True)
+            for dataset, part in zip(inputs.datasets, summaries, strict=True)
         ],
         "traces": traces,
         "rejects": rejects,

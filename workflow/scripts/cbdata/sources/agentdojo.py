@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,81 +12,42 @@ import orjson
 from cbdata.ids import trace_id
 from cbdata.jsonl import dumps
 from cbdata.progress import Progress
-from cbdata.rejects import Reject
+from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
-from cbdata.sources.agentdojo_exposure import Span, find_injections
-from cbdata.sources.agentdojo_files import PathSpec, input_files, source_names
+from cbdata.sources.agentdojo_exposure import FoundInjection, find_injections
 from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
-from cbdata.sources.agentdojo_messages import Conversation, normalise
+from cbdata.sources.agentdojo_messages import Transcript, normalise
+from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
+from cbdata.sources.files import input_files, source_names
 from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
-from cbdata.sources.reasons import REASONS
+from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, Spool
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
 
-__all__ = ["DATASET", "convert", "input_files"]
-
 logger = logging.getLogger(__name__)
 
 DATASET = "agentdojo"
 
-DEFENSES = (
-    "tool_filter",
-    "transformers_pi_detector",
-    "spotlighting_with_delimiting",
-    "repeat_user_prompt",
-)
-"""What AgentDojo appends to a pipeline's name (``agent_pipeline.DEFENSES``):
-``gpt-4o-2024-05-13-tool_filter``.
-"""
-
-FAMILIES = {
-    "gpt": "gpt",
-    "claude": "claude",
-    "gemini": "gemini",
-    "command": "command",
-    "llama": "llama",
-    "mixtral": "mistral",
-    "mistral": "mistral",
+REASONS: Reasons = {
+    **READING,
+    "missing_messages": "the record has no list of messages",
+    "empty_transcript": "the list of messages is empty",
+    "message_not_an_object": "a message is not an object",
+    "unknown_role": "a message has a role that trace_v1 does not know",
+    "content_not_text": "a message's content is neither text nor blocks of text",
+    "unknown_content_block": "a content block of a type that trace_v1 has no place for",
+    "bad_tool_call": "a tool call cannot be read",
+    "bad_arguments": "a call's arguments are not an object",
+    "misplaced_tool_calls": "a message that is not the model's has tool calls",
+    "bad_tool_result": "a tool result cannot be read",
+    "bad_security": "an injected run whose security is neither true nor false",
 }
-"""Model family by a part of the model's name, first match."""
 
 
-class Run(NamedTuple):
-    """The facts of one run, whichever form it was written in. ``source_fields`` are the others,
-    ``security`` left out on purpose.
-    """
-
-    suite: str
-    pipeline: str | None
-    user_task: str
-    injection_task: str | None
-    attack_type: str | None
-    security: Any
-    error: str | None
-    injections: list[str]
-    raw_format: str
-    source_fields: dict[str, Any]
-
-    @property
-    def raw_id(self) -> str:
-        """``pipeline/suite/user_task/attack/injection``, the path of the run in the benchmark's own
-        tree.
-        """
-        return "/".join(
-            (
-                self.pipeline or "unknown",
-                self.suite,
-                self.user_task,
-                self.attack_type or "none",
-                self.injection_task or "none",
-            )
-        )
-
-
-class Place(NamedTuple):
+class RecordPlace(NamedTuple):
     """Where a record lies: the file's name in the output, the line (None for a whole file)."""
 
     file: str
@@ -95,24 +55,34 @@ class Place(NamedTuple):
 
 
 def convert(
-    paths: PathSpec,
+    raw: Sequence[str | Path],
     *,
+    tool_schemas: Sequence[str | Path],
     split: Split,
     outputs: StageFiles,
     max_reject_fraction: float,
-    tool_schemas: Iterable[str | Path] = (),
 ) -> None:
-    """Convert files, directories of files, or a list of them; write traces, rejects and stats,
-    published together.
+    """Convert transcripts to traces; write traces, rejects and stats, published together.
 
     The output depends on the contents and names of the files alone, not on the order in which they
     are given or listed. Runs with exactly the same messages become one trace, whose
-    ``links.duplicates`` names the others; if they do not even agree in ``category`` all of them are
-    rejected (``conflicting_labels``). With fractions, ``split`` goes by suite and user task.
-    ``tool_schemas`` are the files ``agentdojo_<suite>_v1.json`` that traces refer to; a suite
-    without one has no reference. Raises SourceError, TooManyRejects, ConservationError.
+    ``links.duplicates`` names the others. If they do not even agree in ``category``, all of them
+    are rejected (``conflicting_labels``).
+
+    Args:
+        raw: Files, and folders of files.
+        tool_schemas: The files ``agentdojo_<suite>_v1.json`` that traces refer to. The traces of a
+            suite without one have no reference.
+        split: A split's name, or names with fractions that add up to 1. Fractions go by suite and
+            user task.
+        outputs: Where traces, rejects and stats go.
+        max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
+
+    Raises:
+        SourceError: No run can use the input.
+        TooManyRejects: More was rejected than is allowed.
     """
-    files = source_names(input_files(paths))
+    files = source_names(input_files(raw, "agentdojo_path"))
     assign = SplitAssigner(split)
     schemas = _suite_schemas(tool_schemas)
     progress = Progress("agentdojo transcripts")
@@ -138,7 +108,7 @@ def convert(
                     if _is_header(record):
                         writer.header()
                         continue
-                    trace = _trace(record, Place(name, line.number), assign, schemas)
+                    trace = _trace(record, RecordPlace(name, line.number), assign, schemas)
                 except Reject as problem:
                     writer.reject(
                         problem,
@@ -190,83 +160,6 @@ def _suite_schemas(files: Iterable[str | Path]) -> dict[str, ToolSchema]:
     }
 
 
-def _text(fields: dict[str, Any], key: str, required: bool = False) -> str | None:
-    """A field that must be a string; absent, null and empty are None. Raises Reject."""
-    value = fields.get(key)
-    if value is None or value == "":
-        if required:
-            raise Reject("missing_field", f"{key}: expected a string, the record has none")
-        return None
-    if type(value) is not str:
-        raise Reject("wrong_type", f"{key}: expected a string or null, got {shown(value)}")
-    return value
-
-
-def _none(value: str | None) -> str | None:
-    """AgentDojo's own word for no attack and no injection, in paths and command lines, is
-    ``none``.
-    """
-    return None if value == "none" else value
-
-
-def read_run(record: dict[str, Any]) -> Run:
-    """The facts of a record in either form: an export with ``metadata``, or a run file with its
-    fields at the top. Raises Reject.
-    """
-    if "metadata" in record:
-        fields = record["metadata"]
-        if type(fields) is not dict:
-            raise Reject("wrong_type", f"metadata: expected an object, got {shown(fields)}")
-        raw_format, pipeline_key = "agentdojo_export", "model"
-        source = {**record, **fields}
-        del source["metadata"]
-    else:
-        fields = record
-        raw_format = (
-            "agentdojo_run"
-            if "agentdojo_package_version" in fields
-            else "agentdojo_run_string_content"
-        )
-        pipeline_key = "pipeline_name"
-        source = record.copy()
-    source.pop("messages", None)
-    source.pop("security", None)
-    injections = record.get("injections") or {}
-    if type(injections) is not dict or not all(type(text) is str for text in injections.values()):
-        raise Reject(
-            "wrong_type", f"injections: expected an object of texts, got {shown(injections)}"
-        )
-    return Run(
-        suite=_text(fields, "suite_name", required=True),
-        pipeline=_text(fields, pipeline_key),
-        user_task=_text(fields, "user_task_id", required=True),
-        injection_task=_none(_text(fields, "injection_task_id")),
-        attack_type=_none(_text(fields, "attack_type")),
-        security=fields.get("security"),
-        error=_text(record, "error") or _text(fields, "error"),
-        injections=sorted(set(injections.values())),
-        raw_format=raw_format,
-        source_fields=source,
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def split_pipeline(pipeline: str | None) -> tuple[str | None, str | None, str | None]:
-    """(model, family of the model, defence) of a pipeline's name; None for what the name does not
-    tell.
-    """
-    model, defense = pipeline, None
-    for known in DEFENSES:
-        if pipeline is not None and pipeline.endswith("-" + known):
-            model, defense = pipeline.removesuffix("-" + known), known
-    lowered = (model or "").lower()
-    return (
-        model,
-        next((family for part, family in FAMILIES.items() if part in lowered), None),
-        defense,
-    )
-
-
 def _record_id(record: dict[str, Any]) -> str | None:
     """The id of a record that was rejected, if it has facts enough for one."""
     try:
@@ -276,7 +169,10 @@ def _record_id(record: dict[str, Any]) -> str | None:
 
 
 def _trace(
-    record: dict[str, Any], place: Place, assign: SplitAssigner, schemas: dict[str, ToolSchema]
+    record: dict[str, Any],
+    place: RecordPlace,
+    assign: SplitAssigner,
+    schemas: dict[str, ToolSchema],
 ) -> tuple[bytes, Entry]:
     """The trace of a record as a line, and what decides about it among its copies. Raises
     Reject.
@@ -308,6 +204,11 @@ def _trace(
     identity = trace_id(DATASET, role, orjson.Fragment(messages))
     model, family, defense = split_pipeline(run.pipeline)
     split = assign(f"{run.suite}/{run.user_task}")
+    raw_metadata: dict[str, Any] = {
+        "source_fields": orjson.Fragment(checked_json(run.source_fields))
+    }
+    if schema is not None:
+        raw_metadata["tool_schema_ref"] = schema.ref
     trace = {
         "id": identity,
         "completeness": role,
@@ -336,15 +237,13 @@ def _trace(
         },
         "links": {"raw_id": run.raw_id},
         "signal_hints": _hints(run, talk, spans, flags, messages),
-        "raw_metadata": {"source_fields": orjson.Fragment(checked_json(run.source_fields))},
+        "raw_metadata": raw_metadata,
     }
     if run.injection_task:
         trace["tool_attack"] = {
             "attack_vector": "tool_result",
             "injection_text": _span_text(talk, spans),
         }
-    if schema is not None:
-        trace["raw_metadata"]["tool_schema_ref"] = schema.ref
     entry = Entry(
         id=identity,
         verdict=run_labels.labels["category"],
@@ -355,7 +254,7 @@ def _trace(
     return dumps(trace), entry
 
 
-def _run_flags(run: Run, talk: Conversation, schema: ToolSchema | None, tellable: bool) -> set[str]:
+def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:
     """Flags of a run that neither its messages nor its labels show."""
     flags = set()
     if not tellable:
@@ -388,7 +287,7 @@ def _facts(
 
 
 def _hints(
-    run: Run, talk: Conversation, spans: list[Span], flags: list[str], canonical: bytes
+    run: Run, talk: Transcript, spans: list[FoundInjection], flags: list[str], canonical: bytes
 ) -> dict[str, Any]:
     rows = [
         {"message_index": span.message_index, "char_start": span.start, "char_end": span.end}
@@ -408,9 +307,10 @@ def _hints(
     return hints
 
 
-def _span_text(talk: Conversation, spans: list[Span]) -> str | None:
+def _span_text(talk: Transcript, spans: list[FoundInjection]) -> str | None:
     """The injection as the model first saw it, None if it never did."""
     if not spans:
         return None
     first = spans[0]
-    return talk.messages[first.message_index]["content"][first.start : first.end]
+    content: str = talk.messages[first.message_index]["content"]
+    return content[first.start : first.end]

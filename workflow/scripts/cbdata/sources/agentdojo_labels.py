@@ -54,11 +54,21 @@ def label_run(
     has_messages: bool,
     exposed: bool,
 ) -> RunLabels:
-    """Labels of one run.
+    """Label one run.
 
     A run is harmful if and only if its attack succeeded. A run that was attacked and did not give
-    in is benign, and its class says whether the model ever saw the injection. Raises Reject if
-    the run was attacked and ``security`` is no bool.
+    in is benign, and its class says whether the model ever saw the injection.
+
+    Args:
+        injection_task_id: The attack's goal; None for a run without an attack.
+        security: The benchmark's verdict as it stands in the record.
+        error: What ended the run early, if anything did.
+        attack_type: The attack's name in the benchmark.
+        has_messages: Whether the run left a transcript.
+        exposed: Whether the injection stands in what the model was shown.
+
+    Raises:
+        Reject: The run was attacked and ``security`` is neither true nor false.
     """
     attacked = injection_task_id is not None
     flags: list[str] = []

@@ -21,7 +21,7 @@ _MESSAGE_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "too
 
 
 @dataclass
-class Conversation:
+class Transcript:
     """Normalised messages with what had to be done to them: ``flags`` names oddities that were kept
     or repaired.
     """
@@ -34,7 +34,7 @@ class Conversation:
     """Whether there is an assistant turn."""
 
 
-def normalise(raw_messages: list[Any]) -> Conversation:
+def normalise(raw_messages: list[Any]) -> Transcript:
     """Messages of trace_v1: content a string, call ids unique and present, each result tied to its
     call.
 
@@ -42,7 +42,7 @@ def normalise(raw_messages: list[Any]) -> Conversation:
     with an ``error`` has the error as its text, because that is what every AgentDojo model adapter
     sends. Raises Reject.
     """
-    talk = Conversation()
+    talk = Transcript()
     flags, messages = talk.flags, talk.messages
     used: set[str] = set()
     pending: list[tuple[str | None, dict[str, Any]]] = []

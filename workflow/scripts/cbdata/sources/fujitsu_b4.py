@@ -7,6 +7,7 @@ BY 4.0.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,19 +16,25 @@ import orjson
 from cbdata.ids import trace_id
 from cbdata.jsonl import dumps
 from cbdata.progress import Progress
-from cbdata.rejects import Reject
+from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, SourceError, shown
 from cbdata.sources.raw_lines import checked_json, parse_object, read_lines
-from cbdata.sources.reasons import REASONS
+from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner, query_key
 from cbdata.sources.spool import Entry, Spool
 from cbdata.stage import StageFiles, StageWriter
-from cbdata.tools import ToolSchema
+from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
 
 logger = logging.getLogger(__name__)
 
 DATASET = "fujitsu_b4"
+
+REASONS: Reasons = {
+    **READING,
+    "no_attack": "combined_query adds nothing to benign_query",
+    "unknown_tools": "the tool schema has neither of the record's two tools",
+}
 
 FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "attack_id": (str, int),
@@ -63,7 +70,7 @@ def parse_success(value: Any) -> bool | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, (int, float)):
-        return {0: False, 1: True}.get(value)
+        return {0.0: False, 1.0: True}.get(value)
     word = value.strip().casefold() if isinstance(value, str) else ""
     return True if word in _TRUE else False if word in _FALSE else None
 
@@ -80,12 +87,19 @@ class Attack(NamedTuple):
 def locate_attack(benign: str, injection: str, combined: str) -> Attack:
     """Find the attack in the combined query by exact comparison.
 
-    The injection where it occurs; of several places only the one without which the benign query
-    remains, or else all (flag ``injection_repeated``). Where it is empty or does not occur, but the
-    combined query is the benign one with one piece put in, that piece without the white space
-    around it (flag ``injection_from_difference``). Otherwise no span (flag
-    ``injection_not_found``). Raises Reject ``no_attack`` if the combined query adds nothing to
-    the benign one.
+    The attack is the injection where that occurs. Of several places it is only the one without
+    which the benign query remains, or else all of them (flag ``injection_repeated``). Where the
+    injection is empty or does not occur, but the combined query is the benign one with one piece
+    put in, it is that piece without the white space around it (flag
+    ``injection_from_difference``). Otherwise there is no span (flag ``injection_not_found``).
+
+    Args:
+        benign: What the user asked for.
+        injection: What the attacker added, as the source says.
+        combined: What the model was given.
+
+    Raises:
+        Reject: ``no_attack``, if the combined query adds nothing to the benign one.
     """
     if injection.strip():
         spans = _occurrences(combined, injection)
@@ -136,28 +150,39 @@ def _inserted(benign: str, combined: str) -> tuple[int, int] | None:
 
 
 def convert(
-    raw_path: str | Path,
-    tool_schema: ToolSchema,
+    raw: Sequence[str | Path],
     *,
+    tool_schemas: Sequence[str | Path],
     split: Split,
     outputs: StageFiles,
     max_reject_fraction: float,
 ) -> None:
-    """Convert one B4 file to skeletons; write traces, rejects and stats, published together.
+    """Convert records to skeletons; write traces, rejects and stats, published together.
 
     A skeleton is the tool schema's system prompt and ``combined_query`` as it is. Records with the
-    same query and the same tools become one (``links.duplicates`` names the others); the same query
-    with other tools rejects all of them (``conflicting_labels``). With fractions, ``split`` goes by
-    the benign query without case, punctuation and spacing. Raises SourceError, TooManyRejects,
-    ConservationError.
+    same query and the same tools become one, whose ``links.duplicates`` names the others. The same
+    query with other tools rejects all of them (``conflicting_labels``).
+
+    Args:
+        raw: The one file of the records.
+        tool_schemas: The one tool schema of the skeletons, with a system prompt.
+        split: A split's name, or names with fractions that add up to 1. Fractions go by the benign
+            query without case, punctuation and spacing.
+        outputs: Where traces, rejects and stats go.
+        max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
+
+    Raises:
+        SourceError: No run can use the input.
+        TooManyRejects: More was rejected than is allowed.
     """
+    raw_path = Path(_only(raw, "raw file"))
+    tool_schema = load_tool_schema(_only(tool_schemas, "tool schema"))
     if not tool_schema.system_prompt:
         raise SourceError(
             f"{tool_schema.path}: expected a system_prompt, it has none. Hint: B4 skeletons begin"
             " with it; see configs/tool_schemas"
         )
     assign = SplitAssigner(split)
-    raw_path = Path(raw_path)
     progress = Progress("fujitsu_b4 records")
     blank = 0
     with (
@@ -194,6 +219,16 @@ def convert(
             "label_conflicts": spool.conflicts,
         }
     progress.finish(f"{writer.records_out} kept")
+
+
+def _only(files: Sequence[str | Path], what: str) -> str | Path:
+    """The one file of a list."""
+    if len(files) != 1:
+        raise SourceError(
+            f"fujitsu_b4: expected one {what}, got {len(files)}: {', '.join(map(str, files))}."
+            " Hint: put the records into one file"
+        )
+    return files[0]
 
 
 def _record_id(record: dict[str, Any]) -> str | None:
@@ -241,7 +276,7 @@ def _skeleton(
         flags.append("success_not_stated" if success is None else "success_false")
     if not record.keys() <= FIELD_TYPES.keys():
         flags.append("unknown_field")
-    contents = [
+    contents: list[dict[str, Any]] = [
         {"role": "system", "content": tool_schema.system_prompt},
         {"role": "user", "content": fields["combined_query"]},
     ]

@@ -1,10 +1,10 @@
-"""Why ETL_A rejects a raw record."""
+"""Why ETL_A rejects a raw record of any source. A source adds its own reasons in its module."""
 
 from __future__ import annotations
 
 from cbdata.rejects import Reasons
 
-REASONS: Reasons = {
+READING: Reasons = {
     "not_json": "the line is not JSON",
     "not_an_object": "the line is JSON but not an object",
     "not_strict_json": "the line holds NaN, Infinity or a number that no float holds",
@@ -20,17 +20,4 @@ REASONS: Reasons = {
     "missing_field": "a field that must be there is not",
     "wrong_type": "a field is of another type than the format says",
     "conflicting_labels": "copies of this record disagree about what happened",
-    "no_attack": "B4: combined_query adds nothing to benign_query",
-    "unknown_tools": "B4: the tool schema has neither of the record's two tools",
-    "missing_messages": "AgentDojo: the record has no list of messages",
-    "empty_transcript": "AgentDojo: the list of messages is empty",
-    "message_not_an_object": "AgentDojo: a message is not an object",
-    "unknown_role": "AgentDojo: a message has a role that trace_v1 does not know",
-    "content_not_text": "AgentDojo: a message's content is neither text nor blocks of text",
-    "unknown_content_block": "AgentDojo: a content block of a type that trace_v1 has no place for",
-    "bad_tool_call": "AgentDojo: a tool call cannot be read",
-    "bad_arguments": "AgentDojo: a call's arguments are not an object",
-    "misplaced_tool_calls": "AgentDojo: a message that is not the model's has tool calls",
-    "bad_tool_result": "AgentDojo: a tool result cannot be read",
-    "bad_security": "AgentDojo: an injected run whose security is neither true nor false",
 }

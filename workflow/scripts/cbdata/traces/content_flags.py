@@ -8,10 +8,12 @@ special tokens.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-_ANGLE = {
+from cbdata.records import ContentFlags
+
+ANGLE_PATTERNS = {
     # Llama 3, ChatML, Qwen and Phi write <|...|>, Llama 2 and Mistral <s> and <<SYS>>, Gemma
     # <start_of_turn>, SentencePiece <bos>.
     "control_token": re.compile(
@@ -24,8 +26,8 @@ _ANGLE = {
     "script": re.compile(r"<[/\s]{0,8}[sS][cC][rR][iI][pP][tT]\b"),
     "markup": re.compile(r"</?[A-Za-z][A-Za-z0-9_-]{0,31}(?:\s[^<>]{0,256})?/?>"),
 }
-_SQUARE = re.compile(r"\[(?:/?INST|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS)\]")
-_CHARACTERS = {
+SQUARE_PATTERN = re.compile(r"\[(?:/?INST|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS)\]")
+CHARACTER_PATTERNS = {
     "control_character": re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"),
     "invisible_character": re.compile(
         "[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
@@ -34,18 +36,18 @@ _CHARACTERS = {
 _UNUSUAL = re.compile(
     r"<(?:\||/?s>|</?SYS|(?:start|end)_of|(?:bos|eos|pad|unk)>|/?(?:tool|func)|!--|[/\s]{0,8}[sS][cC])"
 )
-"""Where every pattern of _ANGLE but ``markup`` must begin: one search instead of four for ordinary
-text.
+"""Where every pattern of ANGLE_PATTERNS but ``markup`` must begin: one search instead of four for
+ordinary text.
 """
 _NOT_ASCII = re.compile(
     "[\x80-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
 )
-"""The part of _CHARACTERS outside ASCII."""
+"""The part of CHARACTER_PATTERNS outside ASCII."""
 
 _NONE: Set[str] = frozenset()
 _MARKUP: Set[str] = frozenset({"markup"})
 
-NAMES = (*_ANGLE, "nul", "control_character", "invisible_character")
+NAMES = (*ANGLE_PATTERNS, "nul", "control_character", "invisible_character")
 
 
 def flags_of(text: str) -> list[str]:
@@ -53,12 +55,12 @@ def flags_of(text: str) -> list[str]:
     found = (
         _bracket_flags(text)
         | _character_flags(text)
-        | ({"control_token"} if _SQUARE.search(text) else _NONE)
+        | ({"control_token"} if SQUARE_PATTERN.search(text) else _NONE)
     )
     return [name for name in NAMES if name in found]
 
 
-def message_flags(messages: Sequence[dict[str, Any]], canonical: bytes) -> list[dict[str, Any]]:
+def message_flags(messages: Sequence[Mapping[str, Any]], canonical: bytes) -> list[ContentFlags]:
     """``content_flags`` of trace_v1: the messages that have flags, with them.
 
     ``canonical`` is the JSON of the messages, in which most control characters stand as \\u00xx:
@@ -66,11 +68,11 @@ def message_flags(messages: Sequence[dict[str, Any]], canonical: bytes) -> list[
     """
     escaped = b"\\u00" in canonical or b"\x7f" in canonical
     plain = canonical.isascii()
-    rows = []
+    rows: list[ContentFlags] = []
     for index, message in enumerate(messages):
         text = message["content"]
         found = _bracket_flags(text) if "<" in text else _NONE
-        if "[" in text and _SQUARE.search(text):
+        if "[" in text and SQUARE_PATTERN.search(text):
             found = found | {"control_token"}
         if (
             escaped
@@ -88,12 +90,12 @@ def message_flags(messages: Sequence[dict[str, Any]], canonical: bytes) -> list[
 
 def _bracket_flags(text: str) -> Set[str]:
     if _UNUSUAL.search(text):
-        return {name for name, pattern in _ANGLE.items() if pattern.search(text)}
-    return _MARKUP if _ANGLE["markup"].search(text) else _NONE
+        return {name for name, pattern in ANGLE_PATTERNS.items() if pattern.search(text)}
+    return _MARKUP if ANGLE_PATTERNS["markup"].search(text) else _NONE
 
 
 def _character_flags(text: str) -> Set[str]:
-    found = {name for name, pattern in _CHARACTERS.items() if pattern.search(text)}
+    found = {name for name, pattern in CHARACTER_PATTERNS.items() if pattern.search(text)}
     if "\x00" in text:
         found.add("nul")
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from cbdata.conservation import STAGE_FOLDERS
+from cbdata.records import STAGE_FOLDERS
 
 KINDS = ("traces", "renders", "lossmasks", "rejects", "stats")
 MARKS = {

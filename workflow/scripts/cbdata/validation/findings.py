@@ -67,14 +67,27 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     records: dict[str, int] = field(default_factory=dict)
 
-    def expect(self, check: str, holds: bool, where: object, detail: Callable[[], str]) -> bool:
-        """Count one check; where it does not hold, keep ``where: detail`` as an example."""
+    def expect(
+        self, check: str, holds: bool, where: object, detail: str | Callable[[], str]
+    ) -> bool:
+        """Count one check of one record or file, and keep the first failures as examples.
+
+        Args:
+            check: A name of CHECKS.
+            holds: Whether what must hold does.
+            where: The file, or the place in it.
+            detail: What was found in place of it; a function is called only where that is needed.
+
+        Returns:
+            ``holds``.
+        """
         result = self.results[check]
         result.checked += 1
         if not holds:
             result.failed += 1
             if len(result.examples) < EXAMPLES:
-                result.examples.append(f"{where}: {detail()}")
+                text = detail if isinstance(detail, str) else detail()
+                result.examples.append(f"{where}: {text}")
         return holds
 
     def note(self, text: str) -> None:

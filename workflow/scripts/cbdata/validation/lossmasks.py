@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,18 @@ from cbdata.lookup import Place, RecordIndex
 from cbdata.lossmask.masks import SpanError, make_mask
 from cbdata.lossmask.policies import Layer, PolicyError
 from cbdata.lossmask.registry import Registry
+from cbdata.records import LossMask, Render
+from cbdata.records.words import ROLES
 from cbdata.schemas import first_error
 from cbdata.validation.findings import Findings
-from cbdata.validation.traces import TraceFacts
+from cbdata.validation.traces import SeenTrace
 
 RATIO_TOLERANCE = 1e-6
 WEIGHT_TOLERANCE = 1e-9
 ANY_TURN = frozenset({"sequence", "range", "injection", "bos"})
 
 
-def allowed_tokens(render: dict[str, Any], layers: tuple[Layer, ...]) -> NDArray[np.bool_]:
+def allowed_tokens(render: Render, layers: tuple[Layer, ...]) -> NDArray[np.bool_]:
     """Tokens in which a policy may put loss: those of the turns whose role one of its layers
     trains.
 
@@ -37,9 +40,7 @@ def allowed_tokens(render: dict[str, Any], layers: tuple[Layer, ...]) -> NDArray
             continue
         header = layer.span == "message"
         roles = layer.roles or (
-            frozenset({"system", "user", "assistant", "tool"})
-            if layer.span in ("message", "content")
-            else frozenset({"assistant"})
+            frozenset(ROLES) if layer.span in ("message", "content") else frozenset({"assistant"})
         )
         for turn in render["alignment"]["message_spans"]:
             if turn["role"] in roles:
@@ -65,9 +66,17 @@ class LossmaskChecks:
         self,
         findings: Findings,
         renders: RecordIndex | None,
-        traces: dict[str, TraceFacts] | None,
+        traces: dict[str, SeenTrace] | None,
         registry: Registry,
     ) -> None:
+        """Prepare the checks.
+
+        Args:
+            findings: Takes the results.
+            renders: The renders by id, or None where no render files are given.
+            traces: The traces by id, or None where no trace files are given.
+            registry: The policies that the masks are compared with.
+        """
         self.findings, self.renders, self.traces, self.registry = (
             findings,
             renders,
@@ -77,12 +86,13 @@ class LossmaskChecks:
         self.masked: dict[Path, dict[str, Place]] = {}
         self._ids: dict[Path, set[str]] = {}
 
-    def check(self, place: Place, mask: dict[str, Any]) -> None:
+    def check(self, place: Place, row: dict[str, Any]) -> None:
         """Check one row, alone and against its render and trace."""
         expect = self.findings.expect
-        error = first_error("lossmask_v1", mask)
+        error = first_error("lossmask_v1", row)
         if not expect("lossmask_schema", error is None, place, lambda: str(error)):
             return
+        mask = cast("LossMask", row)
         name = mask["lossmask_id"]
         ids = self._ids.setdefault(place.path, set())
         expect(
@@ -105,9 +115,7 @@ class LossmaskChecks:
         if self.renders is not None:
             self._check_render(place, mask, weights)
 
-    def _check_stats(
-        self, place: Place, mask: dict[str, Any], weights: NDArray[np.float64]
-    ) -> None:
+    def _check_stats(self, place: Place, mask: LossMask, weights: NDArray[np.float64]) -> None:
         stats, total, trained = mask["stats"], len(weights), int((weights > 0).sum())
         counts = (stats["total_tokens"], stats["masked_tokens"], stats["unmasked_tokens"])
         right = counts == (total, total - trained, trained)
@@ -133,7 +141,7 @@ class LossmaskChecks:
             ),
         )
 
-    def _check_trace(self, place: Place, mask: dict[str, Any]) -> None:
+    def _check_trace(self, place: Place, mask: LossMask) -> None:
         expect, name = self.findings.expect, mask["lossmask_id"]
         trace = (self.traces or {}).get(mask["trace_id"])
         if (
@@ -152,7 +160,8 @@ class LossmaskChecks:
             "split": trace.split,
             "pair_id": trace.parents[0] if trace.parents else None,
         }
-        wrong = {key: (mask[key], value) for key, value in own.items() if mask[key] != value}
+        said: Mapping[str, object] = mask
+        wrong = {key: (said[key], value) for key, value in own.items() if said[key] != value}
         expect(
             "lossmask_trace", not wrong, place, lambda: f"{name}: (mask, trace) differ in {wrong}"
         )
@@ -167,11 +176,10 @@ class LossmaskChecks:
             ),
         )
 
-    def _check_render(
-        self, place: Place, mask: dict[str, Any], weights: NDArray[np.float64]
-    ) -> None:
+    def _check_render(self, place: Place, mask: LossMask, weights: NDArray[np.float64]) -> None:
         expect, name = self.findings.expect, mask["lossmask_id"]
-        render = self.renders.get(mask["render_id"]) if self.renders is not None else None
+        found = self.renders.get(mask["render_id"]) if self.renders is not None else None
+        render = cast("Render | None", found)
         if (
             not expect(
                 "lossmask_join",
@@ -216,8 +224,8 @@ class LossmaskChecks:
     def _check_policy(
         self,
         place: Place,
-        mask: dict[str, Any],
-        render: dict[str, Any],
+        mask: LossMask,
+        render: Render,
         weights: NDArray[np.float64],
     ) -> None:
         name, policy_id = mask["lossmask_id"], mask["policy_id"]
@@ -231,9 +239,7 @@ class LossmaskChecks:
             policy = self.registry.bind(policy_id, mask["policy_params"])
             expected = np.array(make_mask(render, policy.layers).weights(), np.float64)
         except (PolicyError, SpanError) as error:
-            self.findings.expect(
-                "lossmask_policy", False, place, lambda error=error: f"{name}: {error}"
-            )
+            self.findings.expect("lossmask_policy", False, place, f"{name}: {error}")
             return
         outside = np.flatnonzero((weights > 0) & ~allowed_tokens(render, policy.layers))
         self.findings.expect(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from cbdata.ids import token_ids_sha256
 from cbdata.lookup import Place
+from cbdata.records import Render
 from cbdata.schemas import first_error
 from cbdata.validation.findings import Findings
-from cbdata.validation.traces import TraceFacts
+from cbdata.validation.traces import SeenTrace
 
 
 def _ordered(spans: Iterable[tuple[int, int]], length: int, what: str) -> str | None:
@@ -21,7 +22,7 @@ def _ordered(spans: Iterable[tuple[int, int]], length: int, what: str) -> str | 
     return None
 
 
-def span_problem(render: dict[str, Any]) -> str | None:
+def span_problem(render: Render) -> str | None:
     """The first span of a render that is not where it must be."""
     length = len(render["input_ids"])
     alignment, signals, special = render["alignment"], render["signals"], render["special_tokens"]
@@ -76,10 +77,10 @@ def span_problem(render: dict[str, Any]) -> str | None:
         (call["message_index"], call["call_index"]): call for call in alignment["tool_call_spans"]
     }
     for commitment in signals["action_commitments"]:
-        call = calls.get((commitment["assistant_message_index"], commitment["call_index"]))
+        own = calls.get((commitment["assistant_message_index"], commitment["call_index"]))
         if (
-            call is None
-            or not call["token_start"] <= commitment["commitment_token_idx"] < call["token_end"]
+            own is None
+            or not own["token_start"] <= commitment["commitment_token_idx"] < own["token_end"]
         ):
             return f"commitment at {commitment['commitment_token_idx']} is not inside its call"
     positions = [*special["eos_positions"], *special["python_tag_positions"]]
@@ -88,7 +89,7 @@ def span_problem(render: dict[str, Any]) -> str | None:
     return f"special token at {outside[0]} of {length} tokens" if outside else None
 
 
-def _prompt_problem(render: dict[str, Any], trace: TraceFacts | None) -> str | None:
+def _prompt_problem(render: Render, trace: SeenTrace | None) -> str | None:
     prompt = render.get("prompt")
     if prompt is None:
         return None
@@ -109,17 +110,18 @@ class RenderChecks:
     not checked.
     """
 
-    def __init__(self, findings: Findings, traces: dict[str, TraceFacts] | None) -> None:
+    def __init__(self, findings: Findings, traces: dict[str, SeenTrace] | None) -> None:
         self.findings, self.traces = findings, traces
         self.places: dict[str, Place] = {}
         self._rendered: dict[tuple[str, str], Place] = {}
 
-    def check(self, place: Place, render: dict[str, Any]) -> None:
+    def check(self, place: Place, row: dict[str, Any]) -> None:
         """Check one row; rows that match the schema become known to the loss mask checks."""
         expect = self.findings.expect
-        error = first_error("render_v1", render)
+        error = first_error("render_v1", row)
         if not expect("render_schema", error is None, place, lambda: str(error)):
             return
+        render = cast("Render", row)
         name = render["render_id"]
         if not expect(
             "render_id_unique",
@@ -154,7 +156,7 @@ class RenderChecks:
         prompt = _prompt_problem(render, trace)
         expect("render_prompt", prompt is None, place, lambda: f"{name}: {prompt}")
 
-    def _one_a_trace(self, place: Place, render: dict[str, Any]) -> None:
+    def _one_a_trace(self, place: Place, render: Render) -> None:
         key = (render["trace_id"], render["tokenizer_sha256"] + render["chat_template_sha256"])
         first = self._rendered.setdefault(key, place)
         self.findings.expect(

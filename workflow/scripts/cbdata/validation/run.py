@@ -18,7 +18,7 @@ from cbdata.validation.files import KINDS, UnknownFile, find_files, kind_of, sta
 from cbdata.validation.findings import Findings
 from cbdata.validation.lossmasks import LossmaskChecks
 from cbdata.validation.renders import RenderChecks
-from cbdata.validation.traces import TraceFacts, check_trace, check_twins
+from cbdata.validation.traces import SeenTrace, check_trace, check_twins
 
 
 def _sort_files(findings: Findings, paths: Iterable[str | Path]) -> dict[str, list[Path]]:
@@ -27,7 +27,7 @@ def _sort_files(findings: Findings, paths: Iterable[str | Path]) -> dict[str, li
         try:
             kind = kind_of(path)
         except UnknownFile as error:
-            findings.expect("file_readable", False, path, lambda error=error: str(error))
+            findings.expect("file_readable", False, path, str(error))
             continue
         if kind is None:
             findings.note(f"{path}: it is empty")
@@ -49,9 +49,9 @@ def _each(
                 count += 1
                 check(place, record)
         except JsonlError as error:
-            findings.expect("file_readable", False, path, lambda error=error: str(error))
+            findings.expect("file_readable", False, path, str(error))
         else:
-            findings.expect("file_readable", True, path, str)
+            findings.expect("file_readable", True, path, "")
     if files:
         findings.records[kind] = count
 
@@ -60,7 +60,7 @@ def _check_stats(findings: Findings, files: Sequence[Path]) -> None:
     for path in files:
         stats = orjson.loads(path.read_bytes())
         error = first_error("stats_v1", stats)
-        if not findings.expect("stats_schema", error is None, path, lambda error=error: str(error)):
+        if not findings.expect("stats_schema", error is None, path, str(error)):
             continue
         counts = stats["counts"]
         left = sum(counts[key] for key in ("records_out", "rejected", "duplicates", "not_selected"))
@@ -68,9 +68,7 @@ def _check_stats(findings: Findings, files: Sequence[Path]) -> None:
             "conservation",
             counts["records_in"] == left,
             path,
-            lambda counts=counts, left=left: (
-                f"{counts['records_in']} records in, {left} accounted for"
-            ),
+            f"{counts['records_in']} records in, {left} accounted for",
         )
         places = stage_paths(path)
         if places is None or not all(place.exists() for place in places):
@@ -79,9 +77,7 @@ def _check_stats(findings: Findings, files: Sequence[Path]) -> None:
             )
             continue
         _, problems = check_stage(path, *places)
-        findings.expect(
-            "conservation", not problems, path, lambda problems=problems: "; ".join(problems)
-        )
+        findings.expect("conservation", not problems, path, "; ".join(problems))
     if files:
         findings.records["stats"] = len(files)
 
@@ -113,9 +109,7 @@ def _check_complete(
             "lossmask_complete",
             missing == known,
             path,
-            lambda missing=missing, known=known: (
-                f"{missing} renders without a mask, {known} rejects"
-            ),
+            f"{missing} renders without a mask, {known} rejects",
         )
 
 
@@ -135,7 +129,7 @@ def validate(paths: Iterable[str | Path], registry: Registry | None = None) -> F
     """
     findings = Findings()
     files = _sort_files(findings, paths)
-    traces: dict[str, TraceFacts] | None = {} if files["traces"] else None
+    traces: dict[str, SeenTrace] | None = {} if files["traces"] else None
     _each(
         findings,
         files["traces"],

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from cbdata.lookup import Place
+from cbdata.records import Message, Trace
 from cbdata.schemas import first_error
 from cbdata.traces.injections import injection_spans
 from cbdata.validation.findings import Findings
 
 
 @dataclass(frozen=True, slots=True)
-class TraceFacts:
-    """What later checks need to know of a trace, so that the traces themselves need not stay in
-    memory.
+class SeenTrace:
+    """What later checks need to know of a trace that was checked, so that the traces themselves
+    need not stay in memory.
     """
 
     place: Place
@@ -29,7 +30,7 @@ class TraceFacts:
     messages: int
 
 
-def _call_problem(messages: list[dict[str, Any]]) -> str | None:
+def _call_problem(messages: list[Message]) -> str | None:
     called: set[str] = set()
     for index, message in enumerate(messages):
         for call in message.get("tool_calls", []):
@@ -42,7 +43,7 @@ def _call_problem(messages: list[dict[str, Any]]) -> str | None:
     return None
 
 
-def _span_problem(trace: dict[str, Any]) -> str | None:
+def _span_problem(trace: Trace) -> str | None:
     messages = trace["messages"]
     for span in injection_spans(trace):
         if span["message_index"] >= len(messages):
@@ -57,12 +58,20 @@ def _span_problem(trace: dict[str, Any]) -> str | None:
 
 
 def check_trace(
-    findings: Findings, place: Place, trace: dict[str, Any], seen: dict[str, TraceFacts]
+    findings: Findings, place: Place, row: dict[str, Any], seen: dict[str, SeenTrace]
 ) -> None:
-    """Check one row and add its facts to ``seen`` (only of rows that match the schema)."""
-    error = first_error("trace_v1", trace)
+    """Check one row of a trace file.
+
+    Args:
+        findings: Takes the results.
+        place: Where the row stands.
+        row: The record.
+        seen: What is known of the traces before it, by id; a row that matches the schema is added.
+    """
+    error = first_error("trace_v1", row)
     if not findings.expect("trace_schema", error is None, place, lambda: str(error)):
         return
+    trace = cast("Trace", row)
     name = trace["id"]
     if not findings.expect(
         "trace_id_unique",
@@ -98,8 +107,8 @@ def check_trace(
             f" {succeeded}"
         ),
     )
-    links = trace["links"]
-    seen[name] = TraceFacts(
+    links, generation = trace["links"], trace["raw_metadata"].get("generation")
+    seen[name] = SeenTrace(
         place=place,
         completeness=trace["completeness"],
         category=labels["category"],
@@ -108,12 +117,12 @@ def check_trace(
         sample_weight=trace["training"]["sample_weight"],
         paired=links.get("paired_trace_id"),
         parents=tuple(links.get("parent_trace_ids", ())),
-        prompt_sha256=trace["raw_metadata"].get("generation", {}).get("prompt_sha256"),
+        prompt_sha256=generation["prompt_sha256"] if generation else None,
         messages=len(trace["messages"]),
     )
 
 
-def check_twins(findings: Findings, traces: dict[str, TraceFacts]) -> None:
+def check_twins(findings: Findings, traces: dict[str, SeenTrace]) -> None:
     """Check the links between traces, once all of them are known. A twin in no given file is noted,
     not failed.
     """
@@ -134,5 +143,5 @@ def check_twins(findings: Findings, traces: dict[str, TraceFacts]) -> None:
             "trace_twins",
             agree,
             trace.place,
-            lambda name=name, other=other: f"{name} and its twin at {other.place} do not agree",
+            f"{name} and its twin at {other.place} do not agree",
         )

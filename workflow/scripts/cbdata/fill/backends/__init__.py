@@ -1,1 +1,1 @@
-"""The engines behind one interface: vLLM, and transformers for machines without it."""
+"""The backends: vLLM, and transformers for machines without it, behind one interface."""

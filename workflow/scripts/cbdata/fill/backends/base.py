@@ -1,15 +1,18 @@
-"""What the runner asks of an engine: completions of token-id prompts, as they finish, from a queue
-that may still grow.
+"""What every backend gives: a check before the model is loaded, what it asks of its machine, and an
+engine that completes token-id prompts from a queue that may still grow.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from cbdata.fill.requests import Request
+from cbdata.fill.settings import RuntimeSettings, WeightType
+from cbdata.records import BackendName
 
 
 class EngineDied(RuntimeError):
@@ -17,7 +20,7 @@ class EngineDied(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Completion:
+class Generated:
     """What the engine wrote for one request.
 
     ``token_ids`` holds every generated token, a final end-of-turn token included. ``finish_reason``
@@ -57,13 +60,20 @@ class RequestQueue:
         self._waiting.extendleft(reversed(requests))
 
 
-class Backend(Protocol):
-    """An engine with its model loaded."""
+class Engine(Protocol):
+    """A loaded model. Name and version are kept with every completion."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> BackendName:
+        """The backend's name."""
+        ...
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    @property
+    def version(self) -> str:
+        """The version of the software that generates."""
+        ...
+
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """Yield what finished, in lists as it finishes, until queue and engine are empty.
 
         The caller may put more requests into the queue between two lists. Closing the iterator
@@ -73,4 +83,65 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the engine; never raises for noise at exit."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What an engine is opened with.
+
+    ``model`` is a local folder. ``max_model_len`` bounds prompt plus completion in tokens.
+    ``grammar`` (EBNF in xgrammar's dialect) is what every completion is held to, or None. ``seed``
+    is the run's: each request brings its own, so an engine may leave it alone.
+    """
+
+    model: Path
+    runtime: RuntimeSettings
+    dtype: WeightType
+    max_model_len: int
+    grammar: str | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a fill job asks its machine for: GPUs, CPU cores, megabytes of main memory."""
+
+    gpus: int
+    cpus: int
+    memory_mb: int
+
+    @classmethod
+    def with_gpus(cls, gpus: int) -> Needs:
+        """The needs of an engine on so many GPUs of one node."""
+        # An engine feeds each GPU from several processes; with fewer cores the GPU waits for them.
+        return cls(gpus, cpus=max(4, 2 * gpus), memory_mb=24000 + 12000 * gpus)
+
+
+class Backend(Protocol):
+    """A way to generate, chosen by name. Nothing but ``open`` may import the engine's libraries:
+    the rule files ask for ``needs``, and the environment must be set first.
+    """
+
+    @property
+    def name(self) -> BackendName:
+        """The name in the configuration and in every trace."""
+        ...
+
+    def needs(self, runtime: RuntimeSettings) -> Needs:
+        """What a job asks its machine for."""
+        ...
+
+    def environment(self) -> Mapping[str, str]:
+        """Environment variables that must be set before the engine's libraries are imported; those
+        that the user has set win.
+        """
+        ...
+
+    def problem(self, runtime: RuntimeSettings) -> str | None:
+        """Say why the engine cannot run here, with the fix, or None; answers within seconds."""
+        ...
+
+    def open(self, options: EngineOptions) -> Engine:
+        """Load the model."""
         ...

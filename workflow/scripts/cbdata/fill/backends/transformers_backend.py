@@ -2,61 +2,82 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Generator, Sequence
+import importlib.util
+from collections.abc import Generator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from cbdata.fill.backends.base import Completion, Refusal, RequestQueue
-from cbdata.fill.job import RuntimeSettings
+from cbdata.fill.backends.base import EngineOptions, Generated, Needs, Refusal, RequestQueue
 from cbdata.fill.models import weight_type
 from cbdata.fill.requests import Request
-
-logger = logging.getLogger(__name__)
+from cbdata.fill.settings import RuntimeSettings
+from cbdata.records import BackendName
 
 
 class TransformersBackend:
-    """A loaded model and its tokenizer. ``model`` is a local folder.
+    """``backend: transformers`` (``use_vllm: false``). One GPU if there is one, else the CPU."""
+
+    name: BackendName = "transformers"
+
+    def needs(self, runtime: RuntimeSettings) -> Needs:
+        """See Backend.needs."""
+        return Needs.with_gpus(1)
+
+    def environment(self) -> Mapping[str, str]:
+        """See Backend.environment."""
+        return {}
+
+    def problem(self, runtime: RuntimeSettings) -> str | None:
+        """See Backend.problem."""
+        missing = [
+            name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None
+        ]
+        if not missing:
+            return None
+        return f"use_vllm is false and {' and '.join(missing)} cannot be imported. Fix: make setup"
+
+    def open(self, options: EngineOptions) -> TransformersEngine:
+        """See Backend.open."""
+        return TransformersEngine(options)
+
+
+class TransformersEngine:
+    """A loaded model and its tokenizer.
 
     Sampling draws from a generator of each request's own: the Gumbel-max form, in which the argmax
     over ``log p + Gumbel noise`` is a draw from ``p``, lets one batched greedy search sample every
     row at its own temperature and seed.
     """
 
-    name = "transformers"
+    name: BackendName = "transformers"
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        runtime: RuntimeSettings,
-        dtype: str,
-        max_model_len: int,
-        grammar: str | None,
-    ) -> None:
+    def __init__(self, options: EngineOptions) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.version = version("transformers")
         self._torch = torch
-        self._batch_size = runtime.batch_size
-        self._max_model_len = max_model_len
+        self._batch_size = options.runtime.batch_size
+        self._max_model_len = options.max_model_len
         on_gpu = torch.cuda.is_available()
-        self._model = AutoModelForCausalLM.from_pretrained(
-            model,
-            dtype=weight_type(dtype, not on_gpu),
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            str(options.model),
+            dtype=weight_type(options.dtype, not on_gpu),
             trust_remote_code=False,
             local_files_only=True,
             device_map="auto" if on_gpu else None,
-        ).eval()
+        )
+        self._model = model.eval()
         tokenizer = AutoTokenizer.from_pretrained(
-            model, trust_remote_code=False, local_files_only=True
+            str(options.model), trust_remote_code=False, local_files_only=True
         )
         ends = self._model.generation_config.eos_token_id
         ends = ends if ends is not None else tokenizer.eos_token_id
         self._ends = tuple(ends) if isinstance(ends, (list, tuple)) else (ends,)
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self._ends[0]
-        self._grammar = None if grammar is None else self._compile(tokenizer, grammar)
+        self._grammar = (
+            None if options.grammar is None else self._compile(tokenizer, options.grammar)
+        )
 
     def _compile(self, tokenizer: Any, grammar: str) -> Any:
         import xgrammar
@@ -68,19 +89,20 @@ class TransformersBackend:
         )
         return xgrammar.GrammarCompiler(info).compile_grammar(grammar)
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """See Backend.generate."""
         while queue:
             batch = queue.take(self._batch_size)
-            refused = {
-                id(request): detail for request in batch if (detail := self._refusal(request))
-            }
-            rest = [request for request in batch if id(request) not in refused]
-            yield [
-                Refusal(request, refused[id(request)])
-                for request in batch
-                if id(request) in refused
-            ] + (self._run(rest) if rest else [])
+            finished: list[Generated | Refusal] = []
+            accepted = []
+            for request in batch:
+                if detail := self._refusal(request):
+                    finished.append(Refusal(request, detail))
+                else:
+                    accepted.append(request)
+            if accepted:
+                finished += self._run(accepted)
+            yield finished
 
     def _refusal(self, request: Request) -> str | None:
         vocabulary = self._model.get_input_embeddings().num_embeddings
@@ -95,7 +117,7 @@ class TransformersBackend:
             )
         return None
 
-    def _run(self, batch: Sequence[Request]) -> list[Completion | Refusal]:
+    def _run(self, batch: Sequence[Request]) -> list[Generated]:
         torch = self._torch
         width = max(len(request.prompt_ids) for request in batch)
         ids = torch.full((len(batch), width), self._pad, dtype=torch.long)
@@ -124,7 +146,8 @@ class TransformersBackend:
         """
         from transformers import GenerationConfig
 
-        return GenerationConfig(
+        make: Any = GenerationConfig  # its constructor has no types
+        return make(
             do_sample=False,
             num_beams=1,
             repetition_penalty=1.0,
@@ -141,14 +164,14 @@ class TransformersBackend:
             processors.append(LogitsProcessor(self._grammar))
         return [*processors, row_sampler(batch)]
 
-    def _completion(self, request: Request, ids: list[int]) -> Completion:
+    def _completion(self, request: Request, ids: list[int]) -> Generated:
         """Cut the padding that follows a row's end: everything after its first
         end-of-turn token.
         """
         for position, token in enumerate(ids[: request.max_tokens]):
             if token in self._ends:
-                return Completion(request, tuple(ids[: position + 1]), "stop")
-        return Completion(request, tuple(ids[: request.max_tokens]), "length")
+                return Generated(request, tuple(ids[: position + 1]), "stop")
+        return Generated(request, tuple(ids[: request.max_tokens]), "length")
 
     def close(self) -> None:
         """Drop the model."""

@@ -4,16 +4,26 @@ out as they finish.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import os
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from cbdata.fill.backends.base import Completion, EngineDied, Refusal, RequestQueue
-from cbdata.fill.job import RuntimeSettings
+from cbdata.fill.backends.base import (
+    EngineDied,
+    EngineOptions,
+    Generated,
+    Needs,
+    Refusal,
+    RequestQueue,
+)
 from cbdata.fill.models import weight_type
 from cbdata.fill.requests import Request
+from cbdata.fill.settings import RuntimeSettings
+from cbdata.records import BackendName
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +44,22 @@ VLLM_CPU_KVCACHE_SPACE (GiB) overrides it.
 """
 
 
+CPU_BLOCK_SIZE = 32
+"""Tokens per cache block on the CPU. Prompts share whole blocks only: with the default of 128, 41
+demo prompts that have 415 of some 450 tokens in common took 20 s to read, with 32 they took 7 s
+(two cores, SmolLM2-135M).
+"""
+
+CPU_ENVIRONMENT = {
+    # One process: the engine's processes poll each other without pause, which on a machine of few
+    # cores takes the model's own.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    # vLLM pins its threads to the first cores, and two engines on one machine then share one core.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+"""Variables of vLLM's CPU build. Measured in benchmarks/fill."""
+
+
 def vllm_version() -> tuple[str, bool]:
     """The installed vLLM's version and whether it is the CPU build, without importing it."""
     try:
@@ -41,13 +67,6 @@ def vllm_version() -> tuple[str, bool]:
     except PackageNotFoundError:
         installed = version("vllm")
         return installed, installed.endswith("+cpu")
-
-
-CPU_BLOCK_SIZE = 32
-"""Tokens per cache block on the CPU. Prompts share whole blocks only: with the default of 128, 41
-demo prompts that have 415 of some 450 tokens in common took 20 s to read, with 32 they took 7 s
-(two cores, SmolLM2-135M).
-"""
 
 
 def on_cpu_build() -> bool:
@@ -58,50 +77,97 @@ def on_cpu_build() -> bool:
         return False
 
 
-class VllmBackend:
-    """A loaded vLLM engine. ``model`` is a local folder; ``max_model_len`` bounds prompt plus
-    completion in tokens.
+def visible_gpus(environ: Mapping[str, str] = os.environ) -> int:
+    """How many GPUs this process may use: the entries of CUDA_VISIBLE_DEVICES (numbers, UUIDs or
+    MIG names), else what the driver counts.
     """
+    listed = environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        # CUDA stops at the first entry that is no device, and "-1" is the usual way to hide all.
+        entries: list[str] = []
+        for entry in (part.strip() for part in listed.split(",")):
+            if not entry or entry == "-1":
+                break
+            entries.append(entry)
+        return len(entries)
+    import torch
 
-    name = "vllm"
+    return int(torch.cuda.device_count())
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        runtime: RuntimeSettings,
-        dtype: str,
-        max_model_len: int,
-        grammar: str | None,
-        seed: int = 0,
-    ) -> None:
+
+class VllmBackend:
+    """``backend: vllm`` (``use_vllm: true``), on ``tensor_parallel`` GPUs or the CPU build."""
+
+    name: BackendName = "vllm"
+
+    def needs(self, runtime: RuntimeSettings) -> Needs:
+        """See Backend.needs."""
+        return Needs.with_gpus(runtime.tensor_parallel)
+
+    def environment(self) -> Mapping[str, str]:
+        """See Backend.environment."""
+        return CPU_ENVIRONMENT if on_cpu_build() else {}
+
+    def problem(self, runtime: RuntimeSettings) -> str | None:
+        """See Backend.problem."""
+        if importlib.util.find_spec("vllm") is None:
+            return (
+                "vllm cannot be imported. Fix: install it (environment.yml for GPUs, `make setup`"
+                " for CPUs), or use_vllm=false"
+            )
+        installed, on_cpu = vllm_version()
+        wanted = runtime.tensor_parallel
+        if on_cpu:
+            return None
+        found = visible_gpus()
+        if found >= wanted:
+            return None
+        listed = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+        return (
+            f"tensor_parallel={wanted} needs {wanted} GPUs and this job sees {found}"
+            f" (CUDA_VISIBLE_DEVICES {listed}, vllm {installed}). Fix: ask for them (the rule's gpu"
+            " resource follows tensor_parallel), lower tensor_parallel, or use_vllm=false"
+        )
+
+    def open(self, options: EngineOptions) -> VllmEngine:
+        """See Backend.open."""
+        return VllmEngine(options)
+
+
+class VllmEngine:
+    """A loaded vLLM engine."""
+
+    name: BackendName = "vllm"
+
+    def __init__(self, options: EngineOptions) -> None:
         from vllm import LLM
 
         self.version, on_cpu = vllm_version()
-        self._grammar = grammar
-        options: dict[str, Any] = {}
+        self._grammar = options.grammar
+        runtime = options.runtime
+        for_cpu: dict[str, Any] = {}
         if on_cpu:
             # vLLM 0.32 on the CPU dies when a seeded request's prompt is prefilled in chunks ("CPU
             # Generator does not use offset"), so every prompt must fit one step whole. The engine
             # warms up with a step of this many tokens.
-            options |= {
+            for_cpu = {
                 "enable_chunked_prefill": False,
-                "max_num_batched_tokens": max(max_model_len, 2048),
+                "max_num_batched_tokens": max(options.max_model_len, 2048),
                 "kv_cache_memory_bytes": CPU_KV_CACHE_BYTES,
                 "block_size": CPU_BLOCK_SIZE,
             }
         self._llm = LLM(
-            model=model,
+            model=str(options.model),
             tensor_parallel_size=runtime.tensor_parallel,
-            dtype=weight_type(dtype, on_cpu),  # type: ignore[arg-type]
-            max_model_len=max_model_len,
+            dtype=weight_type(options.dtype, on_cpu),
+            max_model_len=options.max_model_len,
             max_num_seqs=runtime.batch_size,
             gpu_memory_utilization=runtime.gpu_memory_utilization,
             enforce_eager=runtime.enforce_eager,
             enable_prefix_caching=True,
             trust_remote_code=False,
-            seed=seed,
-            **options,
+            seed=options.seed,
+            **for_cpu,
         )
         self._engine = self._llm.llm_engine
         self._feed = FEED_FACTOR * runtime.batch_size
@@ -119,7 +185,7 @@ class VllmBackend:
         """
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        client = self._engine.engine_core
+        client: Any = self._engine.engine_core
         while not self._closing.wait(WATCH_INTERVAL_S):
             if client.resources.engine_dead:
                 client.outputs_queue.put_nowait(EngineDeadError())
@@ -145,19 +211,19 @@ class VllmBackend:
             ),
         )
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """See Backend.generate."""
         flying: dict[str, tuple[str, Request]] = {}
         try:
             while queue or flying:
-                finished: list[Completion | Refusal] = list(self._feed_engine(queue, flying))
+                finished: list[Generated | Refusal] = list(self._feed_engine(queue, flying))
                 if flying:
                     for output in self._step():
                         if output.finished:
                             _, request = flying.pop(output.request_id)
                             answer = output.outputs[0]
                             finished.append(
-                                Completion(
+                                Generated(
                                     request, tuple(answer.token_ids), str(answer.finish_reason)
                                 )
                             )
@@ -177,7 +243,7 @@ class VllmBackend:
         leaves it in no state to go on from.
         """
         try:
-            return self._engine.step()
+            return list(self._engine.step())
         except Exception as error:
             raise EngineDied(
                 f"the vLLM engine died: {type(error).__name__}: {error} (its own report is in the"

@@ -1,0 +1,145 @@
+"""Shards and their merge: the same requests and the same files however the skeletons
+are divided.
+"""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from cbdata.fill.merge import MergeError
+from cbdata.ids import shard_of
+from cbdata.jsonl import dumps, read_records
+from cbdata.schemas import first_error
+from tests.unit.fill.world import ToyBackend, World, request_facts
+
+
+def run_layout(world: World, shards: int, name: str) -> tuple[list[str], dict[str, bytes]]:
+    """Requests sent and files made by one layout, each layout with a progress store of its own."""
+    own = World(world.folder / name, world.tools, world.skeletons, world.settings)
+    requests, files = [], []
+    for shard in range(shards):
+        backend = ToyBackend(at_once=3 + shard)
+        files.append(own.run(backend, shard, shards, attempts=3))
+        requests += [request_facts(request) for request in backend.seen]
+    merged = own.merge(files)
+    return sorted(requests), {
+        part: getattr(each, part).read_bytes()
+        for each in merged.values()
+        for part in ("out", "rejects")
+    }
+
+
+def test_one_shard_and_eight_send_the_same_requests_and_give_the_same_files(world: World) -> None:
+    one, eight = run_layout(world, 1, "one"), run_layout(world, 8, "eight")
+    assert one == eight
+    assert len({shard_of(each, 8) for each in world.ids()}) > 1
+
+
+def test_rows_stand_in_the_order_of_the_skeletons_and_validate(world: World) -> None:
+    files = world.merge([world.run(ToyBackend(), shard, 4) for shard in range(4)])
+    order = {trace_id: place for place, trace_id in enumerate(world.ids())}
+    for mode, part in files.items():
+        rows = [row for _, row in read_records(part.out)]
+        places = [order[row["links"]["parent_trace_ids"][0]] for row in rows]
+        assert places == sorted(places) and len(rows) > 3
+        assert {row["raw_metadata"]["generation"]["mode"] for row in rows} == {mode}
+        assert [first_error("trace_v1", row) for row in rows] == [None] * len(rows)
+        for _, reject in read_records(part.rejects):
+            assert first_error("reject_v1", reject) is None
+        assert first_error("stats_v1", orjson.loads(part.stats.read_bytes())) is None
+
+
+def test_twins_are_linked_where_both_modes_were_accepted(world: World) -> None:
+    files = world.merge([world.run(ToyBackend(), attempts=2)])
+    traces = {
+        mode: {row["links"]["parent_trace_ids"][0]: row for _, row in read_records(part.out)}
+        for mode, part in files.items()
+    }
+    both = set(traces["ds"]) & set(traces["dr"])
+    assert both and both != set(traces["ds"])
+    for parent, row in traces["ds"].items():
+        assert row["links"]["paired_trace_id"] == (
+            traces["dr"][parent]["id"] if parent in both else None
+        )
+    stats = orjson.loads(files["ds"].stats.read_bytes())
+    assert stats["details"]["linked_twins"] == len(both)
+
+
+def test_every_record_is_accounted_for_with_limit_duplicates_and_faults(world: World) -> None:
+    records = [record for _, record in read_records(world.skeletons)]
+    records[3] = records[1]
+    records[5] = {**records[5], "completeness": "complete"}
+    records[6] = {"id": records[6]["id"]}
+    records[7] = {
+        **records[7],
+        "raw_metadata": {
+            **records[7]["raw_metadata"],
+            "tool_schema_ref": {"version": "other", "digest": "0"},
+        },
+    }
+    records[8] = {
+        **records[8],
+        "tool_attack": {**records[8]["tool_attack"], "simulated_tool": "retrieve_multimodal_docs"},
+    }
+    world.skeletons.write_bytes(b"".join(map(dumps, records)))
+    shards = [world.run(ToyBackend(), shard, 3, limit=10) for shard in range(3)]
+    files = world.merge(shards, limit=10)
+    for mode, part in files.items():
+        stats = orjson.loads(part.stats.read_bytes())
+        counts, reasons = stats["counts"], stats["rejected_by_reason"]
+        assert (
+            counts["records_in"] == 40
+            and counts["not_selected"] == 30
+            and counts["duplicates"] == 1
+        )
+        assert counts["records_out"] + counts["rejected"] == 9
+        assert (
+            reasons["not_a_skeleton"]
+            == reasons["invalid_trace"]
+            == reasons["tool_schema_mismatch"]
+            == 1
+        )
+        assert reasons.get("equal_tools", 0) == (1 if mode == "ds" else 0)
+        assert sum(stats["details"]["outcomes"].values()) == (5 if mode == "ds" else 6)
+
+
+def test_one_mode_alone_makes_its_file_alone(world: World) -> None:
+    files = world.merge([world.run(ToyBackend(), mode="ds")], modes=("ds",))
+    rows = [row for _, row in read_records(files["ds"].out)]
+    assert rows and all(row["links"]["paired_trace_id"] is None for row in rows)
+    assert sorted(path.name for path in (world.folder / "out").iterdir()) == [
+        "ds.jsonl",
+        "ds.rejects.jsonl",
+        "ds.stats.json",
+    ]
+
+
+def test_a_missing_or_foreign_shard_is_an_error_that_names_it(world: World) -> None:
+    shards = [world.run(ToyBackend(), shard, 2) for shard in range(2)]
+    with pytest.raises(MergeError, match="no shard has a row"):
+        world.merge(shards[:1])
+    with pytest.raises(MergeError, match="stands at"):
+        world.merge([shards[0], shards[0]])
+    short = world.folder / "short"
+    short.mkdir()
+    smaller = World(short, world.tools, world.skeletons.with_name("short.jsonl"))
+    smaller.skeletons.write_bytes(
+        b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:5])
+    )
+    with pytest.raises(MergeError, match="does not have"):
+        smaller.merge(shards)
+    shards[1].write_bytes(b"\n".join(shards[1].read_bytes().split(b"\n")[:-2]) + b"\n")
+    with pytest.raises(MergeError, match="closing rows"):
+        world.merge(shards)
+
+
+def test_a_shard_without_skeletons_gives_a_whole_file(world: World) -> None:
+    few = world.folder / "few"
+    few.mkdir()
+    only = World(few, world.tools, world.skeletons.with_name("few.jsonl"), world.settings)
+    only.skeletons.write_bytes(
+        b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:2])
+    )
+    shards = [only.run(ToyBackend(), shard, 8) for shard in range(8)]
+    assert orjson.loads(only.merge(shards)["ds"].stats.read_bytes())["counts"]["records_in"] == 2

@@ -1,0 +1,89 @@
+"""A model as a folder on disk: how it is found and known again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cbdata.fill.models import (
+    ModelMissing,
+    context_length,
+    find_model,
+    folder_fingerprint,
+    weight_type,
+)
+
+
+def test_a_model_folder_is_known_by_its_weights_and_configuration(model_folder: Path) -> None:
+    before = folder_fingerprint(model_folder)
+    (model_folder / "README.md").write_text("notes")
+    assert folder_fingerprint(model_folder) == before
+    weights = bytearray((model_folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model_folder / "model.safetensors").write_bytes(weights)
+    assert folder_fingerprint(model_folder) != before
+    found = find_model(str(model_folder), None, None, offline=True)
+    assert (
+        found.commit is None
+        and found.context == 2048
+        and found.fingerprint == folder_fingerprint(model_folder)
+    )
+
+
+def test_a_cached_snapshot_is_known_by_its_commit(tmp_path: Path, model_folder: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "hub/models--org--name/snapshots" / commit
+    snapshot.parent.mkdir(parents=True)
+    model_folder.rename(snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs/main").write_text(commit)
+    found = find_model("org/name", None, str(tmp_path / "hub"), offline=True)
+    assert (found.path, found.commit, found.fingerprint) == (snapshot, commit, commit)
+
+
+@pytest.mark.parametrize(
+    ("model", "revision", "message"),
+    [
+        ("org/name", None, "make cache-model MODEL=org/name"),
+        ("org/name", "v2", "REVISION=v2"),
+        ("./nowhere", None, "no such folder"),
+        ("not a model", None, "make cache-model"),
+    ],
+)
+def test_a_missing_model_says_how_to_get_it(
+    tmp_path: Path, model: str, revision: str | None, message: str
+) -> None:
+    with pytest.raises(ModelMissing, match=message):
+        find_model(model, revision, str(tmp_path), offline=True)
+
+
+def test_half_a_model_folder_is_refused(model_folder: Path) -> None:
+    with pytest.raises(ModelMissing, match="has no revision"):
+        find_model(str(model_folder), "main", None, offline=True)
+    (model_folder / "model.safetensors").unlink()
+    with pytest.raises(ModelMissing, match="no weights"):
+        find_model(str(model_folder), None, None, offline=True)
+    (model_folder / "config.json").unlink()
+    with pytest.raises(ModelMissing, match=r"no config\.json"):
+        find_model(str(model_folder), None, None, offline=True)
+
+
+def test_context_length_of_text_and_multimodal_models() -> None:
+    assert context_length({"max_position_embeddings": 131072}) == 131072
+    assert (
+        context_length(
+            {"text_config": {"max_position_embeddings": 8192}, "max_position_embeddings": 1}
+        )
+        == 8192
+    )
+    assert context_length({"n_positions": 1024}) == 1024
+    assert context_length({}) is None
+
+
+def test_a_cpu_computes_in_float32_unless_told_otherwise() -> None:
+    assert [
+        weight_type("auto", True),
+        weight_type("bfloat16", True),
+        weight_type("auto", False),
+    ] == ["float32", "bfloat16", "auto"]

@@ -1,0 +1,64 @@
+"""A shard file holds to fill_row_v1, when it is written and when it is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cbdata.fill.row_file import read_rows
+from cbdata.jsonl import JsonlError, dumps, read_records
+from cbdata.schemas import first_error
+from tests.unit.fill.world import ToyBackend, World
+
+
+@pytest.fixture
+def shard(world: World) -> World:
+    """A world whose one shard file has rows of every kind, and the line of one of each."""
+    records = [record for _, record in read_records(world.skeletons)]
+    records[3] = records[1]
+    records[5] = {"id": "half"}
+    world.skeletons.write_bytes(b"".join(map(dumps, records)))
+    world.run(ToyBackend(refuse=(world.ids()[7],)))
+    return world
+
+
+def test_every_row_that_is_written_holds_to_the_schema(shard: World) -> None:
+    path = shard.job().output
+    rows = [row for _, row in read_records(path)]
+    assert {row["row"] for row in rows} == {"duplicate", "reject", "trace", "run"}
+    assert {row["reason"] for row in rows if row["row"] == "reject"} >= {
+        "invalid_trace",
+        "engine_refused",
+        "no_call",
+    }
+    assert [first_error("fill_row_v1", row) for row in rows] == [None] * len(rows)
+    assert [row for _, row in read_rows(path)] == rows
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("trace", {"mode": "xx"}, "mode: "),
+        ("trace", {"line": "one"}, "line: "),
+        ("trace", {"trace": None}, "trace: "),
+        ("reject", {"reason": "No Call"}, "reason: "),
+        ("reject", {"colour": 1}, "a reject row: .*colour"),
+        ("duplicate", {"row": "twin"}, "row 'twin', which is none of duplicate, reject"),
+        ("duplicate", {"row": ["run"]}, "none of"),
+        ("run", {"seconds": -1}, "seconds: "),
+        ("run", {"shards": 0}, "shards: "),
+    ],
+)
+def test_a_row_that_was_changed_is_named_with_what_is_wrong(
+    shard: World, kind: str, change: dict[str, Any], message: str
+) -> None:
+    path = shard.folder / "changed.jsonl"
+    rows = [row for _, row in read_records(shard.job().output)]
+    line = next(number for number, row in enumerate(rows) if row["row"] == kind)
+    rows[line] |= change
+    path.write_bytes(b"".join(map(dumps, rows)))
+    with pytest.raises(JsonlError, match=f"changed.jsonl:{line + 1}: .*{message}") as caught:
+        list(read_rows(path))
+    assert "remove the file and run its rule again" in str(caught.value)
+    assert len(str(caught.value)) < 600

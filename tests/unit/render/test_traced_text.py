@@ -1,0 +1,121 @@
+"""Traced texts: the same string as without them, and origins that point at the right characters."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbdata.render.traced_text import Origin, TracedText, concat, dump_json, join, traced
+
+A, B = Origin("content", 0), Origin("content", 1)
+TEXT = st.text(alphabet='ab \n\t"\\é😀,', max_size=8)
+
+
+def shown(value: str, origin: Origin) -> str:
+    """What a traced text says is of an origin."""
+    return (
+        "".join(
+            str.__str__(value)[part.start : part.end]
+            for part in value.parts
+            if part.origin == origin
+        )
+        if isinstance(value, TracedText)
+        else ""
+    )
+
+
+def agrees(value: str, origin: Origin, source: str) -> None:
+    """Every stretch of an origin is the stretch of the source that it names."""
+    if isinstance(value, TracedText):
+        for part in value.parts:
+            if part.origin == origin and part.escape is None:
+                assert (
+                    str.__str__(value)[part.start : part.end]
+                    == source[part.source : part.source + part.end - part.start]
+                )
+            elif part.origin == origin:
+                assert (
+                    str.__str__(value)[part.start : part.end]
+                    == json.dumps(part.escape, ensure_ascii=False)[1:-1]
+                )
+
+
+@given(TEXT, TEXT, TEXT, st.integers(-9, 9), st.integers(-9, 9))
+def test_operations_give_plain_strings_result_and_right_origins(
+    first: str, second: str, literal: str, low: int, high: int
+) -> None:
+    one, two = traced(first, A), traced(second, B)
+    operations = [
+        lambda a, b: a + b,
+        lambda a, b: literal + a + literal + b,
+        lambda a, b: (literal + a).strip(),
+        lambda a, b: (a + b + literal).lstrip("\n "),
+        lambda a, b: (literal + a + b).rstrip(" a"),
+        lambda a, b: (a + literal + b)[low:high],
+        lambda a, b: (a + literal + b)[high],
+        lambda a, b: (a + b).replace("a", literal),
+        lambda a, b: (a + literal + b).replace("ab", "", 1),
+        lambda a, b: (a + literal + b).split(",")[-1],
+        lambda a, b: ",".join((a + b).split()),
+        lambda a, b: (a + b).upper(),
+        lambda a, b: concat([a, literal, b]),
+        lambda a, b: join(literal, [a, b, a]),
+    ]
+    for operation in operations:
+        try:
+            expected: object = operation(first, second)
+        except IndexError:
+            with pytest.raises(IndexError):
+                operation(one, two)
+            continue
+        value = operation(one, two)
+        assert value == expected
+        agrees(value, A, first)
+        agrees(value, B, second)
+
+
+@given(TEXT, TEXT)
+def test_nothing_of_a_concatenation_is_lost(first: str, second: str) -> None:
+    value = "<" + traced(first, A) + "|" + traced(second, B) + ">"
+    assert shown(value, A) == first
+    assert shown(value, B) == second
+
+
+@given(TEXT, TEXT, st.sampled_from([None, 2]), st.booleans())
+def test_json_keeps_origins_in_escaped_form(
+    first: str, second: str, indent: int | None, sort_keys: bool
+) -> None:
+    def dumps(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=sort_keys)
+
+    plain = {"z": [first, {"k": second}], "a": first, "n": None}
+    value = dump_json(
+        {"z": [first, {"k": traced(second, B)}], "a": traced(first, A), "n": None}, dumps, {}
+    )
+    assert value == dumps(plain)
+    assert isinstance(value, TracedText)
+    agrees(value, A, first)
+    assert shown(value, A) == dumps(first)[1:-1]
+    assert shown(value, B) == dumps(second)[1:-1]
+
+
+def test_json_of_a_known_value_is_its_origin_as_a_whole() -> None:
+    arguments = {"x": 1}
+    value = dump_json(arguments, json.dumps, {id(arguments): Origin("arguments", 2, 1)})
+    assert isinstance(value, TracedText)
+    assert [tuple(part[:3]) for part in value.parts] == [(0, 8, Origin("arguments", 2, 1))]
+
+
+def test_ascii_escapes_lose_the_origin_rather_than_misplace_it() -> None:
+    value = dump_json(traced("é", A), json.dumps, {})
+    assert value == '"\\u00e9"'
+    assert shown(value, A) == ""
+
+
+def test_an_empty_stretch_keeps_its_place() -> None:
+    value = "ab" + traced("", A) + "cd"
+    assert [(part.start, part.end) for part in value.parts] == [(2, 2)]
+    assert [(part.start, part.end) for part in value.strip().parts] == [(2, 2)]

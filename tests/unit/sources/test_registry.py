@@ -1,0 +1,34 @@
+"""The registry of sources: every entry has what the plan and the rules take from it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import pytest
+
+from cbdata.config import config_schema
+from cbdata.paths import TOOL_SCHEMAS
+from cbdata.sources.reasons import READING
+from cbdata.sources.registry import CONFIGURED, SOURCES, Converter, RawSource
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_a_source_has_its_module_key_and_schemas(source: RawSource) -> None:
+    module = importlib.import_module(source.module)
+    wanted = inspect.signature(Converter.__call__).parameters
+    assert list(inspect.signature(module.convert).parameters) == list(wanted)[1:]
+    assert READING.items() <= module.REASONS.items()
+    assert source.name == module.DATASET
+    key = config_schema()["properties"][source.config_key]
+    assert "null" in key["type"]
+    assert ("array" in key["type"]) == source.tree
+    assert f"traces/{source.dataset}.jsonl" in key["x-reruns"]
+    if source.tool_schemas not in (None, CONFIGURED):
+        assert list(TOOL_SCHEMAS.glob(source.tool_schemas))
+
+
+def test_no_two_sources_share_a_name_a_key_or_a_data_set() -> None:
+    for field in ("name", "config_key", "dataset"):
+        values = [getattr(source, field) for source in SOURCES]
+        assert len(set(values)) == len(values), field

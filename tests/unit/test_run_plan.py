@@ -1,0 +1,153 @@
+"""What a run makes, for configurations of every kind: data sets, stages, paths."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbdata.config import ConfigError, resolve_config
+from cbdata.run_plan import RunPlan
+from cbdata.sources.registry import SOURCES
+
+B4 = "fujitsu_b4_skeletons"
+BOTH = {"fujitsu_b4_path": "b4.jsonl", "agentdojo_path": "dojo"}
+
+
+def plan(folder: Path, **settings: Any) -> RunPlan:
+    """The plan of a configuration whose output lies in a folder."""
+    given = {"output_base": str(folder), "fujitsu_b4_path": None, **settings}
+    return RunPlan(resolve_config(given, environ={}))
+
+
+def touch(plan: RunPlan, *stages: tuple[Any, str]) -> None:
+    """Leave data, rejects and stats of some stages, as an earlier run would have."""
+    for entry in stages:
+        for path in (plan.data(*entry), *plan.side_files(*entry).values()):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text("")
+
+
+def test_both_sources_from_raw_records_to_masks(tmp_path: Path) -> None:
+    run = plan(tmp_path, **BOTH)
+    assert [source.name for source in run.converted] == ["fujitsu_b4", "agentdojo"]
+    assert run.loaded == [B4, "agentdojo_complete"]
+    assert run.filled_names == ["fujitsu_b4_ds", "fujitsu_b4_dr"]
+    names = ["fujitsu_b4_ds", "fujitsu_b4_dr", "agentdojo_complete"]
+    assert run.dataset_names == names
+    assert run.stages == [
+        ("etl_a", B4),
+        ("etl_a", "agentdojo_complete"),
+        ("fill", "fujitsu_b4_ds"),
+        ("fill", "fujitsu_b4_dr"),
+        *(("render", name) for name in names),
+        *(("lossmask", name) for name in names),
+    ]
+    assert run.all_stages == run.stages
+    assert run.used_skeletons(run.stages) == [f"{tmp_path}/traces/{B4}.jsonl"]
+
+
+def test_paths_of_the_output_structure(tmp_path: Path) -> None:
+    run = plan(tmp_path, agentdojo_path="dojo", mode="dr")
+    assert run.data("etl_a", "x") == run.data("fill", "x") == f"{tmp_path}/traces/x.jsonl"
+    assert run.data("render", "x") == f"{tmp_path}/renders/x.jsonl"
+    assert run.data("lossmask", "x") == f"{tmp_path}/lossmasks/x.jsonl"
+    assert run.side_files("lossmask", below="by_step/{step}/") == {
+        "rejects": f"{tmp_path}/rejects/lossmask/by_step/{{step}}/{{name}}.jsonl",
+        "stats": f"{tmp_path}/stats/lossmask/by_step/{{step}}/{{name}}.json",
+    }
+    assert run.run_files == {
+        folder: [f"{tmp_path}/{folder}/agentdojo_complete.jsonl"]
+        for folder in ("traces", "renders", "lossmasks")
+    }
+    assert run.side_files_of([("fill", "a"), ("render", "b")])["stats"] == [
+        f"{tmp_path}/stats/fill/a.json",
+        f"{tmp_path}/stats/render/b.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "filled"),
+    [("ds", ["mine_ds"]), ("dr", ["mine_dr"]), ("both", ["mine_ds", "mine_dr"])],
+)
+def test_skeletons_given_by_path_are_filled_without_any_source(
+    tmp_path: Path, mode: str, filled: list[str]
+) -> None:
+    run = plan(tmp_path, skeleton_traces="/data/mine_skeletons.jsonl", mode=mode)
+    assert [part.path for part in run.skeleton_sets] == ["/data/mine_skeletons.jsonl"]
+    assert run.dataset_names == run.filled_names == filled
+    assert run.used_skeletons(run.stages) == ["/data/mine_skeletons.jsonl"]
+    assert not run.converted
+
+
+def test_skeletons_that_no_source_makes_are_filled_by_their_name(tmp_path: Path) -> None:
+    run = plan(tmp_path, skeleton_traces="mine_skeletons")
+    assert run.filled_names == ["mine_ds", "mine_dr"]
+    assert run.skeleton_sets[0].path == f"{tmp_path}/traces/mine_skeletons.jsonl"
+    assert run.used_skeletons(run.stages) == [run.skeleton_sets[0].path]
+
+
+def test_skeletons_of_a_source_that_is_left_out_are_not_filled(tmp_path: Path) -> None:
+    run = plan(tmp_path, agentdojo_path="dojo")
+    assert run.filled_names == []
+    assert run.dataset_names == ["agentdojo_complete"]
+    assert run.used_skeletons(run.stages) == []
+
+
+def test_without_the_load_stage_the_traces_of_an_earlier_run_count(tmp_path: Path) -> None:
+    run = plan(tmp_path, skip_load=True)
+    assert run.converted == []
+    assert run.dataset_names == ["fujitsu_b4_ds", "fujitsu_b4_dr"]
+    touch(run, ("etl_a", "agentdojo_complete"), ("etl_a", B4))
+    assert run.dataset_names == ["fujitsu_b4_ds", "fujitsu_b4_dr", "agentdojo_complete"]
+    assert run.loaded == ["agentdojo_complete"]
+    assert run.all_stages == [("etl_a", B4), ("etl_a", "agentdojo_complete"), *run.stages]
+    assert run.stages[0] == ("fill", "fujitsu_b4_ds")
+
+
+def test_without_the_fill_stage_its_stats_count_where_they_are(tmp_path: Path) -> None:
+    run = plan(tmp_path, skip_fill=True, fujitsu_b4_path="b4.jsonl")
+    assert run.filled_names == ["fujitsu_b4_ds", "fujitsu_b4_dr"]
+    assert not [entry for entry in run.stages if entry[0] == "fill"]
+    touch(run, ("fill", "fujitsu_b4_ds"))
+    Path(run.side_files("fill", "fujitsu_b4_dr")["stats"]).write_text("")  # and no rejects
+    assert run.all_stages == [("fill", "fujitsu_b4_ds"), *run.stages]
+    assert run.used_skeletons(run.all_stages) == [f"{tmp_path}/traces/{B4}.jsonl"]
+    assert run.used_skeletons(run.stages) == []
+
+
+def test_with_input_traces_load_and_fill_count_only_where_their_files_are_taken(
+    tmp_path: Path,
+) -> None:
+    foreign = plan(tmp_path, **BOTH, input_traces="/data/custom.jsonl")
+    assert foreign.dataset_names == ["custom"]
+    assert foreign.traces("custom") == "/data/custom.jsonl"
+    assert foreign.stages == [("render", "custom"), ("lossmask", "custom")]
+    assert foreign.run_files["traces"] == ["/data/custom.jsonl"]
+    own = plan(tmp_path, **BOTH, input_traces=["fujitsu_b4_dr", "/data/custom.jsonl"])
+    assert own.stages == [
+        ("etl_a", B4),
+        ("fill", "fujitsu_b4_dr"),
+        ("render", "fujitsu_b4_dr"),
+        ("render", "custom"),
+        ("lossmask", "fujitsu_b4_dr"),
+        ("lossmask", "custom"),
+    ]
+    elsewhere = plan(tmp_path, **BOTH, input_traces="/data/fujitsu_b4_dr.jsonl")
+    assert elsewhere.stages == [("render", "fujitsu_b4_dr"), ("lossmask", "fujitsu_b4_dr")]
+
+
+def test_two_input_traces_of_one_name_end_the_planning(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="both called 'a'"):
+        plan(tmp_path, input_traces=["/x/a.jsonl", "/y/a.jsonl"])
+
+
+def test_a_source_more_is_a_registry_line_more(tmp_path: Path) -> None:
+    chats = replace(SOURCES[1], name="chats", config_key="agentdojo_path", dataset="chats_complete")
+    config = resolve_config({**BOTH, "output_base": str(tmp_path)}, environ={})
+    run = RunPlan(config, (*SOURCES, chats))
+    assert run.dataset_names[-2:] == ["agentdojo_complete", "chats_complete"]
+    assert ("etl_a", "chats_complete") in run.stages
+    assert ("lossmask", "chats_complete") in run.stages

@@ -1,0 +1,95 @@
+"""Kimi K2: a section of calls, each an id such as ``functions.name:0`` and a JSON object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from cbdata.call_formats.base import Block, Call, CallFormat, Fault, View, marker
+from cbdata.call_formats.grammars import named_grammar
+from cbdata.call_formats.json_calls import dump, read_arguments
+from cbdata.tools import ToolSchema
+
+SECTION, SECTION_END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
+CALL, ARGUMENTS, CALL_END = (
+    "<|tool_call_begin|>",
+    "<|tool_call_argument_begin|>",
+    "<|tool_call_end|>",
+)
+PREFIX = "functions."
+_SECTION = re.compile(marker(SECTION))
+_CALL = re.compile(
+    r"\s*+" + marker(CALL) + r"\s*+(?:functions\.)?+([\w.-]++):[0-9]++\s*+" + marker(ARGUMENTS)
+)
+_CALL_END = re.compile(r"\s*+" + marker(CALL_END))
+_SECTION_END = re.compile(r"\s*+" + marker(SECTION_END))
+
+
+class KimiK2(CallFormat):
+    """The name is the id without its prefix and its number."""
+
+    name = "kimi_k2"
+    markers = (SECTION, SECTION_END, CALL, ARGUMENTS, CALL_END)
+    end_tokens = ("<|im_end|>", "[EOS]")
+    hints = (SECTION,)
+
+    def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
+        """See CallFormat."""
+        found: list[Block] = []
+        pos = start
+        while opening := _SECTION.search(view.shape, pos):
+            calls: list[Call] = []
+            pos = opening.end()
+            while not (close := _SECTION_END.match(view.shape, pos)):
+                call = _call(view, pos)
+                if isinstance(call, Fault):
+                    return call
+                calls.append(call)
+                pos = call.end
+            if not calls:
+                return Fault(opening.start(), "a section without a call")
+            pos = close.end()
+            found.append(Block(opening.start(), pos, tuple(calls)))
+        return found
+
+    def write(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> str:
+        """See CallFormat. The ids are counted from 0."""
+        written = "".join(
+            f"{CALL}{PREFIX}{name}:{at}{ARGUMENTS}{dump(arguments)}{CALL_END}"
+            for at, (name, arguments) in enumerate(calls)
+        )
+        return f"{SECTION}{written}{SECTION_END}"
+
+    def grammar(self, tools: ToolSchema) -> str:
+        """See CallFormat."""
+        return named_grammar(
+            tools,
+            lambda name: f"{SECTION}{CALL}{PREFIX}{name}:0{ARGUMENTS}",
+            f"{CALL_END}{SECTION_END}",
+        )
+
+
+def _call(view: View, pos: int) -> Call | Fault:
+    opening = _CALL.match(view.shape, pos)
+    if opening is None:
+        return Fault(pos, f"no {CALL}functions.name:number{ARGUMENTS} in a section of calls")
+    found = read_arguments(view, opening.end())
+    if isinstance(found, Fault):
+        return found
+    close = _CALL_END.match(view.shape, found[1])
+    if close is None:
+        return Fault(found[1], f"no {CALL_END} behind a call's arguments")
+    start = view.skip_space(opening.start())
+    return Call(
+        name=view.text[opening.start(1) : opening.end(1)],
+        arguments=found[0],
+        raw=view.text[start : close.end()],
+        raw_start=start,
+        start=start,
+        end=close.end(),
+        name_start=opening.start(1),
+        name_end=opening.end(1),
+        form="json",
+        markup="tool_calls_section",
+    )

@@ -1,0 +1,124 @@
+"""What the configuration says about a fill run: the settings that decide its rows, and those that
+only decide how fast it goes.
+
+Neither class has defaults: those stand in workflow/schemas/config.schema.yaml alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from cbdata.ids import canonical_json
+from cbdata.records import MODES, ControlTokenMode, DrContext, DsCriterion, Mode
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    SettingsT = TypeVar("SettingsT", bound=DataclassInstance)
+
+FILL_VERSION = "1"
+"""Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
+in place of a code digest, so that a refactoring does not cost GPU hours.
+"""
+FILL_BEHAVIOUR = {
+    "judge": "82fb108d197968df",
+    "prompts": "2c62867c5a2dca87",
+    "requests": "6ef0483e23b3cd40",
+    "rows": "cf51c34094d331b7",
+}
+"""Digests of what the stage does with fixed inputs in this version. A test compares them, says when
+the version must be raised, and prints the new ones.
+"""
+
+WeightType = Literal["auto", "bfloat16", "float16", "float32"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillSettings:
+    """The settings that decide the rows; keys and meanings are those of the configuration."""
+
+    mode: Literal["ds", "dr", "both"]
+    model: str
+    model_revision: str | None
+    use_vllm: bool
+    backend: str | None
+    temperature_ds: float
+    temperature_dr: float
+    top_p: float
+    max_tokens: int
+    limit: int | None
+    seed: int
+    max_model_len: int | None
+    attempts: int
+    constrain_tool_calls: bool
+    dr_context: DrContext
+    ds_system_suffix: str
+    dr_system_suffix: str
+    ds_criterion: DsCriterion
+    strict_arguments: bool
+    dtype: WeightType
+    chat_template: str | None
+    force_llama: bool
+    control_tokens: ControlTokenMode
+    template_date: str
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> FillSettings:
+        """The fill settings of a resolved configuration."""
+        return _part_of(config, cls)
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes to generate, DS first."""
+        return MODES if self.mode == "both" else (self.mode,)
+
+    @property
+    def backend_name(self) -> str:
+        """The backend that generates: ``backend``, or what ``use_vllm`` says where that is null."""
+        return self.backend or ("vllm" if self.use_vllm else "transformers")
+
+    def temperature(self, mode: Mode) -> float:
+        """Sampling temperature of a mode."""
+        return self.temperature_ds if mode == "ds" else self.temperature_dr
+
+    def system_suffix(self, mode: Mode) -> str:
+        """What is appended to the system prompt of a mode."""
+        return self.ds_system_suffix if mode == "ds" else self.dr_system_suffix
+
+    def describe(self) -> str:
+        """The settings as one line of JSON, for the log."""
+        return canonical_json(asdict(self)).decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeSettings:
+    """The settings that a result does not depend on."""
+
+    tensor_parallel: int
+    batch_size: int
+    gpu_memory_utilization: float
+    enforce_eager: bool
+    offline: bool
+    cache_dir: str | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> RuntimeSettings:
+        """The run-time settings of a resolved configuration."""
+        return _part_of(config, cls)
+
+
+def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration keys that the rows depend on, for a rule's ``params``.
+
+    ``backend`` is left out where it is null: runs made before there was such a key stay up to date.
+    """
+    params = {field.name: config[field.name] for field in fields(FillSettings)}
+    if params["backend"] is None:
+        del params["backend"]
+    return params
+
+
+def _part_of(config: Mapping[str, Any], kind: type[SettingsT]) -> SettingsT:
+    return kind(**{field.name: config[field.name] for field in fields(kind)})

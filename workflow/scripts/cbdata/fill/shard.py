@@ -1,0 +1,124 @@
+"""One shard from its job to its file: lock, prompts, what is stored, what is generated, what is
+published.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from cbdata.fill.backends.base import Backend, Engine, EngineOptions
+from cbdata.fill.constraints import argument_key, call_grammar
+from cbdata.fill.job import FillJob
+from cbdata.fill.judging import judge_with
+from cbdata.fill.lock import ShardLock
+from cbdata.fill.plan import plan_shard
+from cbdata.fill.preflight import FillInputs
+from cbdata.fill.progress_store import ProgressStore
+from cbdata.fill.requests import Sampling
+from cbdata.fill.row_file import write_rows
+from cbdata.fill.rows import run_row, shard_rows
+from cbdata.fill.runner import Runner, StopFlag
+from cbdata.render.settings import Prompt
+
+logger = logging.getLogger(__name__)
+
+CONTEXT_STEP = 256
+"""Tokens that the engine's context is a multiple of."""
+
+
+class PromptRenderer(Protocol):
+    """The part of ``cbdata.render.Renderer`` that a fill job uses."""
+
+    def prompt(self, messages: Any, tools: Any = None) -> Prompt:
+        """Messages to the prompt that ETL_B will find at the start of the render."""
+        ...
+
+    def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
+        """Token ids to text."""
+        ...
+
+
+def run_shard(
+    job: FillJob, inputs: FillInputs, renderer: PromptRenderer, backend: Backend, stop: StopFlag
+) -> None:
+    """Do one shard and publish its rows; the lock, the progress file and the engine are closed when
+    this returns or raises.
+
+    Args:
+        job: The shard and its settings.
+        inputs: What ``preflight`` found: the model and the tool schema.
+        renderer: Makes prompts of messages and text of token ids.
+        backend: Opens the engine, which is not done if every completion is stored already.
+        stop: Says whether the job was told to stop.
+
+    Raises:
+        ShardBusy: Another process works on this shard.
+        Stopped: The job was told to stop; what finished is kept.
+        EngineDied: The engine is gone; what finished is kept.
+    """
+    settings, tools = job.settings, list(inputs.tools.tools)
+    with ShardLock(job.lock_file):
+        grammar = _grammar(inputs, renderer) if settings.constrain_tool_calls else None
+        identity = {
+            "backend": settings.backend_name,
+            "model": settings.model,
+            "fingerprint": inputs.model.fingerprint,
+            "dtype": settings.dtype,
+            "grammar": grammar,
+        }
+        limit = settings.max_model_len or inputs.model.context
+        plan = plan_shard(
+            job,
+            inputs.tools,
+            lambda messages: renderer.prompt(messages, tools),
+            {mode: Sampling(settings, mode, identity) for mode in settings.modes},
+            limit,
+        )
+        if plan.first_prompt is not None:
+            logger.info("first rendered prompt:\n%s", plan.first_prompt)
+
+        def open_engine() -> Engine:
+            return backend.open(
+                EngineOptions(
+                    model=inputs.model.path,
+                    runtime=job.runtime,
+                    dtype=settings.dtype,
+                    max_model_len=engine_context(plan.longest_prompt + settings.max_tokens, limit),
+                    grammar=grammar,
+                    seed=settings.seed,
+                )
+            )
+
+        with (
+            ProgressStore(job.progress_dir, job.label) as store,
+            Runner(
+                plan.items,
+                store=store,
+                judge=judge_with(inputs.tools, settings, plan.skeletons),
+                attempts=settings.attempts,
+                open_engine=open_engine,
+                decode=renderer.decode,
+                stop=stop,
+            ) as runner,
+        ):
+            done = runner.run()
+            rows = shard_rows(job, inputs, plan, done)
+            write_rows(job.output, rows, run_row(job, runner.throughput))
+            logger.info("published %s: %s", job.output, asdict(runner.throughput))
+
+
+def engine_context(longest: int, limit: int) -> int:
+    """Context length in tokens to start the engine with: the longest request of the job, rounded
+    up, so that memory goes to requests in flight.
+    """
+    return min(limit, -(-longest // CONTEXT_STEP) * CONTEXT_STEP)
+
+
+def _grammar(inputs: FillInputs, renderer: PromptRenderer) -> str:
+    """The grammar of one call, written as the model's own chat template writes it."""
+    tools = list(inputs.tools.tools)
+    key = argument_key(lambda messages: renderer.prompt(messages, tools).text, inputs.tools)
+    return call_grammar(inputs.tools, key)

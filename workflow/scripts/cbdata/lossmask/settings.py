@@ -1,0 +1,89 @@
+"""What a loss mask file depends on beside renders and traces, and what follows from it for every
+trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cbdata.lossmask.registry import load_registry
+from cbdata.lossmask.selection import PolicyChoice, Selection
+from cbdata.paths import POLICY_REGISTRY
+
+
+class LossmaskError(ValueError):
+    """A record or a setting makes the stage stop: names the files, the record and a hint."""
+
+
+@dataclass(frozen=True)
+class LossmaskSettings:
+    """The settings that decide the masks and weights; keys and meanings are the configuration's.
+
+    Attributes:
+        policy: The policy of every trace, an id or ``{policy, params}``; None follows the
+            schedule, the trace and the registry's default.
+        mwcs_schedule: A schedule file, or None.
+        mwcs_step: The training step at which the schedule is evaluated; None is step 0.
+        allow_skeleton: Mask skeletons under ``skeleton_policy``, instead of rejecting them.
+        skeleton_policy: The policy of skeletons.
+        mixture: With a schedule, the class count file over all input traces
+            (``cbdata.mwcs.mixture``), against which the schedule's classes are checked.
+        registry: The file of policies.
+    """
+
+    policy: str | Mapping[str, Any] | None
+    mwcs_schedule: str | Path | None
+    mwcs_step: int | None
+    allow_skeleton: bool
+    skeleton_policy: str
+    mixture: str | Path | None = None
+    registry: str | Path = POLICY_REGISTRY
+
+
+def make_selection(settings: LossmaskSettings) -> tuple[Selection, dict[str, Any]]:
+    """Look up and check everything that the settings name.
+
+    Returns:
+        What chooses policy and weight of each trace, and what the stats say about the schedule.
+
+    Raises:
+        PolicyError: A policy, its parameters or the registry cannot be used.
+        ScheduleError: The schedule cannot be used, or does not fit the classes of the traces.
+        LossmaskError: A schedule was given without class counts.
+    """
+    choice = None if settings.policy is None else PolicyChoice.of(settings.policy)
+    registry = load_registry(settings.registry)
+    plain = Selection(registry, choice, settings.allow_skeleton, settings.skeleton_policy)
+    if settings.mwcs_schedule is None:
+        return plain, {}
+    from cbdata.mwcs.mixture import mixture_shares, read_mixture
+    from cbdata.mwcs.schedule import load_schedule
+
+    if settings.mixture is None:
+        raise LossmaskError(
+            f"schedule {settings.mwcs_schedule}: its classes cannot be checked without the class"
+            " counts of the input traces"
+        )
+    schedule, classes = load_schedule(settings.mwcs_schedule), read_mixture(settings.mixture)
+    schedule.check_classes(classes)
+    step = settings.mwcs_step or 0
+    weights = schedule.weights(step)
+    overrides = schedule.lmp_overrides(step).items()
+    selection = replace(
+        plain,
+        overrides={class_id: PolicyChoice.of(override) for class_id, override in overrides},
+        class_weights=weights,
+        default_weight=schedule.default_weight,
+    )
+    shares = mixture_shares(classes, weights, schedule.default_weight)
+    return selection, {
+        "mwcs": {
+            "schedule": schedule.name,
+            "step": step,
+            "phase": schedule.phase_at(step),
+            "mixture": shares,
+        }
+    }

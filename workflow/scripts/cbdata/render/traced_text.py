@@ -1,0 +1,239 @@
+"""Strings that know where their characters came from.
+
+A chat template turns messages into one text. To know exactly where each message, tool call and tool
+name ended up, without looking for it in the text, the values handed to the template are of the type
+``TracedText``: ordinary ``str`` values to everything that the template does with them (comparisons,
+tests, lengths, dictionary keys), which carry their origin through concatenation, stripping, slicing
+and splitting. An operation that is not known here gives a plain ``str``: the origin is lost, and
+whoever needs it rejects the trace. So a TracedText can fail to prove a position, but it cannot name
+a wrong one, and it cannot change the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, SupportsIndex
+
+HELD = re.compile('"\U0010fffc([0-9]+)\U0010fffd"')
+
+
+class Origin(NamedTuple):
+    """What a piece of text is: ``kind`` is one of content, thinking, name, call, arguments,
+    visit_start, visit_end.
+    """
+
+    kind: str
+    message: int
+    call: int = -1
+
+
+class Part(NamedTuple):
+    """A stretch ``[start, end)`` of a text that comes from ``origin``.
+
+    ``source`` is the index in the original string of the first character. Where the stretch is a
+    JSON-escaped form, ``escape`` is the stretch of the original string that it stands for, else
+    None.
+    """
+
+    start: int
+    end: int
+    origin: Origin
+    source: int = 0
+    escape: str | None = None
+
+
+def shifted(parts: Iterable[Part], by: int) -> tuple[Part, ...]:
+    """The same parts ``by`` characters further on."""
+    return tuple(
+        [
+            Part(start + by, end + by, origin, source, escape)
+            for start, end, origin, source, escape in parts
+        ]
+    )
+
+
+class TracedText(str):
+    """A string with the origins of its stretches; ``parts`` may nest (a call holds its name) and
+    may be empty stretches.
+    """
+
+    __slots__ = ("parts",)
+    parts: tuple[Part, ...]
+
+    def __str__(self) -> str:
+        return self  # the code that Jinja compiles passes every printed value through str()
+
+    def __add__(self, other: str) -> TracedText:
+        parts = self.parts
+        if isinstance(other, TracedText):
+            parts += shifted(other.parts, len(self))
+        return with_parts(str.__add__(self, other), parts)
+
+    def __radd__(self, other: str) -> TracedText:
+        return with_parts(str.__add__(other, self), shifted(self.parts, len(other)))
+
+    def cut(self, start: int, end: int) -> TracedText:
+        """Characters ``[start, end)``, 0 <= start <= end <= len; empty stretches on the edges
+        stay.
+        """
+        parts = []
+        for a, b, origin, source, escape in self.parts:
+            if a <= end and b >= start:
+                low, high = max(a, start), min(b, end)
+                if escape is not None and (low, high) != (a, b):
+                    # Part of an escaped form: which characters these are is not worked out
+                    continue
+                if low < high or a == b:
+                    parts.append(Part(low - start, high - start, origin, source + low - a, escape))
+        return with_parts(str.__getitem__(self, slice(start, end)), tuple(parts))
+
+    def strip(self, chars: str | None = None) -> TracedText:
+        end = len(str.rstrip(self, chars))
+        return self.cut(min(len(self) - len(str.lstrip(self, chars)), end), end)
+
+    def lstrip(self, chars: str | None = None) -> TracedText:
+        return self.cut(len(self) - len(str.lstrip(self, chars)), len(self))
+
+    def rstrip(self, chars: str | None = None) -> TracedText:
+        return self.cut(0, len(str.rstrip(self, chars)))
+
+    def __getitem__(self, index: Any) -> str:
+        if isinstance(index, slice):
+            start, end, step = index.indices(len(self))
+            if step == 1:
+                return self.cut(start, max(start, end))
+        return str.__getitem__(self, index)
+
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        plain = str.split(self, sep, maxsplit)
+        if sep is None:
+            return plain
+        pieces: list[str] = []
+        position = 0
+        for piece in plain:
+            pieces.append(self.cut(position, position + len(piece)))
+            position += len(piece) + len(sep)
+        return pieces
+
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
+        if not old:
+            return str.replace(self, old, new, count)
+        return join(new, self.split(old, count))
+
+
+def with_parts(text: str, parts: tuple[Part, ...]) -> TracedText:
+    """A TracedText of a text and its parts."""
+    made = TracedText(text)
+    made.parts = parts
+    return made
+
+
+def traced(text: str, origin: Origin) -> TracedText:
+    """A whole string of one origin."""
+    return with_parts(text, (Part(0, len(text), origin),))
+
+
+def join(separator: str, pieces: Iterable[str]) -> str:
+    """``separator.join(pieces)`` that keeps origins; a plain str where there are none."""
+    pieces = list(pieces)
+    parts: list[Part] = []
+    position = 0
+    for index, piece in enumerate(pieces):
+        if index:
+            position += len(separator)
+        if isinstance(piece, TracedText):
+            parts.extend(shifted(piece.parts, position))
+        position += len(piece)
+    text = separator.join([str.__str__(piece) for piece in pieces])
+    return with_parts(text, tuple(parts)) if parts else text
+
+
+def concat(pieces: Iterable[Any]) -> str:
+    """Join printed values, keeping origins: what Jinja uses for captured blocks, macros and the
+    ``~`` operator.
+    """
+    return join("", map(str, pieces))
+
+
+def dump_json(value: Any, dumps: Callable[[Any], str], known: Mapping[int, Origin]) -> str:
+    """Write a value as JSON text, keeping the origins of the strings in it.
+
+    The traced texts are replaced by place holders out of the last private-use plane for one run of
+    ``dumps`` and put back in their escaped form, so that indentation, separators and key order are
+    whatever ``dumps`` does.
+
+    Args:
+        value: Anything that ``dumps`` takes, with traced texts at any depth.
+        dumps: Writes a value as JSON text.
+        known: Origins of whole values by ``id``: the text of such a value has that origin.
+    """
+    if isinstance(value, TracedText):
+        return _escaped(value, dumps(str.__str__(value)))
+    origin = known.get(id(value))
+    if origin is not None:
+        return traced(dumps(value), origin)
+    found: list[TracedText] = []
+    held = _hold(value, found)
+    if not found:
+        return dumps(value)
+    pieces = HELD.split(
+        dumps(held)
+    )  # text, number, text, number, ..., in the order in which the keys come out
+    if sorted(map(int, pieces[1::2])) != list(range(len(found))):
+        return dumps(value)  # the origins are lost, the text is right
+    return join(
+        "",
+        [
+            (
+                _escaped(found[int(piece)], dumps(str.__str__(found[int(piece)])))
+                if index & 1
+                else piece
+            )
+            for index, piece in enumerate(pieces)
+        ],
+    )
+
+
+def _place(index: int) -> str:
+    return f"\U0010fffc{index}\U0010fffd"
+
+
+def _hold(value: Any, found: list[TracedText]) -> Any:
+    """A copy of nested lists and mappings in which place holders stand for traced texts; these are
+    appended to ``found``.
+    """
+    if isinstance(value, TracedText):
+        found.append(value)
+        return _place(len(found) - 1)
+    if isinstance(value, dict):
+        return {key: _hold(item, found) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_hold(item, found) for item in value]
+    return value
+
+
+def _escaped(value: TracedText, text: str) -> TracedText:
+    """``text`` is the JSON form of ``value``, quotes included: its parts moved to where their
+    escaped characters are.
+    """
+    if len(text) == len(value) + 2:
+        return with_parts(text, shifted(value.parts, 1))
+    at = [1]
+    for character in str.__str__(value):
+        at.append(at[-1] + len(json.dumps(character, ensure_ascii=False)) - 2)
+    if at[-1] != len(text) - 1:
+        return with_parts(
+            text, ()
+        )  # an encoder that escapes otherwise (ensure_ascii): the origins are lost
+    whole = str.__str__(value)
+    return with_parts(
+        text,
+        tuple(
+            Part(
+                at[part.start], at[part.end], part.origin, part.source, whole[part.start : part.end]
+            )
+            for part in value.parts
+        ),
+    )

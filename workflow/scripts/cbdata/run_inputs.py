@@ -1,0 +1,173 @@
+"""What a run reads besides its own files: the files that settings mean, checked while planning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cbdata.config import expand, find_file
+from cbdata.first_look import check_json_objects, check_tokenizer, check_traces
+from cbdata.lossmask.registry import Registry, load_registry
+from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
+from cbdata.paths import CHAT_TEMPLATES, POLICY_REGISTRY, ROOT, SCHEDULES, TOOL_SCHEMAS
+from cbdata.run_plan import RunPlan
+from cbdata.sources.files import input_files
+from cbdata.sources.registry import CONFIGURED, RawSource
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+MODEL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja")
+
+
+def exists(value: str) -> bool:
+    """Whether there is a file or folder of this name, in the working directory or in the
+    workflow.
+    """
+    path = expand(value)
+    return Path(path).exists() or (ROOT / path).exists()
+
+
+class RunInputs:
+    """The files that the settings of a run mean.
+
+    Every method raises an error with the setting and the fix where there is no such file or no such
+    name: ConfigError, SourceError, PolicyError or ScheduleError.
+    """
+
+    def __init__(self, plan: RunPlan) -> None:
+        self.plan, self.config = plan, plan.config
+        self.policies: Registry = load_registry(POLICY_REGISTRY)
+        self._files_below: dict[str, list[str]] = {}
+
+    def first_look(self) -> None:
+        """Refuse a file or folder of the wrong kind, by its first bytes. A missing one is told by
+        whoever needs it. Of a folder the first file is looked at: a mistake there is one of the
+        whole folder.
+        """
+        for source in self.plan.converted:
+            for path in filter(exists, self._given(source)):
+                check_json_objects(source.config_key, self._below(source, path)[0])
+        if not self.config["skip_fill"]:
+            for skeletons in self.plan.skeleton_sets:
+                check_traces("skeleton_traces", skeletons.path)
+        if exists(self.config["tokenizer"]):
+            check_tokenizer("tokenizer", find_file("tokenizer", self.config["tokenizer"], ROOT))
+        for path in self.plan.given.values():
+            check_traces("input_traces", path)
+
+    def resource(self, key: str) -> str:
+        """The file that a setting names, in the working directory or in the workflow."""
+        return find_file(key, self.config[key], ROOT)
+
+    def local_files(self, key: str, *names: str) -> list[str]:
+        """The named files of a setting that is a local directory, or the file that it is. As inputs
+        of a rule they run it again when they change. Empty for the id of a model on the hub.
+        """
+        value = self.config[key]
+        path = Path(value) if value else None
+        if path is None or not path.exists():
+            return []
+        if path.is_file():
+            return [str(path)]
+        return [str(path / name) for name in names if (path / name).exists()]
+
+    def tokenizer_files(self) -> list[str]:
+        """The files that decide about renders, of a tokenizer that is a local directory."""
+        return self.local_files("tokenizer", *TOKENIZER_FILES)
+
+    def model_files(self) -> list[str]:
+        """The small files that decide about completions, of a model that is a local directory."""
+        return self.local_files("model", *MODEL_FILES)
+
+    def template_files(self) -> list[str]:
+        """The chat template's file, where the configuration names one."""
+        name = "llama31_tools" if self.config["force_llama"] else self.config["chat_template"]
+        path = CHAT_TEMPLATES / f"{name}.jinja"
+        return [str(path)] if name and path.exists() else self.local_files("chat_template")
+
+    def raw_files(self, source: RawSource) -> list[str]:
+        """The raw files of a source."""
+        if not source.tree:
+            return [self.resource(source.config_key)]
+        return sorted({file for path in self._given(source) for file in self._below(source, path)})
+
+    def _given(self, source: RawSource) -> list[str]:
+        """The paths that the configuration names for a source."""
+        value = self.config[source.config_key]
+        return [value] if isinstance(value, str) else list(value)
+
+    def _below(self, source: RawSource, path: str) -> list[str]:
+        """The raw files of one path, searched for once: a tree may hold thousands."""
+        key = source.config_key
+        found = find_file(key, path, ROOT)
+        if not source.tree:
+            return [found]
+        if found not in self._files_below:
+            self._files_below[found] = input_files([found], key)
+        return self._files_below[found]
+
+    def tool_schemas(self, source: RawSource) -> list[str]:
+        """The tool schemas that the traces of a source refer to."""
+        if source.tool_schemas is None:
+            return []
+        if source.tool_schemas == CONFIGURED:
+            return [self.resource(CONFIGURED)]
+        return sorted(str(path) for path in TOOL_SCHEMAS.glob(source.tool_schemas))
+
+    # Loss masks
+
+    def policy(self, value: str | Mapping[str, Any] | None) -> str | Mapping[str, Any] | None:
+        """A policy of the configuration or of a path as it is, looked up before any job runs."""
+        if value is not None:
+            self.policies.entry(value if isinstance(value, str) else value["policy"])
+        return value
+
+    def schedule(self) -> str | None:
+        """The checked file of the configured curriculum, None without one."""
+        if not self.config["mwcs_schedule"]:
+            return None
+        path = schedule_path(self.config["mwcs_schedule"], SCHEDULES)
+        load_schedule(path)
+        return str(path)
+
+    def named_schedule(self, name: str) -> str:
+        """The configured curriculum's file where the name is its stem, else one of the project."""
+        configured = self.schedule()
+        if configured is not None and Path(configured).stem == name:
+            return configured
+        return str(schedule_path(name, SCHEDULES))
+
+    def step(self, value: str) -> int:
+        """The training step of a path below ``lossmasks/by_step``; it needs a curriculum."""
+        if not self.config["mwcs_schedule"]:
+            raise ScheduleError(
+                f"lossmasks/by_step/{value}: mwcs_schedule is not set. Fix: snakemake --config"
+                " mwcs_schedule=balanced_cb ..."
+            )
+        return int(value)
+
+    def lossmask_files(self, name: str) -> dict[str, str]:
+        """What the masks of a data set are made from: renders, their traces and the registry; with
+        a curriculum also its file and the class counts that it is checked against.
+        """
+        files = {
+            "renders": self.plan.data("render", name),
+            "traces": self.plan.traces(name),
+            "registry": str(POLICY_REGISTRY),
+        }
+        schedule = self.schedule()
+        if schedule is not None:
+            files |= {"mwcs_schedule": schedule, "mixture": f"{self.plan.out}/mwcs/classes.json"}
+        return files
+
+    def weight_tables(self) -> list[str]:
+        """The table of the configured curriculum, or of every one of the project's own, each from
+        step 0 to its end.
+        """
+        configured = self.schedule()
+        files = [Path(configured)] if configured else sorted(SCHEDULES.glob("*.yaml"))
+        return [self._whole_table(file.stem) for file in files]
+
+    def _whole_table(self, name: str) -> str:
+        last = load_schedule(self.named_schedule(name)).phases[-1].end
+        return f"{self.plan.out}/mwcs/{name}/weights_0_to_{last}.csv"

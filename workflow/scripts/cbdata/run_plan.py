@@ -1,0 +1,231 @@
+"""What a run makes: its data sets, the stages that each passes through, and where the files lie.
+
+Rules ask the plan; it knows the configuration and the registry of sources, and nothing of
+Snakemake. What a run reads is in ``cbdata.run_inputs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cbdata.config import expand, is_path, trace_sources
+from cbdata.records import MODES, STAGE_FOLDERS, Mode, Stage
+from cbdata.sources.registry import SOURCES, RawSource
+
+StageName = tuple[Stage, str]
+"""A stage and the data set whose files it makes."""
+
+RUN_FOLDERS = ("traces", "renders", "lossmasks")
+"""What there is of every data set of a run, for the stages that read all of them."""
+
+
+@dataclass(frozen=True)
+class SkeletonSet:
+    """Skeleton traces that the fill stage completes: ``X_skeletons`` gives ``X_ds`` and ``X_dr``.
+
+    ``path`` is the trace file; ``modes`` are the completions that are asked for.
+    """
+
+    name: str
+    path: str
+    modes: tuple[Mode, ...]
+
+    @property
+    def stem(self) -> str:
+        """The name that the sets made of it begin with."""
+        return self.name.removesuffix("_skeletons")
+
+    @property
+    def filled(self) -> list[str]:
+        """The data sets that the fill stage makes of it."""
+        return [f"{self.stem}_{mode}" for mode in self.modes]
+
+
+class RunPlan:
+    """The plan of one run.
+
+    Files of earlier runs count where a stage is skipped, so the plan may look for them on disk.
+    """
+
+    def __init__(self, config: Mapping[str, Any], sources: Sequence[RawSource] = SOURCES) -> None:
+        """Plan a run.
+
+        Args:
+            config: The configuration as ``resolve_config`` returns it.
+            sources: The sources that there are.
+
+        Raises:
+            ConfigError: ``input_traces`` cannot be used.
+        """
+        self.config = config
+        self.sources = tuple(sources)
+        self.out: str = config["output_base"]
+        # Data set -> trace file of ``input_traces``.
+        self.given = trace_sources(config, self.out)
+        self.skeleton_sets = (self._skeleton_set(config["skeleton_traces"]),)
+
+    def _skeleton_set(self, value: str) -> SkeletonSet:
+        name = Path(value).name.removesuffix(".jsonl")
+        mode = self.config["mode"]
+        return SkeletonSet(
+            name,
+            expand(value) if is_path(value) else self.traces(name),
+            MODES if mode == "both" else (mode,),
+        )
+
+    # Paths
+
+    def traces(self, name: str) -> str:
+        """The trace file of a data set: one of ``input_traces``, or ``traces/{name}.jsonl``."""
+        return self.given.get(name, self._own("traces", name))
+
+    def data(self, stage: Stage, name: str) -> str:
+        """The data file that a stage writes for a data set."""
+        return self._own(STAGE_FOLDERS[stage], name)
+
+    def side_files(self, stage: Stage, name: str = "{name}", below: str = "") -> dict[str, str]:
+        """What a stage writes beside its data, as ``{"rejects": path, "stats": path}``.
+
+        Args:
+            stage: The stage.
+            name: The data set, or a wildcard for it.
+            below: A folder below that of the stage, with a slash at its end.
+        """
+        return {
+            "rejects": f"{self.out}/rejects/{stage}/{below}{name}.jsonl",
+            "stats": f"{self.out}/stats/{stage}/{below}{name}.json",
+        }
+
+    def _own(self, folder: str, name: str) -> str:
+        return f"{self.out}/{folder}/{name}.jsonl"
+
+    # What takes part
+
+    def configured(self, source: RawSource) -> bool:
+        """Whether the configuration names raw data of a source."""
+        return bool(self.config[source.config_key])
+
+    @property
+    def converted(self) -> list[RawSource]:
+        """The sources that this run converts."""
+        return [
+            source
+            for source in self.sources
+            if self.configured(source) and not self.config["skip_load"]
+        ]
+
+    @property
+    def loaded(self) -> list[str]:
+        """The data sets of the load stage: those of this run, and of an earlier one that it uses.
+
+        Skeletons of an earlier run are named by ``skeleton_traces`` and need no key here.
+        """
+        return [source.dataset for source in self.sources if self._takes_part(source)]
+
+    def _takes_part(self, source: RawSource) -> bool:
+        return self.configured(source) or (
+            not source.skeletons
+            and self.config["skip_load"]
+            and Path(self._own("traces", source.dataset)).exists()
+        )
+
+    def fills(self, skeletons: SkeletonSet) -> bool:
+        """Whether a skeleton set takes part: its source is converted, or its traces are there.
+
+        They are there where they were given by path, where load or fill is skipped, and where no
+        source makes a set of this name, so that it can only be the user's own.
+        """
+        makers = [source for source in self.sources if source.dataset == skeletons.name]
+        return (
+            self.config["skip_load"]
+            or self.config["skip_fill"]
+            or is_path(self.config["skeleton_traces"])
+            or not makers
+            or any(map(self.configured, makers))
+        )
+
+    @property
+    def filled_names(self) -> list[str]:
+        """The data sets of the fill stage."""
+        return [name for part in self.skeleton_sets if self.fills(part) for name in part.filled]
+
+    @property
+    def dataset_names(self) -> list[str]:
+        """The data sets that ``all`` and ``lossmask`` render and mask, in the order of the run."""
+        if self.given:
+            return list(self.given)
+        skeletons = {source.dataset for source in self.sources if source.skeletons}
+        return self.filled_names + [name for name in self.loaded if name not in skeletons]
+
+    # Stages
+
+    @property
+    def stages(self) -> list[StageName]:
+        """Every stage and data set whose files this run makes, in the order of the pipeline."""
+        stages: list[StageName] = [("etl_a", source.dataset) for source in self.converted]
+        if not self.config["skip_fill"]:
+            stages += [("fill", name) for name in self.filled_names]
+        stages += [("render", name) for name in self.dataset_names]
+        stages += [("lossmask", name) for name in self.dataset_names]
+        return [entry for entry in stages if self._counts(*entry)]
+
+    @property
+    def all_stages(self) -> list[StageName]:
+        """``stages``, after the skipped ones whose stats and rejects an earlier run left."""
+        skipped: list[StageName] = []
+        if self.config["skip_load"]:
+            names = [part.name for part in self.skeleton_sets]
+            names += [source.dataset for source in self.sources if not source.skeletons]
+            skipped += [("etl_a", name) for name in names]
+        if self.config["skip_fill"]:
+            skipped += [("fill", name) for name in self.filled_names]
+        earlier = [
+            entry
+            for entry in skipped
+            if self._counts(*entry)
+            and all(Path(path).exists() for path in self.side_files(*entry).values())
+        ]
+        return earlier + self.stages
+
+    def _counts(self, stage: Stage, name: str) -> bool:
+        """Whether a stage's files belong to this run. With ``input_traces``, load and fill count
+        only where one of their own files is taken.
+        """
+        if not self.given or stage in ("render", "lossmask"):
+            return True
+        taken = {name for name, path in self.given.items() if path == self._own("traces", name)}
+        return name in taken or any(
+            stage == "etl_a" and name == part.name and taken & set(part.filled)
+            for part in self.skeleton_sets
+        )
+
+    # What the rules read that look at the whole run
+
+    @property
+    def run_files(self) -> dict[str, list[str]]:
+        """Trace, render and loss mask files of every data set, by folder, in one order."""
+        return {
+            folder: [
+                self.traces(name) if folder == "traces" else self._own(folder, name)
+                for name in self.dataset_names
+            ]
+            for folder in RUN_FOLDERS
+        }
+
+    def side_files_of(self, stages: Collection[StageName]) -> dict[str, list[str]]:
+        """``{"rejects": [...], "stats": [...]}`` of some stages, in their order."""
+        return {
+            kind: [self.side_files(*entry)[kind] for entry in stages]
+            for kind in ("rejects", "stats")
+        }
+
+    def used_skeletons(self, stages: Collection[StageName]) -> list[str]:
+        """The skeleton files that some stages have completed."""
+        return [
+            part.path
+            for part in self.skeleton_sets
+            if any(("fill", name) in stages for name in part.filled)
+        ]
