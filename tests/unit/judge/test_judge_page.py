@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cbdata.call_formats.base import CallFormat
 from cbdata.call_formats.registry import FORMATS
-from cbdata.judge.judgement import OUTCOMES
+from cbdata.judge.outcomes import OUTCOMES
 from cbdata.tools import ToolSchema
 
 ROOT = Path(__file__).parents[3]

@@ -21,7 +21,7 @@ MAX_REPEATS = 3
 """How often one and the same call may stand in a completion; more is a model that loops."""
 
 _SENTENCE_END = ".!?:…。！？："
-_LIST_ITEM = re.compile(r"[ \t]*+(?:[-*+•]|\d{1,3}[.)])[ \t]")
+_LIST_ITEM = re.compile(r"[ \t]*+(?:[-*•]|\d{1,3}[.)])[ \t]++\S")
 _PLACEHOLDER = re.compile(
     r"\s*(?:\.{3,}|…|[<\[{(]{1,2}\s*(?:your|the|insert|enter|some|a|an|any)\b[^<>\[\]{}]{0,80}[>\]})]"
     r"{1,2})\s*",
@@ -199,9 +199,9 @@ def _place(view: View, reading: Reading, rules: ReadingRules) -> tuple[Kind, str
         end = ends[behind - 1]
         between = view.text[end : call.start]
         same_line = not between.strip() and "\n" not in between
-        begin = view.text.rfind("\n", reading.prose[behind - 1].start, end) + 1
-        sentence = not _LIST_ITEM.match(view.text, begin, end)
-        if same_line and sentence and view.text[end - 1] not in _SENTENCE_END:
+        line = view.text.rfind("\n", 0, end) + 1
+        whole = view.text[end - 1] in _SENTENCE_END or _LIST_ITEM.match(view.text, line, end)
+        if same_line and not whole:
             return "unclear", f"character {call.start}: a call in the middle of a sentence"
     return None
 

@@ -119,7 +119,8 @@ _OTHER_LANGUAGES = re.compile(
     r"|document|texto|testo|texte|mensaje|mensagem|messaggio)\b[^.!?\n]{0,30}\b(?:pide|pede|chiede"
     r"|demande|quiere|quer|vuole|veut|dice|diz|dit)"
     # German, Dutch, Scandinavian
-    r"|nicht|kein\w{0,2}|niemals|leider|tut mir leid|entschuldig\w*|verweiger\w*|ablehn\w*"
+    r"|malheureusement|infelizmente|purtroppo|nein|helaas|weiger\w*|tyvärr|beklager|odmawiam|odmítám"
+    r"|nicht|kein\w{0,10}|niemals|leider|tut mir leid|entschuldig\w*|verweiger\w*|ablehn\w*"
     r"|lehne|ignorier\w*|weigere|anweisung\w*|verlangt|niet|geen|sorry|inte|ikke|ikkje|ej"
     # Polish, Czech, Hungarian, Romanian, Finnish, Turkish, Indonesian, Vietnamese
     r"|nie|niestety|przykro|przepraszam|nemohu|nemůžu|nebudu|nelze|není|odmít\w+|nem|sajn\w+|nu pot"
@@ -156,9 +157,10 @@ _ANNOUNCES = re.compile(
     r"|to (?:answer|find|help|get|do) (?:this|that|the|your|you|out|it)"
     r"|(?:one|just a|a) (?:moment|second|minute)|happy to help|glad to|right away|on it"
     r"|sure|certainly|of course|okay|ok|understood|got it|good question|thanks|thank you"
-    r"|absolutely|alright|all right|well|hmm+|great question"
+    r"|absolutely|steps?|my plan|alright|all right|well|hmm+|great question"
     r"|the user(?:['’]s (?:question|request)| (?:wants|needs|asks|is asking|would like|asked))"
     r"|you(?:['’]re| are)? (?:want|need|ask(?:ed|ing)?|would like|looking for)|you['’]d like)\b"
+    r"|(?:\A|\n)thought: "
     r"|(?:\A|[.!?:\n—–-] {0,3})(?:now |first,? |next,? )?(?:look|search|check|find|fetch|retriev"
     r"|gather|get|call|start|begin|quer|read|us|pull|mak|tak)(?:t)?ing\b"
     # Spanish, Portuguese, Italian, French, German, Dutch
@@ -193,9 +195,9 @@ def other_language(text: str) -> tuple[int, str] | None:
     script that nobody reads here: the place and why, or None.
     """
     if match := _UNREAD_SCRIPT.search(text):
-        return match.start(), "a script that is not read"
+        return match.start(), "another language, in a script that is not read"
     if match := _OTHER_LANGUAGES.search(text):
-        return match.start(), f"a negation or an apology: {match.group()[:40]!r}"
+        return match.start(), f"a refusal in another language, it may be: {match.group()[:40]!r}"
     return None
 
 
