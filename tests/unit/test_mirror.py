@@ -22,6 +22,7 @@ WITHOUT: dict[str, str] = {
     "call_formats/deepseek_v3.py": FORMAT,
     "call_formats/deepseek_v31.py": FORMAT,
     "call_formats/function_gemma.py": FORMAT,
+    "call_formats/function_parameters.py": NOTATION,
     "call_formats/gemma4.py": FORMAT,
     "call_formats/gemma_calls.py": NOTATION,
     "call_formats/gemma_tool_code.py": FORMAT,

@@ -126,7 +126,7 @@ class Block(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What was begun as a call or as reasoning and is none: the place, and why."""
+    """Something that was begun as a call or as reasoning but is not one: the place, and why."""
 
     at: int
     reason: str
