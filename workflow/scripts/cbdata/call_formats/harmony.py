@@ -52,7 +52,13 @@ class Harmony(CallFormat):
     def read(
         self, view: View, tools: ToolSchema | None = None, *, thinking_open: bool = False
     ) -> Reading:
-        """See CallFormat. ``thinking_open``: the prompt ended behind an analysis header."""
+        """Take a completion apart, as ``CallFormat.read`` does.
+
+        Args:
+            view: The completion up to its end of turn.
+            tools: Not needed here.
+            thinking_open: The prompt ended behind an analysis header.
+        """
         blocks: list[Block] = []
         thinking: list[Thought] = []
         pos = 0
