@@ -43,7 +43,6 @@ class Harmony(CallFormat):
     markers = (START, CHANNEL, MESSAGE, CONSTRAIN, END)
     reasoning = ()
     end_tokens = ("<|return|>", "<|call|>")
-    hints = ("<|channel|>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat; ``read`` does more."""

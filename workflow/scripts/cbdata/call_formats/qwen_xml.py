@@ -32,7 +32,6 @@ class QwenXml(CallFormat):
     name = "qwen_xml"
     markers = (OPEN, CLOSE, *MARKERS)
     end_tokens = ("<|im_end|>", "<|endoftext|>")
-    hints = ("<parameter=",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -35,7 +35,6 @@ class SeedOss(CallFormat):
     markers = (OPEN, CLOSE, *MARKERS, BUDGET, BUDGET_END)
     reasoning = (Notation("<seed:think>", "</seed:think>"),)
     end_tokens = ("<seed:eos>",)
-    hints = (OPEN,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
