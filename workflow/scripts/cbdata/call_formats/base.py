@@ -126,7 +126,7 @@ class Block(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What was begun as a call or as reasoning and is none: the place, and why."""
+    """Something that was begun as a call or as reasoning but is not one: the place, and why."""
 
     at: int
     reason: str
@@ -180,7 +180,6 @@ class CallFormat(ABC):
     - ``reasoning``: its notations for reasoning
     - ``end_tokens``: what ends a turn in this family's completions. Used only where a completion is
       read as spelled; else tokenizer, generation_config.json and template say it
-    - ``hints``: pieces of a template's source that speak for this format, for messages to people
     - ``argument_types``: whether reading an argument takes the tools' JSON Schemas
     """
 
@@ -188,7 +187,6 @@ class CallFormat(ABC):
     markers: ClassVar[tuple[str, ...]] = ()
     reasoning: ClassVar[tuple[Notation, ...]] = (THINK,)
     end_tokens: ClassVar[tuple[str, ...]] = ()
-    hints: ClassVar[tuple[str, ...]] = ()
     always_marked: ClassVar[bool] = True
 
     @abstractmethod
@@ -222,10 +220,6 @@ class CallFormat(ABC):
             ToolSchemaError: xgrammar cannot express the tools' schemas.
         """
         return None
-
-    def recognises(self, template: str) -> bool:
-        """Whether a template's source looks like this format's: a hint, never a proof."""
-        return any(hint in template for hint in self.hints)
 
     def opens_reasoning(self, prompt: str) -> bool:
         """Whether a generation prompt leaves a reasoning block open: it ends with its marker."""

@@ -32,7 +32,6 @@ class CommandR(CallFormat):
     markers = (OPEN, CLOSE, *(mark for answer in ANSWERS for mark in answer))
     reasoning = (Notation("<|START_THINKING|>", "<|END_THINKING|>"),)
     end_tokens = ("<|END_OF_TURN_TOKEN|>",)
-    hints = ("<|CHATBOT_TOKEN|>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -36,7 +36,6 @@ class DeepseekDsml(CallFormat):
     name = "deepseek_dsml"
     markers = (DSML,)
     end_tokens = END_TOKENS
-    hints = (DSML,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -33,7 +33,6 @@ class DeepseekV3(CallFormat):
     name = "deepseek_v3"
     markers = MARKERS
     end_tokens = END_TOKENS
-    hints = (SEPARATOR,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
@@ -46,10 +45,6 @@ class DeepseekV3(CallFormat):
             for name, arguments in calls
         )
         return f"{SECTION}{written}{SECTION_END}"
-
-    def recognises(self, template: str) -> bool:
-        """See CallFormat."""
-        return SEPARATOR in template and "```json" in template
 
     def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""

@@ -32,7 +32,6 @@ class DeepseekV31(CallFormat):
     name = "deepseek_v31"
     markers = MARKERS
     end_tokens = END_TOKENS
-    hints = (SEPARATOR,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
@@ -44,10 +43,6 @@ class DeepseekV31(CallFormat):
             f"{CALL}{name}{SEPARATOR}{dump(arguments)}{CALL_END}" for name, arguments in calls
         )
         return f"{SECTION}{written}{SECTION_END}"
-
-    def recognises(self, template: str) -> bool:
-        """See CallFormat."""
-        return SEPARATOR in template and "```json" not in template
 
     def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""

@@ -33,7 +33,6 @@ class Glm(CallFormat):
     name = "glm"
     markers = (OPEN, CLOSE, KEY, KEY_END, VALUE, VALUE_END)
     end_tokens = ("<|observation|>", "<|user|>", "<|endoftext|>")
-    hints = (KEY,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

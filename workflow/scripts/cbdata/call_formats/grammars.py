@@ -109,7 +109,14 @@ def json_grammar(tools: ToolSchema, schema: dict[str, Any]) -> Any:
 
 
 def between(before: str, grammar: Any, after: str, tokens: Tokens = NO_TOKENS) -> str:
-    """A grammar with fixed texts around it, as EBNF; control tokens in the texts as tokens."""
+    """Write a grammar with fixed texts around it as EBNF.
+
+    Args:
+        before: The text before it; may be empty.
+        grammar: xgrammar's grammar of what stands between.
+        after: The text behind it; may be empty.
+        tokens: The control tokens, which the texts then hold as tokens.
+    """
     import xgrammar
 
     parts = [

@@ -28,7 +28,6 @@ class Granite(CallFormat):
     name = "granite"
     markers = (OPEN, OPEN_31, "<response>", "</response>")
     end_tokens = ("<|end_of_text|>",)
-    hints = ("<|start_of_role|>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -43,7 +43,6 @@ class Harmony(CallFormat):
     markers = (START, CHANNEL, MESSAGE, CONSTRAIN, END)
     reasoning = ()
     end_tokens = ("<|return|>", "<|call|>")
-    hints = ("<|channel|>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat; ``read`` does more."""
@@ -52,7 +51,13 @@ class Harmony(CallFormat):
     def read(
         self, view: View, tools: ToolSchema | None = None, *, thinking_open: bool = False
     ) -> Reading:
-        """See CallFormat. ``thinking_open``: the prompt ended behind an analysis header."""
+        """Take a completion apart, as ``CallFormat.read`` does.
+
+        Args:
+            view: The completion up to its end of turn.
+            tools: Not needed here.
+            thinking_open: The prompt ended behind an analysis header.
+        """
         blocks: list[Block] = []
         thinking: list[Thought] = []
         pos = 0

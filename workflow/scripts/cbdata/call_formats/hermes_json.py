@@ -23,7 +23,6 @@ class HermesJson(CallFormat):
     name = "hermes_json"
     markers = (OPEN, CLOSE)
     end_tokens = ("<|im_end|>", "<|endoftext|>")
-    hints = (OPEN,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -33,7 +33,6 @@ class Internlm2(CallFormat):
     name = "internlm2"
     markers = (START, PLUGIN, END, INTERPRETER)
     end_tokens = ("<|im_end|>", "</s>")
-    hints = (START,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -34,7 +34,6 @@ class KimiK2(CallFormat):
     name = "kimi_k2"
     markers = (SECTION, SECTION_END, CALL, ARGUMENTS, CALL_END)
     end_tokens = ("<|im_end|>", "[EOS]")
-    hints = (SECTION,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -22,7 +22,6 @@ class LlamaFunction(CallFormat):
     name = "llama_function"
     markers = (OPEN, CLOSE)
     end_tokens = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
-    hints = ("<function=",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -37,7 +37,6 @@ class LlamaJson(CallFormat):
     name = "llama_json"
     markers = (TAG,)
     end_tokens = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
-    hints = (TAG, '"parameters": ')
     always_marked = False
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:

@@ -34,7 +34,6 @@ class MinimaxM2(CallFormat):
     name = "minimax_m2"
     markers = (OPEN, CLOSE, INVOKE, INVOKE_END, PARAMETER, PARAMETER_END)
     end_tokens = ("[e~[",)
-    hints = (OPEN, "]~b]")
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -40,7 +40,6 @@ class MistralArgs(CallFormat):
     markers = (OPEN, CALL_ID, ARGS)
     reasoning = (Notation("[THINK]", "[/THINK]"), THINK)
     end_tokens = ("</s>",)
-    hints = (ARGS,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

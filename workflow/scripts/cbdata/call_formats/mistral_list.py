@@ -23,7 +23,6 @@ class MistralList(CallFormat):
     name = "mistral_list"
     markers = (OPEN,)
     end_tokens = ("</s>",)
-    hints = (OPEN,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
@@ -33,10 +32,6 @@ class MistralList(CallFormat):
         """See CallFormat."""
         listed = [{"name": name, "arguments": arguments} for name, arguments in calls]
         return f"{OPEN} {dump(listed)}"
-
-    def recognises(self, template: str) -> bool:
-        """See CallFormat."""
-        return OPEN in template and "[ARGS]" not in template
 
     def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""

@@ -23,7 +23,6 @@ class OpenaiJson(CallFormat):
 
     name = "openai_json"
     end_tokens = ("<|im_end|>", "<|endoftext|>")
-    hints = ('[{"name"',)
     always_marked = False
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:

@@ -27,7 +27,6 @@ class Phi4(CallFormat):
     name = "phi4"
     markers = (OPEN, CLOSE, FUNCTOOLS)
     end_tokens = ("<|end|>", "<|endoftext|>")
-    hints = ("<|/tool_call|>", "<|/tool|>", "functools[")
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

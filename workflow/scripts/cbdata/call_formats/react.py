@@ -25,7 +25,6 @@ class React(CallFormat):
     """``Action: name`` and ``Action Input: {...}``."""
 
     name = "react"
-    hints = ("Action Input:",)
     always_marked = False
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:

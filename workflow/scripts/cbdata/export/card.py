@@ -1,4 +1,4 @@
-"""The data set card: what a Hugging Face data set page shows, made from the manifest alone."""
+"""The data set card that a Hugging Face data set page shows, made from the manifest alone."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ the pad token id, 0 and 0. A loss that honours fractional weights multiplies the
 
 
 def cell(value: Any) -> str:
-    """A value as inline code in a Markdown table, whatever characters it holds."""
+    """Write a value as inline code for a Markdown table, whatever characters it holds."""
     if value is None:
         return "-"
     text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(value))
@@ -100,7 +100,7 @@ def cell(value: Any) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; cells must have gone through ``cell`` or be safe as they are."""
+    """Write a Markdown table. Cells must have gone through ``cell`` or be safe as they are."""
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
     return "\n".join(lines) + "\n"
 
@@ -201,7 +201,7 @@ def _hashes(manifest: dict[str, Any]) -> str:
 
 
 def dataset_card(manifest: dict[str, Any]) -> str:
-    """The card as Markdown with the YAML head that ``datasets`` and the Hub read."""
+    """Write the card as Markdown, with the YAML head that ``datasets`` and the Hub read."""
     splits = list(manifest["splits"])
     files = ", ".join(f'"{entry["split"]}": "{path}"' for path, entry in manifest["files"].items())
     parts = [

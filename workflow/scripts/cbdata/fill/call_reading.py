@@ -139,7 +139,13 @@ class CompletionReader:
     """
 
     def __init__(self, text: TokenText, settled: Settled, accept_calls_in_prose: bool) -> None:
-        """Read by the settled format; see ReadingRules for ``accept_calls_in_prose``."""
+        """Read by the settled format.
+
+        Args:
+            text: Knows the model's tokens and turns ids into text.
+            settled: The call format of the chat template, and the tokens that end a turn.
+            accept_calls_in_prose: As in ``ReadingRules``.
+        """
         self._text = text
         self._format = call_format(settled.call_format)
         self._rules = ReadingRules(

@@ -146,7 +146,7 @@ def judge(
         rules: how to read the completion.
 
     Raises:
-        ToolSchemaError: a JSON Schema of the tool schema is none (see ``check_argument_schemas``).
+        ToolSchemaError: what a tool has as JSON Schema is not one (see ``check_argument_schemas``).
         ValueError: ``rules.call_format`` is not a format.
     """
     if isinstance(completion, Parsed):

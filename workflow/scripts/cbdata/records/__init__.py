@@ -33,8 +33,8 @@ from cbdata.records.tokens import (
     ToolCallSpan,
 )
 from cbdata.records.trace import (
-    CallSpan,
     CharSpan,
+    CompletionCall,
     CompletionSpans,
     ContentFlags,
     DuplicateOf,
@@ -86,9 +86,9 @@ __all__ = [
     "Alignment",
     "AssistantSpan",
     "BackendName",
-    "CallSpan",
     "Category",
     "CharSpan",
+    "CompletionCall",
     "CompletionSpans",
     "ContentFlags",
     "ControlTokenMode",

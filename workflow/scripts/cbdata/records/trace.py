@@ -141,7 +141,7 @@ class ContentFlags(TypedDict):
     flags: list[str]
 
 
-class CallSpan(TypedDict):
+class CompletionCall(TypedDict):
     """A call in the raw completion, with its markup, and the letters of its name: code points,
     half-open.
     """
@@ -160,7 +160,7 @@ class CompletionSpans(TypedDict):
 
     thinking: list[list[int]]
     content: list[list[int]]
-    calls: list[CallSpan]
+    calls: list[CompletionCall]
 
 
 class SignalHints(TypedDict):

@@ -1,5 +1,5 @@
-"""Bar charts and histograms as inline SVG: titled, with axes and units, coloured by the page's
-style sheet in light and dark.
+"""Bar charts and histograms as inline SVG, with titles, axes and units. The page's style sheet
+colours them for light and dark.
 
 Built as XML elements, so labels of any content are escaped. Lengths are in pixels of the view box.
 """
@@ -25,8 +25,10 @@ STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its length, what is written beside it, and its series (0-based, decides the
-    colour).
+    """One bar.
+
+    ``value`` is its length, ``text`` stands beside it, and ``series``, counted from 0, decides its
+    colour.
     """
 
     value: float
@@ -35,8 +37,8 @@ class Bar:
 
 
 def nice_ceiling(value: float) -> float:
-    """The smallest round number (STEPS times a power of ten) that is at least ``value``; 1 for
-    nothing.
+    """Return the smallest round number (one of STEPS times a power of ten) that is at least
+    ``value``; 1 if that is not above 0.
     """
     if value <= 0:
         return 1.0
@@ -45,7 +47,7 @@ def nice_ceiling(value: float) -> float:
 
 
 def ticks(maximum: float, count: int = 5) -> list[float]:
-    """Round positions from 0 to at most ``maximum``."""
+    """Return about ``count`` round positions from 0 to at most ``maximum``."""
     rough = maximum / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough * (1 - 1e-12))
@@ -53,7 +55,7 @@ def ticks(maximum: float, count: int = 5) -> list[float]:
 
 
 def short(value: float) -> str:
-    """A number as an axis shows it."""
+    """Write a number as an axis shows it, with k, M or G for its thousands."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"

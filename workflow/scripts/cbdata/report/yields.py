@@ -109,8 +109,8 @@ def yield_by_attempt(wanted: int, filled: dict[str, DataSetSummary], attempts: i
 
 
 def outcomes(stats: Sequence[dict[str, Any]]) -> Figure | None:
-    """What the judge made of every completion, by mode; None where no stats file of the fill stage
-    tells.
+    """Show the judge's outcomes of all completions, by mode; None if no stats of the fill stage
+    have them.
     """
     told = {
         row["name"]: row["details"]["completions"]
