@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cbdata.call_formats.completion import Generated
+from cbdata.call_formats.completion import Completion
 from cbdata.judge.judgement import argument_errors
 from cbdata.judge.reading import ReadingRules, read_completion
 from cbdata.tools import load_tool_schema
@@ -91,7 +91,7 @@ def test_calls_follow_the_tool_schema_and_a_bad_prompt_fails_alone(
     assert finished
     for row in finished:
         parsed = read_completion(
-            Generated.spelled(row["text"]), schema, ReadingRules("hermes_json")
+            Completion.spelled(row["text"]), schema, ReadingRules("hermes_json")
         )
         assert parsed.kind == "calls" and len(parsed.calls) == 1
         assert argument_errors(parsed.calls, schema) == []

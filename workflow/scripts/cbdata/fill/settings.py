@@ -25,7 +25,7 @@ in place of a code digest, so that a refactoring does not cost GPU hours.
 FILL_BEHAVIOUR = {
     "judge": "eafba14fd64dc587",
     "prompts": "2c62867c5a2dca87",
-    "formats": "e239c774b6cf12f4",
+    "formats": "caad124652185ad2",
     "requests": "cab2084ddfb7222b",
     "rows": "47418a15fd5dd6d2",
 }
