@@ -30,6 +30,7 @@ from cbdata.records.tokens import (
     RenderOptions,
     Signals,
     SpecialTokens,
+    ThinkingSpan,
     ToolCallSpan,
 )
 from cbdata.records.trace import (
@@ -127,6 +128,7 @@ __all__ = [
     "Stats",
     "StatsCounts",
     "Task",
+    "ThinkingSpan",
     "ToolAttack",
     "ToolCall",
     "ToolCallSpan",

@@ -64,12 +64,21 @@ class ToolCallSpan(TypedDict):
     name_token_end: int
 
 
+class ThinkingSpan(TypedDict):
+    """Tokens ``[token_start, token_end)`` of the reasoning of one turn, markers included."""
+
+    message_index: int
+    token_start: int
+    token_end: int
+
+
 class Alignment(TypedDict):
     """Every span of a render."""
 
     message_spans: list[MessageSpan]
     assistant_spans: list[AssistantSpan]
     tool_call_spans: list[ToolCallSpan]
+    thinking_spans: NotRequired[list[ThinkingSpan]]
 
 
 class SpecialTokens(TypedDict):
