@@ -140,7 +140,8 @@ def make_mask(render: Render, layers: Sequence[Layer], factors: Sequence[Factor]
     painted = [(layer, list(layer_spans(render, layer))) for layer in layers]
     for layer, spans in painted:
         for start, end in spans:
-            _check_span(layer.span, start, end, length)
+            if not 0 <= start <= end <= length:
+                raise SpanError(_misfit(layer.span, start, end, length))
     if (
         len(painted) == 1
         and not factors
@@ -154,7 +155,8 @@ def make_mask(render: Render, layers: Sequence[Layer], factors: Sequence[Factor]
         for start, end in spans:
             codes[start:end] = code * (end - start)
     for start, end, factor in factors:
-        _check_span("factor", start, end, length)
+        if not 0 <= start <= end <= length:
+            raise SpanError(_misfit("factor", start, end, length))
         codes[start:end] = codes[start:end].translate(weights.multiplied(codes[start:end], factor))
     runs = [
         (*match.span(), weights.by_code[codes[match.start()]])
@@ -163,9 +165,8 @@ def make_mask(render: Render, layers: Sequence[Layer], factors: Sequence[Factor]
     return Mask(runs, length, length - codes.count(0))
 
 
-def _check_span(what: str, start: int, end: int, length: int) -> None:
-    if not 0 <= start <= end <= length:
-        raise SpanError(f"{what} span [{start}, {end}) does not fit a sequence of {length} tokens")
+def _misfit(what: str, start: int, end: int, length: int) -> str:
+    return f"{what} span [{start}, {end}) does not fit a sequence of {length} tokens"
 
 
 class _Weights:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from cbdata.ids import derived_id
-from cbdata.lossmask.masks import IdsText, Mask, factors_of, make_mask
+from cbdata.lossmask.masks import Factor, IdsText, Mask, factors_of, make_mask
 from cbdata.lossmask.registry import Policy
 from cbdata.lossmask.selection import Chosen
 from cbdata.records import Render
@@ -36,26 +37,23 @@ def masks_of(render: Render, trace: TraceFacts, chosen: Chosen) -> Masks:
         PolicyError: A mask has too many distinct weights.
     """
     factors = factors_of(render, chosen.thinking_weight, trace.losses)
-
-    def empty(mask: Mask, policy: Policy) -> bool:
-        return not mask.trained and not policy.allow_empty
-
-    def why(policy: Policy) -> str:
-        cut = ", which was cut at max_length" if render["render_options"]["truncated"] else ""
-        weighted = " (thinking_weight and messages[].loss applied)" if factors else ""
-        return f"no token of this render{cut}; it takes tokens from: {policy.needs}{weighted}"
-
-    loss = make_mask(render, chosen.policy.layers, factors)
-    if empty(loss, chosen.policy):
-        raise Reject("empty_mask", f"policy {chosen.policy.id} trains {why(chosen.policy)}")
-    if chosen.pooling is None:
+    policy, pooling = chosen.policy, chosen.pooling
+    loss = make_mask(render, policy.layers, factors)
+    if not loss.trained and not policy.allow_empty:
+        raise Reject("empty_mask", f"policy {policy.id} trains {_nothing(render, policy, factors)}")
+    if pooling is None:
         return Masks(loss, None)
-    pooling = make_mask(render, chosen.pooling.layers, factors)
-    if empty(pooling, chosen.pooling):
-        raise Reject(
-            "empty_pooling_mask", f"policy {chosen.pooling.id} pools {why(chosen.pooling)}"
-        )
-    return Masks(loss, pooling)
+    second = make_mask(render, pooling.layers, factors)
+    if not second.trained and not pooling.allow_empty:
+        detail = f"policy {pooling.id} pools {_nothing(render, pooling, factors)}"
+        raise Reject("empty_pooling_mask", detail)
+    return Masks(loss, second)
+
+
+def _nothing(render: Render, policy: Policy, factors: Sequence[Factor]) -> str:
+    cut = ", which was cut at max_length" if render["render_options"]["truncated"] else ""
+    weighted = " (thinking_weight and messages[].loss applied)" if factors else ""
+    return f"no token of this render{cut}; it takes tokens from: {policy.needs}{weighted}"
 
 
 def _weights(trace: TraceFacts, chosen: Chosen) -> dict[str, Any]:
