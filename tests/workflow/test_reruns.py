@@ -60,18 +60,20 @@ class Finished:
                     path.mkdir()
         self._run("--touch", "--forceall", "--cores", "1")
 
-    def _run(self, *arguments: str) -> str:
-        run = self._snakemake(*arguments, *self._targets, config=self._config, cwd=self.root)
-        return run.output
+    def _run(self, *arguments: str, **settings: object) -> str:
+        config = self._config | settings
+        return self._snakemake(*arguments, *self._targets, config=config, cwd=self.root).output
 
-    def plan(self) -> str:
-        return self._run("--dry-run")
+    def plan(self, **settings: object) -> str:
+        return self._run("--dry-run", **settings)
 
-    def changed_rules(self) -> set[str]:
+    def changed_rules(self, **settings: object) -> set[str]:
         """The rules whose parameters differ from those of the finished jobs. Snakemake does not
         look at rules that run anyway, after another rule makes their input anew.
         """
-        match = re.search(r"params have changed since last execution:\n +(.*)", self.plan())
+        match = re.search(
+            r"params have changed since last execution:\n +(.*)", self.plan(**settings)
+        )
         return set(match[1].split(", ")) if match else set()
 
 
@@ -134,3 +136,12 @@ def test_what_runs_again_after_a_change(
         assert finished.changed_rules() == rules
     finally:
         path.write_text(before, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"thinking_weight": 0.5}, {"pooling_policy": "completion_window"}]
+)
+def test_only_masks_are_made_anew_for_their_settings(
+    finished: Finished, settings: dict[str, object]
+) -> None:
+    assert finished.changed_rules(**settings) == LOSSMASK

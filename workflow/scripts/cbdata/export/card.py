@@ -59,6 +59,15 @@ COLUMNS = (
     ),
 )
 
+POOLING_COLUMNS = (
+    (
+        "pooling_mask",
+        "list of float32",
+        "weight in [0, 1] of that token's hidden state where hidden states are pooled",
+    ),
+    ("pooling_policy_id", "string", "the policy that `pooling_mask` is of"),
+)
+
 FRONT_MATTER = """---
 license: other
 task_categories:
@@ -204,6 +213,7 @@ def dataset_card(manifest: dict[str, Any]) -> str:
     """Write the card as Markdown, with the YAML head that ``datasets`` and the Hub read."""
     splits = list(manifest["splits"])
     files = ", ".join(f'"{entry["split"]}": "{path}"' for path, entry in manifest["files"].items())
+    pooled = any("by_pooling_policy" in split for split in manifest["splits"].values())
     parts = [
         _front_matter(manifest),
         INTRO,
@@ -211,10 +221,21 @@ def dataset_card(manifest: dict[str, Any]) -> str:
         "## Contents\n\nRows by category:\n\n" + _counts(manifest, "by_category", "category"),
         "Rows by class:\n\n" + _counts(manifest, "by_class", "class"),
         "Rows by loss mask policy:\n\n" + _counts(manifest, "by_policy", "policy"),
+        *(
+            [
+                "Rows by policy of the pooling mask:\n\n"
+                + _counts(manifest, "by_pooling_policy", "policy")
+            ]
+            if pooled
+            else []
+        ),
         "## Columns\n\n"
         + table(
             ("column", "type", "meaning"),
-            ([f"`{name}`", kind, text] for name, kind, text in COLUMNS),
+            (
+                [f"`{name}`", kind, text]
+                for name, kind, text in (*COLUMNS, *(POOLING_COLUMNS if pooled else ()))
+            ),
         ),
         LOADING.format(files=files, split=splits[0] if splits else "train"),
         "## Sources and licences\n\n" + _sources(manifest),

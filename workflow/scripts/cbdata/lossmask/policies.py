@@ -32,8 +32,10 @@ class ParamsMissing(PolicyError):
 class Layer:
     """One weight in [0, 1] for all spans of a kind.
 
-    ``roles`` narrows ``message`` and ``content``; ``after_injection`` keeps only tokens from the
-    end of the first injection span on (none where a render has no injection); ``start`` and ``end``
+    ``roles`` narrows ``message`` and ``content``. ``after_injection`` keeps only tokens from the
+    end of the first injection span on (none where a render has no injection), ``after_thinking``
+    only those of each span from the end of the first reasoning in it on (all where it has none),
+    and ``first`` only the first so many of what is then left of each span. ``start`` and ``end``
     belong to the kind ``range``.
     """
 
@@ -41,6 +43,8 @@ class Layer:
     weight: float
     roles: frozenset[str] | None = None
     after_injection: bool = False
+    after_thinking: bool = False
+    first: int | None = None
     start: int = 0
     end: int = 0
 
@@ -84,6 +88,31 @@ def _completion(render: Render, layer: Layer) -> Iterator[Span]:
         yield turns[-1]["token_start"], turns[-1]["token_end"]
 
 
+def _first_action(render: Render, layer: Layer) -> Iterator[Span]:
+    """The last assistant turn through the end of its first call; nothing where it makes none."""
+    for start, end in _completion(render, layer):
+        ends = [
+            call["token_end"]
+            for call in render["alignment"]["tool_call_spans"]
+            if start <= call["token_start"] < end
+        ]
+        if ends:
+            yield start, min(ends)
+
+
+def _thinking(render: Render, layer: Layer) -> Iterator[Span]:
+    """The reasoning that the model wrote itself: a marker that the header holds is not of it."""
+    said = {
+        turn["message_index"]: (turn["token_start"], turn["token_end"])
+        for turn in render["alignment"]["assistant_spans"]
+    }
+    for span in render["alignment"].get("thinking_spans", ()):
+        start, end = said.get(span["message_index"], (0, 0))
+        start, end = max(span["token_start"], start), min(span["token_end"], end)
+        if start < end:
+            yield start, end
+
+
 def _commitments(render: Render, layer: Layer) -> Iterator[Span]:
     starts = {
         (call["message_index"], call["call_index"]): call["token_start"]
@@ -112,6 +141,8 @@ SPAN_KINDS: Mapping[str, Callable[[Render, Layer], Iterable[Span]]] = {
     "message": _turns("token_start", "token_end"),
     "content": _turns("content_start", "content_end"),
     "completion": _completion,
+    "first_action": _first_action,
+    "thinking": _thinking,
     "tool_call": _calls("token_start", "token_end"),
     "tool_name": _calls("name_token_start", "name_token_end"),
     "call_prefix": _calls("token_start", "name_token_end"),
@@ -124,13 +155,33 @@ SPAN_KINDS: Mapping[str, Callable[[Render, Layer], Iterable[Span]]] = {
 def layer_spans(render: Render, layer: Layer) -> Iterable[Span]:
     """The token ranges of a layer in one render, in the order of the render's own lists."""
     spans = SPAN_KINDS[layer.span](render, layer)
-    if not layer.after_injection:
-        return spans
+    if layer.after_injection:
+        spans = _after_injection(render, spans)
+    if layer.after_thinking:
+        spans = _after_thinking(render, spans)
+    if layer.first is not None:
+        return [(start, min(start + layer.first, end)) for start, end in spans]
+    return spans
+
+
+def _after_injection(render: Render, spans: Iterable[Span]) -> Iterable[Span]:
     injections = render["signals"]["injection_spans"]
     if not injections:
         return ()
     seen = min(span["token_end"] for span in injections)
     return [(max(start, seen), end) for start, end in spans if end > seen]
+
+
+def _after_thinking(render: Render, spans: Iterable[Span]) -> Iterator[Span]:
+    thinking = [
+        (span["token_start"], span["token_end"])
+        for span in render["alignment"].get("thinking_spans", ())
+    ]
+    for start, end in spans:
+        inside = [last for first, last in thinking if first < end and last > start]
+        behind = min(inside, default=start)
+        if behind < end:
+            yield behind, end
 
 
 def weight_in_range(value: Any, where: str) -> float:

@@ -64,12 +64,21 @@ class ToolCallSpan(TypedDict):
     name_token_end: int
 
 
+class ThinkingSpan(TypedDict):
+    """Tokens ``[token_start, token_end)`` of the reasoning of one turn, markers included."""
+
+    message_index: int
+    token_start: int
+    token_end: int
+
+
 class Alignment(TypedDict):
     """Every span of a render."""
 
     message_spans: list[MessageSpan]
     assistant_spans: list[AssistantSpan]
     tool_call_spans: list[ToolCallSpan]
+    thinking_spans: NotRequired[list[ThinkingSpan]]
 
 
 class SpecialTokens(TypedDict):
@@ -146,6 +155,13 @@ class MaskStats(TypedDict):
     mask_ratio: float
 
 
+class MessageLoss(TypedDict):
+    """What the weights of one message's turn were multiplied by."""
+
+    message_index: int
+    loss: float
+
+
 class LossMask(TypedDict):
     """lossmask_v1: which tokens of a render carry loss, under one policy."""
 
@@ -156,8 +172,14 @@ class LossMask(TypedDict):
     policy_version: str
     policy_params: dict[str, Any]
     policy_source: PolicySource
+    thinking_weight: NotRequired[float]
+    message_losses: NotRequired[list[MessageLoss]]
     loss_mask: list[float]
     labels: list[int]
+    pooling_mask: NotRequired[list[float]]
+    pooling_policy_id: NotRequired[str]
+    pooling_policy_version: NotRequired[str]
+    pooling_policy_params: NotRequired[dict[str, Any]]
     sample_weight: float
     class_weight: float
     zero_weight: bool

@@ -59,13 +59,17 @@ class ToolCall(TypedDict):
 
 
 class Message(TypedDict):
-    """One message of a conversation; ``content`` is always a string."""
+    """One message of a conversation; ``content`` is always a string.
+
+    ``loss`` in [0, 1] multiplies the weight that any policy gives the tokens of the turn.
+    """
 
     role: Role
     content: str
     name: NotRequired[str]
     tool_call_id: NotRequired[str]
     thinking: NotRequired[str]
+    loss: NotRequired[float]
     tool_calls: NotRequired[list[ToolCall]]
 
 
