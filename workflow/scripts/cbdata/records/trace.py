@@ -141,6 +141,32 @@ class ContentFlags(TypedDict):
     flags: list[str]
 
 
+class Stretch(TypedDict):
+    """Code points ``[start, end)`` of what the model wrote."""
+
+    start: int
+    end: int
+
+
+class CallStretch(TypedDict):
+    """Code points of one call, markers included, and of its name; half-open."""
+
+    start: int
+    end: int
+    name_start: int
+    name_end: int
+
+
+class CompletionSpans(TypedDict):
+    """A completion taken apart, in code points of ``raw_assistant_content``: reasoning (markers
+    included), prose, and calls in the order of the message's.
+    """
+
+    thinking: list[Stretch]
+    content: list[Stretch]
+    calls: list[CallStretch]
+
+
 class SignalHints(TypedDict):
     """Where the injection stands, and what the model wrote word for word."""
 
@@ -148,6 +174,7 @@ class SignalHints(TypedDict):
     injection_char_spans: NotRequired[list[CharSpan]]
     raw_format: NotRequired[str | None]
     raw_assistant_content: NotRequired[str | None]
+    completion_spans: NotRequired[CompletionSpans]
     content_flags: NotRequired[list[ContentFlags]]
     record_flags: NotRequired[list[str]]
 
@@ -166,6 +193,7 @@ class Generation(TypedDict):
     seed: int
     attempt: int
     finish_reason: str
+    call_format: NotRequired[str]
     prompt_sha256: str
     prompt_tokens: NotRequired[int]
     completion_token_ids: NotRequired[list[int]]
