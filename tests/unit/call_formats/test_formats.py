@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbdata.call_formats.base import THINK
+from cbdata.call_formats.reasoning import NOTATIONS, THINK
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import FORMATS
 from cbdata.ids import canonical_json

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import THINK, Block, Call, CallFormat, Fault, Notation, View, marker
+from cbdata.call_formats.base import Block, Call, CallFormat, Fault, View, marker
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump, read_arguments
+from cbdata.call_formats.reasoning import MISTRAL, THINK
 from cbdata.tools import ToolSchema
 
 OPEN, CALL_ID, ARGS = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"
@@ -27,7 +28,7 @@ class MistralArgs(CallFormat):
 
     name = "mistral_args"
     markers = (OPEN, CALL_ID, ARGS)
-    reasoning = (Notation("[THINK]", "[/THINK]"), THINK)
+    reasoning = (MISTRAL, THINK)
     end_tokens = ("</s>",)
     hints = (ARGS,)
 

@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, Notation, View, marker
+from cbdata.call_formats.base import Block, CallFormat, Fault, View, marker
 from cbdata.call_formats.literals import JSON, PYTHON
+from cbdata.call_formats.reasoning import SEED_OSS
 from cbdata.call_formats.tagged_values import Tags, read_blocks
 from cbdata.tools import ToolSchema
 
@@ -37,7 +38,7 @@ class SeedOss(CallFormat):
         *(OPEN, CLOSE, FUNCTION, FUNCTION_END, PARAMETER, PARAMETER_END),
         *(BUDGET, BUDGET_END),
     )
-    reasoning = (Notation("<seed:think>", "</seed:think>"),)
+    reasoning = (SEED_OSS,)
     end_tokens = ("<seed:eos>",)
     hints = (OPEN,)
 

@@ -59,6 +59,7 @@ def run_job(job: FillJob) -> None:
                     force_llama=settings.force_llama,
                     control_tokens=settings.control_tokens,
                     template_date=settings.template_date,
+                    chat_template_kwargs=settings.chat_template_kwargs,
                 )
             )
             run_shard(job, inputs, renderer, backend, stop)

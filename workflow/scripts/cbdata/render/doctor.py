@@ -8,6 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.renderer import Renderer
@@ -80,6 +81,11 @@ def examine(settings: RenderSettings) -> list[Finding]:
             "generation prompt",
             repr(landmarks.generation_prompt),
             "what the template adds for the model to answer",
+        ),
+        Finding(
+            "template kwargs",
+            canonical_json(dict(settings.chat_template_kwargs)).decode(),
+            "what the template is given beside messages and tools",
         ),
         Finding(
             "turn ends",
