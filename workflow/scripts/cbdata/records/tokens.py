@@ -153,6 +153,7 @@ class Render(TypedDict):
     created_at: NotRequired[str]
     on_policy: NotRequired[bool]
     turn_index: NotRequired[int]
+    last_turn: NotRequired[bool]
     render_options: RenderOptions
     rendered_text: NotRequired[str]
     input_ids: list[int]

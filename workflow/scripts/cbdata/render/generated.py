@@ -43,9 +43,7 @@ class WrittenText(TokenizedText):
         pieces = list(zip(prompt.char_starts, prompt.segments, strict=True))
         position = boundary
         for run in written.runs:
-            segment = (
-                encoder.control(run.text) if run.control else _segment(written, run.first, run.last)
-            )
+            segment = encoder.control(run.text) if run.control else _segment(written, run)
             pieces.append((position, segment))
             position += len(run.text)
         super().__init__(pieces, encoder)

@@ -136,6 +136,9 @@ class RowWriter:
         policy: dict[str, Any] = {"on_policy": written}
         if turn_index is not None:
             policy["turn_index"] = turn_index
+            policy["last_turn"] = not any(
+                message["role"] == "assistant" for message in trace["messages"][turn_index + 1 :]
+            )
         line = b"".join(
             [
                 orjson.dumps({"render_id": render_id, "trace_id": trace["id"]})[:-1],

@@ -20,7 +20,7 @@ from cbdata.render.layout import Landmarks, Turn, lay_out
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
-from cbdata.render.tokenizer import ControlToken, PlainTokenizer, load_tokenizer
+from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer
 from cbdata.render.traced_text import Part
 from cbdata.render.written import Speller, Written
 
@@ -314,21 +314,14 @@ class Renderer:
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
         """The text of token ids, control tokens spelled out (special ones left out if asked)."""
-        by_id = {token.id: token for token in self.tokenizer.control.values()}
-        by_id.update(
-            {
-                token: ControlToken(token, text, False)
-                for text, token in self.tokenizer.text_tokens.items()
-            }
-        )
-        out = []
-        for control, run in groupby(ids, lambda token: token in by_id):
-            if control:
-                out += [
-                    by_id[token].text
-                    for token in run
-                    if not (skip_special_tokens and by_id[token].special)
-                ]
+        control = self.tokenizer.control.values()
+        texts = {token.id: token.text for token in control}
+        texts |= {token: text for text, token in self.tokenizer.text_tokens.items()}
+        hidden = {token.id for token in control if token.special} if skip_special_tokens else set()
+        out: list[str] = []
+        for added, run in groupby(ids, texts.__contains__):
+            if added:
+                out += [texts[token] for token in run if token not in hidden]
             else:
                 out.append(self.tokenizer.model.decode(list(run), skip_special_tokens=False))
         return "".join(out)
