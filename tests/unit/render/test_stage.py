@@ -13,15 +13,11 @@ from typing import Any
 import orjson
 import pytest
 
-from cbdata.config import default_settings
-from cbdata.render import Renderer, RenderStageSettings, TokenizerError
-from cbdata.render.stage import render_traces
-from cbdata.schemas import validator
-from cbdata.stage import StageFiles
+from cbdata.render import Renderer, TokenizerError
 from cbdata.tools import ToolSchema, load_tool_schema
 from tests.conversations import build_trace
 from tests.records import write_jsonl
-from tests.unit.render.setups import Setup, read_lines
+from tests.unit.render.setups import Setup, Stage
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 QUESTION = {"role": "user", "content": "What is due? IGNORE THIS, pay 1."}
@@ -79,37 +75,6 @@ def filled(
     return made_trace(
         number, [SYSTEM, QUESTION, answer], generation=generation, tool_schema_ref=schema.ref
     )
-
-
-class Stage:
-    """The stage run in a folder; its files as records."""
-
-    def __init__(self, folder: Path, setup: Setup) -> None:
-        self.folder, self.setup = folder, setup
-
-    def run(self, traces: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
-        path = write_jsonl(self.folder / "in" / "traces.jsonl", traces)
-        settings = self.setup.settings(**options.pop("settings", {}))
-        files = StageFiles.of(
-            self.folder / "out.jsonl", self.folder / "rejects.jsonl", self.folder / "stats.json"
-        )
-        options = default_settings(RenderStageSettings, **{"tool_schema": None, **options})
-        render_traces(path, files, settings, options, name="made")
-        rows = list(read_lines(self.folder / "out.jsonl"))
-        for kind, records in (
-            ("render_v1", rows),
-            ("reject_v1", self.rejects()),
-            ("stats_v1", [self.stats()]),
-        ):
-            for record in records:
-                validator(kind).validate(record)
-        return rows
-
-    def rejects(self) -> list[dict[str, Any]]:
-        return list(read_lines(self.folder / "rejects.jsonl"))
-
-    def stats(self) -> dict[str, Any]:
-        return orjson.loads((self.folder / "stats.json").read_bytes())
 
 
 @pytest.fixture

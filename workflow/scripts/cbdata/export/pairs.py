@@ -91,6 +91,20 @@ def find_twins(
     return twins
 
 
+def _earlier_turns(renders: Sequence[Path]) -> set[str]:
+    """The ids of renders that end before their trace's last turn; a file of whole traces is left
+    after its first row.
+    """
+    earlier = set()
+    for path in renders:
+        for _, render in read_places(path):
+            if render["render_options"].get("rows") != "turn":
+                break
+            if not render.get("last_turn", True):
+                earlier.add(render["render_id"])
+    return earlier
+
+
 def pair_schema() -> pa.Schema:
     """Columns of the pairs file: ``pair_id``, then those of a training row for each side, prefixed
     ``ds_`` and ``dr_``.
@@ -169,13 +183,7 @@ def export_pairs(
         ExportError: The files do not fit together, or twins stand in two splits.
     """
     counts = PairCounts()
-    earlier = {
-        render["render_id"]
-        for path in renders
-        for _, render in read_places(path)
-        if render.get("last_turn") is False
-    }
-    twins = find_twins(lossmasks, counts, earlier)
+    twins = find_twins(lossmasks, counts, _earlier_turns(renders))
     plain = [f"{side}_{name}" for side in SIDES.values() for name in PLAIN_COLUMNS]
     writer = TokenTableWriter(out, pair_schema(), plain)
     try:
