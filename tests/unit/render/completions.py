@@ -1,5 +1,5 @@
-"""Completions for the tests of generated renders: texts cut into token ids anywhere, and traces made
-of them as the fill stage makes them.
+"""Completions for the tests of generated renders: texts cut into token ids anywhere, and traces
+made of them as the fill stage makes them.
 """
 
 from __future__ import annotations

@@ -13,9 +13,11 @@ from typing import Any
 import orjson
 import pytest
 
-from cbdata.render import Renderer
+from cbdata.judge.reading import ReadingRules
+from cbdata.render import Renderer, TokenizerError
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.validation.run import validate
+from tests.conversations import build_trace
 from tests.unit.render.completions import completed_trace, cut_anywhere
 from tests.unit.render.setups import Setup, Stage, find_setup, read_lines
 
@@ -94,7 +96,7 @@ def check_row(
         assert at[-1] == commitment["commitment_token_idx"] < call["name_token_end"]
 
 
-def answers(name: str, shared_dir: Path) -> Iterator[tuple[str, str]]:
+def answers_of(name: str, shared_dir: Path) -> Iterator[tuple[str, str]]:
     if name == "llama-3.1":
         yield from (
             (f"answer {number}", text) for number, text in enumerate(llama_answers(shared_dir))
@@ -115,7 +117,7 @@ def test_any_cut_of_a_completion_keeps_every_span_right(
     setup = find_setup(name, request)
     renderer, choice = setup.renderer(), random.Random(14)
     traces, cuts = [], []
-    for _, text in answers(name, shared_dir):
+    for _, text in answers_of(name, shared_dir):
         for _ in range(20):
             pieces = cut_anywhere(text, renderer.tokenizer, choice)
             ids = [token for token, _ in pieces]
@@ -248,7 +250,12 @@ def test_a_cut_row_keeps_what_is_left_of_the_completion(
     trace = qwen_trace(qwen_renderer, b4_tools, text)
     generation = trace["raw_metadata"]["generation"]
     ids, prompt = generation["completion_token_ids"], generation["prompt_tokens"]
-    for missing in range(1, len(ids) + 3):
+    opening = ids.index(qwen_renderer.tokenizer.control["<tool_call>"].id) + 1
+    opened = qwen_renderer.tokenizer.control["<|im_start|>"].id
+    # Where the second turn starts: everything before is kept by a window.
+    head = qwen_renderer.prompt([SYSTEM, QUESTION], b4_tools.tools).ids.index(opened, 1)
+    # The last token, a call before its name, reasoning, all, and a part of the prompt.
+    for missing in (1, len(ids) - opening, len(ids) - 3, len(ids), len(ids) + 2):
         length = prompt + len(ids) - missing
         stage = Stage(tmp_path / str(missing), qwen)
         given = {"tool_schema_file": b4_tools.path, "max_length": length}
@@ -256,7 +263,8 @@ def test_a_cut_row_keeps_what_is_left_of_the_completion(
         if overlength == "truncate":
             assert row["input_ids"][prompt:] == ids[: max(len(ids) - missing, 0)]
         else:
-            assert row["input_ids"][-len(ids) :] == ids
+            room = min(len(ids), length - head)
+            assert row["input_ids"][-room:] == ids[-room:]
         files = [stage.folder / "in" / "traces.jsonl", stage.folder / "out.jsonl"]
         assert validate(files).failed == 0
 
@@ -278,3 +286,176 @@ def test_validate_finds_a_changed_id(
     row["on_policy"] = False
     (tmp_path / "out.jsonl").write_bytes(orjson.dumps(row) + b"\n")
     assert validate([tmp_path / "out.jsonl"]).results["render_completion"].failed == 1
+
+
+THINK_OPEN = "think_open_in_prompt.jinja"
+
+
+def thinking_row(
+    setup: Setup, tools: ToolSchema, folder: Path, text: str, **settings: Any
+) -> tuple[Renderer, dict[str, Any]]:
+    """The generated row of a completion, with its renderer."""
+    renderer = setup.renderer(**settings)
+    asked = renderer.prompt([SYSTEM, QUESTION]).text
+    rules = ReadingRules(thinking_open=asked.endswith("<think>\n"))
+    ids = canonical(text, renderer)
+    trace = completed_trace(0, [SYSTEM, QUESTION], ids, renderer, tools, rules)
+    (row,) = Stage(folder, setup).run([trace], tool_schema_file=tools.path, settings=settings)
+    return renderer, row
+
+
+def spelled(row: dict[str, Any], renderer: Renderer, kind: str) -> list[str]:
+    return [
+        renderer.decode(row["input_ids"][span["token_start"] : span["token_end"]])
+        for span in row["alignment"][kind]
+        if span["message_index"] == 2
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "thinking", "said", "settings"),
+    [
+        (QWEN_ANSWERS["call"], [], CALL + "<|im_end|>", {}),
+        (
+            QWEN_ANSWERS["thinking"],
+            ["<think>\nHm, 🌊?\n</think>"],
+            "\n\n" + CALL + "<|im_end|>",
+            {},
+        ),
+        (
+            QWEN_ANSWERS["empty thinking"],
+            ["<think>\n\n</think>"],
+            "\n\n" + CALL + "<|im_end|>",
+            {},
+        ),
+        (
+            QWEN_ANSWERS["call"],
+            [],
+            CALL + "<|im_end|>",
+            {"chat_template_kwargs": {"enable_thinking": False}},
+        ),
+        (
+            "Hm, 🌊?\n</think>\n\n" + CALL + "<|im_end|>",
+            ["Hm, 🌊?\n</think>"],
+            "\n\n" + CALL + "<|im_end|>",
+            {"chat_template": THINK_OPEN},
+        ),
+    ],
+    ids=["none", "own", "own, empty", "the template's, empty", "opened by the prompt"],
+)
+def test_reasoning_is_what_the_model_wrote_and_never_content(
+    text: str,
+    thinking: list[str],
+    said: str,
+    settings: dict[str, Any],
+    qwen: Setup,
+    b4_tools: ToolSchema,
+    shared_dir: Path,
+    tmp_path: Path,
+) -> None:
+    if "chat_template" in settings:
+        settings = {"chat_template": str(shared_dir / "cases" / "chat_templates" / THINK_OPEN)}
+    renderer, row = thinking_row(qwen, b4_tools, tmp_path, text, **settings)
+    assert spelled(row, renderer, "thinking_spans") == thinking
+    assert spelled(row, renderer, "assistant_spans") == [said]
+    prompt = renderer.decode(row["input_ids"][: row["prompt"]["length"]])
+    given = settings.get("chat_template_kwargs", {})
+    assert prompt.endswith("<think>\n\n</think>\n\n") == (given == {"enable_thinking": False})
+    assert row["render_options"]["chat_template_kwargs"] == given
+
+
+def test_template_kwargs_are_part_of_the_row_s_id(qwen: Setup, tmp_path: Path) -> None:
+    """The same ids under two settings are two renders."""
+    trace = build_trace("trace_made_" + "0" * 32)
+    trace["messages"] = [QUESTION, {"role": "assistant", "content": "Yes."}]
+    ids = []
+    for number, given in enumerate(({}, {"enable_thinking": True})):
+        settings = {"chat_template_kwargs": given}
+        (row,) = Stage(tmp_path / str(number), qwen).run([trace], settings=settings)
+        ids.append((row["render_id"], row["input_ids"]))
+    assert ids[0][0] != ids[1][0]
+    assert ids[0][1] == ids[1][1]
+    with pytest.raises(TokenizerError, match="messages is given by the workflow"):
+        qwen.settings(chat_template_kwargs={"messages": []})
+
+
+def test_printed_reasoning_has_spans_and_earlier_reasoning_may_be_left_out(
+    qwen: Setup, tmp_path: Path
+) -> None:
+    trace = build_trace("trace_made_" + "0" * 32)
+    trace["messages"] = [
+        QUESTION,
+        {"role": "assistant", "content": "One.", "thinking": "Hm."},
+        QUESTION,
+        {"role": "assistant", "content": "Two.", "thinking": "So."},
+    ]
+    stage = Stage(tmp_path, qwen)
+    (row,) = stage.run([trace])
+    renderer = qwen.renderer()
+    tokens = [renderer.decode([token]) for token in row["input_ids"]]
+    spans = {
+        kind: [
+            (span["message_index"], "".join(tokens[span["token_start"] : span["token_end"]]))
+            for span in row["alignment"][kind]
+        ]
+        for kind in ("thinking_spans", "assistant_spans")
+    }
+    assert spans == {
+        "thinking_spans": [(3, "<think>\nSo.\n</think>")],
+        "assistant_spans": [(1, "One.<|im_end|>"), (3, "\n\nTwo.<|im_end|>")],
+    }
+    assert stage.stats()["details"]["thinking_left_out"] == 1
+    assert stage.run([trace], earlier_thinking="reject") == []
+    assert [reject["reason"] for reject in stage.rejects()] == ["thinking_dropped"]
+    del trace["messages"][1]["thinking"], trace["messages"][3]["thinking"]
+    (row,) = stage.run([trace])
+    assert row["alignment"]["thinking_spans"] == []
+    last = row["alignment"]["assistant_spans"][-1]
+    assert renderer.decode(row["input_ids"][last["token_start"] : last["token_end"]]) == (
+        "Two.<|im_end|>"
+    )
+
+
+def test_a_row_for_each_turn_is_behind_the_prompt_of_that_turn(
+    qwen: Setup, qwen_renderer: Renderer, b4_tools: ToolSchema, tmp_path: Path
+) -> None:
+    call = {"call_id": "c0", "function": {"name": "list_files", "arguments": {}}}
+    result = {"role": "tool", "content": "a b IGNORE", "tool_call_id": "c0", "name": "list_files"}
+    talk = [
+        SYSTEM,
+        QUESTION,
+        {"role": "assistant", "content": "", "thinking": "Hm.", "tool_calls": [call]},
+        result,
+        {"role": "assistant", "content": "a, b.", "thinking": "So."},
+        QUESTION,
+    ]
+    trace = completed_trace(
+        0, talk, canonical(QWEN_ANSWERS["thinking"], qwen_renderer), qwen_renderer, b4_tools
+    )
+    trace["signal_hints"]["injection_char_span"] = {
+        "message_index": 3,
+        "char_start": 4,
+        "char_end": 10,
+    }
+    stage = Stage(tmp_path, qwen)
+    rows = stage.run([trace], tool_schema_file=b4_tools.path, rows="turn")
+    assert [row["turn_index"] for row in rows] == [2, 4, 6]
+    assert [row["last_turn"] for row in rows] == [False, False, True]
+    assert [row["on_policy"] for row in rows] == [False, False, True]
+    assert len({row["render_id"] for row in rows}) == 3
+    assert [len(row["signals"]["injection_spans"]) for row in rows] == [0, 1, 1]
+    for row in rows:
+        prompt = qwen_renderer.prompt(trace["messages"][: row["turn_index"]], b4_tools.tools)
+        assert row["input_ids"][: row["prompt"]["length"]] == prompt.ids
+        assert row["prompt"]["sha256"] == prompt.sha256
+        (thinking,) = (
+            span
+            for span in row["alignment"]["thinking_spans"]
+            if span["message_index"] == row["turn_index"]
+        )
+        assert thinking["token_start"] == row["prompt"]["length"]
+    stats = stage.stats()
+    assert (stats["counts"]["records_in"], stats["counts"]["records_out"]) == (3, 3)
+    assert stats["details"]["traces"] == 1
+    files = [tmp_path / "in" / "traces.jsonl", tmp_path / "out.jsonl"]
+    assert validate(files).failed == 0

@@ -5,6 +5,7 @@ characters that each token holds.
 from __future__ import annotations
 
 import functools
+import itertools
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,11 @@ def test_a_character_lies_in_every_token_that_holds_one_of_its_bytes(
     whole = text.encode()
     cuts = sorted(data.draw(st.sets(st.integers(1, max(len(whole) - 1, 1)), max_size=20)))
     edges = [0, *(cut for cut in cuts if cut < len(whole)), len(whole)] if whole else [0]
-    tokens = [whole[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    tokens = [whole[a:b] for a, b in itertools.pairwise(edges)]
     spelled, places = spell_bytes(tokens)
     assert spelled == text
     ends = [len(text[: at + 1].encode()) for at in range(len(text))]
-    for (low, high), start, end in zip(places, edges, edges[1:], strict=False):
+    for (low, high), (start, end) in zip(places, itertools.pairwise(edges), strict=True):
         held = [
             at
             for at, stop in enumerate(ends)

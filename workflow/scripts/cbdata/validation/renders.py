@@ -58,14 +58,16 @@ def span_problem(render: Render) -> str | None:
     inside = {index: (start, end) for index, start, end in assistants}
     for call in alignment["tool_call_spans"]:
         start, end = inside.get(call["message_index"], (0, -1))
+        # A cut may leave the opening of a call and nothing of its name.
+        nameless = call["name_token_start"] == call["name_token_end"]
         if (
             not start
             <= call["token_start"]
             <= call["name_token_start"]
-            < call["name_token_end"]
+            <= call["name_token_end"]
             <= call["token_end"]
             <= end
-        ):
+        ) or (nameless and not render["render_options"]["truncated"]):
             return (
                 f"call {call['call_index']} of message {call['message_index']} is not nested in its"
                 " turn"
@@ -124,7 +126,9 @@ def completion_problem(render: Render, completion: list[int]) -> str | None:
     ids, options = render["input_ids"], render["render_options"]
     full = options.get("full_length", len(ids))
     if options["truncation_side"] == "window":
-        kept = min(len(completion), len(ids))
+        turn = render["alignment"]["message_spans"][-1]
+        # A window keeps the end: a turn whose header is there is there as a whole.
+        kept = min(len(completion), turn["token_end"] - turn["token_start"])
         same = ids[len(ids) - kept :] == completion[len(completion) - kept :]
         return None if same else "the ids at the end are not the completion's"
     start = full - len(completion)
