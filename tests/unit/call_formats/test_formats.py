@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbdata.call_formats.reasoning import NOTATIONS, THINK
 from cbdata.call_formats.completion import Completion
+from cbdata.call_formats.reasoning import NOTATIONS, THINK
 from cbdata.call_formats.registry import FORMATS
 from cbdata.ids import canonical_json
 from cbdata.tools import ToolSchema
@@ -94,3 +94,8 @@ def test_what_a_format_prints_it_reads_back(name: str, wanted: Any, thinking: bo
 
 def test_every_format_is_registered_under_its_name() -> None:
     assert all(FORMATS[name].name == name for name in FORMATS)
+
+
+def test_every_notation_for_reasoning_is_known_to_the_renderer() -> None:
+    own = {notation for each in FORMATS.values() for notation in each.reasoning}
+    assert own <= set(NOTATIONS)

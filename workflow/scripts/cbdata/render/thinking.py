@@ -56,8 +56,8 @@ def behind_empty_block(text: str, own_start: int, edge: int) -> int:
 
 
 def left_out(original: str, parts: Sequence[Part]) -> str:
-    """What of a string none of its parts shows, from the first such character on; "" where that is
-    at most white space at its edges.
+    """A string from the first character on that none of its parts shows; "" where that is at most
+    white space at its edges.
     """
     wanted = original.strip()
     if not wanted:
@@ -69,8 +69,7 @@ def left_out(original: str, parts: Sequence[Part]) -> str:
             break
         length = len(part.escape) if part.escape is not None else part.end - part.start
         reached = max(reached, part.source + length)
-    rest = original[reached : begin + len(wanted)]
-    return rest if rest.strip() else ""
+    return original[reached:] if original[reached : begin + len(wanted)].strip() else ""
 
 
 def is_printed(
@@ -97,7 +96,7 @@ def is_printed(
             "thinking_dropped",
             f"message {index}: the template leaves out {missing[:60]!r}",
         )
-    if missing in shown:
+    if missing.strip() in shown:
         raise Reject(
             "thinking_not_placed",
             f"message {index}: {missing[:60]!r} is printed by a step that hides where it comes"
