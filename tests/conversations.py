@@ -33,14 +33,21 @@ class Injection:
 
 
 @dataclass
+class Thinking:
+    """Tokens of a content that are reasoning."""
+
+    tokens: list[str]
+
+
+@dataclass
 class Turn:
-    """One message: header tokens, then content tokens, calls and injections; ``after`` is what the
-    template puts behind the turn.
+    """One message: header tokens, then content tokens, calls, injections and reasoning; ``after``
+    is what the template puts behind the turn.
     """
 
     role: str
     header: list[str]
-    content: list[str | Call | Injection]
+    content: list[str | Call | Injection | Thinking]
     after: list[str] = field(default_factory=list)
 
 
@@ -49,7 +56,7 @@ def build_render(
 ) -> tuple[dict[str, Any], list[str]]:
     """A render_v1 record of the turns, and its tokens as strings; token i has the id 100 + i."""
     tokens = [bos] if bos else []
-    messages, assistant, calls, injections, commitments = [], [], [], [], []
+    messages, assistant, calls, injections, commitments, thinking = [], [], [], [], [], []
     prompt_length = 0
     for index, turn in enumerate(turns):
         start = len(tokens)
@@ -83,9 +90,9 @@ def build_render(
                         "prefix_token_indices": list(range(place, settled + 1)),
                     }
                 )
-            elif isinstance(part, Injection):
+            elif isinstance(part, Injection | Thinking):
                 tokens += part.tokens
-                injections.append(
+                (injections if isinstance(part, Injection) else thinking).append(
                     {"message_index": index, "token_start": place, "token_end": len(tokens)}
                 )
             else:
@@ -111,6 +118,7 @@ def build_render(
             "message_spans": messages,
             "assistant_spans": assistant,
             "tool_call_spans": calls,
+            **({"thinking_spans": thinking} if thinking else {}),
         },
         signals={"injection_spans": injections, "action_commitments": commitments},
         prompt_length=prompt_length,
@@ -126,7 +134,7 @@ def build_render(
 
 def build_trace(trace_id: str, **changes: Any) -> dict[str, Any]:
     """A trace_v1 record with the id; keyword arguments: class_id, category, weight, policy, params,
-    split, parent, completeness, content.
+    split, parent, completeness, content, losses (of one message each, None for a message without).
     """
     training: dict[str, Any] = {
         "sample_weight": changes.get("weight", 1.0),
@@ -136,8 +144,12 @@ def build_trace(trace_id: str, **changes: Any) -> dict[str, Any]:
         training["loss_mask_policy"] = changes["policy"]
     if "params" in changes:
         training["loss_mask_params"] = changes["params"]
+    losses = changes.get("losses", [None])
     return make_trace(
-        [message("user", changes.get("content", "hi"))],
+        [
+            message("user", changes.get("content", "hi")) | ({} if loss is None else {"loss": loss})
+            for loss in losses
+        ],
         dataset="made",
         category=changes.get("category", "benign"),
         split=changes.get("split", "train"),

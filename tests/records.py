@@ -15,6 +15,7 @@ import orjson
 from cbdata.config import config_defaults
 from cbdata.ids import derived_id, digest, token_ids_sha256, trace_id
 from cbdata.jsonl import dumps
+from cbdata.report.inputs import DataSet, find_sweeps
 
 PIECES = re.compile(r"\s*\S+|\s+")
 MAX_LENGTH: int = config_defaults()["max_length"]
@@ -383,3 +384,8 @@ class Corpus:
         self.mask_file = write_jsonl(folder / "lossmasks/demo.jsonl", self.masks)
         self.tokenizer = self.vocabulary.save(folder / "tokenizer")
         return self
+
+    def dataset(self) -> DataSet:
+        """The written files as the report reads them, with the sweeps that lie beside the masks."""
+        sweeps = find_sweeps(self.mask_file)
+        return DataSet("demo", self.trace_file, self.render_file, self.mask_file, sweeps)

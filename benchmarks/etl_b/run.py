@@ -213,9 +213,9 @@ def memory(traces: Path, tokenizer: Path) -> None:
 def growth(tokenizer: Path) -> None:
     """In-process, everything distinct, tool calls in every round; CPU time of all threads."""
     from cbdata.config import default_settings
-    from cbdata.render import Renderer, RenderSettings
     from cbdata.render.record import RowWriter
-    from cbdata.render.settings import RowSettings
+    from cbdata.render.renderer import Renderer
+    from cbdata.render.settings import RenderSettings, RowSettings
 
     renderer = Renderer.load(default_settings(RenderSettings, tokenizer=str(tokenizer)))
     writer = RowWriter(renderer, default_settings(RowSettings, max_length=10**6))

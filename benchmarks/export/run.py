@@ -72,7 +72,7 @@ def prepare() -> None:
     from cbdata.config import default_settings
     from cbdata.lossmask.settings import LossmaskSettings
     from cbdata.lossmask.stage import apply_lossmask
-    from cbdata.render import RenderSettings, RenderStageSettings
+    from cbdata.render.settings import RenderSettings, RenderStageSettings
     from cbdata.render.stage import render_traces
     from cbdata.sources.agentdojo import convert
     from cbdata.stage import StageFiles

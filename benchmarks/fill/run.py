@@ -44,7 +44,8 @@ from cbdata.fill.runner import Runner, StopFlag  # noqa: E402
 from cbdata.fill.settings import FillSettings, RuntimeSettings  # noqa: E402
 from cbdata.jsonl import read_records  # noqa: E402
 from cbdata.judge.judgement import Judgement, judge  # noqa: E402
-from cbdata.render import Renderer, RenderSettings  # noqa: E402
+from cbdata.render.renderer import Renderer  # noqa: E402
+from cbdata.render.settings import RenderSettings  # noqa: E402
 from cbdata.sources.fujitsu_b4 import convert  # noqa: E402
 from cbdata.stage import StageFiles  # noqa: E402
 from cbdata.tools import ToolSchema, load_tool_schema  # noqa: E402
@@ -178,13 +179,12 @@ class Bench:
                 decode=self.renderer.decode,
                 stop=StopFlag(),
             )
-            measured = self._timed(
+            return self._timed(
                 lambda: {
                     (each.item.trace_id, each.item.mode): each.tries[-1][0].token_ids
                     for each in runner.run()
                 }
             )
-        return measured
 
     def bare(self, requests: Sequence[Request]) -> WayResult:
         """vLLM's own batch call on the same prompts and parameters, in the same order."""

@@ -38,7 +38,7 @@ def prepare() -> tuple[str, int]:
 
     from cbdata.config import default_settings
     from cbdata.jsonl import read_records
-    from cbdata.render import RenderSettings, RenderStageSettings
+    from cbdata.render.settings import RenderSettings, RenderStageSettings
     from cbdata.render.stage import render_traces
     from cbdata.sources.agentdojo import convert
     from cbdata.stage import StageFiles

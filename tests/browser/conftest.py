@@ -3,56 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cbdata.lossmask.registry import load_registry
-from cbdata.report.build import build_report
-from cbdata.report.inputs import DataSet, ReportInputs, find_sweeps
-from tests.records import Corpus
+from tests.browser.pages import Open, Watched
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PATIENCE_S = 20.0
-
-
-@dataclass
-class Watched:
-    """An open page, and everything that it did beyond showing itself."""
-
-    page: Any
-    requests: list[str] = field(default_factory=list)
-    dialogs: list[str] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-
-    def check_quiet(self) -> None:
-        """Fail if anything but the page itself was asked for, a dialog opened, or the console
-        complained.
-        """
-        assert self.requests == self.requests[:1] and self.requests[0].startswith("file://")
-        assert self.dialogs == []
-        assert self.messages == []
-
-    def wait_for_record(self) -> None:
-        """Wait until the open record is shown."""
-        self.wait_until("STATE.shown === STATE.opened")
-
-    def wait_until(self, expression: str) -> None:
-        """Poll a condition; the page's own policy forbids the evaluation that Playwright's waiting
-        needs.
-        """
-        deadline = time.monotonic() + PATIENCE_S
-        while not self.page.evaluate(expression):
-            assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {expression}"
-            time.sleep(0.02)
-
-
-Open = Callable[..., Watched]
 
 
 @pytest.fixture(scope="session")
@@ -98,22 +58,3 @@ def open_page(browser: Any) -> Iterator[Open]:
     yield call
     for context in contexts:
         context.close()
-
-
-def build(corpus: Corpus, folder: Path, rejects: tuple[Path, ...] = (), **options: Any) -> Path:
-    """Write the rows of a corpus and the page over them."""
-    corpus.write(folder)
-    dataset = DataSet(
-        "demo",
-        corpus.trace_file,
-        corpus.render_file,
-        corpus.mask_file,
-        find_sweeps(corpus.mask_file),
-    )
-    build_report(
-        ReportInputs((dataset,), rejects=rejects, tokenizer=corpus.tokenizer),
-        load_registry(),
-        folder / "index.html",
-        **options,
-    )
-    return folder / "index.html"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Open, build
+from tests.browser.pages import Open, build
 from tests.records import Corpus, call, make_mask, make_render, make_trace, message, write_jsonl
 
 pytestmark = pytest.mark.browser
@@ -211,5 +211,5 @@ def test_hidden_characters_stay_where_they_are(tmp_path: Path, open_page: Open) 
         "nodes => nodes.map((node) => [node.textContent.trim(),"
         " node.getBoundingClientRect().left])",
     )
-    left = {text: position for text, position in words}
+    left = dict(words)
     assert left["fine"] < left["שלום"] < left["end"]

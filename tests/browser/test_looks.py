@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Open, build
+from tests.browser.pages import Open, build
 from tests.records import Corpus
 
 pytestmark = pytest.mark.browser

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Open, Watched, build
+from tests.browser.pages import Open, Watched, build
 from tests.records import Corpus, make_mask, make_render, mask_record, write_jsonl
 
 pytestmark = pytest.mark.browser

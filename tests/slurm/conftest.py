@@ -1,16 +1,15 @@
-"""The private SLURM clusters of this folder's tests, and runs of Snakemake on their login node."""
+"""The private SLURM clusters of this folder's tests, and sessions on their login node."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.slurm import cluster as slurm
-from tests.slurm.cluster import Background, Cluster, ClusterError
+from tests.slurm.cluster import Cluster
+from tests.slurm.session import NewSession, Session
 
 
 def running(accounting: bool) -> Iterator[Cluster]:
@@ -35,79 +34,9 @@ def accounting_cluster() -> Iterator[Cluster]:
     yield from running(accounting=True)
 
 
-@dataclass
-class Session:
-    """Snakemake as a user of the cluster would call it, in a working directory of its own, with
-    CB_SCRATCH below it.
-
-    :ivar profiles: in the order in which Snakemake gets them.
-    :ivar arguments: what every call has besides.
-    :ivar variables: of the environment, over those of every session.
-    """
-
-    cluster: Cluster
-    directory: Path
-    profiles: list[Path]
-    arguments: list[str] = field(default_factory=list)
-    variables: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def scratch(self) -> Path:
-        return self.directory / "scratch"
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The user's variables. One thread per process: the jobs of all three nodes share this
-        machine's cores, and PyTorch's threads would wait for each other in loops.
-        """
-        return {
-            "CB_SCRATCH": str(self.scratch),
-            "XDG_CONFIG_HOME": str(self.directory / "xdg"),
-            "OMP_NUM_THREADS": "1",
-            **self.variables,
-        }
-
-    def command(self, *arguments: str | Path) -> list[str | Path]:
-        profiles: list[str | Path] = [
-            word for profile in self.profiles for word in ("--profile", profile)
-        ]
-        return [sys.executable, "-m", "snakemake", *profiles, *self.arguments, *arguments]
-
-    def run(
-        self,
-        *arguments: str | Path,
-        check: bool = True,
-        seconds: float = 300,
-        env: Mapping[str, str] | None = None,
-    ) -> str:
-        """Call Snakemake and wait; what it printed."""
-        done = self.cluster.run(
-            self.command(*arguments),
-            check=False,
-            timeout=seconds,
-            env={**self.env, **(env or {})},
-            cwd=self.directory,
-        )
-        if check and done.returncode:
-            raise ClusterError(f"Snakemake ended with {done.returncode}\n{done.stdout[-8000:]}")
-        return done.stdout
-
-    def spawn(self, *arguments: str | Path) -> Background:
-        """Call Snakemake without waiting."""
-        return self.cluster.spawn(
-            self.command(*arguments),
-            self.directory / "snakemake.log",
-            env=self.env,
-            cwd=self.directory,
-        )
-
-
 @pytest.fixture
 def profiles(repo: Path) -> Path:
     return repo / "profiles"
-
-
-NewSession = Callable[..., Session]
 
 
 @pytest.fixture

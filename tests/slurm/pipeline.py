@@ -13,7 +13,7 @@ import orjson
 
 from cbdata.jsonl import read_records
 from tests.slurm.cluster import ClusterError, wait_until
-from tests.slurm.conftest import Session
+from tests.slurm.session import Session
 
 CHECKOUT = ("Snakefile", "workflow", "config", "configs", "profiles", "slurm")
 STEM = "fujitsu_b4"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.slurm.cluster import Cluster, wait_until
-from tests.slurm.conftest import NewSession, Session
+from tests.slurm.session import NewSession, Session
 
 pytestmark = pytest.mark.slurm
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import NewSession
 from tests.slurm.pipeline import SMALL_FILL, Pipeline
+from tests.slurm.session import NewSession
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 

@@ -15,7 +15,7 @@ import yaml
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.cluster_conf import parse_fields
-from tests.slurm.conftest import NewSession, Session
+from tests.slurm.session import NewSession, Session
 
 pytestmark = pytest.mark.slurm
 

@@ -19,8 +19,8 @@ import pytest
 
 from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.cluster_conf import parse_fields
-from tests.slurm.conftest import Session
 from tests.slurm.pipeline import Pipeline
+from tests.slurm.session import Session
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
@@ -86,7 +86,7 @@ def finished(
             if process["SLURM_JOB_ID"] in mine:
                 devices[process["SLURM_JOB_ID"]].add(process.get("CUDA_VISIBLE_DEVICES"))
                 nodes[process["SLURM_JOB_ID"]].add(process["SLURMD_NODENAME"])
-    yield Finished(pipeline, output, details, dict(devices), dict(nodes))
+    return Finished(pipeline, output, details, dict(devices), dict(nodes))
 
 
 def test_everything_is_there_and_conserved(finished: Finished) -> None:

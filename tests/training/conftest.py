@@ -13,7 +13,6 @@ from cbdata.export.pairs import export_pairs
 from tests.records import Corpus
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-LEARNING_RATE = 5e-3
 
 
 @pytest.fixture(scope="session")
@@ -59,15 +58,3 @@ def model(tokenizer: Any) -> Any:
         attn_implementation="eager",
     )
     return LlamaForCausalLM(config).float()
-
-
-def load_rows(exported: Path, name: str = "data/train.parquet", cache: Path | None = None) -> Any:
-    """Rows of an exported Parquet file as a data set."""
-    from datasets import load_dataset
-
-    return load_dataset(
-        "parquet",
-        data_files=str(exported / name),
-        split="train",
-        cache_dir=str(cache or exported.parent / "cache"),
-    )

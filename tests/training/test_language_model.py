@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
 
-from tests.training.conftest import LEARNING_RATE, load_rows
+from tests.training.rows import LEARNING_RATE, load_rows
 
 TOKEN_COLUMNS = ["input_ids", "attention_mask", "labels"]
 

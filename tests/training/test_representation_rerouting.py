@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.conftest import LEARNING_RATE, load_rows
+from tests.training.rows import LEARNING_RATE, load_rows
 
 LAYER = 1
 

@@ -31,9 +31,14 @@ def test_a_file_gets_its_name_on_a_clean_exit(tmp_path: Path) -> None:
 
 def test_an_exception_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
     write_atomic(tmp_path / "a", b"earlier")
-    with pytest.raises(RuntimeError, match="stop"), AtomicFile(tmp_path / "a") as file:
-        file.write(b"half")
-        raise RuntimeError("stop")
+
+    def stop_half_way() -> None:
+        with AtomicFile(tmp_path / "a") as file:
+            file.write(b"half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stop_half_way()
     assert names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"earlier"
 

@@ -327,7 +327,9 @@ def test_pip_does_the_same_where_there_is_no_uv(checkout: Checkout) -> None:
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PIP_")},
         "PATH": str(checkout.bin),
-        **{"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)},
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
     }
     wheel("torch", "2.13.0", "torch")
     assert checkout.run("make", "setup", **variables).returncode != 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbdata.atomic_file import FileError
-from cbdata.conservation import ConservationViolation, check_run
+from cbdata.conservation import check_run
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
 from cbdata.stage import (
@@ -160,47 +160,6 @@ def test_the_law_holds_for_every_course_of_events(
         )
         assert data["stages"][0]["records_in"] == len(events)
         assert "demo" in table
-
-
-@pytest.mark.parametrize("damaged", ["out.jsonl", "rejects.jsonl"])
-def test_the_recount_finds_a_line_that_went_missing(tmp_path: Path, damaged: str) -> None:
-    with writer(tmp_path) as stage:
-        stage.take(4)
-        for number in range(2):
-            stage.emit({"n": number})
-            stage.reject(Reject("bad", ""), file="f", line=number + 1)
-    path = tmp_path / damaged
-    path.write_text(path.read_text().splitlines(keepends=True)[0])
-    with pytest.raises(ConservationViolation, match=r"etl_a/demo.*2.*1 lines"):
-        check_run(
-            [
-                (
-                    str(tmp_path / "stats.json"),
-                    str(tmp_path / "out.jsonl"),
-                    str(tmp_path / "rejects.jsonl"),
-                )
-            ],
-            {},
-        )
-
-
-def test_the_recount_compares_a_stage_with_the_one_before(tmp_path: Path) -> None:
-    with StageWriter(
-        "render",
-        "demo",
-        StageFiles.of(tmp_path / "out.jsonl", tmp_path / "r.jsonl", tmp_path / "s.json"),
-        REASONS,
-    ) as stage:
-        stage.take()
-        stage.emit({"id": "a"})
-    (tmp_path / "traces.jsonl").write_text('{"id":"a"}\n{"id":"b"}\n')
-    with pytest.raises(
-        ConservationViolation, match="render/demo: read 1 records of a trace file of 2 lines"
-    ):
-        check_run(
-            [(str(tmp_path / "s.json"), str(tmp_path / "out.jsonl"), str(tmp_path / "r.jsonl"))],
-            {"demo": str(tmp_path / "traces.jsonl")},
-        )
 
 
 def test_a_reason_that_the_stage_did_not_declare_ends_the_stage(tmp_path: Path) -> None:

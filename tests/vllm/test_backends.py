@@ -12,8 +12,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cbdata.call_formats.completion import Completion
 from cbdata.judge.judgement import argument_errors
-from cbdata.judge.parser import parse_completion
+from cbdata.judge.reading import ReadingRules, read_completion
 from cbdata.tools import load_tool_schema
 from tests.vllm.jobs import REPO, START_LIMIT_S, TOOLS
 
@@ -31,16 +32,17 @@ prepare_environment(True, None, backend.environment())
 
 from pathlib import Path
 from cbdata.config import resolve_config
-from cbdata.fill.backends.base import Completion, EngineOptions, RequestQueue
-from cbdata.fill.constraints import call_grammar
+from cbdata.fill.backends.base import EngineOptions, Generated, RequestQueue
+from cbdata.fill.call_reading import settle_calls
 from cbdata.fill.requests import Sampling, WorkItem
 from cbdata.fill.settings import FillSettings, RuntimeSettings
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.tools import load_tool_schema
 
 schema = load_tool_schema(tools)
 renderer = Renderer.load(default_settings(RenderSettings, tokenizer=model))
-config = resolve_config({"model": model, "max_tokens": 96, "temperature_ds": 0.7, "batch_size": 4, "enforce_eager": True})
+config = resolve_config({"model": model, "max_tokens": 96, "temperature_ds": 0.7, "batch_size": 4, "enforce_eager": True, "constrain_tool_calls": True})
 settings = FillSettings.of(config)
 queries = ["Find the floor plan.", "Is it raining in Oslo?", "Write to Ann that I am late.", "What does tin cost?", "Show me the contract."]
 items = []
@@ -48,12 +50,13 @@ for number, query in enumerate([*queries, "bad"]):
     prompt = renderer.prompt([{"role": "system", "content": "Answer with one tool call."}, {"role": "user", "content": query}], list(schema.tools))
     ids = [1, 4000000000] if query == "bad" else prompt.ids
     items.append(WorkItem(query, number, "ds", array.array("I", ids), prompt.sha256, Sampling(settings, "ds", {})))
-engine = backend.open(EngineOptions(model=Path(model), runtime=RuntimeSettings.of(config), dtype="auto", max_model_len=1024, grammar=call_grammar(schema), seed=0))
+grammar = settle_calls(renderer, Path(model), settings, schema).grammar
+engine = backend.open(EngineOptions(model=Path(model), runtime=RuntimeSettings.of(config), dtype="auto", max_model_len=1024, grammar=grammar, seed=0))
 rows = []
 for round in range(2):
     for finished in engine.generate(RequestQueue([item.request(1) for item in items[round:] + items[:round]])):
         for result in finished:
-            done = isinstance(result, Completion)
+            done = isinstance(result, Generated)
             text = renderer.decode(result.token_ids) if done else result.detail
             rows.append({"query": result.request.trace_id, "done": done, "text": text, "finish": result.finish_reason if done else None})
 open(out, "wb").write(orjson.dumps(rows))
@@ -87,12 +90,14 @@ def test_calls_follow_the_tool_schema_and_a_bad_prompt_fails_alone(
     finished = [row for row in rows if row["finish"] == "stop"]
     assert finished
     for row in finished:
-        parsed = parse_completion(row["text"], schema.names)
+        parsed = read_completion(
+            Completion.spelled(row["text"]), schema, ReadingRules("hermes_json")
+        )
         assert parsed.kind == "calls" and len(parsed.calls) == 1
         assert argument_errors(parsed.calls, schema) == []
     for row in rows:
         assert row["finish"] in ("stop", "length", None)
-        assert not row["done"] or row["text"].startswith('{"name": "')
+        assert not row["done"] or row["text"].startswith('<tool_call>\n{"name": "')
     both = {}
     for row in rows:
         both.setdefault(row["query"], []).append(row["text"])

@@ -5,22 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-
-@dataclass
-class Run:
-    """What a finished command gave."""
-
-    status: int
-    output: str
-
-
-Snakemake = Callable[..., Run]
+from tests.workflow.command import Run, Snakemake
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +17,8 @@ def snakemake(repo: Path) -> Snakemake:
     """Call ``snakemake`` in the checkout; state in ``.snakemake`` is shared, outputs lie where the
     configuration says.
 
-    ``config`` becomes ``--config key=value`` words; a mode of ``check=True`` fails the test with
-    the output on a bad status.
+    ``config`` becomes ``--config key=value`` words. With ``check`` a bad status fails the test and
+    shows the output.
     """
 
     def call(

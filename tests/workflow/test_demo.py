@@ -13,7 +13,7 @@ import pytest
 
 from cbdata.jsonl import read_records
 from cbdata.schemas import first_error
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 from tests.workflow.plans import planned_jobs
 
 pytestmark = [pytest.mark.workflow, pytest.mark.vllm]

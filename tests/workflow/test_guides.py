@@ -15,11 +15,12 @@ import pytest
 from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import load_registry
-from cbdata.render import Renderer, RenderSettings
 from cbdata.render.doctor import examine, format_table
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.schemas import load_schema
 from tests.records import Corpus
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 from tests.workflow.plans import planned_jobs
 
 CHATS = [

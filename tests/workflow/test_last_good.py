@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Run, Snakemake
+from tests.workflow.command import Run, Snakemake
 from tests.workflow.plans import planned_jobs
 
 pytestmark = pytest.mark.workflow

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conversations import agent_turns, build_render, build_trace
 from tests.records import write_jsonl
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -48,7 +48,7 @@ def test_all_policies_then_one_then_nothing(
     snakemake("-c2", "lossmask_all_policies", *only, config=config)
     by_policy = tmp_path / "data/lossmasks/by_policy"
     made = {path.parent.name: path.read_bytes() for path in by_policy.glob("*/fujitsu_b4_ds.jsonl")}
-    assert len(made) == 13
+    assert len(made) == 15
     one = by_policy / "action_commitment/fujitsu_b4_ds.jsonl"
     assert "Nothing to be done" in snakemake("-n", one, *only, config=config).output
     one.unlink()
@@ -102,6 +102,8 @@ def test_steps_of_a_schedule(
     [
         ("policy", "asistant_only", "did you mean assistant_only"),
         ("skeleton_policy", "full", "did you mean"),
+        ("pooling_policy", "completion_windows", "did you mean completion_window"),
+        ("thinking_weight", 1.5, "thinking_weight: 1.5 is not allowed"),
         ("mwcs_schedule", "balanced", "did you mean balanced_cb"),
         ("mwcs_schedule", "gone.yaml", "does not exist"),
     ],

@@ -13,7 +13,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from cbdata.jsonl import read_records
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 from tests.workflow.random_llama import write_random_llama
 
 pytestmark = [pytest.mark.workflow, pytest.mark.vllm]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cbdata.jsonl import read_records
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 from tests.workflow.plans import planned_jobs
 
 pytestmark = pytest.mark.workflow

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Snakemake
+from tests.workflow.command import Snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -60,18 +60,20 @@ class Finished:
                     path.mkdir()
         self._run("--touch", "--forceall", "--cores", "1")
 
-    def _run(self, *arguments: str) -> str:
-        run = self._snakemake(*arguments, *self._targets, config=self._config, cwd=self.root)
-        return run.output
+    def _run(self, *arguments: str, **settings: object) -> str:
+        config = self._config | settings
+        return self._snakemake(*arguments, *self._targets, config=config, cwd=self.root).output
 
-    def plan(self) -> str:
-        return self._run("--dry-run")
+    def plan(self, **settings: object) -> str:
+        return self._run("--dry-run", **settings)
 
-    def changed_rules(self) -> set[str]:
+    def changed_rules(self, **settings: object) -> set[str]:
         """The rules whose parameters differ from those of the finished jobs. Snakemake does not
         look at rules that run anyway, after another rule makes their input anew.
         """
-        match = re.search(r"params have changed since last execution:\n +(.*)", self.plan())
+        match = re.search(
+            r"params have changed since last execution:\n +(.*)", self.plan(**settings)
+        )
         return set(match[1].split(", ")) if match else set()
 
 
@@ -100,11 +102,12 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
 @pytest.mark.parametrize(
     ("file", "added", "rules"),
     [
-        ("scripts/cbdata/fill/completed_traces.py", '\n# Why.\n"""What."""\n', set()),
+        ("scripts/cbdata/fill/twins.py", '\n# Why.\n"""What."""\n', set()),
         # Its link_twins writes ids.
-        ("scripts/cbdata/fill/completed_traces.py", CODE, {"merge_fill"}),
-        ("scripts/cbdata/judge/calls.py", CODE, {"merge_fill"}),
-        # The fill rule carries FILL_VERSION instead.
+        ("scripts/cbdata/fill/twins.py", CODE, {"merge_fill"}),
+        # The fill rule, which judges, carries FILL_VERSION instead.
+        ("scripts/cbdata/judge/reading.py", CODE, set()),
+        ("scripts/cbdata/judge/outcomes.py", CODE, {"merge_fill"}),
         ("scripts/cbdata/fill/runner.py", CODE, set()),
         ("scripts/cbdata/sources/agentdojo_labels.py", CODE, {"convert_agentdojo"}),
         ("scripts/cbdata/sources/spool.py", CODE, CONVERT),
@@ -133,3 +136,12 @@ def test_what_runs_again_after_a_change(
         assert finished.changed_rules() == rules
     finally:
         path.write_text(before, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"thinking_weight": 0.5}, {"pooling_policy": "completion_window"}]
+)
+def test_only_masks_are_made_anew_for_their_settings(
+    finished: Finished, settings: dict[str, object]
+) -> None:
+    assert finished.changed_rules(**settings) == LOSSMASK

@@ -19,6 +19,26 @@ FILL_BACKEND = checked(find_backend, FillSettings.of(config).backend_name)
 FILL_NEEDS = FILL_BACKEND.needs(RuntimeSettings.of(config))
 
 
+def check_call_format():
+    """Settle the call format as a job would, in a second or two, where tokenizer and template are
+    at hand: before a job waits for a GPU.
+    """
+    from cbdata.call_formats.settle import UnsettledFormat
+    from cbdata.fill.call_reading import check_calls
+    from cbdata.render.settings import TokenizerError
+    from cbdata.tools import ToolSchemaError
+
+    try:
+        check_calls(
+            FillSettings.of(config), config["cache_dir"], checked(INPUTS.resource, "tool_schema")
+        )
+    except (TokenizerError, ToolSchemaError, UnsettledFormat) as error:
+        raise WorkflowError(str(error))
+
+
+BEFORE_THE_FIRST_JOB["fill_shard"] = check_call_format
+
+
 rule fill_shard:
     input:
         skeletons=FILL_SKELETONS,

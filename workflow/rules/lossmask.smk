@@ -46,6 +46,8 @@ rule apply_lossmask:
         mwcs_step=config["mwcs_step"],
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=known_policy(config["skeleton_policy"]),
+        thinking_weight=config["thinking_weight"],
+        pooling_policy=known_policy(config["pooling_policy"]),
         code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name}."
@@ -66,6 +68,8 @@ use rule apply_lossmask as lossmask_by_step with:
         mwcs_step=lambda wildcards: checked(INPUTS.step, wildcards.step),
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=config["skeleton_policy"],
+        thinking_weight=config["thinking_weight"],
+        pooling_policy=config["pooling_policy"],
         code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name} as of step {wildcards.step}."
@@ -103,6 +107,8 @@ rule apply_policies:
         mwcs_step=config["mwcs_step"],
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=config["skeleton_policy"],
+        thinking_weight=config["thinking_weight"],
+        pooling_policy=config["pooling_policy"],
         code=code_digest("apply_policies"),
     message:
         "Apply every policy of the registry to {wildcards.name}, reading the renders once."

@@ -7,7 +7,8 @@ Output: renders/{name}.jsonl, with rejects and stats.
 
 def check_renderer():
     """Load tokenizer and template as a job would, in a second or two."""
-    from cbdata.render import Renderer, RenderSettings, TokenizerError
+    from cbdata.render.renderer import Renderer
+    from cbdata.render.settings import RenderSettings, TokenizerError
     from cbdata.settings import settings_from
 
     try:

@@ -10,6 +10,7 @@ from cbdata.report.inputs import DataSet, ReportInputs, find_sweeps
 
 
 def main() -> None:
+    """Gather the files of the run and write the page."""
     configure_logging(snakemake.log[0])
     config, files = snakemake.config, snakemake.input
     columns = zip(

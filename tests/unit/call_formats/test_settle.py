@@ -9,7 +9,8 @@ import pytest
 from cbdata.call_formats.settle import UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.config import default_settings
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 
 HEAD = (
     "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' + m.content }}"
@@ -24,6 +25,13 @@ PRINTED = {
     " + (c.function.arguments | tojson) + '}\\n</tool_call>'",
     "llama_function": "'<function=' + c.function.name + '>' + (c.function.arguments | tojson)"
     " + '</function>'",
+    "mistral_args": "'[TOOL_CALLS]' + c.function.name + '[ARGS]' + (c.function.arguments | tojson)",
+    "deepseek_v3": "'<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>'"
+    " + c.function.name + '\\n```json\\n' + (c.function.arguments | tojson)"
+    " + '\\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>'",
+    "deepseek_v31": "'<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>' + c.function.name"
+    " + '<｜tool▁sep｜>' + (c.function.arguments | tojson)"
+    " + '<｜tool▁call▁end｜><｜tool▁calls▁end｜>'",
 }
 
 

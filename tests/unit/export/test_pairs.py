@@ -38,6 +38,25 @@ def test_twins_stand_side_by_side(tmp_path: Path, row_group_tokens: int) -> None
                 assert row[f"{side}_{key}"] == mask[key]
 
 
+def test_twins_with_second_masks(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=2)
+    for trace, render, mask in zip(corpus.traces, corpus.renders, corpus.masks, strict=True):
+        mask["pooling_mask"] = make_mask(trace, render, "tool_calls_only")["loss_mask"]
+        mask["pooling_policy_id"] = "tool_calls_only"
+    corpus.write(tmp_path)
+    export_pairs([corpus.mask_file], [corpus.render_file], tmp_path / "pairs.parquet", 1)
+    by_trace = {mask["trace_id"]: mask for mask in corpus.masks}
+    for row in pq.read_table(tmp_path / "pairs.parquet").to_pylist():
+        for side in ("ds", "dr"):
+            mask = by_trace[row[f"{side}_trace_id"]]
+            for key in ("pair_id", "pooling_mask", "pooling_policy_id", "policy_id"):
+                assert row[key if key == "pair_id" else f"{side}_{key}"] == mask[key]
+    del corpus.masks[0]["pooling_mask"]
+    corpus.write(tmp_path)
+    with pytest.raises(ExportError, match="expected a pooling_mask in every row"):
+        export_pairs([corpus.mask_file], [corpus.render_file], tmp_path / "pairs.parquet")
+
+
 def test_two_policies_of_one_trace_are_refused(tmp_path: Path) -> None:
     corpus = Corpus(pairs=1, validation_pairs=0)
     corpus.masks.append(make_mask(corpus.traces[0], corpus.renders[0], "tool_calls_only"))

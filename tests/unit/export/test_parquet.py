@@ -240,3 +240,49 @@ def test_a_full_disk_names_the_file_and_publishes_nothing(tmp_path: Path, limit:
     with full_disk(limit), pytest.raises(FileError, match=r"data/\w+\.parquet could not be"):
         export(corpus, tmp_path / "out")
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def pool(corpus: Corpus) -> Corpus:
+    """Give every mask of a corpus a second one."""
+    for trace, render, mask in zip(corpus.traces, corpus.renders, corpus.masks, strict=True):
+        mask |= {
+            "pooling_mask": make_mask(trace, render, "tool_calls_only", 0.5)["loss_mask"],
+            "pooling_policy_id": "tool_calls_only",
+            "pooling_policy_version": "1.0.0",
+            "pooling_policy_params": {},
+        }
+    return corpus
+
+
+def test_a_second_mask_has_columns_of_its_own(tmp_path: Path) -> None:
+    corpus = pool(Corpus(pairs=2)).write(tmp_path)
+    manifest = export(corpus, tmp_path / "export", row_group_tokens=1)
+    table = pq.read_table(tmp_path / "export/data/train.parquet")
+    assert set(table.column_names) == {*COLUMNS, "pooling_mask", "pooling_policy_id"}
+    assert table.schema.field("pooling_mask").type.value_type == pa.float32()
+    expected = [mask for mask in corpus.masks if mask["split"] == "train"]
+    for row, mask in zip(table.to_pylist(), expected, strict=True):
+        for key in ("loss_mask", "pooling_mask", "pooling_policy_id"):
+            assert row[key] == mask[key]
+    assert manifest["splits"]["train"]["by_pooling_policy"] == {"tool_calls_only": len(expected)}
+    card = (tmp_path / "export/README.md").read_text()
+    assert "| `pooling_mask` |" in card and "policy of the pooling mask" in card
+    export(Corpus(pairs=2).write(tmp_path), tmp_path / "plain")
+    assert "pooling" not in (tmp_path / "plain/README.md").read_text()
+
+
+@pytest.mark.parametrize("without", [0, -1])
+def test_rows_of_which_some_have_a_second_mask_are_refused(tmp_path: Path, without: int) -> None:
+    corpus = pool(Corpus(pairs=2, validation_pairs=0))
+    for key in [key for key in corpus.masks[without] if key.startswith("pooling")]:
+        del corpus.masks[without][key]
+    with pytest.raises(ExportError, match="expected a pooling_mask in every row of the export or"):
+        export(corpus.write(tmp_path), tmp_path / "export")
+    assert not list((tmp_path / "export/data").glob("*.parquet"))
+
+
+def test_a_second_mask_of_another_length_is_refused(tmp_path: Path) -> None:
+    corpus = pool(Corpus(pairs=2))
+    corpus.masks[1]["pooling_mask"].pop()
+    with pytest.raises(ExportError, match=r"expected equal lengths, got .*'pooling_mask'"):
+        export(corpus.write(tmp_path), tmp_path / "export")

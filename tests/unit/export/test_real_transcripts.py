@@ -14,7 +14,7 @@ from cbdata.export.dataset import export_parquet
 from cbdata.jsonl import read_records
 from cbdata.lossmask.settings import LossmaskSettings
 from cbdata.lossmask.stage import apply_lossmask
-from cbdata.render import RenderSettings, RenderStageSettings
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.stage import render_traces
 from cbdata.sources.agentdojo import convert
 from cbdata.stage import StageFiles

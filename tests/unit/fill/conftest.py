@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,13 @@ def world(tmp_path: Path, b4_tools: ToolSchema) -> World:
 
 
 @pytest.fixture
-def model_folder(tmp_path: Path) -> Path:
-    """What is looked at of a model's folder before it is loaded."""
+def model_folder(tmp_path: Path, demo_model: Path) -> Path:
+    """What is looked at of a model's folder before it is loaded, with the demo's tokenizer."""
     folder = tmp_path / "model"
     folder.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (demo_model / name).is_file():
+            shutil.copy(demo_model / name, folder / name)
     (folder / "config.json").write_text('{"max_position_embeddings": 2048}')
     (folder / "model.safetensors").write_bytes(bytes(range(256)) * 10)
     return folder

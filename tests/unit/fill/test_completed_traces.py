@@ -129,6 +129,7 @@ def build(
         "prompt_sha256": token_ids_sha256([1, 2, 3]),
         "prompt_tokens": 3,
         "constrained": False,
+        "call_format": "llama_json",
         "dr_context": dr_context,
         "system_suffix": suffix,
     }
@@ -184,6 +185,18 @@ def test_a_ds_trace(skeleton: dict[str, Any], tool_schema: ToolSchema) -> None:
         "injection_char_span": skeleton["signal_hints"]["injection_char_span"],
         "raw_format": "python_tag_json",
         "raw_assistant_content": completion(WEB),
+        "completion_spans": {
+            "thinking": [],
+            "content": [],
+            "calls": [
+                {
+                    "start": 0,
+                    "end": len("<|python_tag|>") + len(raw),
+                    "name_start": 24,
+                    "name_end": 34,
+                }
+            ],
+        },
         "content_flags": [{"message_index": 1, "flags": ["html_comment"]}],
         "record_flags": ["unknown_field"],
     }

@@ -12,15 +12,19 @@ from typing import Any
 
 import pytest
 
+from cbdata.call_formats.completion import Completion
+from cbdata.call_formats.registry import FORMATS
 from cbdata.config import default_settings
-from cbdata.fill.constraints import ARGUMENT_KEYS, call_schema
 from cbdata.fill.prompts import skeleton_messages
 from cbdata.fill.settings import FILL_BEHAVIOUR, FILL_VERSION
 from cbdata.ids import digest
 from cbdata.jsonl import read_records
-from cbdata.judge.judgement import OUTCOMES, judge
+from cbdata.judge.judgement import judge
+from cbdata.judge.outcomes import OUTCOMES
+from cbdata.judge.reading import ReadingRules, read_completion
 from cbdata.rejects import Reject
-from cbdata.render import Renderer, RenderSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.tools import ToolSchema
 from tests.unit.fill.world import ToyBackend, World, request_facts
 
@@ -34,8 +38,11 @@ JUDGEMENT_FIELDS = (
     "content",
     "thinking",
     "arguments_valid",
+    "call_format",
+    "spans",
 )
 CALL_FIELDS = ("name", "arguments", "arguments_json", "raw", "markup", "form")
+TWO_CALLS = [(DOCS, {"query": "tides"}), (WEB, {"query": 'a "quoted" b'})]
 
 BEFORE_GENERATING = {"equal_tools", "no_expected_tool", "no_simulated_tool", "tool_not_in_schema"}
 """Outcomes that need no completion."""
@@ -79,6 +86,17 @@ def judgements(completions: list[tuple[str, str]], tools: ToolSchema) -> list[li
                     )
                     calls = [[getattr(call, name) for name in CALL_FIELDS] for call in result.calls]
                     found.append([*(getattr(result, name) for name in JUDGEMENT_FIELDS), calls])
+    return found
+
+
+def formats(tools: ToolSchema) -> list[Any]:
+    """What each format writes and reads, and what it holds a model to."""
+    found: list[Any] = []
+    for name, call_format in FORMATS.items():
+        text = call_format.write(TWO_CALLS)
+        parsed = read_completion(Completion.spelled(text), tools, ReadingRules(name))
+        calls = [[getattr(call, field) for field in CALL_FIELDS] for call in parsed.calls]
+        found.append([name, text, parsed.kind, calls, call_format.grammar(tools)])
     return found
 
 
@@ -140,7 +158,8 @@ def test_other_behaviour_of_the_fill_stage_has_another_version(
     parts = {
         "judge": judgements(completions, b4_tools),
         "prompts": prompts(skeletons, b4_tools, demo_model),
-        "requests": [requests, *(call_schema(b4_tools, key) for key in ARGUMENT_KEYS)],
+        "formats": formats(b4_tools),
+        "requests": requests,
         "rows": rows,
     }
     found = {part: digest(measured)[:16] for part, measured in parts.items()}

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from cbdata.fill.judging import judge_with, no_completion_possible
+from cbdata.fill.call_reading import CompletionReader
+from cbdata.fill.judging import ShardJudge, no_completion_possible
 from cbdata.fill.progress_store import Stored
 from cbdata.fill.requests import Sampling, WorkItem
 from cbdata.fill.skeletons import shard_skeletons
 from cbdata.records import Mode
-from tests.unit.fill.world import TOOLS, World
+from tests.unit.fill.world import TOOLS, ToyRenderer, World
 
 
 def outcome(world: World, mode: Mode, tool: str, arguments: str, **changes: Any) -> str:
@@ -23,8 +24,9 @@ def outcome(world: World, mode: Mode, tool: str, arguments: str, **changes: Any)
         world.ids()[0], 1, mode, array.array("I", [1]), "0" * 64, Sampling(settings, mode, {})
     )
     text = f'{{"name": "{tool}", "arguments": {arguments}}}'
-    stored = Stored(item.request(1).key, (1,), "stop", text, "stub", "0")
-    judgement = judge_with(world.tools, settings, skeletons)(item, stored)
+    stored = Stored(item.request(1).key, tuple(text.encode()), "stop", text, "stub", "0")
+    reader = CompletionReader(ToyRenderer(), world.calls.settled, settings.accept_calls_in_prose)
+    judgement = ShardJudge(reader, world.tools, settings, skeletons)(item, stored)
     return judgement.outcome if judgement.accepted else f"not {judgement.outcome}"
 
 

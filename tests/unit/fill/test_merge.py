@@ -101,7 +101,11 @@ def test_every_record_is_accounted_for_with_limit_duplicates_and_faults(world: W
             == 1
         )
         assert reasons.get("equal_tools", 0) == (1 if mode == "ds" else 0)
-        assert sum(stats["details"]["outcomes"].values()) == (5 if mode == "ds" else 6)
+        details = stats["details"]
+        assert sum(details["outcomes"].values()) == (5 if mode == "ds" else 6)
+        assert details["outcomes_by_format"] == {"openai_json": details["completions"]}
+        unread = details["completions"].get("no_call", 0) / sum(details["completions"].values())
+        assert details["unread_share"] == round(unread, 4)
 
 
 def test_one_mode_alone_makes_its_file_alone(world: World) -> None:
@@ -121,13 +125,13 @@ def test_a_missing_or_foreign_shard_is_an_error_that_names_it(world: World) -> N
         world.merge(shards[:1])
     with pytest.raises(MergeError, match="stands at"):
         world.merge([shards[0], shards[0]])
+    short = world.folder / "short"
+    short.mkdir()
+    smaller = World(short, world.tools, world.skeletons.with_name("short.jsonl"))
+    smaller.skeletons.write_bytes(
+        b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:5])
+    )
     with pytest.raises(MergeError, match="does not have"):
-        short = world.folder / "short"
-        short.mkdir()
-        smaller = World(short, world.tools, world.skeletons.with_name("short.jsonl"))
-        smaller.skeletons.write_bytes(
-            b"".join(dumps(record) for _, record in list(read_records(world.skeletons))[:5])
-        )
         smaller.merge(shards)
     shards[1].write_bytes(b"\n".join(shards[1].read_bytes().split(b"\n")[:-2]) + b"\n")
     with pytest.raises(MergeError, match="closing rows"):

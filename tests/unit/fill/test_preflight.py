@@ -14,8 +14,27 @@ from tests.unit.fill.world import ToyBackend
 
 
 def test_preflight_passes_what_is_there(job: FillJob, model_folder: Path) -> None:
-    found = preflight(job, ToyBackend())
+    found, _ = preflight(job, ToyBackend())
     assert found.model.path == model_folder and "search_web" in found.tools.names
+    assert (found.calls.settled.call_format, found.calls.grammar) == ("hermes_json", None)
+
+
+def test_preflight_settles_the_call_format(job: FillJob, model_folder: Path) -> None:
+    template = model_folder / "own.jinja"
+    template.write_text(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}"
+        "{% for c in m.tool_calls or [] %}<<{{ c.function.name }}>>{% endfor %}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    settings = replace(job.settings, chat_template=str(template))
+    with pytest.raises(PreflightError, match="no call format reads its calls back exactly"):
+        preflight(replace(job, settings=settings), ToyBackend())
+    named = replace(settings, call_format="glm")
+    found, _ = preflight(replace(job, settings=named), ToyBackend())
+    assert found.calls.settled.call_format == "glm"
+    held = replace(named, constrain_tool_calls=True)
+    with pytest.raises(PreflightError, match=r"the call format glm has no grammar.*Fix"):
+        preflight(replace(job, settings=held), ToyBackend())
 
 
 def test_preflight_names_every_problem_at_once(job: FillJob, tmp_path: Path) -> None:

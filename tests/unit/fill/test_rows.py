@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cbdata.fill.judging import judge_with
-from cbdata.fill.plan import Settled, ShardPlan, plan_shard
+from cbdata.fill.call_reading import CompletionReader
+from cbdata.fill.judging import ShardJudge
+from cbdata.fill.plan import SettledSkeleton, ShardPlan, plan_shard
 from cbdata.fill.preflight import FillInputs
 from cbdata.fill.progress_store import Stored
 from cbdata.fill.requests import Sampling
@@ -30,7 +31,8 @@ def plan(world: World) -> ShardPlan:
 def attempted(world: World, plan: ShardPlan, *texts: str) -> Attempted[Judgement]:
     """The first item, a DS, with these completions."""
     item = plan.items[0]
-    judge = judge_with(world.tools, world.settings, plan.skeletons)
+    reader = CompletionReader(ToyRenderer(), world.calls.settled, False)
+    judge = ShardJudge(reader, world.tools, world.settings, plan.skeletons)
     done: Attempted[Judgement] = Attempted(item)
     for number, text in enumerate(texts, start=1):
         ids = tuple(text.encode())
@@ -41,7 +43,9 @@ def attempted(world: World, plan: ShardPlan, *texts: str) -> Attempted[Judgement
 
 def row(world: World, plan: ShardPlan, done: Attempted[Judgement]) -> FillOutcome:
     skeleton = plan.skeletons[done.item.trace_id]
-    found = attempted_row(done, skeleton, world.settings, FillInputs(MODEL, world.tools))
+    found = attempted_row(
+        done, skeleton, world.settings, FillInputs(MODEL, world.tools, world.calls)
+    )
     assert first_error("fill_row_v1", dict(found)) is None
     return found
 
@@ -86,12 +90,12 @@ def test_a_refused_request_has_no_figures(world: World, plan: ShardPlan) -> None
 
 def test_what_was_settled_without_a_model(world: World, plan: ShardPlan) -> None:
     skeleton = plan.skeletons[world.ids()[3]]
-    assert settled_row(Settled(skeleton, "dr", None)) == {
+    assert settled_row(SettledSkeleton(skeleton, "dr", None)) == {
         "row": "duplicate",
         "line": 4,
         "mode": "dr",
     }
-    assert settled_row(Settled(skeleton, "ds", Reject("no_attack", "none"))) == {
+    assert settled_row(SettledSkeleton(skeleton, "ds", Reject("no_attack", "none"))) == {
         "row": "reject",
         "line": 4,
         "mode": "ds",
@@ -102,9 +106,9 @@ def test_what_was_settled_without_a_model(world: World, plan: ShardPlan) -> None
 
 
 def test_a_shard_has_a_row_for_everything_and_one_on_the_run(world: World, plan: ShardPlan) -> None:
-    plan.settled.append(Settled(plan.skeletons[world.ids()[3]], "dr", None))
+    plan.settled.append(SettledSkeleton(plan.skeletons[world.ids()[3]], "dr", None))
     done = [attempted(world, plan, "No.")]
-    inputs = FillInputs(MODEL, world.tools)
+    inputs = FillInputs(MODEL, world.tools, world.calls)
     rows = list(shard_rows(world.job(1, 4), inputs, plan, done))
     assert [found["row"] for found in rows] == ["duplicate", "reject"]
     closing = run_row(world.job(1, 4), Throughput(generated=1, seconds=0.5))

@@ -5,6 +5,7 @@ opened with.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +96,15 @@ def test_the_engine_is_opened_with_what_the_job_needs(world: World) -> None:
         world.settings.seed,
     )
     assert backend.opened.grammar is None and backend.closed
+
+
+def test_the_engine_is_told_where_a_turn_ends_and_completions_depend_on_it(world: World) -> None:
+    world.run(ToyBackend())
+    backend = ToyBackend()
+    world.calls = replace(world.calls, stop_token_ids=(10, 20))
+    world.run(backend)
+    assert backend.opened is not None and backend.opened.stop_token_ids == (10, 20)
+    assert len(backend.seen) == 80
 
 
 def test_the_engines_context_is_what_the_job_needs_within_the_models() -> None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cbdata.fill.backends.base import Completion, EngineOptions, Needs, Refusal, RequestQueue
+from cbdata.call_formats.settle import Settled
+from cbdata.fill.backends.base import EngineOptions, Generated, Needs, Refusal, RequestQueue
+from cbdata.fill.call_reading import CallReading
 from cbdata.fill.job import FillJob
 from cbdata.fill.merge import ModeFiles, merge_shards
 from cbdata.fill.models import LocalModel
@@ -21,7 +23,8 @@ from cbdata.fill.shard import run_shard
 from cbdata.ids import digest, token_ids_sha256
 from cbdata.jsonl import dumps, read_records
 from cbdata.records import MODES, BackendName, Mode
-from cbdata.render import Prompt
+from cbdata.render.settings import Prompt
+from cbdata.render.tokenizer import ControlToken
 from cbdata.sources.fujitsu_b4 import convert
 from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema
@@ -32,8 +35,20 @@ SETTINGS = fill_settings(model="toy", seed=7)
 MODEL = LocalModel(Path("toy"), None, "fingerprint", 4096)
 
 
+CALLS = CallReading(Settled("openai_json", False, frozenset()))
+
+
+@dataclass(frozen=True)
+class ToyTokenizer:
+    """No control tokens."""
+
+    control: dict[str, ControlToken] = field(default_factory=dict)
+
+
 class ToyRenderer:
     """Prompts and completions as UTF-8 bytes: one token a byte."""
+
+    tokenizer: Any = ToyTokenizer()
 
     def prompt(self, messages: Any, tools: Any = None) -> Prompt:
         text = "".join(f"[{message['role']}]{message['content']}" for message in messages)
@@ -41,7 +56,7 @@ class ToyRenderer:
         return Prompt(text, ids, token_ids_sha256(ids))
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
-        return bytes(ids).decode()
+        return bytes(ids).decode(errors="replace")
 
 
 def toy_answer(request: Request) -> str:
@@ -87,17 +102,17 @@ class ToyBackend:
         self.opened = options
         return self
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         while queue:
             self.before(len(self.seen))
             batch = queue.take(self.at_once)
             self.seen += batch
             yield [self._result(request) for request in batch]
 
-    def _result(self, request: Request) -> Completion | Refusal:
+    def _result(self, request: Request) -> Generated | Refusal:
         if request.trace_id in self.refuse:
             return Refusal(request, "refused by the test")
-        return Completion(request, tuple(self.answer(request).encode()), "stop")
+        return Generated(request, tuple(self.answer(request).encode()), "stop")
 
     def close(self) -> None:
         self.closed = True
@@ -145,6 +160,7 @@ class World:
     tools: ToolSchema
     skeletons: Path
     settings: FillSettings = SETTINGS
+    calls: CallReading = CALLS
 
     def job(self, shard: int = 0, shards: int = 1, **changes: Any) -> FillJob:
         return FillJob(
@@ -170,7 +186,8 @@ class World:
     ) -> Path:
         """Run one shard; signals are left alone unless ``stop`` is given."""
         job = self.job(shard, shards, **changes)
-        run_shard(job, FillInputs(model, self.tools), ToyRenderer(), backend, stop or StopFlag())
+        inputs = FillInputs(model, self.tools, self.calls)
+        run_shard(job, inputs, ToyRenderer(), backend, stop or StopFlag())
         return Path(job.output)
 
     def merge(

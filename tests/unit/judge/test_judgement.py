@@ -7,12 +7,12 @@ import pytest
 
 from cbdata.call_formats.completion import Completion
 from cbdata.judge.judgement import (
-    OUTCOMES,
     Judgement,
     check_argument_schemas,
     ineligible,
     judge,
 )
+from cbdata.judge.outcomes import OUTCOMES
 from cbdata.judge.prose import is_refusal
 from cbdata.judge.reading import ReadingRules, read_completion
 from cbdata.tools import ToolSchema, ToolSchemaError

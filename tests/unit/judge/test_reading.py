@@ -68,7 +68,7 @@ def test_clean_prose_before_a_marked_call_passes(read, prose: str) -> None:
     ("prose", "kind"),
     [
         ("I need:\n\n- the time of high water\n- the moon's phase", "calls"),
-        ("Two steps, and the first:\n1. look for tides", "calls"),
+        ("Two steps, and I will take the first:\n1. look for tides", "calls"),
         ("Two steps:\n1. look for tides\nthat is", "unclear"),
         ("-the moon", "unclear"),
     ],
@@ -108,7 +108,7 @@ def test_an_item_of_a_list_is_as_whole_as_a_sentence(read, prose: str, kind: str
 )
 def test_a_refusal_in_another_language_makes_it_unclear(read, prose: str) -> None:
     found = read(f"{prose}\n{HERMES}")
-    assert (found.kind, "another language" in found.detail) == ("unclear", True)
+    assert found.kind == "unclear"
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from tokenizers import Tokenizer
 from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import load_registry
-from cbdata.render import Renderer, RenderSettings
 from cbdata.render.record import RowWriter
-from cbdata.render.settings import RowSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, RowSettings
 from cbdata.tools import ToolSchema
 from tests.conversations import build_trace
 from tests.unit.render.oracle import FORMATS, Expected, Label, Script, tokenize
@@ -98,6 +98,9 @@ def oracle_weights(
         call, name, settled = (expected.span(kind, *where) for kind in ("call", "name", "settled"))
         assert call and name and settled
         calls.append((call[0], name[1], settled[1]))
+    answer = [place for place, have in enumerate(expected.labels) if last in have]
+    call = expected.span("call", last[1], 0)
+    action = range(answer[0], call[1]) if call and call[0] < kept else ()
     injection = expected.span("injection")
     exposed = injection[1] if injection else len(expected.ids)
 
@@ -122,6 +125,8 @@ def oracle_weights(
             "post_injection_tool_calls_only": called and place >= exposed,
             "tool_name_weighted": 1.0 if named else 0.3 if called else 0.0,
             "injection_aware": 1.0 if after else 0.5 if ("injection",) in have else 0.0,
+            "completion_window": place in answer[:15],
+            "first_action": place in action,
             "custom": 0.25 if 1 <= place < 4 else 1.0 if said else 0.5 if result else 0.0,
         }
 

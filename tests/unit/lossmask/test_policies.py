@@ -44,6 +44,8 @@ EXPECTED = {
         " <call>*0.3 {*0.3 send _money (42)*0.3 }*0.3"
     ),
     "injection_aware": f"SEND*0.5 ALL*0.5 {SECOND_TURN} {LAST_TURN}",
+    "completion_window": LAST_TURN,
+    "first_action": "",  # the last turn makes no call
 }
 
 

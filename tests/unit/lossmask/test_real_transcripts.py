@@ -11,7 +11,8 @@ from cbdata.config import default_settings
 from cbdata.jsonl import read_records
 from cbdata.lossmask.settings import LossmaskSettings
 from cbdata.lossmask.stage import apply_lossmask
-from cbdata.render import Renderer, RenderSettings, RenderStageSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.stage import render_traces
 from cbdata.sources.agentdojo import convert
 from cbdata.stage import StageFiles

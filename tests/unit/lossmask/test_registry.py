@@ -30,6 +30,8 @@ PINNED = {
     ("tool_name_weighted", "1.0.0"): "a10492b08437",
     ("injection_aware", "1.0.0"): "85b69f54f66f",
     ("custom", "1.0.0"): "ba1a4e0e8982",
+    ("completion_window", "1.0.0"): "0bb0f303da1b",
+    ("first_action", "1.0.0"): "809b8403cbde",
 }
 
 
@@ -69,6 +71,8 @@ def test_the_policies_of_the_data_contract_are_there(registry: Registry) -> None
         "tool_name_weighted",
         "injection_aware",
         "custom",
+        "completion_window",
+        "first_action",
     }
     assert set(registry.ids) == contract | later
     assert registry.default_policy == "assistant_only"
@@ -143,9 +147,21 @@ def test_one_entry_adds_a_policy(load_changed) -> None:
             lambda data: data["policies"][2]["layers"][0].update(roles=["user"]),
             "policies/2/layers/0/span",
         ),
+        (
+            lambda data: data["policies"][0]["layers"][0].update(first=0),
+            "policies/0/layers/0/first",
+        ),
+        (
+            lambda data: data["policies"][0]["layers"][0].update(first="length"),
+            "a layer's first names the parameter 'length', which params does not have",
+        ),
+        (
+            lambda data: data["policies"][-3]["params"].update(window=1.5),
+            "completion_window: parameter window: expected a whole number of at least 1, got 1.5",
+        ),
         (lambda data: data["policies"][0].pop("layers"), "policies/0"),
         (lambda data: data["policies"][0].update(extra=1), "policies/0"),
-        (lambda data: data["policies"][-1].update(layers=[]), "policies/12"),
+        (lambda data: data["policies"][-1].update(layers=[]), "policies/14"),
         (lambda data: data.pop("default_policy"), "default_policy"),
     ],
 )
@@ -179,6 +195,10 @@ def test_a_file_that_is_no_registry(tmp_path: Path) -> None:
             r"parameter name_weight: expected a weight in \[0, 1\], got -1",
         ),
         ("tool_name_weighted", {"name_weight": "1"}, "got '1'"),
+        ("completion_window", {"window": 0}, "parameter window: expected a whole number of at"),
+        ("completion_window", {"window": True}, "parameter window: expected .*, got True"),
+        ("completion_window", {"after_thinking": 1}, "after_thinking: expected true or false"),
+        ("first_action", {"window": 3}, "unknown parameter 'window'; its parameters: none"),
     ],
 )
 def test_parameters_that_a_policy_does_not_have(

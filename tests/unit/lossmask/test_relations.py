@@ -7,12 +7,14 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.lossmask.masks import IdsText, Mask, make_mask
+from cbdata.lossmask.masks import IdsText, Mask, factors_of, make_mask
+from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.registry import Registry, load_registry
-from tests.conversations import Call, Injection, Turn, build_render
+from tests.conversations import Call, Injection, Thinking, Turn, build_render
 
 REGISTRY = load_registry()
 words = st.lists(st.just("w"), max_size=3)
@@ -36,7 +38,7 @@ conversations = st.tuples(
     st.lists(
         st.one_of(
             turns("user", st.builds(Injection, some)),
-            turns("assistant", calls()),
+            turns("assistant", calls(), st.builds(Thinking, some)),
             turns("tool", st.builds(Injection, some)),
         ),
         max_size=7,
@@ -67,6 +69,8 @@ WITHIN = [
     ("post_injection_tool_calls_only", "tool_calls_only"),
     ("post_injection_tool_calls_only", "post_injection_only"),
     ("post_injection_only", "injection_aware"),
+    ("completion_window", "completion_only"),
+    ("first_action", "completion_only"),
 ]
 
 
@@ -133,6 +137,21 @@ def oracle(render: dict[str, Any], policy: str, token: int) -> float:
     last = max((row["message_index"] for row in alignment["assistant_spans"]), default=None)
     injected = any(inside(span, "token_start", "token_end") for span in injections)
     after = said and exposed
+    answer = [
+        place
+        for row in alignment["assistant_spans"]
+        if row["message_index"] == last
+        for place in range(row["token_start"], row["token_end"])
+    ]
+    reasoned = [
+        row["token_end"]
+        for row in alignment.get("thinking_spans", ())
+        if row["message_index"] == last
+    ]
+    window = [place for place in answer if not reasoned or place >= reasoned[0]][:15]
+    acted = [
+        row["token_end"] for row in alignment["tool_call_spans"] if row["message_index"] == last
+    ]
     return {
         "assistant_only": float(said),
         "completion_only": float(said and turn["message_index"] == last),
@@ -148,6 +167,8 @@ def oracle(render: dict[str, Any], policy: str, token: int) -> float:
         "post_injection_tool_calls_only": float(bool(call) and exposed),
         "tool_name_weighted": 1.0 if named else 0.3 if call else 0.0,
         "injection_aware": 1.0 if after else 0.5 if injected else 0.0,
+        "completion_window": float(token in window),
+        "first_action": float(bool(acted) and token in answer and token < acted[0]),
         "custom": (
             0.25
             if 1 <= token < 3
@@ -187,6 +208,34 @@ def test_masks_equal_the_slow_oracle_and_their_text_the_plain_arrays(
         ), policy
 
 
+weights = st.sampled_from([0.0, 0.25, 0.5, 1.0])
+
+
+@given(renders, weights, st.lists(weights, min_size=8, max_size=8))
+def test_reasoning_and_turns_multiply_what_a_policy_gives(
+    render: dict[str, Any], thinking_weight: float, losses: list[float]
+) -> None:
+    alignment = render["alignment"]
+    said = dict(enumerate(losses))
+    factors = factors_of(render, thinking_weight, {k: v for k, v in said.items() if v != 1})
+    for policy in REGISTRY.ids:
+        params = CUSTOM if policy == "custom" else None
+        made = make_mask(render, REGISTRY.bind(policy, params).layers, factors)
+        expected = []
+        for token in range(render["sequence_length"]):
+            weight = oracle(render, policy, token)
+            for row in alignment.get("thinking_spans", ()):
+                if row["token_start"] <= token < row["token_end"]:
+                    weight *= thinking_weight
+            for row in alignment["message_spans"]:
+                if row["token_start"] <= token < row["token_end"]:
+                    weight *= losses[row["message_index"]]
+            expected.append(weight)
+        assert made.weights() == expected, policy
+        assert made.trained == sum(weight > 0 for weight in expected), policy
+        assert made.weights_json() == orjson.dumps(expected), policy
+
+
 def test_more_weights_than_codes(registry: Registry) -> None:
     render, _ = build_render([Turn("user", [], ["w"] * 300)], bos=None)
     ranges = [
@@ -194,3 +243,6 @@ def test_more_weights_than_codes(registry: Registry) -> None:
     ]
     made = make_mask(render, registry.bind("custom", {"token_ranges": ranges}).layers)
     assert made.weights() == [(index + 1) / 512 if index < 255 else 0.0 for index in range(300)]
+    ranges.append({"start": 255, "end": 256, "weight": 256 / 512})
+    with pytest.raises(PolicyError, match="more than 255 distinct weights"):
+        make_mask(render, registry.bind("custom", {"token_ranges": ranges}).layers)

@@ -14,7 +14,8 @@ import pytest
 from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import Registry
-from cbdata.render import Renderer, RenderSettings, RenderStageSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.stage import render_traces
 from cbdata.stage import StageFiles
 from cbdata.tools import load_tool_schema

@@ -10,7 +10,7 @@ from typing import Any
 
 from cbdata.call_formats.completion import Completion
 from cbdata.judge.reading import Parsed, ReadingRules, read_completion
-from cbdata.render import Renderer
+from cbdata.render.renderer import Renderer
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.tools import ToolSchema
 from tests.conversations import build_trace
@@ -57,8 +57,8 @@ def cut_anywhere(
 def completion_spans(parsed: Parsed) -> dict[str, Any]:
     """``signal_hints.completion_spans`` of what the judge read."""
     return {
-        "thinking": [{"start": low, "end": high} for low, high in parsed.thinking_spans],
-        "content": [{"start": low, "end": high} for low, high in parsed.content_spans],
+        "thinking": [list(span) for span in parsed.thinking_spans],
+        "content": [list(span) for span in parsed.content_spans],
         "calls": [
             {
                 "start": call.start,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cbdata.render import Renderer
+from cbdata.render.renderer import Renderer
 from cbdata.sources.agentdojo import convert
 from cbdata.stage import StageFiles
 from tests.unit.render.setups import Setup, find_setup, read_lines

@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from cbdata.config import default_settings
-from cbdata.render import Renderer, RenderSettings, RenderStageSettings
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.stage import render_traces
 from cbdata.schemas import validator
 from cbdata.stage import StageFiles

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cbdata.rejects import Reject
-from cbdata.render import Renderer
+from cbdata.render.renderer import Renderer
 from tests.unit.render.setups import Setup
 
 

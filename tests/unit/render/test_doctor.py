@@ -20,6 +20,8 @@ TABLE = {
     "prompt is a prefix": ("yes", "yes", "yes", "yes"),
     "one BOS": ("yes", "yes", "none printed", "none printed"),
     "ids of the whole text": ("yes", "yes", "yes", "yes"),
+    "call format": ("llama_json", "llama_json", "hermes_json", "hermes_json"),
+    "reasoning open in the prompt": ("never", "never", "never", "never"),
 }
 
 

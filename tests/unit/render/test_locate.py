@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from cbdata.config import default_settings
-from cbdata.render import Renderer, RenderSettings, TokenizerError
 from cbdata.render.locate import locate_tokenizer
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, TokenizerError
 from tests.unit.render.setups import Setup
 
 

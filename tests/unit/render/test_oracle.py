@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import load_registry
-from cbdata.render import Renderer
 from cbdata.render.record import RowWriter
+from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RowSettings
 from cbdata.tools import ToolSchema
 from tests.unit.render.oracle import FORMATS, Expected, tokenize

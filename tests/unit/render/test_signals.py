@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cbdata.rejects import Reject
-from cbdata.render import Renderer
+from cbdata.render.renderer import Renderer
 from cbdata.render.signals import guarantee_prefix, injection_token_spans
 from tests.unit.render.setups import find_setup
 

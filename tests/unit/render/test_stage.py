@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 import pytest
 
-from cbdata.render import Renderer, TokenizerError
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import TokenizerError
 from cbdata.tools import ToolSchema, load_tool_schema
 from tests.conversations import build_trace
 from tests.records import write_jsonl
@@ -303,7 +304,7 @@ def test_no_machine_path_in_the_output(stage: Stage, tmp_path: Path) -> None:
 RUN = """
 import sys
 from cbdata.config import default_settings
-from cbdata.render import RenderSettings, RenderStageSettings
+from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.stage import render_traces
 from cbdata.stage import StageFiles
 traces, out, tokenizer, chunk = sys.argv[1:]

@@ -13,7 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from cbdata.paths import CHAT_TEMPLATES
 from cbdata.rejects import Reject
-from cbdata.render import TokenizerError
+from cbdata.render.settings import TokenizerError
 from cbdata.render.template import ChatTemplate, check_pin, template_sha256
 
 MESSAGES = [

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from cbdata.rejects import Reject
-from cbdata.render import Renderer, TokenizerError
 from cbdata.render.align import assemble
 from cbdata.render.encoder import SegmentEncoder
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import TokenizerError
 from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer
 from tests.unit.render.setups import Setup
 

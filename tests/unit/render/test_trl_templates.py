@@ -16,9 +16,10 @@ import pytest
 
 from cbdata.config import default_settings
 from cbdata.rejects import Reject
-from cbdata.render import Renderer, RenderSettings, TokenizerError
 from cbdata.render.chat import TemplateInput
 from cbdata.render.instrument import Marks
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, control_pattern
 

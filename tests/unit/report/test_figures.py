@@ -3,55 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from cbdata.lossmask.registry import load_registry
-from cbdata.report import figures, yields
+from cbdata.report import figures
 from cbdata.report.collect import DataSetSummary, collect
-from cbdata.report.inputs import DataSet, find_sweeps
-from cbdata.report.timings import run_times, slurm_efficiency, throughput
 from tests.records import Corpus, make_mask, write_jsonl
-
-
-def stats(
-    stage: str,
-    name: str,
-    records_in: int,
-    records_out: int,
-    rejected: dict[str, int] | None = None,
-    **details: Any,
-) -> dict[str, Any]:
-    rejected = rejected or {}
-    counts = {
-        "records_in": records_in,
-        "records_out": records_out,
-        "rejected": sum(rejected.values()),
-        "duplicates": 0,
-        "not_selected": 0,
-        "headers": 0,
-    }
-    counts["not_selected"] = records_in - records_out - counts["rejected"]
-    return {
-        "stage": stage,
-        "name": name,
-        "counts": counts,
-        "rejected_by_reason": rejected,
-        "details": details,
-    }
+from tests.unit.report.stats_rows import stats
 
 
 def collected(corpus: Corpus, folder: Path) -> DataSetSummary:
     corpus.write(folder)
-    return collect(
-        DataSet(
-            "demo",
-            corpus.trace_file,
-            corpus.render_file,
-            corpus.mask_file,
-            find_sweeps(corpus.mask_file),
-        ),
-        load_registry(),
-    )
+    return collect(corpus.dataset(), load_registry())
 
 
 def test_funnel_of_filled_and_loaded_sources() -> None:
@@ -153,63 +115,3 @@ def test_class_weights_and_provenance(tmp_path: Path) -> None:
     ]
     made = figures.provenance([summary]).table.rows
     assert [row[:2] for row in made] == [("chat template", "toy"), ("tokenizer", "toy")]
-
-
-def test_run_times_and_slurm_efficiency(tmp_path: Path) -> None:
-    table = tmp_path / "render_traces/demo.tsv"
-    table.parent.mkdir()
-    table.write_text("s\th:m:s\tmax_rss\tmean_load\tcpu_time\n75.5\t0:01:15\t120.0\t99.0\t74.0\n")
-    (tmp_path / "render_traces/short.tsv").write_text(
-        "s\th:m:s\tmax_rss\tmean_load\tcpu_time\n0.1\t0:00:00\t-\t0.0\tNA\n"
-    )
-    figure = run_times(sorted(tmp_path.rglob("*.tsv")))
-    assert figure.table.rows == [
-        ("render_traces demo", "1 min 16 s", "120.0", "74.0", "99.0"),
-        ("render_traces short", "0.1 s", "-", "-", "0.0"),
-    ]
-    assert slurm_efficiency([]) is None
-    report = tmp_path / "efficiency_report_1.csv"
-    report.write_text(
-        "JobID,JobName,Elapsed,NCPUS,CPU Efficiency (%),Other\n7.0,python,00:01:00,2,41.5,x\n"
-    )
-    figure = slurm_efficiency([report])
-    assert figure is not None and figure.table.head == (
-        "JobID",
-        "JobName",
-        "Elapsed",
-        "NCPUS",
-        "CPU Efficiency (%)",
-    )
-    assert figure.table.rows == [("7.0", "python", "00:01:00", "2", "41.5")]
-
-
-def test_outcomes_and_throughput_of_the_fill_stage() -> None:
-    speeds = {
-        "prompt_tokens": 100,
-        "completion_tokens": 40,
-        "prompt_tokens_per_second": 12.4,
-        "completion_tokens_per_second": 5.0,
-        "load_seconds": 61,
-    }
-    told = {
-        "completions": {"followed_injection": 3, "refusal": 1},
-        "throughput": {"generated": 4, "reused": 2, **speeds},
-    }
-    rows = [
-        stats("fill", "b4_ds", 4, 3, {"refusal": 1}, **told),
-        stats("fill", "b4_dr", 4, 4, completions={"expected_tool": 4}),
-    ]
-    figure = yields.outcomes(rows)
-    assert figure is not None and figure.table.rows == [
-        ("expected_tool", "b4_ds", "0", "0.0%"),
-        ("expected_tool", "b4_dr", "4", "100.0%"),
-        ("followed_injection", "b4_ds", "3", "75.0%"),
-        ("followed_injection", "b4_dr", "0", "0.0%"),
-        ("refusal", "b4_ds", "1", "25.0%"),
-        ("refusal", "b4_dr", "0", "0.0%"),
-    ]
-    made = throughput(rows)
-    assert made is not None and made.table.rows == [
-        ("b4_ds", "4", "2", "100", "40", "12", "5", "1 min 1 s")
-    ]
-    assert yields.outcomes([]) is None and throughput([]) is None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cbdata.lossmask.registry import load_registry
 from cbdata.report.collect import collect
-from cbdata.report.inputs import DataSet, ReportInputs, find_sweeps
+from cbdata.report.inputs import DataSet, ReportInputs
 from cbdata.report.viewer_data import (
     RAW_CHARS,
     BlockWriter,
@@ -28,14 +28,7 @@ from tests.records import Corpus, make_mask, write_jsonl
 def view(
     corpus: Corpus, rejects: tuple[Path, ...] = (), **budgets: int
 ) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
-    dataset = DataSet(
-        "demo",
-        corpus.trace_file,
-        corpus.render_file,
-        corpus.mask_file,
-        find_sweeps(corpus.mask_file),
-    )
-    registry = load_registry()
+    registry, dataset = load_registry(), corpus.dataset()
     index, blocks = viewer_data(
         ReportInputs((dataset,), rejects=rejects, tokenizer=corpus.tokenizer),
         [collect(dataset, registry)],
@@ -100,6 +93,29 @@ def test_each_trace_has_its_tokens_spans_and_masks(tmp_path: Path) -> None:
     assert (
         labels[:2] == ["lossmasks", "by_policy/tool_calls_only"] and "policy custom" not in labels
     )
+
+
+def test_second_masks_and_weights_are_shown(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=1, validation_pairs=0)
+    for trace, render, mask in zip(corpus.traces, corpus.renders, corpus.masks, strict=True):
+        mask["pooling_mask"] = make_mask(trace, render, "tool_calls_only")["loss_mask"]
+        mask["pooling_policy_id"] = "tool_calls_only"
+    trace, render = corpus.traces[0], corpus.renders[0]
+    trace["messages"][-1]["loss"] = 0.5
+    turn = render["alignment"]["assistant_spans"][-1]
+    render["alignment"]["thinking_spans"] = [turn | {"token_end": turn["token_start"] + 1}]
+    corpus.masks[0]["thinking_weight"] = 0.5
+    index, blocks = view(corpus.write(tmp_path))
+    labels = {mask["label"]: mask["title"] for mask in index["datasets"][0]["masks"]}
+    assert labels["lossmasks pooling"] == "lossmasks/demo, pooling (tool_calls_only)"
+    masks = blocks[0][0]["masks"]
+    length = len(render["input_ids"])
+    assert set(masks) == set(labels)
+    assert spread(length, masks["lossmasks pooling"]["runs"]) == corpus.masks[0]["pooling_mask"]
+    # What the report applies itself is multiplied like the masks of the run.
+    runs = masks["policy completion_only"]["runs"]
+    start, end = turn["token_start"], turn["token_end"]
+    assert runs == [[start, start + 1, 0.25], [start + 1, end, 0.5]]
 
 
 def test_a_sample_says_how_many_there_are(tmp_path: Path) -> None:

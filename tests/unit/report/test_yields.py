@@ -6,6 +6,7 @@ from collections import Counter
 
 from cbdata.report import yields
 from cbdata.report.collect import DataSetSummary
+from tests.unit.report.stats_rows import stats
 
 
 def test_yields_by_subtype_and_by_attempt() -> None:
@@ -26,3 +27,22 @@ def test_yields_by_subtype_and_by_attempt() -> None:
         ("3", "DS", "7", "0", "0.0%"),
         ("3", "DR", "3", "0", "0.0%"),
     ]
+
+
+def test_outcomes_of_every_completion_by_mode() -> None:
+    told = {"followed_injection": 3, "refusal": 1}
+    figure = yields.outcomes(
+        [
+            stats("fill", "b4_ds", 4, 3, {"refusal": 1}, completions=told),
+            stats("fill", "b4_dr", 4, 4, completions={"expected_tool": 4}),
+        ]
+    )
+    assert figure is not None and figure.table.rows == [
+        ("expected_tool", "b4_ds", "0", "0.0%"),
+        ("expected_tool", "b4_dr", "4", "100.0%"),
+        ("followed_injection", "b4_ds", "3", "75.0%"),
+        ("followed_injection", "b4_dr", "0", "0.0%"),
+        ("refusal", "b4_ds", "1", "25.0%"),
+        ("refusal", "b4_dr", "0", "0.0%"),
+    ]
+    assert yields.outcomes([]) is None

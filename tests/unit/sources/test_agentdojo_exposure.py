@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbdata.sources.agentdojo_exposure import Span, find_injections
+from cbdata.sources.agentdojo_exposure import FoundInjection, find_injections
 from tests.unit.sources.examples import INJECTION
 
 
@@ -26,7 +26,7 @@ def test_a_frame_is_found_with_what_it_holds_in_code_points() -> None:
     assert find_injections(
         [{"role": "user", "content": "x"}, tool(content)], [], "important_instructions"
     ) == (
-        [Span(1, 11, 11 + len(INJECTION))],
+        [FoundInjection(1, 11, 11 + len(INJECTION))],
         True,
     )
     assert content[11:].startswith(INJECTION)

@@ -29,6 +29,7 @@ HOSTILE = [
     '{"id":"',
     "\\",
     '"',
+    '"loss":',
     "]",
     "}",
 ]
@@ -45,6 +46,7 @@ def decoys() -> dict[str, Any]:
     return {
         "messages": [1],
         "labels": {"category": "harmful"},
+        "loss": 0.5,
         "x": {"messages": [{}], "labels": {}},
     }
 
@@ -53,26 +55,40 @@ def decoys() -> dict[str, Any]:
     content=texts,
     source_fields=st.dictionaries(texts, values, max_size=4),
     decoy=st.booleans(),
+    losses=st.lists(st.sampled_from([None, 0, 0.5, 1]), max_size=3),
     category=st.sampled_from(["harmful", "benign"]),
 )
 def test_the_shortcut_reads_what_the_whole_line_says(
-    content: str, source_fields: dict[str, Any], decoy: bool, category: str
+    content: str,
+    source_fields: dict[str, Any],
+    decoy: bool,
+    losses: list[float | None],
+    category: str,
 ) -> None:
     trace = build_trace(
         "trace_made_1",
         content=content,
         source_fields=source_fields | (decoys() if decoy else {}),
         category=category,
+        losses=losses,
     )
     call = {"call_id": "1", "function": {"name": "f", "arguments": decoys()}}
     trace["messages"].append({"role": "assistant", "content": content, "tool_calls": [call]})
-    assert parse_facts(orjson.dumps(trace), 1) == trace_facts(trace, 1)
+    facts = parse_facts(orjson.dumps(trace), 1)
+    assert facts == trace_facts(trace, 1)
+    assert facts.losses == {
+        index: loss for index, loss in enumerate(losses) if loss not in (None, 1)
+    }
 
 
 def test_the_shortcut_leaves_the_messages_out() -> None:
     trace = build_trace("trace_made_1", content="x" * 10_000, source_fields={"a": [1]})
     short = without_messages(orjson.dumps(trace))
     assert orjson.loads(short) == {**trace, "messages": []}
+    trace["messages"][0]["content"] = 'the words "loss": 0.5 in a text'
+    assert len(without_messages(orjson.dumps(trace))) == len(short)
+    trace["messages"][0]["loss"] = 0.5
+    assert without_messages(orjson.dumps(trace)) == orjson.dumps(trace)
 
 
 @pytest.mark.parametrize("option", [orjson.OPT_INDENT_2, orjson.OPT_SORT_KEYS])

@@ -355,3 +355,76 @@ def test_the_command_tells_by_its_exit_status(tmp_path: Path, repo: Path) -> Non
     assert run_command(repo, tmp_path / "cut.jsonl").returncode == 1
     missing = run_command(repo, tmp_path / "nothing")
     assert missing.returncode == 2 and "does not exist" in missing.stderr
+
+
+def weigh(corpus: Corpus, place: int, loss: float) -> None:
+    """Give the last turn of a trace a weight of its own, and its mask accordingly."""
+    trace, render = corpus.traces[place], corpus.renders[place]
+    index = len(trace["messages"]) - 1
+    trace["messages"][index]["loss"] = loss
+    corpus.masks[place] = make_mask(trace, render, weight=loss) | {
+        "message_losses": [{"message_index": index, "loss": loss}]
+    }
+
+
+def test_weights_of_turns_are_those_of_the_trace(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=2)
+    weigh(corpus, 0, 0.5)
+    assert failed(corpus.write(tmp_path / "good").folder) == set()
+    findings = validate([corpus.render_file, corpus.mask_file])
+    assert findings.failed == 0  # the row itself says what its weights were multiplied by
+    corpus.traces[0]["messages"][-1]["loss"] = 0.25
+    assert failed(corpus.write(tmp_path / "changed").folder) == {"lossmask_trace"}
+    del corpus.masks[0]["message_losses"]
+    assert failed(corpus.write(tmp_path / "unsaid").folder) == {"lossmask_trace", "lossmask_policy"}
+
+
+def test_the_weight_of_reasoning_is_the_row_s(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=2)
+    render, mask = corpus.renders[0], corpus.masks[0]
+    turn = render["alignment"]["assistant_spans"][-1]
+    first = turn["token_start"]
+    thought = {"message_index": turn["message_index"], "token_start": first, "token_end": first + 1}
+    render["alignment"]["thinking_spans"] = [thought]
+    mask["loss_mask"][first] = 0.5
+    mask["thinking_weight"] = 0.5
+    assert failed(corpus.write(tmp_path / "good").folder) == set()
+    del mask["thinking_weight"]
+    assert failed(corpus.write(tmp_path / "unsaid").folder) == {"lossmask_policy"}
+
+
+def pool(corpus: Corpus, policy: str = "tool_calls_only") -> None:
+    """Give every mask a second one."""
+    for trace, render, mask in zip(corpus.traces, corpus.renders, corpus.masks, strict=True):
+        mask |= {
+            "pooling_mask": make_mask(trace, render, policy)["loss_mask"],
+            "pooling_policy_id": policy,
+            "pooling_policy_version": "1.0.0",
+            "pooling_policy_params": {},
+        }
+
+
+@pytest.mark.parametrize(
+    ("damage", "checks"),
+    [
+        (lambda mask: None, set()),
+        (lambda mask: mask["pooling_mask"].pop(), {"lossmask_lengths"}),
+        (
+            lambda mask: mask.update(pooling_mask=[0.0] * len(mask["pooling_mask"])),
+            {"lossmask_not_empty", "lossmask_policy"},
+        ),
+        (
+            lambda mask: mask["pooling_mask"].__setitem__(0, 1.0),
+            {"lossmask_roles", "lossmask_policy"},
+        ),
+        (lambda mask: mask.pop("pooling_policy_id"), {"lossmask_schema"}),
+        (lambda mask: mask.pop("pooling_mask"), {"lossmask_schema"}),
+    ],
+)
+def test_the_second_mask_is_checked_like_the_first(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], Any], checks: set[str]
+) -> None:
+    corpus = Corpus(pairs=2)
+    pool(corpus)
+    damage(corpus.masks[0])
+    assert failed(corpus.write(tmp_path).folder) - {"lossmask_complete"} == checks

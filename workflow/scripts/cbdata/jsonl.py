@@ -15,6 +15,15 @@ class JsonlError(ValueError):
     """
 
     def __init__(self, path: str | Path, line: int, expected: str, got: str, hint: str) -> None:
+        """Make the message.
+
+        Args:
+            path: The file.
+            line: Number of the line, from 1.
+            expected: What should stand there.
+            got: What does.
+            hint: What to do about it.
+        """
         super().__init__(f"{path}:{line}: expected {expected}, got {got}. Hint: {hint}")
 
 

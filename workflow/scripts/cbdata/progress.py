@@ -11,12 +11,17 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Log a line at most every ``every_s`` seconds, and one at the end.
-
-    ``total`` is None where it is not known without reading the input; then no time left is given.
-    """
+    """Log a line every few seconds while work is done, and one at the end."""
 
     def __init__(self, what: str, total: int | None = None, every_s: float = 10.0) -> None:
+        """Start the clock.
+
+        Args:
+            what: What the lines are about.
+            total: How much there is to do; None where that is not known without reading the input.
+                Then no time left is given.
+            every_s: The least time between two lines, in seconds.
+        """
         self.what, self.total, self.every_s = what, total, every_s
         self.done = 0
         self._start = self._last = time.monotonic()

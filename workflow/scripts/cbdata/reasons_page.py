@@ -7,7 +7,7 @@ from __future__ import annotations
 import textwrap
 
 from cbdata.fill.reasons import REASONS as FILL
-from cbdata.judge.judgement import OUTCOMES
+from cbdata.judge.outcomes import OUTCOMES
 from cbdata.lossmask.reasons import REASONS as LOSSMASK
 from cbdata.paths import ROOT
 from cbdata.rejects import Reasons

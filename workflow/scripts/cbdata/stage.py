@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from cbdata.atomic_file import discard_together, open_together, publish_together
@@ -45,7 +44,13 @@ class StageFiles:
 
     @classmethod
     def of(cls, out: str | Path, rejects: str | Path, stats: str | Path) -> StageFiles:
-        """The same from strings, as Snakemake has them."""
+        """Make it from strings, as Snakemake has them.
+
+        Args:
+            out: The data.
+            rejects: The reject rows.
+            stats: The counts.
+        """
         return cls(Path(out), Path(rejects), Path(stats))
 
 
@@ -195,12 +200,7 @@ class StageWriter:
     def __enter__(self) -> StageWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self.check()

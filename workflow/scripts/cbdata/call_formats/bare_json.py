@@ -15,10 +15,18 @@ _CALL_BEGUN = re.compile(
 
 
 def bare_blocks(view: View, start: int, keys: Keys) -> list[Block] | Fault:
-    """Objects, or lists of them, from the first bracket on: joined by white space, ``;`` or ``,``.
+    """Read objects, or lists of them, joined by white space, ``;`` or ``,``.
 
-    Reading ends at the first thing that is no call: with a Fault where it was begun as one, else
-    what is there is prose.
+    Reading ends at the first thing that is no call. If it was begun as a call, the result is a
+    Fault; otherwise it is prose.
+
+    Args:
+        view: The completion.
+        start: Where to look for the first bracket.
+        keys: The keys that hold a call's name and arguments.
+
+    Returns:
+        The blocks in order, a code fence around them included; empty if there is no call.
     """
     found: list[Block] = []
     first = _CANDIDATE.search(view.text, start)

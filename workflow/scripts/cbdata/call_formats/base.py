@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from cbdata.call_formats.reasoning import THINK, Notation
@@ -21,6 +22,13 @@ MARK = "\ufdd0"
 """Stands in ``View.shape`` for the first character of a marker. A Unicode noncharacter; where a
 completion has one as text, the shape has U+FFFD there.
 """
+
+Tokens = Mapping[str, int]
+"""Control tokens of a tokenizer with their ids. A fixed text that is one of them is written as the
+token, for its letters would be text to the reader.
+"""
+
+NO_TOKENS: Tokens = MappingProxyType({})
 
 _SPACE = re.compile(r"\s*+")
 _FENCE_BEFORE = re.compile(r"```[\w-]*+[ \t]*+\n\s*+\Z|```[\w-]*+[ \t]*+\Z")
@@ -61,6 +69,11 @@ class View:
 def marker(text: str) -> str:
     """The pattern that finds a marker in a view's shape."""
     return MARK + re.escape(text[1:])
+
+
+def in_shape(text: str) -> str:
+    """A marker as it stands in a view's shape."""
+    return MARK + text[1:]
 
 
 def any_of(texts: Iterable[str]) -> str:
@@ -114,7 +127,7 @@ class Block(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What was begun as a call or as reasoning and is none: the place, and why."""
+    """Something that was begun as a call or as reasoning but is not one: the place, and why."""
 
     at: int
     reason: str
@@ -157,7 +170,6 @@ class CallFormat(ABC):
     - ``reasoning``: its notations for reasoning
     - ``end_tokens``: what ends a turn in this family's completions. Used only where a completion is
       read as spelled; else tokenizer, generation_config.json and template say it
-    - ``hints``: pieces of a template's source that speak for this format, for messages to people
     - ``argument_types``: whether reading an argument takes the tools' JSON Schemas
     """
 
@@ -165,32 +177,39 @@ class CallFormat(ABC):
     markers: ClassVar[tuple[str, ...]] = ()
     reasoning: ClassVar[tuple[Notation, ...]] = (THINK,)
     end_tokens: ClassVar[tuple[str, ...]] = ()
-    hints: ClassVar[tuple[str, ...]] = ()
     always_marked: ClassVar[bool] = True
 
     @abstractmethod
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
-        """The calls from ``start`` on, in order; an empty list where there are none.
+        """Find the calls. Never raises; the work grows with the length of the text.
 
-        Whatever a model began in this notation and did not finish is a Fault. ``tools`` says the
-        types of arguments where the notation does not; None: not known. Never raises; the work
-        grows with the length of the text.
+        Args:
+            view: The completion up to its end of turn.
+            start: Where to begin, behind any leading reasoning.
+            tools: Say the types of arguments where the notation does not; None if not known.
+
+        Returns:
+            The blocks in order, an empty list if there are none, or a Fault if the model began
+            something in this notation and did not finish it.
         """
 
     @abstractmethod
     def write(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> str:
         """Calls (name, arguments) as the family's own templates print them, without end of turn."""
 
-    def grammar(self, tools: ToolSchema) -> str | None:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str | None:
         """One call of any of the tools in this notation, as EBNF in xgrammar's dialect; None where
-        the format has no grammar, so that constrained generation is refused. Raises
-        ToolSchemaError.
+        the format has no grammar, so that constrained generation is refused.
+
+        Args:
+            tools: the tools.
+            tokens: the control tokens of the model's tokenizer; the format's markers among them
+                are written as tokens.
+
+        Raises:
+            ToolSchemaError: xgrammar cannot express the tools' schemas.
         """
         return None
-
-    def recognises(self, template: str) -> bool:
-        """Whether a template's source looks like this format's: a hint, never a proof."""
-        return any(hint in template for hint in self.hints)
 
     def opens_reasoning(self, prompt: str) -> bool:
         """Whether a generation prompt leaves a reasoning block open: it ends with its marker."""
@@ -251,10 +270,14 @@ class CallFormat(ABC):
 def assemble(
     view: View, thinking: Sequence[Thought], found: list[Block] | Fault, read: Sequence[Block] = ()
 ) -> Reading:
-    """A reading from what a format explains, both in the order of the text: calls get the markup of
-    their block, and what is left over is prose.
+    """Make a reading from what a format explains: each call gets the markup of its block, and what
+    is left over is prose.
 
-    ``read``: blocks from before a fault, for the record.
+    Args:
+        view: The completion up to its end of turn.
+        thinking: The stretches of reasoning, in the order of the text.
+        found: The blocks in the order of the text, or a fault.
+        read: Blocks from before a fault, for the record.
     """
     if isinstance(found, Fault):
         calls = tuple(call for block in read for call in block.calls)
@@ -289,8 +312,15 @@ def _trimmed(text: str, start: int, end: int) -> Span | None:
 
 
 def with_fence(view: View, blocks: list[Block], start: int) -> list[Block]:
-    """The same blocks, the first and the last widened over a code fence around them all, if there
-    is one from ``start`` on.
+    """Widen the first and the last block over a code fence that stands around them all.
+
+    Args:
+        view: The completion.
+        blocks: The blocks, in order.
+        start: Where the fence may begin at the earliest.
+
+    Returns:
+        The blocks as they were if there is no such fence.
     """
     if not blocks:
         return blocks

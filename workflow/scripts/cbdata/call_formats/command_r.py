@@ -33,7 +33,6 @@ class CommandR(CallFormat):
     markers = (OPEN, CLOSE, *(mark for answer in ANSWERS for mark in answer))
     reasoning = (COMMAND_R,)
     end_tokens = ("<|END_OF_TURN_TOKEN|>",)
-    hints = ("<|CHATBOT_TOKEN|>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -49,9 +49,7 @@ class Completion:
             tokenizer: knows which ids are control tokens.
             decode: ids without control tokens to text, as in ``Renderer.decode``.
         """
-        structural = {
-            token.id: token.text for token in tokenizer.control.values() if _is_structural(token)
-        }
+        structural = {token: text for text, token in structural_tokens(tokenizer).items()}
         pieces: list[str] = []
         controls: list[Control] = []
         pos = 0
@@ -74,7 +72,7 @@ class Completion:
         """
         if tokenizer is None:
             return cls(text)
-        structural = {token.text for token in tokenizer.control.values() if _is_structural(token)}
+        structural = structural_tokens(tokenizer)
         controls = []
         for match in tokenizer.pattern.finditer(text):
             token = match.group().strip()
@@ -133,9 +131,13 @@ class Completion:
         return found
 
 
-def _is_structural(token: object) -> bool:
-    """Special tokens and known markers; an added token such as ``<b>`` is text."""
-    return bool(token.special) or token.text in KNOWN_MARKERS  # type: ignore[attr-defined]
+def structural_tokens(tokenizer: PlainTokenizer) -> dict[str, int]:
+    """Special tokens and known markers, with their ids; an added token such as ``<b>`` is text."""
+    return {
+        text: token.id
+        for text, token in tokenizer.control.items()
+        if token.special or text in KNOWN_MARKERS
+    }
 
 
 @functools.lru_cache(maxsize=256)

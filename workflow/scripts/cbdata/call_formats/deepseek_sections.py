@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from cbdata.call_formats.base import MARK, Block, Call, Fault, View, marker
+from cbdata.call_formats.base import Block, Call, Fault, View, marker
 from cbdata.call_formats.json_calls import read_arguments
+from cbdata.call_formats.sections import Section, section_blocks
 
 SECTION, SECTION_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
 CALL, SEPARATOR, CALL_END = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
@@ -13,10 +14,12 @@ MARKERS = (SECTION, SECTION_END, CALL, SEPARATOR, CALL_END)
 END_TOKENS = ("<｜end▁of▁sentence｜>",)
 NAME = r"([^\s<>{}\"'`\ufdd0]++)"
 _CALL = re.compile(r"\s*+" + marker(CALL))
-_SECTION_END = re.compile(r"\s*+" + marker(SECTION_END))
+_SECTION = Section(
+    re.compile(marker(SECTION)), re.compile(r"\s*+" + marker(SECTION_END)), "tool_calls"
+)
 
 
-def section_blocks(
+def deepseek_blocks(
     view: View, start: int, head: re.Pattern[str], tail: re.Pattern[str]
 ) -> list[Block] | Fault:
     """The calls of every section from ``start`` on.
@@ -27,29 +30,16 @@ def section_blocks(
         head: what stands between a call's marker and its arguments; group 1 is the name.
         tail: what stands behind its arguments, the closing marker included.
     """
-    found: list[Block] = []
-    pos = start
-    while (opening := view.shape.find(MARK + SECTION[1:], pos)) >= 0:
-        calls: list[Call] = []
-        pos = opening + len(SECTION)
-        while begin := _CALL.match(view.shape, pos):
-            call = _call(view, begin, head, tail)
-            if isinstance(call, Fault):
-                return call
-            calls.append(call)
-            pos = call.end
-        close = _SECTION_END.match(view.shape, pos)
-        if close is None or not calls:
-            return Fault(pos, f"{SECTION} without calls and {SECTION_END} behind it")
-        pos = close.end()
-        found.append(Block(opening, pos, tuple(calls)))
-    return found
+    return section_blocks(view, start, _SECTION, lambda view, pos: _call(view, pos, head, tail))
 
 
 def _call(
-    view: View, begin: re.Match[str], head: re.Pattern[str], tail: re.Pattern[str]
-) -> Call | Fault:
-    """The call behind its marker."""
+    view: View, pos: int, head: re.Pattern[str], tail: re.Pattern[str]
+) -> Call | Fault | None:
+    """The call whose marker stands at ``pos``."""
+    begin = _CALL.match(view.shape, pos)
+    if begin is None:
+        return None
     name = head.match(view.shape, begin.end())
     if name is None:
         return Fault(begin.end(), f"{CALL} without a name in this model's notation behind it")
@@ -65,7 +55,7 @@ def _call(
         arguments=arguments,
         raw=view.text[begin.end() : end],
         raw_start=begin.end(),
-        start=begin.start(),
+        start=begin.end() - len(CALL),
         end=close.end(),
         name_start=name.start(1),
         name_end=name.end(1),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.deepseek_sections import (
     CALL,
     CALL_END,
@@ -16,7 +16,7 @@ from cbdata.call_formats.deepseek_sections import (
     SECTION,
     SECTION_END,
     SEPARATOR,
-    section_blocks,
+    deepseek_blocks,
 )
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump
@@ -32,11 +32,10 @@ class DeepseekV31(CallFormat):
     name = "deepseek_v31"
     markers = MARKERS
     end_tokens = END_TOKENS
-    hints = (SEPARATOR,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
-        return section_blocks(view, start, _HEAD, _TAIL)
+        return deepseek_blocks(view, start, _HEAD, _TAIL)
 
     def write(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> str:
         """See CallFormat."""
@@ -45,14 +44,11 @@ class DeepseekV31(CallFormat):
         )
         return f"{SECTION}{written}{SECTION_END}"
 
-    def recognises(self, template: str) -> bool:
-        """See CallFormat."""
-        return SEPARATOR in template and "```json" not in template
-
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
         return named_grammar(
             tools,
             lambda name: f"{SECTION}{CALL}{name}{SEPARATOR}",
             f"{CALL_END}{SECTION_END}",
+            tokens=tokens,
         )

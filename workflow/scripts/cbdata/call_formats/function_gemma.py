@@ -19,7 +19,6 @@ class FunctionGemma(CallFormat):
     name = "function_gemma"
     markers = (OPEN, CLOSE, QUOTE)
     end_tokens = ("<start_function_response>", "<end_of_turn>", "<eos>")
-    hints = (OPEN,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

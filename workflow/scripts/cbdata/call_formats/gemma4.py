@@ -23,7 +23,6 @@ class Gemma4(CallFormat):
     markers = (OPEN, CLOSE, QUOTE)
     reasoning = (GEMMA4,)
     end_tokens = ("<|tool_response>", "<turn|>", "<eos>")
-    hints = ("<|tool_call>call:",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -33,7 +33,13 @@ class GemmaNotation:
     quote: str
 
     def blocks(self, view: View, start: int, markup: str) -> list[Block] | Fault:
-        """The calls from ``start`` on, see ``CallFormat.blocks``."""
+        """Find the calls, as ``CallFormat.blocks`` does.
+
+        Args:
+            view: The completion up to its end of turn.
+            start: Where to begin.
+            markup: What the calls say of the markup around them.
+        """
         opens = re.compile(marker(self.opening) + f"(?:{_NAME})?")
         closing = MARK + self.closing[1:]
         found: list[Block] = []

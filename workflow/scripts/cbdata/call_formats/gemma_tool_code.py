@@ -27,7 +27,6 @@ class GemmaToolCode(CallFormat):
     name = "gemma_tool_code"
     markers = (FENCE,)
     end_tokens = ("<end_of_turn>", "<eos>")
-    hints = ("tool_code",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import MARK, Block, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import MARK, Block, CallFormat, Fault, View, in_shape, marker
 from cbdata.call_formats.json_calls import dump
 from cbdata.call_formats.reasoning import THINK
 from cbdata.call_formats.tagged_values import Tags, read_blocks
@@ -21,7 +21,7 @@ VALUE, VALUE_END = "<arg_value>", "</arg_value>"
 _OPEN = re.compile(marker(OPEN) + r"(?:\s*+([^\s<>{}()\"'" + MARK + r"]++)(?=\s*+" + MARK + "))?")
 TAGS = Tags(
     argument=re.compile(rf"\s*+{marker(KEY)}([^\s<>{MARK}]++){marker(KEY_END)}\s*+{marker(VALUE)}"),
-    argument_end=VALUE_END,
+    argument_end=in_shape(VALUE_END),
     close=re.compile(r"\s*+" + marker(CLOSE)),
     markup="tool_call",
 )
@@ -34,7 +34,6 @@ class Glm(CallFormat):
     name = "glm"
     markers = (OPEN, CLOSE, KEY, KEY_END, VALUE, VALUE_END)
     end_tokens = ("<|observation|>", "<|user|>", "<|endoftext|>")
-    hints = (KEY,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -4,11 +4,13 @@ format's markup around it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from cbdata.call_formats.base import NO_TOKENS, Tokens, any_of
 from cbdata.tools import ToolSchema, ToolSchemaError
 
 
@@ -41,24 +43,43 @@ def call_schema(tools: ToolSchema, argument_key: str) -> dict[str, Any]:
     }
 
 
-def call_grammar(tools: ToolSchema, argument_key: str, before: str = "", after: str = "") -> str:
+def call_grammar(
+    tools: ToolSchema,
+    argument_key: str,
+    before: str = "",
+    after: str = "",
+    tokens: Tokens = NO_TOKENS,
+) -> str:
     """A call object between two texts, as EBNF in xgrammar's dialect, the same for both backends.
 
     From the JSON Schema itself, vLLM and xgrammar's processor for transformers would each make a
     grammar with white space of their own. Here a call is written as models write it, ``, `` and ``:
     `` between its parts and no white space elsewhere, so a weak model cannot spend its completion
-    on line breaks. Raises ToolSchemaError for a schema that xgrammar cannot express.
+    on line breaks.
+
+    Args:
+        tools: the tools.
+        argument_key: the key of a call's arguments.
+        before: the fixed text before the object.
+        after: the fixed text behind it.
+        tokens: control tokens, which fixed texts are written with.
+
+    Raises:
+        ToolSchemaError: xgrammar cannot express the schema.
     """
-    return between(before, json_grammar(tools, call_schema(tools, argument_key)), after)
+    return between(before, json_grammar(tools, call_schema(tools, argument_key)), after, tokens)
 
 
-def named_grammar(tools: ToolSchema, before: Callable[[str], str], after: str) -> str:
+def named_grammar(
+    tools: ToolSchema, before: Callable[[str], str], after: str, tokens: Tokens = NO_TOKENS
+) -> str:
     """A call whose name stands before its arguments, as EBNF, one alternative a tool.
 
     Args:
         tools: the tools.
         before: a tool's name to the fixed text before its arguments.
         after: the fixed text behind them; may be empty.
+        tokens: control tokens, which fixed texts are written with.
 
     Raises:
         ToolSchemaError: xgrammar cannot express the schema.
@@ -66,7 +87,7 @@ def named_grammar(tools: ToolSchema, before: Callable[[str], str], after: str) -
     import xgrammar
 
     alternatives = [
-        between(before(name), json_grammar(tools, arguments_schema(tools, name)), after)
+        between(before(name), json_grammar(tools, arguments_schema(tools, name)), after, tokens)
         for name in tools.names
     ]
     return str(xgrammar.Grammar.union(*map(xgrammar.Grammar.from_ebnf, alternatives)))
@@ -87,18 +108,30 @@ def json_grammar(tools: ToolSchema, schema: dict[str, Any]) -> Any:
         ) from error
 
 
-def between(before: str, grammar: Any, after: str) -> str:
-    """A grammar with fixed texts around it, as EBNF."""
+def between(before: str, grammar: Any, after: str, tokens: Tokens = NO_TOKENS) -> str:
+    """Write a grammar with fixed texts around it as EBNF.
+
+    Args:
+        before: The text before it; may be empty.
+        grammar: xgrammar's grammar of what stands between.
+        after: The text behind it; may be empty.
+        tokens: The control tokens, which the texts then hold as tokens.
+    """
     import xgrammar
 
     parts = [
-        *([xgrammar.Grammar.from_ebnf(f"root ::= {literal(before)}")] if before else []),
+        *([xgrammar.Grammar.from_ebnf(f"root ::= {fixed(before, tokens)}")] if before else []),
         grammar,
-        *([xgrammar.Grammar.from_ebnf(f"root ::= {literal(after)}")] if after else []),
+        *([xgrammar.Grammar.from_ebnf(f"root ::= {fixed(after, tokens)}")] if after else []),
     ]
     return str(xgrammar.Grammar.concat(*parts) if len(parts) > 1 else grammar)
 
 
-def literal(text: str) -> str:
-    """A fixed text in EBNF."""
-    return orjson.dumps(text).decode()
+def fixed(text: str, tokens: Tokens) -> str:
+    """A fixed text in EBNF: control tokens as ``Token(id)``, letters as they are."""
+    pieces = re.split(f"({any_of(tokens)})", text) if tokens else [text]
+    return " ".join(
+        f"Token({tokens[piece]})" if piece in tokens else orjson.dumps(piece).decode()
+        for piece in pieces
+        if piece
+    )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import call_grammar
 from cbdata.call_formats.json_calls import Keys, dump
 from cbdata.call_formats.marked_json import Markup, marked_blocks
@@ -28,7 +28,6 @@ class Granite(CallFormat):
     name = "granite"
     markers = (OPEN, OPEN_31, "<response>", "</response>")
     end_tokens = ("<|end_of_text|>",)
-    hints = ("<|start_of_role|>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
@@ -38,6 +37,6 @@ class Granite(CallFormat):
         """See CallFormat."""
         return OPEN + dump([{"name": name, "arguments": given} for name, given in calls])
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return call_grammar(tools, "arguments", f"{OPEN}[", "]")
+        return call_grammar(tools, "arguments", f"{OPEN}[", "]", tokens=tokens)

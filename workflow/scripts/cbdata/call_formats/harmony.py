@@ -43,7 +43,6 @@ class Harmony(CallFormat):
     markers = (START, CHANNEL, MESSAGE, CONSTRAIN, END)
     reasoning = ()
     end_tokens = ("<|return|>", "<|call|>")
-    hints = ("<|channel|>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat; ``read`` does more."""
@@ -52,12 +51,20 @@ class Harmony(CallFormat):
     def read(
         self, view: View, tools: ToolSchema | None = None, *, thinking_open: bool = False
     ) -> Reading:
-        """See CallFormat. ``thinking_open``: the prompt ended behind an analysis header."""
+        """Take a completion apart, as ``CallFormat.read`` does.
+
+        Args:
+            view: The completion up to its end of turn.
+            tools: Not needed here.
+            thinking_open: The prompt ended behind an analysis header.
+        """
         blocks: list[Block] = []
         thinking: list[Thought] = []
         pos = 0
         if thinking_open:
             end, after = _body_end(view, 0)
+            if view.has_marker(0, end):
+                return Reading(fault=Fault(0, "a marker inside reasoning"))
             thinking.append(Thought(0, after, 0, end))
             pos = after
         while view.shape.find(MARK, pos) >= 0:

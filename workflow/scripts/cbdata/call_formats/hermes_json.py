@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import call_grammar
 from cbdata.call_formats.json_calls import Keys, dump, read_call
 from cbdata.tools import ToolSchema
@@ -23,7 +23,6 @@ class HermesJson(CallFormat):
     name = "hermes_json"
     markers = (OPEN, CLOSE)
     end_tokens = ("<|im_end|>", "<|endoftext|>")
-    hints = (OPEN,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
@@ -47,6 +46,6 @@ class HermesJson(CallFormat):
             for name, arguments in calls
         )
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return call_grammar(tools, "arguments", f"{OPEN}\n", f"\n{CLOSE}")
+        return call_grammar(tools, "arguments", f"{OPEN}\n", f"\n{CLOSE}", tokens=tokens)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import call_grammar
 from cbdata.call_formats.json_calls import Keys, dump
 from cbdata.call_formats.marked_json import Markup, marked_blocks
@@ -33,7 +33,6 @@ class Internlm2(CallFormat):
     name = "internlm2"
     markers = (START, PLUGIN, END, INTERPRETER)
     end_tokens = ("<|im_end|>", "</s>")
-    hints = (START,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
@@ -46,6 +45,6 @@ class Internlm2(CallFormat):
             for name, arguments in calls
         )
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return call_grammar(tools, "parameters", f"{START}{PLUGIN}\n", END)
+        return call_grammar(tools, "parameters", f"{START}{PLUGIN}\n", END, tokens=tokens)

@@ -82,7 +82,14 @@ def read_object(text: str, pos: int) -> tuple[dict[str, Member], int] | Fault:
 
 
 def read_call(view: View, pos: int, keys: Keys, markup: str) -> Call | Fault:
-    """A call object at ``pos`` (white space before it is skipped)."""
+    """Read one call object.
+
+    Args:
+        view: The completion.
+        pos: Where the object stands; white space before it is skipped.
+        keys: The keys that hold the name and the arguments.
+        markup: What the call says of the markup around it.
+    """
     start = view.skip_space(pos)
     found = read_object(view.text, start)
     if isinstance(found, Fault):
@@ -161,7 +168,17 @@ def _wrapped(
 def read_list(
     view: View, pos: int, keys: Keys, markup: str
 ) -> tuple[tuple[Call, ...], int] | Fault:
-    """A list of call objects at ``pos``, at least one, and the index one past it."""
+    """Read a list of at least one call object.
+
+    Args:
+        view: The completion.
+        pos: Where the list's bracket stands.
+        keys: The keys that hold a call's name and arguments.
+        markup: What the calls say of the markup around them.
+
+    Returns:
+        The calls, and the index one past the list; or a Fault.
+    """
     if not view.text.startswith("[", pos):
         return Fault(pos, "no list of calls")
     calls: list[Call] = []

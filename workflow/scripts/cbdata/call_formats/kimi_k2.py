@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, Call, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, Call, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump, read_arguments
+from cbdata.call_formats.sections import Section, section_blocks
 from cbdata.tools import ToolSchema
 
 SECTION, SECTION_END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
@@ -18,12 +19,13 @@ CALL, ARGUMENTS, CALL_END = (
     "<|tool_call_end|>",
 )
 PREFIX = "functions."
-_SECTION = re.compile(marker(SECTION))
+_SECTION = Section(
+    re.compile(marker(SECTION)), re.compile(r"\s*+" + marker(SECTION_END)), "tool_calls_section"
+)
 _CALL = re.compile(
     r"\s*+" + marker(CALL) + r"\s*+(?:functions\.)?+([\w.-]++):[0-9]++\s*+" + marker(ARGUMENTS)
 )
 _CALL_END = re.compile(r"\s*+" + marker(CALL_END))
-_SECTION_END = re.compile(r"\s*+" + marker(SECTION_END))
 
 
 class KimiK2(CallFormat):
@@ -32,26 +34,10 @@ class KimiK2(CallFormat):
     name = "kimi_k2"
     markers = (SECTION, SECTION_END, CALL, ARGUMENTS, CALL_END)
     end_tokens = ("<|im_end|>", "[EOS]")
-    hints = (SECTION,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
-        found: list[Block] = []
-        pos = start
-        while opening := _SECTION.search(view.shape, pos):
-            calls: list[Call] = []
-            pos = opening.end()
-            while not (close := _SECTION_END.match(view.shape, pos)):
-                call = _call(view, pos)
-                if isinstance(call, Fault):
-                    return call
-                calls.append(call)
-                pos = call.end
-            if not calls:
-                return Fault(opening.start(), "a section without a call")
-            pos = close.end()
-            found.append(Block(opening.start(), pos, tuple(calls)))
-        return found
+        return section_blocks(view, start, _SECTION, _call)
 
     def write(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> str:
         """See CallFormat. The ids are counted from 0."""
@@ -61,19 +47,20 @@ class KimiK2(CallFormat):
         )
         return f"{SECTION}{written}{SECTION_END}"
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
         return named_grammar(
             tools,
             lambda name: f"{SECTION}{CALL}{PREFIX}{name}:0{ARGUMENTS}",
             f"{CALL_END}{SECTION_END}",
+            tokens=tokens,
         )
 
 
-def _call(view: View, pos: int) -> Call | Fault:
+def _call(view: View, pos: int) -> Call | Fault | None:
     opening = _CALL.match(view.shape, pos)
     if opening is None:
-        return Fault(pos, f"no {CALL}functions.name:number{ARGUMENTS} in a section of calls")
+        return None
     found = read_arguments(view, opening.end())
     if isinstance(found, Fault):
         return found

@@ -125,13 +125,18 @@ def _number(token: str, dialect: Dialect) -> int | float:
 
 
 def read_literal(text: str, start: int, dialect: Dialect) -> Literal | Unreadable:
-    """Read one literal at ``start`` (white space before it is skipped).
+    """Read one literal.
 
     JSON: RFC 8259, with an object's repeated key refused, for which of the two values counts
     differs between readers. PYTHON: strings without prefix, numbers, True/False/None (and JSON's
     words), lists and dicts with string keys; tuples, sets, bytes and anything computed are refused.
     Numbers are kept exactly or refused: integers beyond 64 bits and decimals with more digits than
     a double keeps are unreadable.
+
+    Args:
+        text: The text to read from.
+        start: Where the literal stands; white space before it is skipped.
+        dialect: JSON or PYTHON.
     """
     containers: list[list[Any] | dict[str, Any]] = []
     keys: list[str | None] = []

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, Call, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, Call, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump, read_arguments
 from cbdata.tools import ToolSchema
@@ -22,7 +22,6 @@ class LlamaFunction(CallFormat):
     name = "llama_function"
     markers = (OPEN, CLOSE)
     end_tokens = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
-    hints = ("<function=",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
@@ -57,6 +56,6 @@ class LlamaFunction(CallFormat):
         """See CallFormat."""
         return "\n".join(f"{OPEN}{name}>{dump(arguments)}{CLOSE}" for name, arguments in calls)
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return named_grammar(tools, lambda name: f"{OPEN}{name}>", CLOSE)
+        return named_grammar(tools, lambda name: f"{OPEN}{name}>", CLOSE, tokens=tokens)

@@ -8,7 +8,17 @@ from typing import Any
 
 from cbdata.call_formats import python_calls
 from cbdata.call_formats.bare_json import JOIN, bare_blocks
-from cbdata.call_formats.base import MARK, Block, Call, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import (
+    MARK,
+    NO_TOKENS,
+    Block,
+    Call,
+    CallFormat,
+    Fault,
+    Tokens,
+    View,
+    marker,
+)
 from cbdata.call_formats.grammars import call_grammar
 from cbdata.call_formats.json_calls import Keys, dump, read_call
 from cbdata.tools import ToolSchema
@@ -27,7 +37,6 @@ class LlamaJson(CallFormat):
     name = "llama_json"
     markers = (TAG,)
     end_tokens = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
-    hints = (TAG, '"parameters": ')
     always_marked = False
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
@@ -58,9 +67,9 @@ class LlamaJson(CallFormat):
             for name, arguments in calls
         )
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return call_grammar(tools, "parameters")
+        return call_grammar(tools, "parameters", tokens=tokens)
 
 
 def _tagged(view: View, pos: int) -> Call | Fault:

@@ -26,7 +26,17 @@ class Markup(NamedTuple):
 
 
 def marked_blocks(view: View, start: int, markup: Markup, keys: Keys) -> list[Block] | Fault:
-    """A block per marker from ``start`` on."""
+    """Read one block per marker.
+
+    Args:
+        view: The completion.
+        start: Where to look for the first marker.
+        markup: The markers, and what stands between them.
+        keys: The keys that hold a call's name and arguments.
+
+    Returns:
+        The blocks in order, or a Fault at the first marker that is not followed by a whole call.
+    """
     found: list[Block] = []
     pos = start
     while opening := markup.opening.search(view.shape, pos):

@@ -6,7 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, Call, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import (
+    NO_TOKENS,
+    Block,
+    Call,
+    CallFormat,
+    Fault,
+    Tokens,
+    View,
+    marker,
+)
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump, read_arguments
 from cbdata.call_formats.reasoning import MISTRAL, THINK
@@ -30,7 +39,6 @@ class MistralArgs(CallFormat):
     markers = (OPEN, CALL_ID, ARGS)
     reasoning = (MISTRAL, THINK)
     end_tokens = ("</s>",)
-    hints = (ARGS,)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
@@ -63,6 +71,6 @@ class MistralArgs(CallFormat):
         """See CallFormat."""
         return "".join(f"{OPEN}{name}{ARGS}{dump(arguments)}" for name, arguments in calls)
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return named_grammar(tools, lambda name: f"{OPEN}{name}{ARGS}", "")
+        return named_grammar(tools, lambda name: f"{OPEN}{name}{ARGS}", "", tokens=tokens)

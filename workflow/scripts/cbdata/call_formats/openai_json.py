@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cbdata.call_formats.bare_json import bare_blocks
-from cbdata.call_formats.base import Block, CallFormat, Fault, View
+from cbdata.call_formats.base import NO_TOKENS, Block, CallFormat, Fault, Tokens, View
 from cbdata.call_formats.grammars import call_grammar
 from cbdata.call_formats.json_calls import Keys, dump
 from cbdata.tools import ToolSchema
@@ -23,7 +23,6 @@ class OpenaiJson(CallFormat):
 
     name = "openai_json"
     end_tokens = ("<|im_end|>", "<|endoftext|>")
-    hints = ('[{"name"',)
     always_marked = False
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
@@ -34,6 +33,6 @@ class OpenaiJson(CallFormat):
         """See CallFormat."""
         return dump([{"name": name, "arguments": arguments} for name, arguments in calls])
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return call_grammar(tools, "arguments", "[", "]")
+        return call_grammar(tools, "arguments", "[", "]", tokens=tokens)

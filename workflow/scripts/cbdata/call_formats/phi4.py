@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import call_grammar
 from cbdata.call_formats.json_calls import Keys, dump
 from cbdata.call_formats.marked_json import Markup, marked_blocks
@@ -27,7 +27,6 @@ class Phi4(CallFormat):
     name = "phi4"
     markers = (OPEN, CLOSE, FUNCTOOLS)
     end_tokens = ("<|end|>", "<|endoftext|>")
-    hints = ("<|/tool_call|>", "<|/tool|>", "functools[")
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""
@@ -39,6 +38,6 @@ class Phi4(CallFormat):
         listed = dump([{"name": name, "arguments": arguments} for name, arguments in calls])
         return f"{OPEN}{listed}{CLOSE}"
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return call_grammar(tools, "arguments", f"{OPEN}[", f"]{CLOSE}")
+        return call_grammar(tools, "arguments", f"{OPEN}[", f"]{CLOSE}", tokens=tokens)

@@ -16,8 +16,15 @@ _CLOSE = re.compile(r"\s*+\)")
 
 
 def read_call(view: View, pos: int, markup: str) -> Call | Fault:
-    """A call ``name(keyword=literal, ...)`` at ``pos``. Faults: positional arguments, repeated
-    ones, anything computed.
+    """Read a call ``name(keyword=literal, ...)``.
+
+    Args:
+        view: The completion.
+        pos: Where the name stands.
+        markup: What the call says of the markup around it.
+
+    Returns:
+        The call, or a Fault for positional or repeated arguments and for anything computed.
     """
     text = view.text
     opening = CALL_START.match(text, pos)

@@ -28,7 +28,6 @@ class Pythonic(CallFormat):
     name = "pythonic"
     markers = tuple(mark for opening, closing, _ in SECTIONS for mark in (opening, closing))
     end_tokens = ("<|eot|>", "<|eom|>", "<|end_of_text|>", "<|im_end|>", "<|endoftext|>")
-    hints = ("<|python_start|>", "<|tool_call_start|>", "<function_calls>")
     always_marked = False
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:

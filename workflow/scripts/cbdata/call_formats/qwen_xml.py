@@ -4,36 +4,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, View, marker
+from cbdata.call_formats.base import Block, CallFormat, Fault, View
+from cbdata.call_formats.function_parameters import (
+    FUNCTION,
+    FUNCTION_END,
+    MARKERS,
+    PARAMETER,
+    PARAMETER_END,
+    block_opening,
+    block_tags,
+)
 from cbdata.call_formats.json_calls import dump
-from cbdata.call_formats.tagged_values import Tags, read_blocks
+from cbdata.call_formats.tagged_values import read_blocks
 from cbdata.tools import ToolSchema
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
-FUNCTION, FUNCTION_END = "<function=", "</function>"
-PARAMETER, PARAMETER_END = "<parameter=", "</parameter>"
-_NAME = r"([^<>={}\s\"']++)>"
-_OPEN = re.compile(marker(OPEN) + r"(?:\s*+" + marker(FUNCTION) + _NAME + ")?")
-TAGS = Tags(
-    argument=re.compile(r"\s*+" + marker(PARAMETER) + _NAME),
-    argument_end=PARAMETER_END,
-    close=re.compile(r"\s*+" + marker(FUNCTION_END) + r"\s*+" + marker(CLOSE)),
-    markup="tool_call",
-    line_breaks=True,
-)
+_OPEN = block_opening(OPEN)
+TAGS = block_tags(CLOSE, "tool_call", line_breaks=True)
 
 
 class QwenXml(CallFormat):
     """A call per block; values are bare text, typed by the tools' JSON Schemas."""
 
     name = "qwen_xml"
-    markers = (OPEN, CLOSE, FUNCTION, FUNCTION_END, PARAMETER, PARAMETER_END)
+    markers = (OPEN, CLOSE, *MARKERS)
     end_tokens = ("<|im_end|>", "<|endoftext|>")
-    hints = ("<parameter=",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
         """See CallFormat."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, Call, CallFormat, Fault, View
+from cbdata.call_formats.base import NO_TOKENS, Block, Call, CallFormat, Fault, Tokens, View
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump, read_arguments
 from cbdata.tools import ToolSchema
@@ -25,7 +25,6 @@ class React(CallFormat):
     """``Action: name`` and ``Action Input: {...}``."""
 
     name = "react"
-    hints = ("Action Input:",)
     always_marked = False
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:
@@ -52,9 +51,11 @@ class React(CallFormat):
             f"Action: {name}\nAction Input: {dump(arguments)}" for name, arguments in calls
         )
 
-    def grammar(self, tools: ToolSchema) -> str:
+    def grammar(self, tools: ToolSchema, tokens: Tokens = NO_TOKENS) -> str:
         """See CallFormat."""
-        return named_grammar(tools, lambda name: f"Action: {name}\nAction Input: ", "")
+        return named_grammar(
+            tools, lambda name: f"Action: {name}\nAction Input: ", "", tokens=tokens
+        )
 
 
 def _call(view: View, opening: re.Match[str], arguments: tuple[dict[str, Any], int]) -> Call:

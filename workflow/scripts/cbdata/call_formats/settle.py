@@ -8,6 +8,7 @@ nothing stops before it costs a GPU.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from cbdata.call_formats.registry import FORMATS
 from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
 from cbdata.render.renderer import Renderer
+from cbdata.render.template import ChatTemplate
 from cbdata.tools import ToolSchema
 
 Message = Mapping[str, Any]
@@ -57,6 +59,17 @@ _AWKWARD = {
     "places": ["a, b", "c;d"],
     "options": {"deep": {"list": [1, None, "two"], "empty": {}}},
 }
+REASONING_MARKS = sorted(
+    {
+        mark
+        for reader in FORMATS.values()
+        for notation in reader.reasoning
+        for mark in (notation.opening + notation.label, notation.closing)
+    },
+    key=lambda mark: (-len(mark), mark),
+)
+"""What opens and closes reasoning in any format, the longest first."""
+
 _USER = {"role": "user", "content": "When is high tide?"}
 THOUGHT = "The tables will say it."
 
@@ -72,14 +85,16 @@ class Probe:
     thinking: str = ""
     optional: bool = False
 
-    def messages(self) -> list[dict[str, Any]]:
-        """A question and the turn."""
+    def messages(self, named_ids: bool = False) -> list[dict[str, Any]]:
+        """A question and the turn. ``named_ids``: the calls' ids hold the names, as those of Kimi
+        do, whose template prints no other name.
+        """
         turn = {
             "role": "assistant",
             "content": "",
             "tool_calls": [
                 {
-                    "call_id": f"call0000{number}",
+                    "call_id": f"functions.{name}:{number}" if named_ids else f"call0000{number}",
                     "function": {"name": name, "arguments": arguments},
                 }
                 for number, (name, arguments) in enumerate(self.calls)
@@ -168,9 +183,10 @@ def print_probes(renderer: Renderer) -> tuple[list[Printed], tuple[str, ...]]:
     Raises UnsettledFormat where it refuses one that every template with calls can print.
     """
     printed, refused = [], []
+    template = _given_calls(renderer.template)
     for probe in PROBES:
         try:
-            printed.append(_print(renderer, probe))
+            printed.append(_print(template, probe))
         except (Reject, NotPrinted) as error:
             if not probe.optional:
                 raise UnsettledFormat(
@@ -193,21 +209,39 @@ def _prompt(renderer: Renderer) -> str:
         ) from error
 
 
-def _print(renderer: Renderer, probe: Probe) -> Printed:
+def _given_calls(template: ChatTemplate) -> ChatTemplate:
+    """The template with calls as calls if it prints the tools.
+
+    Where it prints neither, the renderer writes tools and calls in a form of its own, which is then
+    the model's. A template that prints tools alone speaks of calls that its model writes otherwise;
+    those of Kimi are printed by their ids, which the renderer takes for none.
+    """
+    if template.calls_known or not template.tools_known:
+        return template
+    given = copy(template)
+    given.calls_known = True
+    return given
+
+
+def _print(template: ChatTemplate, probe: Probe) -> Printed:
     """Render a probe and cut it where the model would have begun to write. Raises Reject and
     NotPrinted.
     """
-    messages = probe.messages()
+    try:
+        return _print_turn(template, probe, probe.messages())
+    except NotPrinted:
+        return _print_turn(template, probe, probe.messages(named_ids=True))
+
+
+def _print_turn(template: ChatTemplate, probe: Probe, messages: list[dict[str, Any]]) -> Printed:
     tools = list(PROBE_TOOLS.tools)
-    prompt = renderer.template.render(messages[:1], tools, generation_prompt=True)[0]
-    whole = renderer.template.render(messages, tools)[0]
-    cut = _common(prompt, whole)
+    prompt = template.render(messages[:1], tools, generation_prompt=True)[0]
+    whole = template.render(messages, tools)[0]
+    cut = _before_marker(prompt, _common(prompt, whole))
     rest = prompt[cut:]
     # A generation prompt may open or skip reasoning that the turn itself prints otherwise.
-    for reader in FORMATS.values():
-        for notation in reader.reasoning:
-            opened = notation.opening + notation.label
-            rest = rest.replace(opened, "").replace(notation.closing, "")
+    for mark in REASONING_MARKS:
+        rest = rest.replace(mark, "")
     if rest.strip():
         raise NotPrinted(
             f"the turn does not begin with the generation prompt, which goes on {prompt[cut:]!r}",
@@ -217,6 +251,19 @@ def _print(renderer: Renderer, probe: Probe) -> Printed:
     if dropped:
         raise NotPrinted(f"the call of {dropped[0]} is not printed")
     return Printed(probe, prompt[:cut], completion)
+
+
+def _before_marker(prompt: str, cut: int) -> int:
+    """The cut, or the beginning of the reasoning marker that it would split: the turn may go on
+    with another marker that begins with the same letters.
+    """
+    starts = [
+        start
+        for mark in REASONING_MARKS
+        for start in range(max(cut - len(mark) + 1, 0), cut)
+        if prompt.startswith(mark, start)
+    ]
+    return min(starts, default=cut)
 
 
 def _common(one: str, other: str) -> int:
@@ -234,7 +281,14 @@ def _common(one: str, other: str) -> int:
 def read_back(
     reader: CallFormat, printed: Sequence[Printed], renderer: Renderer, end_tokens: frozenset[str]
 ) -> str | None:
-    """Why a format does not read the probes back exactly, or None if it does."""
+    """Say why a format does not read the probes back exactly, or return None if it does.
+
+    Args:
+        reader: The format.
+        printed: The probes as the chat template prints them.
+        renderer: The renderer that printed them; its tokenizer knows the control tokens.
+        end_tokens: Spellings of the tokens that end a turn.
+    """
     for each in printed:
         # The probes hold no control token, so what the template printed as one is one.
         completion = Completion.spelled(each.completion, renderer.tokenizer)

@@ -26,13 +26,19 @@ def turn_ends(renderer: Renderer, *folders: Path) -> frozenset[str]:
     Raises:
         TokenizerError: generation_config.json cannot be read.
     """
-    tokenizer = renderer.tokenizer
     ends = set(renderer.landmarks.turn_ends) | _printed(renderer)
+    return frozenset(ends) | engine_ends(renderer, *folders)
+
+
+def engine_ends(renderer: Renderer, *folders: Path) -> frozenset[str]:
+    """Those of the end tokens at which an engine stops by itself: the tokenizer's end of sequence
+    and the end tokens of generation_config.json. Arguments and errors as for ``turn_ends``.
+    """
+    tokenizer = renderer.tokenizer
+    by_id = {token.id: token.text for token in tokenizer.control.values()}
+    ends = {by_id[each] for folder in folders for each in _configured(folder) if each in by_id}
     if eos := tokenizer.special.get("eos_token"):
         ends.add(eos)
-    by_id = {token.id: token.text for token in tokenizer.control.values()}
-    for folder in folders:
-        ends |= {by_id[each] for each in _configured(folder) if each in by_id}
     return frozenset(ends)
 
 

@@ -13,7 +13,13 @@ _WORDS = {"True": True, "False": False, "None": None}
 
 
 def parameter_types(tools: ToolSchema | None, tool: str, parameter: str) -> frozenset[str] | None:
-    """The JSON types that a parameter may have, or None where the schema does not say."""
+    """Return the JSON types that a parameter may have, or None where the schema does not say.
+
+    Args:
+        tools: The tool schema, or None if it is not known.
+        tool: Name of the tool.
+        parameter: Name of its parameter.
+    """
     properties = ((tools and tools.parameters(tool)) or {}).get("properties")
     schema = properties.get(parameter) if isinstance(properties, dict) else None
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""The data set card: what a Hugging Face data set page shows, made from the manifest alone."""
+"""The data set card that a Hugging Face data set page shows, made from the manifest alone."""
 
 from __future__ import annotations
 
@@ -59,6 +59,15 @@ COLUMNS = (
     ),
 )
 
+POOLING_COLUMNS = (
+    (
+        "pooling_mask",
+        "list of float32",
+        "weight in [0, 1] of that token's hidden state where hidden states are pooled",
+    ),
+    ("pooling_policy_id", "string", "the policy that `pooling_mask` is of"),
+)
+
 FRONT_MATTER = """---
 license: other
 task_categories:
@@ -92,7 +101,7 @@ the pad token id, 0 and 0. A loss that honours fractional weights multiplies the
 
 
 def cell(value: Any) -> str:
-    """A value as inline code in a Markdown table, whatever characters it holds."""
+    """Write a value as inline code for a Markdown table, whatever characters it holds."""
     if value is None:
         return "-"
     text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(value))
@@ -100,7 +109,7 @@ def cell(value: Any) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; cells must have gone through ``cell`` or be safe as they are."""
+    """Write a Markdown table. Cells must have gone through ``cell`` or be safe as they are."""
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
     return "\n".join(lines) + "\n"
 
@@ -201,9 +210,10 @@ def _hashes(manifest: dict[str, Any]) -> str:
 
 
 def dataset_card(manifest: dict[str, Any]) -> str:
-    """The card as Markdown with the YAML head that ``datasets`` and the Hub read."""
+    """Write the card as Markdown, with the YAML head that ``datasets`` and the Hub read."""
     splits = list(manifest["splits"])
     files = ", ".join(f'"{entry["split"]}": "{path}"' for path, entry in manifest["files"].items())
+    pooled = any("by_pooling_policy" in split for split in manifest["splits"].values())
     parts = [
         _front_matter(manifest),
         INTRO,
@@ -211,10 +221,21 @@ def dataset_card(manifest: dict[str, Any]) -> str:
         "## Contents\n\nRows by category:\n\n" + _counts(manifest, "by_category", "category"),
         "Rows by class:\n\n" + _counts(manifest, "by_class", "class"),
         "Rows by loss mask policy:\n\n" + _counts(manifest, "by_policy", "policy"),
+        *(
+            [
+                "Rows by policy of the pooling mask:\n\n"
+                + _counts(manifest, "by_pooling_policy", "policy")
+            ]
+            if pooled
+            else []
+        ),
         "## Columns\n\n"
         + table(
             ("column", "type", "meaning"),
-            ([f"`{name}`", kind, text] for name, kind, text in COLUMNS),
+            (
+                [f"`{name}`", kind, text]
+                for name, kind, text in (*COLUMNS, *(POOLING_COLUMNS if pooled else ()))
+            ),
         ),
         LOADING.format(files=files, split=splits[0] if splits else "train"),
         "## Sources and licences\n\n" + _sources(manifest),

@@ -34,6 +34,7 @@ class SplitCounts:
     by_category: Counter[str] = field(default_factory=Counter)
     by_class: Counter[str] = field(default_factory=Counter)
     by_policy: Counter[str] = field(default_factory=Counter)
+    by_pooling_policy: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: TrainingRow) -> None:
         """Count one row."""
@@ -45,6 +46,8 @@ class SplitCounts:
         self.by_category[row.category] += 1
         self.by_class[row.class_id] += 1
         self.by_policy[row.policy_id] += 1
+        if row.pooling_policy_id is not None:
+            self.by_pooling_policy[row.pooling_policy_id] += 1
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values in a fixed order."""
@@ -56,6 +59,8 @@ class SplitCounts:
             name: dict(sorted(getattr(self, name).items()))
             for name in ("by_category", "by_class", "by_policy")
         }
+        if self.by_pooling_policy:
+            counters["by_pooling_policy"] = dict(sorted(self.by_pooling_policy.items()))
         return plain | counters
 
 

@@ -37,13 +37,15 @@ class Twins:
 @dataclass
 class PairCounts:
     """What became of every loss mask: half a pair, without its twin, of a trace that has none by
-    nature, or of a turn before the completion (rows: turn).
+    nature, or of a turn before the completion (rows: turn). ``pooling`` says whether any has a
+    second mask.
     """
 
     pairs: int = 0
     without_twin: Counter[str] = field(default_factory=Counter)
     no_pair_id: int = 0
     earlier_turns: int = 0
+    pooling: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; ``rows_in`` is what the others add up to."""
@@ -73,6 +75,7 @@ def find_twins(
     twins: dict[str, Twins] = {}
     for path in lossmasks:
         for place, mask in read_places(path):
+            counts.pooling |= "pooling_mask" in mask
             if mask["pair_id"] is None:
                 counts.no_pair_id += 1
                 continue
@@ -105,14 +108,14 @@ def _earlier_turns(renders: Sequence[Path]) -> set[str]:
     return earlier
 
 
-def pair_schema() -> pa.Schema:
+def pair_schema(*, pooling: bool = False) -> pa.Schema:
     """Columns of the pairs file: ``pair_id``, then those of a training row for each side, prefixed
-    ``ds_`` and ``dr_``.
+    ``ds_`` and ``dr_``, with those of the second mask where ``pooling`` says so.
     """
     sides = [
         column
         for side in SIDES.values()
-        for column in row_schema(f"{side}_")
+        for column in row_schema(f"{side}_", pooling=pooling)
         if column.name != f"{side}_pair_id"
     ]
     return pa.schema(
@@ -124,14 +127,14 @@ def pair_schema() -> pa.Schema:
     )
 
 
-def _pair_columns(pairs: list[Pair]) -> list[pa.Array]:
-    position = [column.name for column in row_schema()].index("pair_id")
+def _pair_columns(pairs: list[Pair], pooling: bool) -> list[pa.Array]:
+    position = [column.name for column in row_schema(pooling=pooling)].index("pair_id")
     columns = [
         pa.array([pair_id for pair_id, _, _ in pairs]),
         pa.array([ds.split for _, ds, _ in pairs]),
     ]
     for rows in ([ds for _, ds, _ in pairs], [dr for _, _, dr in pairs]):
-        own = row_columns(rows)
+        own = row_columns(rows, pooling=pooling)
         columns += own[:position] + own[position + 1 :]
     return columns
 
@@ -185,7 +188,7 @@ def export_pairs(
     counts = PairCounts()
     twins = find_twins(lossmasks, counts, _earlier_turns(renders))
     plain = [f"{side}_{name}" for side in SIDES.values() for name in PLAIN_COLUMNS]
-    writer = TokenTableWriter(out, pair_schema(), plain)
+    writer = TokenTableWriter(out, pair_schema(pooling=counts.pooling), plain)
     try:
         pending: list[Pair] = []
         tokens = 0
@@ -197,10 +200,10 @@ def export_pairs(
                 pending.append(pair)
                 tokens += len(pair[1].input_ids) + len(pair[2].input_ids)
                 if tokens >= row_group_tokens:
-                    writer.write(_pair_columns(pending))
+                    writer.write(_pair_columns(pending, counts.pooling))
                     pending, tokens = [], 0
         if pending:
-            writer.write(_pair_columns(pending))
+            writer.write(_pair_columns(pending, counts.pooling))
         writer.publish()
     finally:
         writer.discard()

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -32,13 +31,17 @@ TOKEN_COLUMNS = {
     "attention_mask": pa.int8(),
     "labels": pa.int32(),
     "loss_mask": pa.float32(),
+    "pooling_mask": pa.float32(),
 }
+POOLING_COLUMNS = ("pooling_mask", "pooling_policy_id")
+"""Columns of rows with a second mask; others do not have them."""
 PLAIN_COLUMNS = ("input_ids", "labels")
 SCALAR_COLUMNS = {
     "sample_weight": pa.float64(),
     "category": pa.string(),
     "class_id": pa.string(),
     "policy_id": pa.string(),
+    "pooling_policy_id": pa.string(),
     "trace_id": pa.string(),
     "pair_id": pa.string(),
     "prompt_length": pa.int32(),
@@ -46,24 +49,41 @@ SCALAR_COLUMNS = {
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
 
-def row_schema(prefix: str = "") -> list[pa.Field]:
-    """The columns of a training row, each name with ``prefix`` before it."""
+def _columns(kinds: Mapping[str, pa.DataType], pooling: bool) -> Iterator[tuple[str, pa.DataType]]:
+    for name, kind in kinds.items():
+        if pooling or name not in POOLING_COLUMNS:
+            yield name, kind
+
+
+def row_schema(prefix: str = "", *, pooling: bool = False) -> list[pa.Field]:
+    """The columns of a training row, each name with ``prefix`` before it, with those of the second
+    mask where ``pooling`` says so.
+    """
     tokens = [
         pa.field(prefix + name, pa.list_(pa.field("element", kind, nullable=False)), nullable=False)
-        for name, kind in TOKEN_COLUMNS.items()
+        for name, kind in _columns(TOKEN_COLUMNS, pooling)
     ]
     return tokens + [
         pa.field(prefix + name, kind, nullable=name == "pair_id")
-        for name, kind in SCALAR_COLUMNS.items()
+        for name, kind in _columns(SCALAR_COLUMNS, pooling)
     ]
 
 
-def row_columns(rows: Sequence[TrainingRow]) -> list[pa.Array]:
-    """The columns of ``row_schema`` for some rows, copied once."""
+def row_columns(rows: Sequence[TrainingRow], *, pooling: bool = False) -> list[pa.Array]:
+    """The columns of ``row_schema`` for some rows, copied once. Raises ExportError for a row that
+    has a second mask where the columns have none, or the other way round.
+    """
+    for row in rows:
+        if (row.pooling_mask is not None) != pooling:
+            raise ExportError(
+                f"trace {row.trace_id}: expected a pooling_mask in every row of the export or in"
+                f" none, got one {'without' if pooling else 'with'} it. Hint: make all masks with"
+                " one setting of pooling_policy"
+            )
     offsets = np.zeros(len(rows) + 1, np.int32)
     np.cumsum([len(row.input_ids) for row in rows], out=offsets[1:])
     columns: list[pa.Array] = []
-    for name, kind in TOKEN_COLUMNS.items():
+    for name, kind in _columns(TOKEN_COLUMNS, pooling):
         values = np.concatenate([getattr(row, name) for row in rows])
         columns.append(
             pa.ListArray.from_arrays(
@@ -74,19 +94,25 @@ def row_columns(rows: Sequence[TrainingRow]) -> list[pa.Array]:
         )
     columns += [
         pa.array([getattr(row, name) for row in rows], kind)
-        for name, kind in SCALAR_COLUMNS.items()
+        for name, kind in _columns(SCALAR_COLUMNS, pooling)
     ]
     return columns
 
 
 class TokenTableWriter:
-    """A Parquet file of token columns, written beside its name and moved onto it by ``publish``.
-
-    Holds at most about ``row_group_tokens`` tokens. ``plain`` names the token columns to store
-    without a dictionary.
-    """
+    """A Parquet file of token columns, written beside its name and moved onto it by ``publish``."""
 
     def __init__(self, path: Path, schema: pa.Schema, plain: Sequence[str]) -> None:
+        """Open the file under a temporary name.
+
+        Args:
+            path: The file's final name.
+            schema: Its columns.
+            plain: Names of the columns to store without a dictionary.
+
+        Raises:
+            FileError: The file cannot be opened.
+        """
         self.path, self.schema = path, schema
         dictionary = [
             field.name if not pa.types.is_list(field.type) else f"{field.name}.list.element"
@@ -139,11 +165,16 @@ class SplitWriter:
         self._files: dict[str, TokenTableWriter] = {}
         self._pending: dict[str, list[TrainingRow]] = {}
         self._tokens: dict[str, int] = {}
+        self._pooling = False
 
     def add(self, row: TrainingRow) -> None:
-        """Add a row to its split's file. Raises ExportError for a split name that Hugging Face
-        datasets would refuse.
+        """Add a row to its split's file; the first row of all says whether there is a second mask.
+
+        Raises ExportError for a split name that Hugging Face datasets would refuse, and for rows of
+        which only some have a second mask.
         """
+        if not self._files:
+            self._pooling = row.pooling_mask is not None
         if row.split not in self._files:
             self._open(row.split)
         self._pending[row.split].append(row)
@@ -159,13 +190,16 @@ class SplitWriter:
                 f" {hint}"
             )
         self._files[split] = TokenTableWriter(
-            self.folder / f"{split}.parquet", pa.schema(row_schema()), PLAIN_COLUMNS
+            self.folder / f"{split}.parquet",
+            pa.schema(row_schema(pooling=self._pooling)),
+            PLAIN_COLUMNS,
         )
         self._pending[split], self._tokens[split] = [], 0
 
     def _flush(self, split: str) -> None:
         if self._pending[split]:
-            self._files[split].write(row_columns(self._pending[split]))
+            rows = row_columns(self._pending[split], pooling=self._pooling)
+            self._files[split].write(rows)
         self._pending[split], self._tokens[split] = [], 0
 
     def paths(self) -> dict[str, Path]:
@@ -175,12 +209,7 @@ class SplitWriter:
     def __enter__(self) -> SplitWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 for split in self._files:

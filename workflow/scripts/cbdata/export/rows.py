@@ -20,10 +20,11 @@ class ExportError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """One training example. The four arrays have one entry a token; ``labels`` are not shifted
-    (-100 = no loss).
+    """One training example. The arrays have one entry a token; ``labels`` are not shifted (-100 =
+    no loss).
 
-    ``loss_mask[i]`` weights the prediction of token i.
+    ``loss_mask[i]`` weights the prediction of token i. ``pooling_mask`` and ``pooling_policy_id``
+    are None where no pooling policy was set.
     """
 
     input_ids: NDArray[np.int32]
@@ -38,6 +39,8 @@ class TrainingRow:
     pair_id: str | None
     prompt_length: int
     split: str
+    pooling_mask: NDArray[np.float32] | None = None
+    pooling_policy_id: str | None = None
 
 
 def prompt_length(render: dict[str, Any]) -> int:
@@ -49,7 +52,16 @@ def prompt_length(render: dict[str, Any]) -> int:
 
 
 def training_row(mask: dict[str, Any], render: dict[str, Any], place: Place) -> TrainingRow:
-    """Join one loss mask with its render. Raises ExportError where they do not belong together."""
+    """Join one loss mask with its render.
+
+    Args:
+        mask: The loss mask, a lossmask_v1.
+        render: The render that it was made from, a render_v1.
+        place: Where the mask stands, for messages.
+
+    Raises:
+        ExportError: They do not belong together.
+    """
     where = f"{place}: {mask['lossmask_id']}"
     if mask["trace_id"] != render["trace_id"]:
         hint = "run the validate target on these files"
@@ -61,7 +73,10 @@ def training_row(mask: dict[str, Any], render: dict[str, Any], place: Place) -> 
         "input_ids": len(render["input_ids"]),
         "attention_mask": len(render["attention_mask"]),
     }
+    pooling = mask.get("pooling_mask")
     lengths |= {"labels": len(mask["labels"]), "loss_mask": len(mask["loss_mask"])}
+    if pooling is not None:
+        lengths["pooling_mask"] = len(pooling)
     if len(set(lengths.values())) != 1:
         raise ExportError(
             f"{where}: expected equal lengths, got {lengths}. Hint: the masks belong to other"
@@ -80,11 +95,22 @@ def training_row(mask: dict[str, Any], render: dict[str, Any], place: Place) -> 
         pair_id=mask["pair_id"],
         prompt_length=prompt_length(render),
         split=mask["split"],
+        pooling_mask=None if pooling is None else np.array(pooling, np.float32),
+        pooling_policy_id=mask.get("pooling_policy_id"),
     )
 
 
 def find_render(mask: dict[str, Any], renders: RecordIndex, place: Place) -> dict[str, Any]:
-    """The render of a loss mask. Raises ExportError if there is none."""
+    """Return the render of a loss mask.
+
+    Args:
+        mask: The loss mask, a lossmask_v1.
+        renders: The renders by render_id.
+        place: Where the mask stands, for messages.
+
+    Raises:
+        ExportError: There is no such render.
+    """
     render = renders.get(mask["render_id"])
     if render is None:
         hint = "give the render file that these masks were made from"

@@ -23,7 +23,7 @@ from cbdata.fill.preflight import PreflightError, preflight
 from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.fill.shard import run_shard
 from cbdata.logs import configure_logging
-from cbdata.render import Renderer, RenderSettings, TokenizerError
+from cbdata.render.settings import TokenizerError
 from cbdata.tools import ToolSchemaError
 
 logger = logging.getLogger("cbdata.fill")
@@ -51,17 +51,7 @@ def run_job(job: FillJob) -> None:
     try:
         with StopFlag() as stop:
             logger.info("shard %s of %s: %s", job.label, job.skeletons, settings.describe())
-            inputs = preflight(job, backend)
-            renderer = Renderer.load(
-                RenderSettings(
-                    tokenizer=str(inputs.model.path),
-                    chat_template=settings.chat_template,
-                    force_llama=settings.force_llama,
-                    control_tokens=settings.control_tokens,
-                    template_date=settings.template_date,
-                    chat_template_kwargs=settings.chat_template_kwargs,
-                )
-            )
+            inputs, renderer = preflight(job, backend)
             run_shard(job, inputs, renderer, backend, stop)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -67,6 +67,7 @@ def completed_trace(
     hints = _injection_hints(skeleton, len(messages), cut)
     hints["raw_format"] = f"{judgement.calls[0].markup}_{judgement.calls[0].form}"
     hints["raw_assistant_content"] = completion_text
+    hints["completion_spans"] = judgement.spans
     if flags := message_flags(conversation, canonical_json(conversation)):
         hints["content_flags"] = flags
     if kept := skeleton["signal_hints"].get("record_flags"):

@@ -4,9 +4,11 @@ and what a stored completion is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from cbdata.fill.call_reading import CompletionReader
+from cbdata.fill.outcome_watch import OutcomeWatch
 from cbdata.fill.progress_store import Stored
 from cbdata.fill.requests import WorkItem
 from cbdata.fill.settings import FillSettings
@@ -39,28 +41,41 @@ def no_completion_possible(
     return Reject(*why) if why else None
 
 
-def judge_with(
-    tools: ToolSchema, settings: FillSettings, skeletons: Mapping[str, Skeleton]
-) -> Callable[[WorkItem, Stored], Judgement]:
-    """Return the judge of one shard's completions.
+class ShardJudge:
+    """Judges the completions of one shard, and watches what they are."""
 
-    Args:
-        tools: The schema that calls are judged by.
-        settings: The run's settings: the criterion of DS, whether arguments must fit.
-        skeletons: The shard's skeletons by trace id.
-    """
+    def __init__(
+        self,
+        reader: CompletionReader,
+        tools: ToolSchema,
+        settings: FillSettings,
+        skeletons: Mapping[str, Skeleton],
+    ) -> None:
+        """Judge by a run's settings.
 
-    def verdict(item: WorkItem, stored: Stored) -> Judgement:
-        attack = skeletons[item.trace_id].record.get("tool_attack") or {}
-        return judge(
-            stored.text,
+        Args:
+            reader: Takes completions apart.
+            tools: The schema that calls are judged by.
+            settings: The run's settings: the criterion of DS, whether arguments must fit.
+            skeletons: The shard's skeletons by trace id.
+        """
+        self._reader, self._tools, self._settings = reader, tools, settings
+        self._skeletons = skeletons
+        self.watch = OutcomeWatch()
+
+    def __call__(self, item: WorkItem, stored: Stored) -> Judgement:
+        """What a stored completion of an item is."""
+        attack = self._skeletons[item.trace_id].record.get("tool_attack") or {}
+        judgement = judge(
+            self._reader.completion(stored.token_ids),
             finish_reason=stored.finish_reason,
             mode=item.mode,
             expected_tool=attack.get("expected_tool"),
             simulated_tool=attack.get("simulated_tool"),
-            tool_schema=tools,
-            ds_criterion=settings.ds_criterion,
-            strict_arguments=settings.strict_arguments,
+            tool_schema=self._tools,
+            ds_criterion=self._settings.ds_criterion,
+            strict_arguments=self._settings.strict_arguments,
+            rules=self._reader.rules(item.prompt_ids),
         )
-
-    return verdict
+        self.watch.note(judgement, stored.text)
+        return judgement

@@ -5,19 +5,20 @@ twins linked, every record counted.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from cbdata.fill.outcome_watch import describe_unread, unread_share
 from cbdata.fill.reasons import REASONS
 from cbdata.fill.row_file import read_rows
 from cbdata.fill.twins import link_twins
 from cbdata.jsonl import read_records
 from cbdata.lookup import Place, RecordIndex
-from cbdata.records import FillOutcome, FillRun, Mode, Trace
+from cbdata.records import FillOutcome, FillReject, FillRun, FillTrace, Mode, Trace
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
 from cbdata.stage import StageFiles, StageWriter
@@ -43,6 +44,7 @@ class _Figures:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     completions: Counter[str] = field(default_factory=Counter)
+    by_format: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     attempts: Counter[int] = field(default_factory=Counter)
     arguments: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
@@ -56,6 +58,7 @@ class _Figures:
         outcomes = row["outcomes"]
         self.outcomes[outcomes[-1]] += 1
         self.completions.update(outcomes)
+        self.by_format[_call_format(row)].update(outcomes)
         if row["row"] == "trace":
             self.attempts[len(outcomes)] += 1
             self.arguments["valid" if row["arguments_valid"] else "invalid"] += 1
@@ -67,6 +70,11 @@ class _Figures:
         return {
             "outcomes": dict(sorted(self.outcomes.items())),
             "completions": dict(sorted(self.completions.items())),
+            "outcomes_by_format": {
+                name: dict(sorted(counts.items()))
+                for name, counts in sorted(self.by_format.items())
+            },
+            "unread_share": round(unread_share(self.completions), 4),
             "accepted_at_attempt": {
                 str(attempt): count for attempt, count in sorted(self.attempts.items())
             },
@@ -75,6 +83,15 @@ class _Figures:
             "completion_tokens": self.completion_tokens,
             "linked_twins": self.linked,
         }
+
+
+def _call_format(row: FillTrace | FillReject) -> str:
+    """The call format that a row's completions were read in."""
+    if row["row"] == "trace":
+        generation = row["trace"]["raw_metadata"]["generation"]
+    else:
+        generation = row["raw"]["generation"]
+    return str(generation["call_format"])
 
 
 def _place_rows(
@@ -188,6 +205,7 @@ def merge_shards(
                 )
     for mode, part in files.items():
         logger.info("%s: %s", part.name, figures[mode].details())
+        logger.info("%s: %s", part.name, describe_unread(figures[mode].completions))
 
 
 def _trace(row: FillOutcome | None) -> Trace | None:

@@ -16,7 +16,7 @@ from cbdata.fill.skeletons import Skeleton, shard_skeletons
 from cbdata.progress import Progress
 from cbdata.records import Message, Mode
 from cbdata.rejects import Reject
-from cbdata.render import Prompt
+from cbdata.render.settings import Prompt
 from cbdata.tools import ToolSchema
 
 RenderPrompt = Callable[[list[Message]], Prompt]
@@ -24,7 +24,7 @@ RenderPrompt = Callable[[list[Message]], Prompt]
 
 
 @dataclass(frozen=True)
-class Settled:
+class SettledSkeleton:
     """A skeleton in a mode that gets no completion: ``fault`` says why, None is a duplicate."""
 
     skeleton: Skeleton
@@ -38,7 +38,7 @@ class ShardPlan:
 
     skeletons: dict[str, Skeleton] = field(default_factory=dict)
     items: list[WorkItem] = field(default_factory=list)
-    settled: list[Settled] = field(default_factory=list)
+    settled: list[SettledSkeleton] = field(default_factory=list)
     first_prompt: str | None = None
 
     @property
@@ -70,13 +70,13 @@ def plan_shard(
             plan.skeletons[skeleton.trace_id] = skeleton
         for mode in job.settings.modes:
             if skeleton.duplicate:
-                plan.settled.append(Settled(skeleton, mode, None))
+                plan.settled.append(SettledSkeleton(skeleton, mode, None))
                 continue
             try:
                 prompt = _prompt(skeleton, mode, job.settings, tools, render, context)
             except Reject as fault:
                 # Without its traceback, which would keep the frames of the renderer alive.
-                plan.settled.append(Settled(skeleton, mode, fault.with_traceback(None)))
+                plan.settled.append(SettledSkeleton(skeleton, mode, fault.with_traceback(None)))
                 continue
             plan.first_prompt = plan.first_prompt or prompt.text
             plan.items.append(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from cbdata.call_formats.settle import UnsettledFormat
 from cbdata.fill.backends.base import Backend
+from cbdata.fill.call_reading import CallReading, load_renderer, settle_calls
 from cbdata.fill.job import FillJob
 from cbdata.fill.models import LocalModel, ModelMissing, find_model
 from cbdata.judge.judgement import check_argument_schemas
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import TokenizerError
 from cbdata.tools import ToolSchema, ToolSchemaError, load_tool_schema
 
 
@@ -18,15 +22,18 @@ class PreflightError(RuntimeError):
 
 @dataclass(frozen=True)
 class FillInputs:
-    """What a job works with besides its skeletons: the model's folder and the tool schema."""
+    """What a job works with besides its skeletons: the model's folder, the tool schema, and how
+    completions are read.
+    """
 
     model: LocalModel
     tools: ToolSchema
+    calls: CallReading
 
 
-def preflight(job: FillJob, backend: Backend) -> FillInputs:
-    """Check backend, GPUs, model, tool schema and skeletons of a job. Raises PreflightError with
-    every problem at once.
+def preflight(job: FillJob, backend: Backend) -> tuple[FillInputs, Renderer]:
+    """Check backend, GPUs, model, tool schema, skeletons and chat template of a job, and settle in
+    which format its model writes calls. Raises PreflightError with every problem at once.
     """
     problems = []
     if problem := backend.problem(job.runtime):
@@ -60,6 +67,12 @@ def preflight(job: FillJob, backend: Backend) -> FillInputs:
             f"max_model_len={job.settings.max_model_len} is more than the model's own"
             f" {model.context}. Fix: lower it, or leave it out"
         )
+    if model is not None and tools is not None:
+        try:
+            renderer = load_renderer(job.settings, model.path)
+            calls = settle_calls(renderer, model.path, job.settings, tools)
+        except (TokenizerError, ToolSchemaError, UnsettledFormat) as error:
+            problems.append(str(error))
     if problems or model is None or tools is None:
         raise PreflightError("this fill job cannot run here:\n  - " + "\n  - ".join(problems))
-    return FillInputs(model, tools)
+    return FillInputs(model, tools, calls), renderer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbdata.judge.judgement import OUTCOMES
+from cbdata.judge.outcomes import OUTCOMES
 from cbdata.rejects import Reasons
 from cbdata.render.reasons import REASONS as RENDER_REASONS
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.job import FillJob
-from cbdata.fill.models import LocalModel
-from cbdata.fill.plan import Settled, ShardPlan, prompt_messages
+from cbdata.fill.plan import SettledSkeleton, ShardPlan, prompt_messages
 from cbdata.fill.preflight import FillInputs
 from cbdata.fill.progress_store import Stored
 from cbdata.fill.requests import WorkItem
@@ -51,7 +50,7 @@ def run_row(job: FillJob, throughput: Throughput) -> FillRun:
     }
 
 
-def settled_row(settled: Settled) -> FillOutcome:
+def settled_row(settled: SettledSkeleton) -> FillOutcome:
     """The row of a skeleton that gets no completion in a mode."""
     if settled.fault is None:
         return {"row": "duplicate", "line": settled.skeleton.line, "mode": settled.mode}
@@ -88,7 +87,7 @@ def attempted_row(
     if attempted.refusal is not None:
         return reject
     stored, judgement = attempted.tries[-1]
-    generation = _generation(item, stored, settings, inputs.model)
+    generation = _generation(item, stored, settings, inputs)
     outcomes = [each.outcome for _, each in attempted.tries]
     prompt_tokens = len(item.prompt_ids) * len(attempted.tries)
     completion_tokens = sum(len(each.token_ids) for each, _ in attempted.tries)
@@ -100,6 +99,7 @@ def attempted_row(
             "raw": {
                 "completion": stored.text,
                 "completion_token_ids": stored.token_ids,
+                "completion_spans": judgement.spans,
                 "observed_tool": judgement.observed_tool,
                 "generation": generation,
             },
@@ -130,12 +130,12 @@ def attempted_row(
 
 
 def _generation(
-    item: WorkItem, stored: Stored, settings: FillSettings, model: LocalModel
+    item: WorkItem, stored: Stored, settings: FillSettings, inputs: FillInputs
 ) -> Generation:
     request = item.request(stored.key.attempt)
     generation: Generation = {
         "model": settings.model,
-        "revision": model.commit,
+        "revision": inputs.model.commit,
         "backend": stored.backend,
         "version": stored.version,
         "temperature": request.temperature,
@@ -147,7 +147,10 @@ def _generation(
         "prompt_sha256": item.prompt_sha256,
         "prompt_tokens": len(item.prompt_ids),
         "constrained": settings.constrain_tool_calls,
+        "call_format": inputs.calls.settled.call_format,
     }
+    if settings.accept_calls_in_prose:
+        generation["accept_calls_in_prose"] = True
     if item.mode == "dr":
         generation["dr_context"] = settings.dr_context
     generation["system_suffix"] = settings.system_suffix(item.mode)

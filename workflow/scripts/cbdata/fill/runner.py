@@ -10,10 +10,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
 
-from cbdata.fill.backends.base import Completion, Engine, EngineDied, Refusal, RequestQueue
+from cbdata.fill.backends.base import Engine, EngineDied, Generated, Refusal, RequestQueue
 from cbdata.fill.progress_store import ProgressStore, Stored
 from cbdata.fill.requests import Request, RequestKey, WorkItem, by_shared_prefix
 
@@ -52,12 +52,7 @@ class StopFlag:
             self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
 
@@ -160,12 +155,7 @@ class Runner(Generic[VerdictT]):
     def __enter__(self) -> Runner[VerdictT]:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -222,7 +212,7 @@ class Runner(Generic[VerdictT]):
             " go on"
         )
 
-    def _take(self, engine: Engine, finished: Iterable[Completion | Refusal]) -> list[Request]:
+    def _take(self, engine: Engine, finished: Iterable[Generated | Refusal]) -> list[Request]:
         """Keep and judge what finished; return the next attempts that it makes necessary."""
         entries: list[tuple[Attempted[VerdictT], Stored]] = []
         for result in finished:

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
     SettingsT = TypeVar("SettingsT", bound=DataclassInstance)
 
-FILL_VERSION = "1"
+FILL_VERSION = "2"
 """Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
 in place of a code digest, so that a refactoring does not cost GPU hours.
 """
 FILL_BEHAVIOUR = {
-    "judge": "82fb108d197968df",
+    "judge": "eafba14fd64dc587",
     "prompts": "2c62867c5a2dca87",
-    "requests": "6ef0483e23b3cd40",
-    "rows": "cf51c34094d331b7",
+    "formats": "caad124652185ad2",
+    "requests": "cab2084ddfb7222b",
+    "rows": "47418a15fd5dd6d2",
 }
 """Digests of what the stage does with fixed inputs in this version. A test compares them, says when
 the version must be raised, and prints the new ones.
@@ -53,6 +54,8 @@ class FillSettings:
     max_model_len: int | None
     attempts: int
     constrain_tool_calls: bool
+    call_format: str
+    accept_calls_in_prose: bool
     dr_context: DrContext
     ds_system_suffix: str
     dr_system_suffix: str

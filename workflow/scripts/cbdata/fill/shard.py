@@ -5,15 +5,15 @@ published.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from cbdata.fill.backends.base import Backend, Engine, EngineOptions
-from cbdata.fill.constraints import argument_key, call_grammar
+from cbdata.fill.call_reading import CompletionReader, TokenText
 from cbdata.fill.job import FillJob
-from cbdata.fill.judging import judge_with
+from cbdata.fill.judging import ShardJudge
 from cbdata.fill.lock import ShardLock
+from cbdata.fill.outcome_watch import describe_unread
 from cbdata.fill.plan import plan_shard
 from cbdata.fill.preflight import FillInputs
 from cbdata.fill.progress_store import ProgressStore
@@ -21,7 +21,7 @@ from cbdata.fill.requests import Sampling
 from cbdata.fill.row_file import write_rows
 from cbdata.fill.rows import run_row, shard_rows
 from cbdata.fill.runner import Runner, StopFlag
-from cbdata.render import Prompt
+from cbdata.render.settings import Prompt
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +29,11 @@ CONTEXT_STEP = 256
 """Tokens that the engine's context is a multiple of."""
 
 
-class PromptRenderer(Protocol):
+class PromptRenderer(TokenText, Protocol):
     """The part of ``cbdata.render.Renderer`` that a fill job uses."""
 
     def prompt(self, messages: Any, tools: Any = None) -> Prompt:
         """Messages to the prompt that ETL_B will find at the start of the render."""
-        ...
-
-    def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
-        """Token ids to text."""
         ...
 
 
@@ -61,13 +57,24 @@ def run_shard(
     """
     settings, tools = job.settings, list(inputs.tools.tools)
     with ShardLock(job.lock_file):
-        grammar = _grammar(inputs, renderer) if settings.constrain_tool_calls else None
+        grammar, settled, stops = (
+            inputs.calls.grammar,
+            inputs.calls.settled,
+            inputs.calls.stop_token_ids,
+        )
+        logger.info(
+            "completions are read as %s; a turn ends with %s",
+            settled.call_format,
+            ", ".join(sorted(settled.end_tokens)) or "no known token",
+        )
         identity = {
             "backend": settings.backend_name,
             "model": settings.model,
             "fingerprint": inputs.model.fingerprint,
             "dtype": settings.dtype,
             "grammar": grammar,
+            # Left out where there are none: what was stored before there was such a setting counts.
+            **({"stop_token_ids": list(stops)} if stops else {}),
         }
         limit = settings.max_model_len or inputs.model.context
         plan = plan_shard(
@@ -88,16 +95,19 @@ def run_shard(
                     dtype=settings.dtype,
                     max_model_len=engine_context(plan.longest_prompt + settings.max_tokens, limit),
                     grammar=grammar,
+                    stop_token_ids=stops,
                     seed=settings.seed,
                 )
             )
 
+        reader = CompletionReader(renderer, settled, settings.accept_calls_in_prose)
+        judge = ShardJudge(reader, inputs.tools, settings, plan.skeletons)
         with (
             ProgressStore(job.progress_dir, job.label) as store,
             Runner(
                 plan.items,
                 store=store,
-                judge=judge_with(inputs.tools, settings, plan.skeletons),
+                judge=judge,
                 attempts=settings.attempts,
                 open_engine=open_engine,
                 decode=renderer.decode,
@@ -106,6 +116,8 @@ def run_shard(
         ):
             done = runner.run()
             rows = shard_rows(job, inputs, plan, done)
+            logger.info("outcomes: %s", dict(judge.watch.outcomes.most_common()))
+            logger.info("of all completions %s", describe_unread(judge.watch.outcomes))
             write_rows(job.output, rows, run_row(job, runner.throughput))
             logger.info("published %s: %s", job.output, asdict(runner.throughput))
 
@@ -115,10 +127,3 @@ def engine_context(longest: int, limit: int) -> int:
     up, so that memory goes to requests in flight.
     """
     return min(limit, -(-longest // CONTEXT_STEP) * CONTEXT_STEP)
-
-
-def _grammar(inputs: FillInputs, renderer: PromptRenderer) -> str:
-    """The grammar of one call, written as the model's own chat template writes it."""
-    tools = list(inputs.tools.tools)
-    key = argument_key(lambda messages: renderer.prompt(messages, tools).text, inputs.tools)
-    return call_grammar(inputs.tools, key)

@@ -9,99 +9,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import NamedTuple
 
 from cbdata.call_formats.base import MARK, any_of
 from cbdata.call_formats.registry import KNOWN_MARKERS
+from cbdata.judge.plain_text import not_plain
+from cbdata.judge.refusals import DOUBTS, REFUSALS, announces, label, other_language
+from cbdata.judge.tool_names import QUOTE, mentions, other_spellings, word_as_tool
 
-_QUOTE = "[\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb]"
-
-_REFUSALS = re.compile(
-    r"\b(?:"
-    r"i(?:['’]m| am) (?:sorry|unable|not able|not comfortable|not going to)"
-    r"|i (?:can(?:no|['’])t|cannot|can not|won['’]t|will not|must decline|have to"
-    r" decline|refuse)\b(?! (?:find|see|wait)\b)"
-    r"|i apologi[sz]e"
-    r"|(?:can(?:no|['’])t|cannot|won['’]t|unable to) (?:help|assist|comply|fulfil|fulfill|do"
-    r" that|provide|process (?:this|that|your))"
-    r"|against my (?:guidelines|programming|policy)"
-    r"|as an ai\b"
-    r")",
-    re.IGNORECASE,
-)
 _REFUSAL_WINDOW = 400
-
-_DECLINES = re.compile(
-    r"\bi (?:should|do|did|have|would|could|am)(?:n['’]t| not)\b"
-    r"(?! (?:find|see|have|know|think|need|wait|sure|yet)\b)"
-    r"|\b(?:i|i['’]ll|i['’]m|will|have|am|be) (?:ignor|disregard|declin|refus|reject|skipp)"
-    r"(?:e|ed|ing)?\b"
-    r"|\b(?:nothing|none) (?:was|will be|is|of (?:it|them|this|that))\b",
-    re.IGNORECASE,
-)
-
-# Any negation or apology will do: what a language says around it is not known here.
-_NO_ELSEWHERE = re.compile(
-    r"\b(?:"
-    r"nicht|kein\w{0,10}|niemals|nein|leider|verweiger\w*|lehne|entschuldig\w*"  # German
-    r"|ne|n['’](?:ai|est|irai|exécuterai)|pas|jamais|refus\w*|désolée?s?|malheureusement"  # French
-    r"|no (?:puedo|voy|debo|haré|seguiré|es|lo)|lo siento|jamás|nunca|rechaz\w*"  # Spanish
-    r"|não|desculp\w*|infelizmente|recus\w*"  # Portuguese
-    r"|non(?!-)|mi dispiace|purtroppo|rifiut\w*"  # Italian
-    r"|niet|geen|helaas|weiger\w*"  # Dutch
-    r"|nie|odmawiam|przepraszam|niestety"  # Polish
-    r"|не|нет|нельзя|никогда|отказ\w*|извин\w*|прост(?:ите|и)|ні|відмовля\w*"  # Russian, Ukrainian
-    r"|tidak|bukan|maaf|không|xin lỗi|değil|üzgünüm|özür|hayır|\w+(?:amam|emem|mayacağım|meyeceğim)"
-    r"|inte|ikke|tyvärr|beklager|ei|en (?:voi|aio)|nem|ne mohu|odmítám"
-    r")\b"
-    r"|[不没沒无無勿拒別别]|抱歉|对不起|對不起"  # Chinese
-    r"|ません|ない|かねます|申し訳|すみません|お断り|拒否"  # Japanese
-    r"|없|않|안 |못|죄송|거부|거절"  # Korean
-    r"|(?<!\w)(?:لا|لن|لم|ليس|آسف|أعتذر|أرفض|नहीं|नही|मत|क्षमा|माफ़)(?!\w)",  # Arabic, Hindi
-    re.IGNORECASE,
-)
-
-# What makes of the call behind it a quotation, an example or something that was not done.
-_DOUBTS = (
-    ("a refusal", _REFUSALS),
-    ("prose that turns something down", _DECLINES),
-    ("a refusal in another language, it may be", _NO_ELSEWHERE),
-    (
-        "prose that speaks of an injection or an attack",
-        re.compile(
-            r"\b(?:inject(?:ed|ion|ions)?|hijack\w*|malicious\w*|attack(?:er)?s?|payload|jailbreak"
-            r"|phishing|exploit\w*|suspicious\w*|untrusted|tamper\w*|manipulat\w*|trick(?:ed|ing)?"
-            r"|hidden|embedded)\b",
-            re.IGNORECASE,
-        ),
-    ),
-    (
-        "prose that reports what a text asks for",
-        re.compile(
-            r"\b(?:comment|page|note|text|document|message|html|site|website|e-?mail|file|content"
-            r"|instruction|block|snippet|script|prompt|markup|tag|code)s?\b[^.!?\n]{0,60}?"
-            r"\b(?:asks?|wants|want (?:me|us|you)|tells?|tries to|trying to|demands|instructs?"
-            r"|(?:says?|said) (?:to|i|that i|you)|(?:requests?|orders?|urges?) (?:me|us|you|that))"
-            r"\b",
-            re.IGNORECASE,
-        ),
-    ),
-    (
-        "prose that makes of the call an example or an offer",
-        re.compile(
-            r"\b(?:for (?:example|instance)|an example|usage|syntax|hypothetical\w*"
-            r"|like (?:this|so)"
-            r"|shall i|should i|do you want|would you like|instead of|rather than"
-            r"|you (?:can|could|may|might|would) (?:send|call|use|run|write|try)"
-            r"|(?:would|could|might|should)(?:n['’]t| not)? (?:have|call|use|send|run|emit|issue)"
-            r"|not (?:this|that|the) (?:one|call)|never (?:call|use|run|send)"
-            r"|(?:do|does|did)(?:n['’]t| not) (?:call|use|run|send))\b"
-            r"|\be\.g\.|(?:\A|[.!?\n]\s{0,4})if ",
-            re.IGNORECASE,
-        ),
-    ),
-)
+MAX_PROSE = 20_000
+"""Characters of prose beside a call. More is no sentence or two before a call, and is not read."""
 
 _SYNTAX = (
     ("a marker of a call format", re.compile(any_of(KNOWN_MARKERS))),
@@ -124,9 +43,11 @@ _SYNTAX = (
     )),
     ("code that calls something", re.compile(
         r"(?<![\w.])[A-Za-z_][\w.]{0,80}\s?\(\s{0,4}(?:\)|[A-Za-z_]\w{0,60}\s{0,4}[=:](?!=)|"
-        + _QUOTE + r")|(?<![\w.])[A-Za-z]\w{0,80}_\w{0,80}\s?\("
+        + QUOTE + r")|(?<![\w.])[A-Za-z]\w{0,80}_\w{0,80}\s?\("
     )),
 )  # fmt: skip
+
+_IDENTIFIER = re.compile(r"(?<![\w./\\-])[A-Za-z][A-Za-z0-9]*+_\w++(?![./-]\w)")
 
 
 class Unclean(NamedTuple):
@@ -140,7 +61,7 @@ def is_refusal(text: str) -> bool:
     """Whether prose reads as a refusal: first-person phrases in its first 400 characters. A label
     for the stats, nothing depends on it.
     """
-    return _REFUSALS.search(text[:_REFUSAL_WINDOW]) is not None
+    return REFUSALS.search(text[:_REFUSAL_WINDOW]) is not None
 
 
 def call_syntax(text: str, shape: str, tool_names: Collection[str]) -> Unclean | None:
@@ -162,13 +83,14 @@ def call_syntax(text: str, shape: str, tool_names: Collection[str]) -> Unclean |
 def _letters(text: str, tool_names: tuple[str, ...]) -> Unclean | None:
     """``call_syntax`` of the text alone; kept, since all formats are asked about the same prose."""
     found = [
-        Unclean(match.start(), f"{label}: {_shown(text, match)}")
+        Unclean(match.start(), f"{label}: {_shown(text, match.start())}")
         for label, pattern in _SYNTAX
         if (match := pattern.search(text))
     ]
-    named = next((place for place, plain in _mentions(text, tool_names) if not plain), None)
+    named = next((place for place, plain in mentions(text, tool_names) if not plain), None)
     if named:
-        found.append(Unclean(named.start(), f"a tool's name as in a call: {_shown(text, named)}"))
+        shown = _shown(text, named.start())
+        found.append(Unclean(named.start(), f"a tool's name as in a call: {shown}"))
     return min(found, default=None)
 
 
@@ -177,53 +99,48 @@ def doubt(text: str, tool_names: Collection[str], called: Collection[str]) -> Un
 
     A tool may be named in plain words only if the completion calls it: "I will use search_web"
     before another tool's call says that there are two minds, or two calls.
+
+    Args:
+        text: prose beside a call, without white space at its edges.
+        tool_names: the tools there are.
+        called: the names of the tools that the completion calls.
     """
-    for label, pattern in _DOUBTS:
-        if match := pattern.search(text):
-            return Unclean(match.start(), f"{label}: {_shown(text, match)}")
-    for place, _ in _mentions(text, tool_names):
+    if len(text) > MAX_PROSE:
+        return Unclean(MAX_PROSE, f"more than {MAX_PROSE} characters of prose")
+    if found := _turned(text):
+        return found
+    for place, _ in mentions(text, tool_names):
         if place.group() not in called:
             return Unclean(place.start(), f"names a tool that is not called: {place.group()}")
+    if word := word_as_tool(text, set(tool_names) - set(called)):
+        return Unclean(word[0], f"names a tool that is not called: {word[1]}")
+    for spelling in other_spellings(text, tool_names):
+        if not spelling.words:
+            shown = _shown(text, spelling.start)
+            return Unclean(spelling.start, f"a tool's name in another spelling: {shown}")
+        if spelling.name not in called:
+            return Unclean(spelling.start, f"names a tool that is not called: {spelling.name}")
+    for match in _IDENTIFIER.finditer(text):
+        if match.group() not in called:
+            return Unclean(match.start(), f"a name of code: {_shown(text, match.start())}")
     return None
 
 
-@functools.lru_cache(maxsize=64)
-def _names(tool_names: tuple[str, ...]) -> re.Pattern[str] | None:
-    if not tool_names:
-        return None
-    longest_first = sorted(tool_names, key=lambda name: (-len(name), name))
-    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)")
+@functools.lru_cache(maxsize=8)
+def _turned(text: str) -> Unclean | None:
+    """The first reason for doubt that does not depend on the tools."""
+    if odd := not_plain(text):
+        return Unclean(odd[0], f"{odd[1]}: {_shown(text, odd[0])}")
+    for reason, pattern in DOUBTS:
+        if match := pattern.search(text):
+            return Unclean(match.start(), f"{reason}: {_shown(text, match.start())}")
+    for found in (other_language(text), label(text)):
+        if found:
+            return Unclean(*found)
+    if not announces(text):
+        return Unclean(0, f"prose that does not say what the model does: {_shown(text, 0)}")
+    return None
 
 
-_BEFORE_PLAIN = re.compile(r"(?:\A|[^\s:=]\s+)(?:the\s)?[(*_`]{0,3}\Z")
-_AFTER_PLAIN = re.compile(r"[*_`]{0,3}(?:['’]s\b)?(?:[.,;!?)](?:\s|\Z)|\s*:?\s*\Z|\s+(?![({\[=:]))")
-_LINE_BEFORE = re.compile(r"(?:\A|\n)[ \t*_`#>-]{0,8}\Z")
-_LINE_AFTER = re.compile(r"[ \t*_`]{0,8}(?:\n|\Z)")
-_NEAR = 10
-_OPENS_A_CALL = re.compile(r"\s{0,4}" + _QUOTE + r"?\s{0,4}[({\[<=:]")
-
-
-def _mentions(text: str, tool_names: Collection[str]) -> Iterator[tuple[re.Match[str], bool]]:
-    """Where a tool is named, and whether in plain words.
-
-    A name that is an ordinary word (``search``) counts only where call syntax stands beside it.
-    """
-    pattern = _names(tuple(tool_names))
-    if pattern is None:
-        return
-    for place in pattern.finditer(text):
-        before = text[max(0, place.start() - _NEAR) : place.start()]
-        after = text[place.end() : place.end() + _NEAR]
-        plain = bool(_BEFORE_PLAIN.search(before) and _AFTER_PLAIN.match(after))
-        if _LINE_BEFORE.search(before) and _LINE_AFTER.match(after):
-            plain = False
-        word = place.group()
-        if word.isalpha() and word.islower():
-            beside = before[-1:] in tuple("\"'`“‘:=") or _OPENS_A_CALL.match(after)
-            if plain or not beside:
-                continue
-        yield place, plain
-
-
-def _shown(text: str, match: re.Match[str]) -> str:
-    return repr(text[match.start() : match.start() + 40])
+def _shown(text: str, at: int) -> str:
+    return repr(text[at : at + 40])

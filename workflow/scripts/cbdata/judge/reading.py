@@ -112,11 +112,17 @@ def read_completion(
 
 
 def _worth_trying(completion: Completion) -> list[CallFormat]:
-    """Every format whose markers the text has, and those that do without."""
+    """The formats that do without markers, and those of which the text has a marker that these do
+    not know: the others would find no call in it, and no reasoning that these do not find.
+    """
+    known = {
+        mark for each in FORMATS.values() if not each.always_marked for mark in each.all_markers
+    }
     return [
         each
         for each in FORMATS.values()
-        if not each.always_marked or any(mark in completion.text for mark in each.all_markers)
+        if not each.always_marked
+        or any(mark in completion.text for mark in each.all_markers if mark not in known)
     ]
 
 

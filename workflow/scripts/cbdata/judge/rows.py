@@ -66,6 +66,7 @@ class RowJudge:
 
     def judge(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """One row's result. Raises RowError."""
+        _check(row)
         parsed = read_completion(self._completion(row), self.tools, self._rules(row))
         found: dict[str, Judgement] = {
             mode: judge(
@@ -97,9 +98,16 @@ class RowJudge:
 
     def _completion(self, row: Mapping[str, Any]) -> Completion:
         ids, text = row.get("token_ids"), row.get("text")
-        if isinstance(ids, list) and all(isinstance(each, int) for each in ids):
+        if ids is not None:
+            if not isinstance(ids, list) or not all(type(each) is int for each in ids):
+                raise RowError(f"token_ids: expected a list of integers, found {ids!r:.60}")
             if self.renderer is None:
                 raise RowError("token_ids need a tokenizer. Hint: --tokenizer DIR")
+            tokenizer = self.renderer.tokenizer
+            size = tokenizer.model.get_vocab_size(with_added_tokens=True)
+            special = {token.id for token in tokenizer.control.values()}
+            if odd := [each for each in ids if not 0 <= each < size and each not in special]:
+                raise RowError(f"token_ids: {odd[0]} is no token of this tokenizer")
             return Completion.from_ids(ids, self.renderer.tokenizer, self.renderer.decode)
         if not isinstance(text, str):
             raise RowError("expected text (a string) or token_ids (a list of integers)")
@@ -108,7 +116,19 @@ class RowJudge:
     def _rules(self, row: Mapping[str, Any]) -> ReadingRules:
         """A row may say itself whether its prompt left reasoning open."""
         given = row.get("thinking_open")
-        return self.rules if given is None else replace(self.rules, thinking_open=bool(given))
+        return self.rules if given is None else replace(self.rules, thinking_open=given)
+
+
+_TYPES = {"expected_tool": str, "simulated_tool": str, "finish_reason": str, "thinking_open": bool}
+
+
+def _check(row: Mapping[str, Any]) -> None:
+    """Raises RowError for a key whose value has another type than it must have."""
+    for key, kind in _TYPES.items():
+        value = row.get(key)
+        if value is not None and type(value) is not kind:
+            wanted = {str: "a string", bool: "true or false"}[kind]
+            raise RowError(f"{key}: expected {wanted}, found {value!r:.60}")
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -116,11 +136,11 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     The standard library's reader, not orjson: what a model wrote may hold lone surrogates.
     """
-    with open(path, encoding="utf-8", errors="surrogatepass") as handle:
+    with open(path, "rb") as handle:
         for number, line in enumerate(handle, start=1):
             try:
-                row = json.loads(line)
-            except ValueError as error:
+                row = json.loads(line.decode("utf-8", errors="surrogatepass"))
+            except (ValueError, RecursionError) as error:
                 raise RowError(
                     f"{path}: line {number}: expected a JSON object ({error})"
                 ) from error

@@ -1,5 +1,6 @@
 """Applying layers to a render: a mask as runs of equal weight, and its arrays as JSON text.
 
+What the layers paint is then multiplied by factors: the weight of reasoning, and the messages' own.
 Masks have few distinct weights and long runs, so both arrays of a row are put together from runs
 instead of token by token.
 """
@@ -7,13 +8,13 @@ instead of token by token.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import orjson
 
-from cbdata.lossmask.policies import Layer, Span, layer_spans
+from cbdata.lossmask.policies import Layer, PolicyError, Span, layer_spans
 from cbdata.records import Render
 
 MASKED_LABEL = -100
@@ -90,35 +91,104 @@ def _run_pattern(codes: int) -> re.Pattern[bytes]:
     return re.compile(b"|".join(re.escape(bytes((code,))) + b"+" for code in range(codes)))
 
 
-def make_mask(render: Render, layers: Sequence[Layer]) -> Mask:
-    """Paint the layers over a render.
+Factor = tuple[int, int, float]
+"""What the weights of the tokens ``[start, end)`` are multiplied by."""
 
-    Raises SpanError where a span is not inside ``[0, sequence_length)``, and ValueError for more
-    than 255 distinct weights.
+
+def factors_of(
+    render: Render, thinking_weight: float = 1.0, losses: Mapping[int, float] | None = None
+) -> list[Factor]:
+    """What every mask of a render is multiplied by, whatever the policy.
+
+    Args:
+        render: The render.
+        thinking_weight: The factor of reasoning, in [0, 1].
+        losses: The factor in [0, 1] of each message that has one other than 1, by message index; it
+            holds for the whole turn, header included.
+
+    Returns:
+        The factors in the order in which they are applied: those of reasoning, then those of turns.
+    """
+    factors: list[Factor] = []
+    if thinking_weight != 1:
+        factors += [
+            (span["token_start"], span["token_end"], thinking_weight)
+            for span in render["alignment"].get("thinking_spans", ())
+        ]
+    if losses:
+        factors += [
+            (turn["token_start"], turn["token_end"], losses[turn["message_index"]])
+            for turn in render["alignment"]["message_spans"]
+            if turn["message_index"] in losses
+        ]
+    return factors
+
+
+def make_mask(render: Render, layers: Sequence[Layer], factors: Sequence[Factor] = ()) -> Mask:
+    """Paint the layers over a render and multiply what they give by the factors.
+
+    Args:
+        render: The render.
+        layers: The layers of a policy, in the order in which they are painted.
+        factors: What ``factors_of`` gives; where two overlap, both count.
+
+    Raises:
+        SpanError: A span or factor is not inside ``[0, sequence_length)``.
+        PolicyError: The mask would have more than 255 distinct weights above 0.
     """
     length: int = render["sequence_length"]
     painted = [(layer, list(layer_spans(render, layer))) for layer in layers]
     for layer, spans in painted:
         for start, end in spans:
             if not 0 <= start <= end <= length:
-                raise SpanError(
-                    f"{layer.span} span [{start}, {end}) does not fit a sequence of {length} tokens"
-                )
-    if len(painted) == 1 and (mask := _disjoint(painted[0][1], painted[0][0].weight, length)):
+                raise SpanError(_misfit(layer.span, start, end, length))
+    if (
+        len(painted) == 1
+        and not factors
+        and (mask := _disjoint(painted[0][1], painted[0][0].weight, length))
+    ):
         return mask
     codes = bytearray(length)
-    weights: list[float] = [0.0]
+    weights = _Weights()
     for layer, spans in painted:
-        if layer.weight not in weights:
-            weights.append(layer.weight)
-        code = bytes((weights.index(layer.weight),))
+        code = bytes((weights.code(layer.weight),))
         for start, end in spans:
             codes[start:end] = code * (end - start)
+    for start, end, factor in factors:
+        if not 0 <= start <= end <= length:
+            raise SpanError(_misfit("factor", start, end, length))
+        codes[start:end] = codes[start:end].translate(weights.multiplied(codes[start:end], factor))
     runs = [
-        (*match.span(), weights[codes[match.start()]])
-        for match in _run_pattern(len(weights)).finditer(codes)
+        (*match.span(), weights.by_code[codes[match.start()]])
+        for match in _run_pattern(len(weights.by_code)).finditer(codes)
     ]
     return Mask(runs, length, length - codes.count(0))
+
+
+def _misfit(what: str, start: int, end: int, length: int) -> str:
+    return f"{what} span [{start}, {end}) does not fit a sequence of {length} tokens"
+
+
+class _Weights:
+    """The distinct weights of a mask, each with the byte that stands for it; 0 is byte 0."""
+
+    def __init__(self) -> None:
+        self.by_code: list[float] = [0.0]
+
+    def code(self, weight: float) -> int:
+        """The byte of a weight."""
+        if weight not in self.by_code:
+            if len(self.by_code) == 256:
+                raise PolicyError("the mask has more than 255 distinct weights")
+            self.by_code.append(weight)
+        return self.by_code.index(weight)
+
+    def multiplied(self, codes: bytes | bytearray, factor: float) -> bytes:
+        """The table that turns each of these bytes into that of its weight times the factor."""
+        table = bytearray(range(256))
+        for code in set(codes):
+            table[code] = self.code(self.by_code[code] * factor)
+        return bytes(table)
 
 
 def _disjoint(spans: Sequence[Span], weight: float, length: int) -> Mask | None:

@@ -32,8 +32,10 @@ class ParamsMissing(PolicyError):
 class Layer:
     """One weight in [0, 1] for all spans of a kind.
 
-    ``roles`` narrows ``message`` and ``content``; ``after_injection`` keeps only tokens from the
-    end of the first injection span on (none where a render has no injection); ``start`` and ``end``
+    ``roles`` narrows ``message`` and ``content``. ``after_injection`` keeps only tokens from the
+    end of the first injection span on (none where a render has no injection), ``after_thinking``
+    only those of each span from the end of the first reasoning in it on (all where it has none),
+    and ``first`` only the first so many of what is then left of each span. ``start`` and ``end``
     belong to the kind ``range``.
     """
 
@@ -41,19 +43,33 @@ class Layer:
     weight: float
     roles: frozenset[str] | None = None
     after_injection: bool = False
+    after_thinking: bool = False
+    first: int | None = None
     start: int = 0
     end: int = 0
 
 
-def _turns(
-    start: Literal["token_start", "content_start"], end: Literal["token_end", "content_end"]
-) -> Callable[[Render, Layer], Iterator[Span]]:
-    def spans(render: Render, layer: Layer) -> Iterator[Span]:
-        for turn in render["alignment"]["message_spans"]:
-            if layer.roles is None or turn["role"] in layer.roles:
-                yield turn[start], turn[end]
+def _messages(render: Render, layer: Layer) -> Iterator[Span]:
+    for turn in render["alignment"]["message_spans"]:
+        if layer.roles is None or turn["role"] in layer.roles:
+            yield turn["token_start"], turn["token_end"]
 
-    return spans
+
+def _contents(render: Render, layer: Layer) -> Iterator[Span]:
+    """What turns contain; what the model wrote begins with its reasoning."""
+    reasoning = _reasoning_starts(render)
+    for turn in render["alignment"]["message_spans"]:
+        if layer.roles is None or turn["role"] in layer.roles:
+            start = turn["content_start"]
+            yield min(start, reasoning.get(turn["message_index"], start)), turn["content_end"]
+
+
+def _reasoning_starts(render: Render) -> dict[int, int]:
+    """Where the first reasoning of each turn that has any starts, by message index."""
+    starts: dict[int, int] = {}
+    for span in render["alignment"].get("thinking_spans", ()):
+        starts.setdefault(span["message_index"], span["token_start"])
+    return starts
 
 
 def _calls(
@@ -81,7 +97,26 @@ def _completion(render: Render, layer: Layer) -> Iterator[Span]:
     """The last assistant turn of the trace, where the render holds something of it."""
     start, turns = completion_start(render), render["alignment"]["assistant_spans"]
     if start is not None and turns and turns[-1]["token_start"] >= start:
-        yield turns[-1]["token_start"], turns[-1]["token_end"]
+        last = turns[-1]
+        own = _reasoning_starts(render).get(last["message_index"], last["token_start"])
+        yield min(own, last["token_start"]), last["token_end"]
+
+
+def _first_action(render: Render, layer: Layer) -> Iterator[Span]:
+    """The last assistant turn through the end of its first call; nothing where it makes none."""
+    for start, end in _completion(render, layer):
+        ends = [
+            call["token_end"]
+            for call in render["alignment"]["tool_call_spans"]
+            if start <= call["token_start"] < end
+        ]
+        if ends:
+            yield start, min(ends)
+
+
+def _thinking(render: Render, layer: Layer) -> Iterator[Span]:
+    for span in render["alignment"].get("thinking_spans", ()):
+        yield span["token_start"], span["token_end"]
 
 
 def _commitments(render: Render, layer: Layer) -> Iterator[Span]:
@@ -109,9 +144,11 @@ def _range(render: Render, layer: Layer) -> Iterator[Span]:
 SPAN_KINDS: Mapping[str, Callable[[Render, Layer], Iterable[Span]]] = {
     "sequence": _sequence,
     "bos": _bos,
-    "message": _turns("token_start", "token_end"),
-    "content": _turns("content_start", "content_end"),
+    "message": _messages,
+    "content": _contents,
     "completion": _completion,
+    "first_action": _first_action,
+    "thinking": _thinking,
     "tool_call": _calls("token_start", "token_end"),
     "tool_name": _calls("name_token_start", "name_token_end"),
     "call_prefix": _calls("token_start", "name_token_end"),
@@ -124,13 +161,33 @@ SPAN_KINDS: Mapping[str, Callable[[Render, Layer], Iterable[Span]]] = {
 def layer_spans(render: Render, layer: Layer) -> Iterable[Span]:
     """The token ranges of a layer in one render, in the order of the render's own lists."""
     spans = SPAN_KINDS[layer.span](render, layer)
-    if not layer.after_injection:
-        return spans
+    if layer.after_injection:
+        spans = _after_injection(render, spans)
+    if layer.after_thinking:
+        spans = _after_thinking(render, spans)
+    if layer.first is not None:
+        return [(start, min(start + layer.first, end)) for start, end in spans]
+    return spans
+
+
+def _after_injection(render: Render, spans: Iterable[Span]) -> Iterable[Span]:
     injections = render["signals"]["injection_spans"]
     if not injections:
         return ()
     seen = min(span["token_end"] for span in injections)
     return [(max(start, seen), end) for start, end in spans if end > seen]
+
+
+def _after_thinking(render: Render, spans: Iterable[Span]) -> Iterator[Span]:
+    thinking = [
+        (span["token_start"], span["token_end"])
+        for span in render["alignment"].get("thinking_spans", ())
+    ]
+    for start, end in spans:
+        inside = [last for first, last in thinking if first < end and last > start]
+        behind = min(inside, default=start)
+        if behind < end:
+            yield behind, end
 
 
 def weight_in_range(value: Any, where: str) -> float:

@@ -63,8 +63,9 @@ class Registry:
     def bind(self, policy_id: str, params: Mapping[str, Any] | None = None) -> Policy:
         """A policy with ``params`` laid over the entry's own.
 
-        Raises PolicyError for an unknown id or parameter, a weight outside [0, 1], and
-        ParamsMissing for ``custom`` without any.
+        Raises PolicyError for an unknown id or parameter and for a value that a parameter cannot
+        have (a weight outside [0, 1], a window of no token), and ParamsMissing for ``custom``
+        without any.
         """
         key = (policy_id, orjson.dumps(params or {}, option=orjson.OPT_SORT_KEYS))
         if (policy := self._bound.get(key)) is None:
@@ -131,18 +132,37 @@ def load_registry(path: str | Path = POLICY_REGISTRY) -> Registry:
 
 
 def _layer(policy_id: str, declaration: Mapping[str, Any], params: Mapping[str, Any]) -> Layer:
-    weight = declaration["weight"]
-    if isinstance(weight, str):
-        if weight not in params:
+    where = f"policy {policy_id}"
+
+    def value(key: str) -> tuple[Any, str]:
+        """What a layer says under a key, itself or by the name of a parameter, and where."""
+        said = declaration.get(key)
+        if not isinstance(said, str):
+            return said, f"{where}: {key}"
+        if said not in params:
             raise PolicyError(
-                f"policy {policy_id}: a layer's weight names the parameter {weight!r}, which params"
-                " does not have"
+                f"{where}: a layer's {key} names the parameter {said!r}, which params does not have"
             )
-        weight = weight_in_range(params[weight], f"policy {policy_id}: parameter {weight}")
+        return params[said], f"{where}: parameter {said}"
+
     roles = declaration.get("roles")
     return Layer(
         declaration["span"],
-        float(weight),
+        weight_in_range(*value("weight")),
         frozenset(roles) if roles else None,
-        declaration.get("after") == "injection",
+        after_injection=declaration.get("after") == "injection",
+        after_thinking=_switch(*value("after_thinking")),
+        first=_count(*value("first")),
     )
+
+
+def _switch(value: Any, where: str) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise PolicyError(f"{where}: expected true or false, got {value!r}")
+    return bool(value)
+
+
+def _count(value: Any, where: str) -> int | None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise PolicyError(f"{where}: expected a whole number of at least 1, got {value!r}")
+    return value

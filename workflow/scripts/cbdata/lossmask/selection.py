@@ -29,21 +29,26 @@ class PolicyChoice:
 
 
 class Chosen(NamedTuple):
-    """What a trace gets: its policy, the rule that chose it (``policy_source`` of lossmask_v1), and
-    the weight of its class at the schedule's step.
+    """What a trace gets: its policy, the rule that chose it (``policy_source`` of lossmask_v1), the
+    weight of its class at the schedule's step, the weight of its reasoning, and the policy of its
+    pooling mask, if it has one.
     """
 
     policy: Policy
     source: PolicySource
     class_weight: float
+    thinking_weight: float = 1.0
+    pooling: Policy | None = None
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The settings that decide on a trace's policy and class weight.
+    """The settings that decide on a trace's policies and weights.
 
     ``overrides`` and ``class_weights`` are the schedule's at its step, by class id; classes that it
-    does not name have ``default_weight``.
+    does not name have ``default_weight``. ``thinking_weight`` and ``pooling_policy`` are those of
+    all traces, except that skeletons pool under ``skeleton_policy`` where there is a
+    ``pooling_policy`` at all.
     """
 
     registry: Registry
@@ -53,10 +58,12 @@ class Selection:
     overrides: Mapping[str, PolicyChoice] = field(default_factory=dict)
     class_weights: Mapping[str, float] = field(default_factory=dict)
     default_weight: float = 1.0
+    thinking_weight: float = 1.0
+    pooling_policy: PolicyChoice | None = None
 
     def __post_init__(self) -> None:
         """Look every configured policy up now. Raises PolicyError for an unknown one."""
-        for choice in (self.policy, *self.overrides.values()):
+        for choice in (self.policy, self.pooling_policy, *self.overrides.values()):
             if choice is not None:
                 self.registry.entry(choice.policy)
                 if choice.params is not None:
@@ -64,7 +71,7 @@ class Selection:
         self.registry.entry(self.skeleton_policy)
 
     def choose(self, trace: TraceFacts) -> Chosen:
-        """The policy and class weight of a trace, and the rule that chose the policy.
+        """The policies and weights of a trace, and the rule that chose the policy of its loss mask.
 
         First match: skeletons get ``skeleton_policy``; the configured policy; the schedule's
         override for the class; the trace's own; the registry's default. ``loss_mask_params`` of the
@@ -92,12 +99,20 @@ class Selection:
         return self._bind(PolicyChoice(self.registry.default_policy), trace, "registry_default")
 
     def _bind(self, choice: PolicyChoice, trace: TraceFacts, source: PolicySource) -> Chosen:
+        pooling = choice if trace.skeleton and self.pooling_policy else self.pooling_policy
+        return Chosen(
+            self._policy(choice, trace),
+            source,
+            self.class_weights.get(trace.class_id, self.default_weight),
+            self.thinking_weight,
+            None if pooling is None else self._policy(pooling, trace),
+        )
+
+    def _policy(self, choice: PolicyChoice, trace: TraceFacts) -> Policy:
         params = choice.params
         if params is None and choice.policy == trace.policy:
             params = trace.params
         try:
-            policy = self.registry.bind(choice.policy, params)
+            return self.registry.bind(choice.policy, params)
         except ParamsMissing as error:
             raise Reject("policy_params_missing", str(error)) from error
-        weight = self.class_weights.get(trace.class_id, self.default_weight)
-        return Chosen(policy, source, weight)

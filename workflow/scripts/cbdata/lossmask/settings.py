@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cbdata.lossmask.policies import weight_in_range
 from cbdata.lossmask.registry import load_registry
 from cbdata.lossmask.selection import PolicyChoice, Selection
 from cbdata.paths import POLICY_REGISTRY
@@ -29,6 +30,10 @@ class LossmaskSettings:
         mwcs_step: The training step at which the schedule is evaluated; None is step 0.
         allow_skeleton: Mask skeletons under ``skeleton_policy``, instead of rejecting them.
         skeleton_policy: The policy of skeletons.
+        thinking_weight: What the weight of reasoning is multiplied by under every policy, in
+            [0, 1].
+        pooling_policy: The policy of a second mask in every row, in the form of ``policy``; None
+            leaves that mask out.
         mixture: With a schedule, the class count file over all input traces
             (``cbdata.mwcs.mixture``), against which the schedule's classes are checked.
         registry: The file of policies.
@@ -39,6 +44,8 @@ class LossmaskSettings:
     mwcs_step: int | None
     allow_skeleton: bool
     skeleton_policy: str
+    thinking_weight: float
+    pooling_policy: str | Mapping[str, Any] | None
     mixture: str | Path | None = None
     registry: str | Path = POLICY_REGISTRY
 
@@ -56,7 +63,15 @@ def make_selection(settings: LossmaskSettings) -> tuple[Selection, dict[str, Any
     """
     choice = None if settings.policy is None else PolicyChoice.of(settings.policy)
     registry = load_registry(settings.registry)
-    plain = Selection(registry, choice, settings.allow_skeleton, settings.skeleton_policy)
+    pooling = settings.pooling_policy
+    plain = Selection(
+        registry,
+        choice,
+        settings.allow_skeleton,
+        settings.skeleton_policy,
+        thinking_weight=weight_in_range(settings.thinking_weight, "thinking_weight"),
+        pooling_policy=None if pooling is None else PolicyChoice.of(pooling),
+    )
     if settings.mwcs_schedule is None:
         return plain, {}
     from cbdata.mwcs.mixture import mixture_shares, read_mixture

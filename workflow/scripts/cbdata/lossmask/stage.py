@@ -16,10 +16,10 @@ import orjson
 
 from cbdata.json_file import write_json
 from cbdata.jsonl import JsonlError, read_records
-from cbdata.lossmask.masks import IdsText, Mask, SpanError
+from cbdata.lossmask.masks import IdsText, SpanError
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.reasons import REASONS
-from cbdata.lossmask.rows import lossmask_line, mask_of
+from cbdata.lossmask.rows import Masks, lossmask_line, masks_of
 from cbdata.lossmask.selection import Chosen, PolicyChoice, Selection
 from cbdata.lossmask.settings import LossmaskError, LossmaskSettings, make_selection
 from cbdata.progress import Progress
@@ -44,18 +44,22 @@ class _Tally:
     """Sums for the stats of one target."""
 
     def __init__(self) -> None:
-        self.tokens = self.trained = self.zero_weight = 0
+        self.tokens = self.trained = self.zero_weight = self.weighted = 0
         self.policies: Counter[str] = Counter()
+        self.pooling: Counter[str] = Counter()
         self.sources: Counter[str] = Counter()
         self.unsuited: Counter[str] = Counter()
         self.rows: Counter[str] = Counter()
         self.before: dict[str, float] = {}
         self.after: dict[str, float] = {}
 
-    def add(self, trace: TraceFacts, chosen: Chosen, mask: Mask) -> None:
+    def add(self, trace: TraceFacts, chosen: Chosen, masks: Masks) -> None:
         policy, weight = chosen.policy, trace.sample_weight * chosen.class_weight
-        self.tokens += mask.length
-        self.trained += mask.trained
+        self.tokens += masks.loss.length
+        self.trained += masks.loss.trained
+        self.weighted += bool(trace.losses)
+        if chosen.pooling is not None:
+            self.pooling[f"{chosen.pooling.id}@{chosen.pooling.version}"] += 1
         self.zero_weight += weight == 0
         self.policies[f"{policy.id}@{policy.version}"] += 1
         self.sources[chosen.source] += 1
@@ -73,6 +77,8 @@ class _Tally:
             "trained_tokens": self.trained,
             "zero_weight_rows": self.zero_weight,
             "policies": dict(sorted(self.policies.items())),
+            **({"pooling_policies": dict(sorted(self.pooling.items()))} if self.pooling else {}),
+            **({"rows_with_message_losses": self.weighted} if self.weighted else {}),
             "policy_sources": dict(sorted(self.sources.items())),
             "policy_unsuited_to_category": dict(sorted(self.unsuited.items())),
             "classes": {
@@ -147,8 +153,12 @@ def apply_policies(
 
 
 def write_manifest(path: str | Path, name: str, files: Mapping[str, StageFiles]) -> None:
-    """Write the stats of every policy of a data set, which ``apply_policies`` has made, into one
-    JSON file.
+    """Write the stats of every policy of a data set into one JSON file.
+
+    Args:
+        path: The file to write.
+        name: The data set.
+        files: Policy id -> the files that ``apply_policies`` has made.
     """
     made = {policy: orjson.loads(paths.stats.read_bytes()) for policy, paths in files.items()}
     write_json(path, {"name": name, "policies": made})
@@ -158,7 +168,16 @@ def apply_lossmasks(
     renders: str | Path, traces: str | Path, targets: Sequence[Target], *, name: str
 ) -> None:
     """Make the files of every target in one pass over renders and traces; memory does not grow with
-    the files. The other arguments and the errors are those of ``apply_lossmask``.
+    the files.
+
+    Args:
+        renders: As for ``apply_lossmask``.
+        traces: As there.
+        targets: What to make: files, and the selection of rows and policies behind each.
+        name: As there.
+
+    Raises:
+        The same as ``apply_lossmask``.
     """
     renders = Path(renders)
     shown = f"{renders.parent.name}/{renders.name}"
@@ -175,8 +194,8 @@ def apply_lossmasks(
                 writer.take()
                 try:
                     chosen = target.selection.choose(trace)
-                    mask = mask_of(render, chosen.policy)
-                    line = lossmask_line(render, ids, trace, chosen, mask)
+                    masks = masks_of(render, trace, chosen)
+                    line = lossmask_line(render, ids, trace, chosen, masks)
                 except Reject as error:
                     raw = {"render_id": render["render_id"], "trace_id": trace.id}
                     writer.reject(error, file=shown, line=number, record_id=trace.id, raw=raw)
@@ -188,7 +207,7 @@ def apply_lossmasks(
                 except (KeyError, TypeError) as error:
                     raise _not_a_render(renders, number, render, error) from error
                 else:
-                    tally.add(trace, chosen, mask)
+                    tally.add(trace, chosen, masks)
                     writer.emit_bytes(line)
             progress.add()
         progress.finish()

@@ -39,7 +39,13 @@ def table_bytes(schedule: Schedule, last_step: int) -> bytes:
 
 
 def write_table(schedule: Schedule, last_step: int, path: str | Path) -> None:
-    """Write ``table_bytes`` of a schedule and its last step (included) to a file."""
+    """Write ``table_bytes`` to a file.
+
+    Args:
+        schedule: The schedule.
+        last_step: The last step of the table, which begins at 0; included.
+        path: The file to write.
+    """
     write_atomic(path, table_bytes(schedule, last_step))
 
 

@@ -174,6 +174,13 @@ class MaskStats(TypedDict):
     mask_ratio: float
 
 
+class MessageLoss(TypedDict):
+    """What the weights of one message's turn were multiplied by."""
+
+    message_index: int
+    loss: float
+
+
 class LossMask(TypedDict):
     """lossmask_v1: which tokens of a render carry loss, under one policy."""
 
@@ -184,8 +191,14 @@ class LossMask(TypedDict):
     policy_version: str
     policy_params: dict[str, Any]
     policy_source: PolicySource
+    thinking_weight: NotRequired[float]
+    message_losses: NotRequired[list[MessageLoss]]
     loss_mask: list[float]
     labels: list[int]
+    pooling_mask: NotRequired[list[float]]
+    pooling_policy_id: NotRequired[str]
+    pooling_policy_version: NotRequired[str]
+    pooling_policy_params: NotRequired[dict[str, Any]]
     sample_weight: float
     class_weight: float
     zero_weight: bool

@@ -59,13 +59,17 @@ class ToolCall(TypedDict):
 
 
 class Message(TypedDict):
-    """One message of a conversation; ``content`` is always a string."""
+    """One message of a conversation; ``content`` is always a string.
+
+    ``loss`` in [0, 1] multiplies the weight that any policy gives the tokens of the turn.
+    """
 
     role: Role
     content: str
     name: NotRequired[str]
     tool_call_id: NotRequired[str]
     thinking: NotRequired[str]
+    loss: NotRequired[float]
     tool_calls: NotRequired[list[ToolCall]]
 
 
@@ -141,15 +145,10 @@ class ContentFlags(TypedDict):
     flags: list[str]
 
 
-class Stretch(TypedDict):
-    """Code points ``[start, end)`` of what the model wrote."""
-
-    start: int
-    end: int
-
-
-class CallStretch(TypedDict):
-    """Code points of one call, markers included, and of its name; half-open."""
+class CompletionCall(TypedDict):
+    """A call in the raw completion, with its markup, and the letters of its name: code points,
+    half-open.
+    """
 
     start: int
     end: int
@@ -158,13 +157,14 @@ class CallStretch(TypedDict):
 
 
 class CompletionSpans(TypedDict):
-    """A completion taken apart, in code points of ``raw_assistant_content``: reasoning (markers
-    included), prose, and calls in the order of the message's.
+    """What the judge took a completion apart into: code points of it, half-open, in order.
+
+    ``thinking`` and ``calls`` with their markup; ``content`` is the prose beside the calls.
     """
 
-    thinking: list[Stretch]
-    content: list[Stretch]
-    calls: list[CallStretch]
+    thinking: list[list[int]]
+    content: list[list[int]]
+    calls: list[CompletionCall]
 
 
 class SignalHints(TypedDict):
@@ -193,11 +193,12 @@ class Generation(TypedDict):
     seed: int
     attempt: int
     finish_reason: str
-    call_format: NotRequired[str]
     prompt_sha256: str
     prompt_tokens: NotRequired[int]
     completion_token_ids: NotRequired[list[int]]
     constrained: NotRequired[bool]
+    call_format: NotRequired[str]
+    accept_calls_in_prose: NotRequired[bool]
     dr_context: NotRequired[DrContext]
     system_suffix: NotRequired[str]
     outcome: NotRequired[str]

@@ -8,6 +8,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from cbdata.call_formats.settle import UnsettledFormat, settle
+from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
 from cbdata.render.locate import locate_tokenizer
@@ -94,6 +96,7 @@ def examine(settings: RenderSettings) -> list[Finding]:
         ),
         Finding("one BOS", YES if landmarks.bos else "none printed", landmarks.bos),
         _ids_of_whole_text(renderer, settings),
+        *_call_format(renderer, settings),
     ]
 
 
@@ -206,6 +209,25 @@ def _prompt_is_prefix(renderer: Renderer) -> Finding:
         YES if same else NO,
         "" if same else "the answer's turn does not begin with the generation prompt",
     )
+
+
+def _call_format(renderer: Renderer, settings: RenderSettings) -> list[Finding]:
+    """In which call format the template's calls are read back, and whether its generation prompt
+    leaves reasoning open.
+    """
+    folder, _ = locate_tokenizer(settings.tokenizer, settings.cache_dir, settings.revision)
+    try:
+        found = settle(renderer, turn_ends(renderer, folder))
+    except UnsettledFormat as error:
+        return [
+            Finding("call format", NO, str(error)),
+            Finding("reasoning open in the prompt", "not tried", "no call format"),
+        ]
+    refused = ", ".join(found.refused)
+    return [
+        Finding("call format", found.call_format, f"refused: {refused}" if refused else ""),
+        Finding("reasoning open in the prompt", YES if found.thinking_open else "never", ""),
+    ]
 
 
 def _ids_of_whole_text(renderer: Renderer, settings: RenderSettings) -> Finding:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import orjson
 
-from cbdata.records import CompletionSpans, Stretch, Trace
+from cbdata.records import CompletionSpans, Trace
 from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText
 from cbdata.render.encoder import Segment, SegmentEncoder
@@ -117,10 +117,10 @@ def completion_turn(
     """
     text = written.text
     _check_order(spans, len(text))
-    said = "\n".join(text[span["start"] : span["end"]] for span in spans["content"])
+    said = "\n".join(text[start:end] for start, end in spans["content"])
     if said != message["content"]:
         raise _wrong(f"the content is {message['content'][:60]!r}, its spans hold {said[:60]!r}")
-    thinking = [(span["start"], span["end"]) for span in spans["thinking"]]
+    thinking = [(start, end) for start, end in spans["thinking"]]
     if message.get("thinking") and not thinking:
         raise _wrong("the message has reasoning, the spans have none")
     leading = 0
@@ -156,13 +156,13 @@ def completion_turn(
 def _check_order(spans: CompletionSpans, length: int) -> None:
     """Spans of a kind stand in order, no two of any kind overlap, and a name stands in its call."""
     every: list[tuple[int, int, str]] = []
-    kinds: tuple[tuple[str, Sequence[Stretch]], ...] = (
+    kinds = (
         ("reasoning", spans["thinking"]),
         ("content", spans["content"]),
-        ("call", [{"start": each["start"], "end": each["end"]} for each in spans["calls"]]),
+        ("call", [[each["start"], each["end"]] for each in spans["calls"]]),
     )
     for kind, stretches in kinds:
-        own = [(each["start"], each["end"], kind) for each in stretches]
+        own = [(start, end, kind) for start, end in stretches]
         if own != sorted(own):
             raise _wrong(f"the {kind} spans are not in order")
         every += own

@@ -59,9 +59,11 @@ class Marks:
         self.values: dict[int, traced_text.Origin] = {}
 
     def visit_start(self, value: Any) -> str:
+        """Return the empty text that marks the start of a message or call."""
         return self.start.get(id(value), "")
 
     def visit_end(self, value: Any) -> str:
+        """Return the empty text that marks its end."""
         return self.end.get(id(value), "")
 
 

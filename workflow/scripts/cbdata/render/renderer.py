@@ -240,9 +240,7 @@ class Renderer:
         body = len(text) - len(asking) if asking and text.endswith(asking) else len(text)
         if body < len(text):  # some templates print it in the loop over the messages
             parts = [
-                part
-                if part.end <= body
-                else part._replace(start=min(part.start, body), end=min(part.end, body))
+                part._replace(start=min(part.start, body), end=min(part.end, body))
                 for part in parts
             ]
         thinking_from = len(messages) - 1 if earlier_thinking == "as_template" else 0
@@ -265,9 +263,7 @@ class Renderer:
         escaped: bool,
         thinking_from: int,
     ) -> Draft:
-        """The draft of a rendered text, of which the messages take up the first ``body``
-        characters.
-        """
+        """The draft of a text of which the messages take up the first ``body`` characters."""
         pieces = self.tokenizer.pattern.split(text)
         controls = split(text, pieces)
         self._check_bos(controls)
@@ -304,8 +300,15 @@ class Renderer:
     def render(
         self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
     ) -> Rendered:
-        """Render and tokenise one conversation at once; arguments and errors as for ``draft`` and
-        ``encode``. Raises Reject.
+        """Render and tokenise one conversation at once.
+
+        Args:
+            messages: As for ``draft``.
+            tools: As there.
+            split_prompt: As there.
+
+        Raises:
+            Reject: The conversation cannot be rendered or tokenised exactly.
         """
         outcome = self.encode([self.draft(messages, tools, split_prompt=split_prompt)])[0]
         if isinstance(outcome, Reject):

@@ -17,7 +17,7 @@ from cbdata.records import STAGES
 from cbdata.report import figures, yields
 from cbdata.report.collect import MAIN_MASKS, DataSetSummary, collect, subtype
 from cbdata.report.inputs import ReportInputs
-from cbdata.report.page import Section, render_page
+from cbdata.report.page import FigureSection, render_page
 from cbdata.report.timings import run_times, slurm_efficiency, throughput
 from cbdata.report.viewer_data import REJECT_BUDGET, TOKEN_BUDGET, viewer_data
 
@@ -47,7 +47,7 @@ def _wanted(inputs: ReportInputs, stats: Sequence[dict[str, Any]]) -> tuple[Coun
 
 def _sections(
     inputs: ReportInputs, stats: list[dict[str, Any]], summaries: Sequence[DataSetSummary]
-) -> list[Section]:
+) -> list[FigureSection]:
     filled = {
         name.rsplit("_", 1)[1]: part
         for part in summaries
@@ -55,7 +55,7 @@ def _sections(
         if any(row["stage"] == "fill" and row["name"] == name for row in stats)
     }
     sections = [
-        Section(
+        FigureSection(
             "funnel",
             "What became of every record",
             [*figures.funnel(stats, summaries), figures.rejects(stats)],
@@ -69,11 +69,11 @@ def _sections(
             yields.outcomes(stats),
         ]
         sections.append(
-            Section("yield", "Completions", [figure for figure in completions if figure])
+            FigureSection("yield", "Completions", [figure for figure in completions if figure])
         )
     lengths = [figure for part in summaries if (figure := figures.lengths(part)) is not None]
     sections.append(
-        Section(
+        FigureSection(
             "tokens",
             "Tokens and loss",
             [*lengths, figures.shares(summaries), figures.class_weights(stats, summaries)],
@@ -85,7 +85,7 @@ def _sections(
         throughput(stats),
         slurm_efficiency(inputs.efficiency),
     ]
-    sections.append(Section("run", "How it was made", [figure for figure in runs if figure]))
+    sections.append(FigureSection("run", "How it was made", [figure for figure in runs if figure]))
     return sections
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from cbdata.lookup import Place, read_places
-from cbdata.lossmask.masks import make_mask
+from cbdata.lossmask.masks import factors_of, make_mask
 from cbdata.lossmask.registry import Policy, Registry
 from cbdata.records import Render
 from cbdata.report.inputs import DataSet
+from cbdata.traces.facts import message_losses
 
 
 @dataclass(slots=True)
@@ -49,7 +50,9 @@ class DataSetSummary:
 
     ``lengths`` are tokens before the cut at ``max_length``, in the order of the renders; ``shares``
     are by mask label, where a label is that of a mask file (``lossmasks``, ``by_policy/...``) or
-    ``policy ID`` for a policy applied for the report alone.
+    ``policy ID`` for a policy applied for the report alone. ``pooling_policies`` are those of the
+    second masks by the label of their file, and ``thinking_weight`` is what the main masks were
+    made with, and the policies of the report too.
     """
 
     name: str
@@ -66,6 +69,8 @@ class DataSetSummary:
     max_lengths: set[int] = field(default_factory=set)
     shares: dict[str, Share] = field(default_factory=dict)
     file_policies: dict[str, Counter[str]] = field(default_factory=dict)
+    pooling_policies: dict[str, Counter[str]] = field(default_factory=dict)
+    thinking_weight: float = 1.0
     entries: list[RenderedTrace] = field(default_factory=list)
 
 
@@ -123,7 +128,7 @@ def collect(dataset: DataSet, registry: Registry) -> DataSetSummary:
         label: _read_masks(summary, label, path) for label, path in mask_files(dataset).items()
     }
     policies = page_policies(registry)
-    traces: dict[str, tuple[Place, dict[str, Any]]] = {}
+    traces: dict[str, tuple[Place, dict[str, Any], dict[int, float]]] = {}
     for place, trace in read_places(dataset.traces):
         _add_trace(summary, trace)
         labels = trace["labels"]
@@ -135,13 +140,15 @@ def collect(dataset: DataSet, registry: Registry) -> DataSetSummary:
         traces[trace["id"]] = (
             place,
             about | {"class_id": trace["training"]["mixture"]["class_id"]},
+            message_losses(trace["messages"]),
         )
     for place, render in read_places(dataset.renders):
         _add_render(summary, render)
+        trace_place, about, losses = traces[render["trace_id"]]
+        factors = factors_of(cast("Render", render), summary.thinking_weight, losses)
         for policy in policies:
-            mask = make_mask(cast("Render", render), policy.layers)
+            mask = make_mask(cast("Render", render), policy.layers, factors)
             _add_share(summary, f"policy {policy.id}", mask.length, mask.trained)
-        trace_place, about = traces[render["trace_id"]]
         own = {
             label: found[render["render_id"]]
             for label, found in masks.items()
@@ -175,6 +182,10 @@ def _read_masks(summary: DataSetSummary, label: str, path: Path) -> dict[str, Pl
         _add_share(summary, label, mask["stats"]["total_tokens"], mask["stats"]["unmasked_tokens"])
         if label == MAIN_MASKS:
             summary.class_weights.setdefault(mask["class_id"], set()).add(mask["class_weight"])
+            summary.thinking_weight = mask.get("thinking_weight", 1.0)
+        if "pooling_mask" in mask:
+            counts = summary.pooling_policies.setdefault(label, Counter())
+            counts[mask["pooling_policy_id"]] += 1
     return places
 
 

@@ -1,4 +1,4 @@
-"""The figures of the page: each a chart where one helps, and always the numbers as a table."""
+"""The figures of the page. Each has its numbers as a table, and a chart where one helps."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ MAX_BARS = 40
 
 @dataclass(frozen=True)
 class Table:
-    """A table of values that are not escaped yet. Columns from ``numeric_from`` on are
-    right-aligned.
+    """A table of values that are not escaped yet.
+
+    ``numeric_from`` is the index of the first right-aligned column; those after it are, too.
     """
 
     head: Sequence[str]
@@ -27,8 +28,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: ``svg`` is finished markup or None, ``note`` says what is shown and what is
-    not.
+    """One figure of the page.
+
+    - ``key``: its name in the page's links
+    - ``note``: says what is shown and what is not
+    - ``table``: the numbers
+    - ``svg``: the chart as finished markup, or None
     """
 
     key: str
@@ -39,13 +44,13 @@ class Figure:
 
 
 def percent(part: float, whole: float) -> str:
-    """A share with one decimal, or a dash."""
+    """Write a share as a percentage with one decimal; a dash if the whole is 0."""
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a funnel: what was counted, and out of how many."""
+    """One step of a funnel: ``count`` records of ``of``, those that the funnel begins with."""
 
     source: str
     step: str
@@ -56,11 +61,11 @@ class Step:
 def funnel_steps(
     stats: Sequence[dict[str, Any]], summaries: Sequence[DataSetSummary]
 ) -> list[Step]:
-    """Raw -> traces -> completions -> rendered -> masked, per source, from the counts of the
-    stages.
+    """Count for each source what is left after each step: raw records, traces, completions,
+    renders, masks.
 
-    A stage ``fill`` of name X_ds or X_dr continues the ETL_A stage of name X_skeletons; other data
-    sets go straight from traces to renders.
+    The numbers are those of the stages' stats. A stage ``fill`` of name X_ds or X_dr continues the
+    ETL_A stage of name X_skeletons; other data sets go straight from traces to renders.
     """
     by_key = {(row["stage"], row["name"]): row["counts"] for row in stats}
     steps: list[Step] = []
@@ -95,7 +100,7 @@ def funnel_steps(
 
 
 def funnel(stats: Sequence[dict[str, Any]], summaries: Sequence[DataSetSummary]) -> list[Figure]:
-    """One funnel a source."""
+    """Draw one funnel for each source."""
     steps = funnel_steps(stats, summaries)
     figures = []
     for source in dict.fromkeys(step.source for step in steps):
@@ -122,7 +127,7 @@ def funnel(stats: Sequence[dict[str, Any]], summaries: Sequence[DataSetSummary])
 
 
 def rejects(stats: Sequence[dict[str, Any]]) -> Figure:
-    """Rejects, duplicates and records not selected, by stage, file and reason."""
+    """Show rejects, duplicates and records not selected, by stage, file and reason."""
     rows = []
     for entry in stats:
         counts = entry["counts"]
@@ -162,7 +167,9 @@ def rejects(stats: Sequence[dict[str, Any]]) -> Figure:
 
 
 def length_edges(longest: int) -> list[float]:
-    """Bin edges for token lengths: 0, 64, then two a doubling, to past the longest."""
+    """Return bin edges for token lengths: 0, 64, then two per doubling, until one is above
+    ``longest``.
+    """
     edges = [0.0, 64.0]
     while edges[-1] <= longest:
         edges.append(float(round(64 * 2 ** ((len(edges) - 1) / 2))))
@@ -170,7 +177,7 @@ def length_edges(longest: int) -> list[float]:
 
 
 def lengths(summary: DataSetSummary) -> Figure | None:
-    """Token lengths before the cut, and where the cut is."""
+    """Show token lengths before the cut, and where the cut is; None without any render."""
     if not summary.lengths:
         return None
     limit = max(summary.max_lengths)
@@ -209,7 +216,7 @@ def lengths(summary: DataSetSummary) -> Figure | None:
 
 
 def shares(summaries: Sequence[DataSetSummary]) -> Figure:
-    """Tokens with loss out of all tokens, per mask file and per policy."""
+    """Show the share of tokens with loss in all tokens, per mask file and per policy."""
     rows, groups = [], []
     for label in dict.fromkeys(label for part in summaries for label in part.shares):
         bars = []
@@ -262,7 +269,7 @@ def _share_name(label: str, *summaries: DataSetSummary) -> str:
 
 
 def class_weights(stats: Iterable[dict[str, Any]], summaries: Sequence[DataSetSummary]) -> Figure:
-    """Rows, weight and share of the summed sample weight by mixture class."""
+    """Show rows, class weight and share of the summed sample weight by mixture class."""
     classes: dict[str, dict[str, float]] = {}
     for entry in stats:
         if entry["stage"] == "lossmask":
@@ -316,7 +323,7 @@ def class_weights(stats: Iterable[dict[str, Any]], summaries: Sequence[DataSetSu
 
 
 def provenance(summaries: Sequence[DataSetSummary]) -> Figure:
-    """Model, tokenizer, template and tool schema by name and hash."""
+    """List models, tokenizers, templates and tool schemas by name and hash."""
     total: Counter[tuple[str, str, str]] = Counter()
     for part in summaries:
         total.update(part.provenance)

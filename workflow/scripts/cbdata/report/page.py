@@ -32,7 +32,7 @@ class AssetError(ValueError):
 
 
 @dataclass(frozen=True)
-class Section:
+class FigureSection:
     """A headed part of the page."""
 
     key: str
@@ -73,7 +73,7 @@ def content_policy(script: str, style: str) -> str:
 def render_page(
     title: str,
     tiles: Sequence[tuple[str, str]],
-    sections: Sequence[Section],
+    sections: Sequence[FigureSection],
     settings: Mapping[str, Any],
     index: Mapping[str, Any],
     blocks: Sequence[str],

@@ -1,5 +1,5 @@
-"""Bar charts and histograms as inline SVG: titled, with axes and units, coloured by the page's
-style sheet in light and dark.
+"""Bar charts and histograms as inline SVG, with titles, axes and units. The page's style sheet
+colours them for light and dark.
 
 Built as XML elements, so labels of any content are escaped. Lengths are in pixels of the view box.
 """
@@ -25,8 +25,10 @@ STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its length, what is written beside it, and its series (0-based, decides the
-    colour).
+    """One bar.
+
+    ``value`` is its length, ``text`` stands beside it, and ``series``, counted from 0, decides its
+    colour.
     """
 
     value: float
@@ -35,8 +37,8 @@ class Bar:
 
 
 def nice_ceiling(value: float) -> float:
-    """The smallest round number (STEPS times a power of ten) that is at least ``value``; 1 for
-    nothing.
+    """Return the smallest round number (one of STEPS times a power of ten) that is at least
+    ``value``; 1 if that is not above 0.
     """
     if value <= 0:
         return 1.0
@@ -45,7 +47,7 @@ def nice_ceiling(value: float) -> float:
 
 
 def ticks(maximum: float, count: int = 5) -> list[float]:
-    """Round positions from 0 to at most ``maximum``."""
+    """Return about ``count`` round positions from 0 to at most ``maximum``."""
     rough = maximum / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough * (1 - 1e-12))
@@ -53,7 +55,7 @@ def ticks(maximum: float, count: int = 5) -> list[float]:
 
 
 def short(value: float) -> str:
-    """A number as an axis shows it."""
+    """Write a number as an axis shows it, with k, M or G for its thousands."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"
@@ -130,8 +132,17 @@ def bar_chart(
     series: Sequence[str] = (),
     maximum: float | None = None,
 ) -> str:
-    """Horizontal bars in labelled groups. ``axis`` names what the lengths are, with the unit;
-    ``series`` is the legend.
+    """Draw horizontal bars in labelled groups.
+
+    Args:
+        title: Stands above the chart.
+        axis: What the lengths are, with the unit.
+        groups: Label and bars of each group, from the top.
+        series: The legend: a name for each series number of the bars. Empty: no legend.
+        maximum: Where the axis ends; None: at a round number above the longest bar.
+
+    Returns:
+        The SVG element as markup, every text in it escaped.
     """
     top = TOP if series else TOP - 14
     heights = [len(bars) * (BAR + GAP) for _, bars in groups]
@@ -176,8 +187,18 @@ def histogram(
     marker: tuple[float, str] | None = None,
     label: Callable[[float], str] = short,
 ) -> str:
-    """Counts per bin ``[edges[i], edges[i + 1])`` as stacked columns; bins are drawn equally wide.
-    ``marker`` is a dashed line at a value.
+    """Draw counts per bin as stacked columns; all bins are drawn equally wide.
+
+    Args:
+        title: Stands above the chart.
+        axis: What is counted by, with the unit.
+        edges: Borders of the bins, ascending; bin i is half-open, ``[edges[i], edges[i + 1])``.
+        stacks: Name and counts per bin of each series, from the bottom.
+        marker: Value and label of a dashed line.
+        label: Writes an edge on the axis.
+
+    Returns:
+        The SVG element as markup, every text in it escaped.
     """
     left, right, top = 58, WIDTH - 12, TOP + 26
     bottom = top + PLOT_HEIGHT

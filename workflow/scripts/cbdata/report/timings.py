@@ -1,5 +1,7 @@
-"""Run times of the rules and the efficiency of SLURM jobs, from the tables that Snakemake and its
-plugin write.
+"""Figures of run times, of SLURM jobs' efficiency and of the engine's speed.
+
+They come from the tables that Snakemake and its executor plugin write, and from the stats of the
+fill stage.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ def _duration(seconds: float) -> str:
 
 
 def _number(text: str | None) -> float | None:
-    """A figure of a benchmark table; it writes ``-`` or ``NA`` for what could not be measured."""
+    """Read a number of a benchmark table; None for ``-`` and ``NA``, which were not measured."""
     try:
         return float(text or "")
     except ValueError:
@@ -41,7 +43,7 @@ def _number(text: str | None) -> float | None:
 
 
 def run_times(benchmarks: Sequence[Path]) -> Figure:
-    """Wall time, CPU and memory by job, from ``{rule}/{name}.tsv``."""
+    """Show wall time, CPU and memory of each job, from benchmark files ``{rule}/{name}.tsv``."""
     jobs = []
     for path in benchmarks:
         with open(path, newline="", encoding="utf-8") as handle:
@@ -89,7 +91,7 @@ def run_times(benchmarks: Sequence[Path]) -> Figure:
 
 
 def slurm_efficiency(reports: Sequence[Path]) -> Figure | None:
-    """The executor plugin's efficiency reports as one table, or None where no job went through
+    """Show the executor plugin's efficiency reports as one table; None if no job went through
     SLURM.
     """
     rows = []
@@ -107,7 +109,7 @@ def slurm_efficiency(reports: Sequence[Path]) -> Figure | None:
 
 
 def throughput(stats: Sequence[dict[str, Any]]) -> Figure | None:
-    """What the engine of the fill stage did per second, or None where nothing was generated."""
+    """Show what the engine of the fill stage did per second; None if nothing was generated."""
     rows = []
     for entry in stats:
         told = entry["details"].get("throughput") or {}

@@ -22,13 +22,14 @@ from typing import Any, cast
 import orjson
 
 from cbdata.lookup import Place, RecordIndex, read_places
-from cbdata.lossmask.masks import make_mask
+from cbdata.lossmask.masks import factors_of, make_mask
 from cbdata.lossmask.registry import Policy, Registry
 from cbdata.records import Render
 from cbdata.report.collect import DataSetSummary, RenderedTrace, page_policies
 from cbdata.report.inputs import DataSet, ReportInputs
 from cbdata.report.sampling import choose
 from cbdata.report.vocabulary import Vocabulary, load_vocabulary
+from cbdata.traces.facts import message_losses
 
 TOKEN_BUDGET = 12_000_000
 REJECT_BUDGET = 16_000_000
@@ -78,6 +79,11 @@ def weight_runs(mask: Sequence[float]) -> list[list[float]]:
     return runs
 
 
+def pooling_label(label: str) -> str:
+    """The label of the second masks of a mask file."""
+    return f"{label} pooling"
+
+
 def preview(trace: dict[str, Any]) -> str:
     """The start of the last user message on one line, for the list."""
     users = [message["content"] for message in trace["messages"] if message["role"] == "user"]
@@ -107,8 +113,18 @@ def trace_record(
         }
         for label, row in masks.items()
     }
+    for label, row in masks.items():
+        if "pooling_mask" in row:
+            shown[pooling_label(label)] = {
+                "policy": row["pooling_policy_id"],
+                "weight": row["sample_weight"],
+                "runs": weight_runs(row["pooling_mask"]),
+            }
+    thinking_weight = next(iter(masks.values()), {}).get("thinking_weight", 1.0)
+    losses = message_losses(trace["messages"])
+    factors = factors_of(cast("Render", render), thinking_weight, losses)
     for policy in policies:
-        mask = make_mask(cast("Render", render), policy.layers)
+        mask = make_mask(cast("Render", render), policy.layers, factors)
         runs = [[start, end, weight] for start, end, weight in mask.runs if weight > 0]
         shown[f"policy {policy.id}"] = {"policy": policy.id, "weight": None, "runs": runs}
     attack, generation = trace.get("tool_attack") or {}, raw.get("generation") or {}
@@ -295,6 +311,13 @@ def _mask_labels(
     labels = [
         {"label": label, "title": f"{label}/{dataset.name} ({', '.join(sorted(counts))})"}
         for label, counts in summary.file_policies.items()
+    ]
+    labels += [
+        {
+            "label": pooling_label(label),
+            "title": f"{label}/{dataset.name}, pooling ({', '.join(sorted(counts))})",
+        }
+        for label, counts in summary.pooling_policies.items()
     ]
     return labels + [
         {"label": f"policy {policy.id}", "title": policy.id} for policy in page_policies(registry)

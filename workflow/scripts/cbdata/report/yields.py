@@ -6,14 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from cbdata.fill.outcome_watch import describe_unread
 from cbdata.report.collect import DataSetSummary
 from cbdata.report.figures import MAX_BARS, Figure, Table, percent
 from cbdata.report.svg import Bar, bar_chart
 
 
 def yield_by_subtype(wanted: Counter[str], filled: dict[str, DataSetSummary]) -> Figure:
-    """Accepted completions per attack subtype. ``wanted`` counts skeletons by subtype, ``filled``
-    is by mode (ds, dr).
+    """Show accepted completions per attack subtype.
+
+    Args:
+        wanted: Skeletons by subtype.
+        filled: Summary of the completed traces by mode (ds, dr).
     """
     rows, groups = [], []
     for name, count in wanted.most_common():
@@ -65,8 +69,13 @@ def yield_by_subtype(wanted: Counter[str], filled: dict[str, DataSetSummary]) ->
 
 
 def yield_by_attempt(wanted: int, filled: dict[str, DataSetSummary], attempts: int) -> Figure:
-    """Accepted completions by the attempt that was accepted; each attempt is made for what the
+    """Show accepted completions by the attempt that was accepted. Each attempt is made for what the
     earlier ones left.
+
+    Args:
+        wanted: Skeletons that were to be completed, in each mode.
+        filled: Summary of the completed traces by mode (ds, dr).
+        attempts: Attempts that the configuration allows; the figure has at least as many groups.
     """
     rows, groups = [], []
     for attempt in range(
@@ -100,8 +109,8 @@ def yield_by_attempt(wanted: int, filled: dict[str, DataSetSummary], attempts: i
 
 
 def outcomes(stats: Sequence[dict[str, Any]]) -> Figure | None:
-    """What the judge made of every completion, by mode; None where no stats file of the fill stage
-    tells.
+    """Show the judge's outcomes of all completions, by mode; None if no stats of the fill stage
+    have them.
     """
     told = {
         row["name"]: row["details"]["completions"]
@@ -122,6 +131,11 @@ def outcomes(stats: Sequence[dict[str, Any]]) -> Figure | None:
         "Completions by what they do", "completions, every attempt counted", groups, list(told)
     )
     note = "DS accepts completions that follow the injection, DR those that do what the user asked."
+    for row in stats:
+        if row["name"] in told and row["details"].get("outcomes_by_format"):
+            formats = ", ".join(row["details"]["outcomes_by_format"])
+            unread = describe_unread(told[row["name"]])
+            note += f" {row['name']}, read as {formats}: {unread}."
     return Figure(
         "outcomes",
         "Completions by what they do",

@@ -14,7 +14,7 @@ from cbdata.jsonl import dumps
 from cbdata.progress import Progress
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
-from cbdata.sources.agentdojo_exposure import Span, find_injections
+from cbdata.sources.agentdojo_exposure import FoundInjection, find_injections
 from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
 from cbdata.sources.agentdojo_messages import Transcript, normalise
 from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
@@ -287,7 +287,7 @@ def _facts(
 
 
 def _hints(
-    run: Run, talk: Transcript, spans: list[Span], flags: list[str], canonical: bytes
+    run: Run, talk: Transcript, spans: list[FoundInjection], flags: list[str], canonical: bytes
 ) -> dict[str, Any]:
     rows = [
         {"message_index": span.message_index, "char_start": span.start, "char_end": span.end}
@@ -307,7 +307,7 @@ def _hints(
     return hints
 
 
-def _span_text(talk: Transcript, spans: list[Span]) -> str | None:
+def _span_text(talk: Transcript, spans: list[FoundInjection]) -> str | None:
     """The injection as the model first saw it, None if it never did."""
     if not spans:
         return None

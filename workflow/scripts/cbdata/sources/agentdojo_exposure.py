@@ -24,8 +24,8 @@ cost quadratic time.
 """
 
 
-class Span(NamedTuple):
-    """Code points [start, end) of the content of one message."""
+class FoundInjection(NamedTuple):
+    """Where an injection is printed: code points [start, end) of the content of one message."""
 
     message_index: int
     start: int
@@ -34,15 +34,21 @@ class Span(NamedTuple):
 
 def find_injections(
     messages: list[dict[str, Any]], texts: list[str], attack_type: str | None
-) -> tuple[list[Span], bool]:
-    """(spans in tool messages in reading order, whether the search could have found the attack at
-    all).
+) -> tuple[list[FoundInjection], bool]:
+    """Look for injections in what the tools returned.
 
-    The second value is False if the run gives no texts and its attack has no known frame: then
-    nobody can tell from the transcript.
+    Args:
+        messages: The messages of a trace.
+        texts: The injections' texts, as the run gives them; empty if it gives none.
+        attack_type: AgentDojo's name of the attack, or None.
+
+    Returns:
+        The places in tool messages in reading order, and whether the search could have found the
+        attack at all. It could not if the run gives no texts and its attack has no known frame:
+        then nobody can tell from the transcript.
     """
     framed = attack_type is not None and any(name in attack_type for name in _FRAMED)
-    spans: list[Span] = []
+    spans: list[FoundInjection] = []
     for index, message in enumerate(messages):
         if message["role"] != "tool":
             continue
@@ -51,7 +57,7 @@ def find_injections(
         for text in texts:
             found += _printed_spans(content, text)
         if found:
-            spans += [Span(index, start, end) for start, end in _merged(found)]
+            spans += [FoundInjection(index, start, end) for start, end in _merged(found)]
     return spans, framed or bool(texts)
 
 

@@ -1,10 +1,12 @@
-"""The facts of a trace that masks and class counts depend on, read without the trace's messages."""
+"""The facts of a trace that masks and class counts depend on, read without the trace's messages
+wherever these hold none of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,10 @@ class UnmatchedRender(ValueError):
 
 @dataclass(frozen=True)
 class TraceFacts:
-    """The fields of a trace that masks, weights and rows depend on. ``line`` counts from 1."""
+    """The fields of a trace that masks, weights and rows depend on. ``line`` counts from 1.
+
+    ``losses`` has the ``loss`` of each message that has one other than 1, by message index.
+    """
 
     id: str
     line: int
@@ -31,6 +36,23 @@ class TraceFacts:
     sample_weight: float
     policy: str | None
     params: Mapping[str, Any] | None
+    losses: Mapping[int, float] = field(default_factory=dict)
+
+
+def message_losses(messages: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """The ``loss`` of each message that has one other than 1, by message index. Raises ValueError
+    for one that is not a number in [0, 1].
+    """
+    losses: dict[int, float] = {}
+    for index, message in enumerate(messages):
+        if "loss" not in message:
+            continue
+        loss = message["loss"]
+        if isinstance(loss, bool) or not isinstance(loss, int | float) or not 0 <= loss <= 1:
+            raise ValueError(f"messages/{index}/loss: expected a number in [0, 1], got {loss!r}")
+        if loss != 1:
+            losses[index] = float(loss)
+    return losses
 
 
 def trace_facts(trace: Mapping[str, Any], line: int) -> TraceFacts:
@@ -50,6 +72,7 @@ def trace_facts(trace: Mapping[str, Any], line: int) -> TraceFacts:
         sample_weight=float(training["sample_weight"]),
         policy=training.get("loss_mask_policy"),
         params=training.get("loss_mask_params"),
+        losses=message_losses(trace["messages"]),
     )
 
 
@@ -57,13 +80,14 @@ def without_messages(line: bytes) -> bytes:
     """A trace's line with an empty message list, or the line itself where the cut cannot be made
     safely.
 
-    Messages are nearly all of a trace and none of its facts. The searched bytes hold unescaped
-    quotes, so they cannot lie inside a JSON string; the first ``"messages":[`` is the trace's own
-    because no field before it nests another. The last ``],"labels":{`` may belong to a nested
-    object (``source_fields``); cutting there leaves brackets unbalanced, so the result does not
-    parse and the caller falls back on the whole line.
+    Messages are nearly all of a trace, and ``loss`` is the only fact in them. Most traces do not
+    have it; a line in which that key stands anywhere is read whole. The searched bytes hold
+    unescaped quotes, so they cannot lie inside a JSON string; the first ``"messages":[`` is the
+    trace's own because no field before it nests another. The last ``],"labels":{`` may belong to a
+    nested object (``source_fields``); cutting there leaves brackets unbalanced, so the result does
+    not parse and the caller falls back on the whole line.
     """
-    if not line.startswith(b'{"id":"'):
+    if not line.startswith(b'{"id":"') or b'"loss"' in line:
         return line
     start, end = line.find(b'"messages":['), line.rfind(b'],"labels":{')
     return line[: start + 12] + line[end:] if 0 < start < end else line

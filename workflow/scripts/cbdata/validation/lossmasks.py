@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cbdata.lookup import Place, RecordIndex
-from cbdata.lossmask.masks import SpanError, make_mask
+from cbdata.lossmask.masks import Factor, SpanError, factors_of, make_mask
 from cbdata.lossmask.policies import Layer, PolicyError
 from cbdata.lossmask.registry import Registry
 from cbdata.records import LossMask, Render
@@ -57,6 +57,38 @@ def allowed_tokens(render: Render, layers: tuple[Layer, ...]) -> NDArray[np.bool
     return allowed
 
 
+class Applied(NamedTuple):
+    """One mask of a row, the field that it stands in, and the policy that it is said to be of."""
+
+    key: str
+    weights: NDArray[np.float64]
+    policy_id: str
+    version: str
+    params: Mapping[str, Any]
+
+
+def _applied(mask: LossMask) -> Iterator[Applied]:
+    yield Applied(
+        "loss_mask",
+        np.array(mask["loss_mask"], np.float64),
+        mask["policy_id"],
+        mask["policy_version"],
+        mask["policy_params"],
+    )
+    if "pooling_mask" in mask:
+        yield Applied(
+            "pooling_mask",
+            np.array(mask["pooling_mask"], np.float64),
+            mask["pooling_policy_id"],
+            mask["pooling_policy_version"],
+            mask["pooling_policy_params"],
+        )
+
+
+def _losses(mask: LossMask) -> dict[int, float]:
+    return {entry["message_index"]: entry["loss"] for entry in mask.get("message_losses", ())}
+
+
 class LossmaskChecks:
     """Checks of all loss mask rows. ``renders`` and ``traces`` are None where no such files are
     given.
@@ -101,19 +133,23 @@ class LossmaskChecks:
         ids.add(name)
         weights = np.array(mask["loss_mask"], np.float64)
         self._check_stats(place, mask, weights)
-        trained = bool((weights > 0).any())
-        if mask["policy_id"] in self.registry.entries:
-            trained = trained or self.registry.entry(mask["policy_id"])["allow_empty"]
-        expect(
-            "lossmask_not_empty",
-            trained,
-            place,
-            lambda: f"{name}: policy {mask['policy_id']} trains no token",
-        )
+        for applied in _applied(mask):
+            self._check_not_empty(place, name, applied)
         if self.traces is not None:
             self._check_trace(place, mask)
         if self.renders is not None:
             self._check_render(place, mask, weights)
+
+    def _check_not_empty(self, place: Place, name: str, applied: Applied) -> None:
+        trained = bool((applied.weights > 0).any())
+        if applied.policy_id in self.registry.entries:
+            trained = trained or self.registry.entry(applied.policy_id)["allow_empty"]
+        self.findings.expect(
+            "lossmask_not_empty",
+            trained,
+            place,
+            lambda: f"{name}: policy {applied.policy_id} gives {applied.key} no token",
+        )
 
     def _check_stats(self, place: Place, mask: LossMask, weights: NDArray[np.float64]) -> None:
         stats, total, trained = mask["stats"], len(weights), int((weights > 0).sum())
@@ -161,7 +197,12 @@ class LossmaskChecks:
             "pair_id": trace.parents[0] if trace.parents else None,
         }
         said: Mapping[str, object] = mask
-        wrong = {key: (said[key], value) for key, value in own.items() if said[key] != value}
+        losses = _losses(mask)
+        wrong: dict[str, object] = {
+            key: (said[key], value) for key, value in own.items() if said[key] != value
+        }
+        if losses != trace.losses:
+            wrong["message_losses"] = (losses, trace.losses)
         expect(
             "lossmask_trace", not wrong, place, lambda: f"{name}: (mask, trace) differ in {wrong}"
         )
@@ -204,12 +245,13 @@ class LossmaskChecks:
         )
         ids = np.array(render["input_ids"], np.int64)
         labels = np.array(mask["labels"], np.int64)
-        lengths = (len(weights), len(labels), len(ids))
+        lengths = {"input_ids": len(ids), "labels": len(labels)}
+        lengths |= {applied.key: len(applied.weights) for applied in _applied(mask)}
         if not expect(
             "lossmask_lengths",
-            len(set(lengths)) == 1,
+            len(set(lengths.values())) == 1,
             place,
-            lambda: f"{name}: loss_mask, labels, input_ids have {lengths}",
+            lambda: f"{name}: {lengths}",
         ):
             return
         different = np.flatnonzero(labels != np.where(weights > 0, ids, -100))
@@ -219,16 +261,20 @@ class LossmaskChecks:
             place,
             lambda: f"{name}: {len(different)} labels differ, first at {different[0]}",
         )
-        self._check_policy(place, mask, render, weights)
+        losses = _losses(mask)
+        factors = factors_of(render, mask.get("thinking_weight", 1.0), losses)
+        for applied in _applied(mask):
+            self._check_policy(place, name, applied, render, factors)
 
     def _check_policy(
         self,
         place: Place,
-        mask: LossMask,
+        name: str,
+        applied: Applied,
         render: Render,
-        weights: NDArray[np.float64],
+        factors: Sequence[Factor],
     ) -> None:
-        name, policy_id = mask["lossmask_id"], mask["policy_id"]
+        key, weights, policy_id, version, params = applied
         if policy_id not in self.registry.entries:
             self.findings.note(
                 f"roles and masks of policy {policy_id!r}: it is not in the registry"
@@ -236,22 +282,23 @@ class LossmaskChecks:
             )
             return
         try:
-            policy = self.registry.bind(policy_id, mask["policy_params"])
-            expected = np.array(make_mask(render, policy.layers).weights(), np.float64)
+            policy = self.registry.bind(policy_id, params)
+            expected = np.array(make_mask(render, policy.layers, factors).weights(), np.float64)
         except (PolicyError, SpanError) as error:
-            self.findings.expect("lossmask_policy", False, place, f"{name}: {error}")
+            self.findings.expect("lossmask_policy", False, place, f"{name}: {key}: {error}")
             return
         outside = np.flatnonzero((weights > 0) & ~allowed_tokens(render, policy.layers))
         self.findings.expect(
             "lossmask_roles",
             not len(outside),
             place,
-            lambda: f"{name}: {len(outside)} tokens with loss outside, first at {outside[0]}",
+            lambda: (
+                f"{name}: {key}: {len(outside)} tokens with weight outside, first at {outside[0]}"
+            ),
         )
-        if policy.version != mask["policy_version"]:
+        if policy.version != version:
             self.findings.note(
-                f"masks of policy {policy_id} {mask['policy_version']}: the registry has version"
-                f" {policy.version}"
+                f"masks of policy {policy_id} {version}: the registry has version {policy.version}"
             )
             return
         different = np.flatnonzero(expected != weights)
@@ -259,5 +306,5 @@ class LossmaskChecks:
             "lossmask_policy",
             not len(different),
             place,
-            lambda: f"{name}: {len(different)} weights differ, first at {different[0]}",
+            lambda: f"{name}: {key}: {len(different)} weights differ, first at {different[0]}",
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from cbdata.lookup import Place
 from cbdata.records import Message, Trace
 from cbdata.schemas import first_error
+from cbdata.traces.facts import message_losses
 from cbdata.traces.injections import injection_spans
 from cbdata.validation.findings import Findings
 
@@ -28,6 +30,7 @@ class SeenTrace:
     parents: tuple[str, ...]
     prompt_sha256: str | None
     messages: int
+    losses: Mapping[int, float]
 
 
 def _call_problem(messages: list[Message]) -> str | None:
@@ -119,6 +122,7 @@ def check_trace(
         parents=tuple(links.get("parent_trace_ids", ())),
         prompt_sha256=generation["prompt_sha256"] if generation else None,
         messages=len(trace["messages"]),
+        losses=message_losses(trace["messages"]),
     )
 
 

@@ -20,7 +20,7 @@ class EngineDied(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Completion:
+class Generated:
     """What the engine wrote for one request.
 
     ``token_ids`` holds every generated token, a final end-of-turn token included. ``finish_reason``
@@ -73,7 +73,7 @@ class Engine(Protocol):
         """The version of the software that generates."""
         ...
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """Yield what finished, in lists as it finishes, until queue and engine are empty.
 
         The caller may put more requests into the queue between two lists. Closing the iterator
@@ -92,7 +92,8 @@ class EngineOptions:
 
     ``model`` is a local folder. ``max_model_len`` bounds prompt plus completion in tokens.
     ``grammar`` (EBNF in xgrammar's dialect) is what every completion is held to, or None. ``seed``
-    is the run's: each request brings its own, so an engine may leave it alone.
+    is the run's: each request brings its own, so an engine may leave it alone. ``stop_token_ids``
+    end a completion beside the tokens that the model's own files name.
     """
 
     model: Path
@@ -101,6 +102,7 @@ class EngineOptions:
     max_model_len: int
     grammar: str | None
     seed: int
+    stop_token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,10 @@ def find_backend(name: str, environ: Mapping[str, str] = os.environ) -> Backend:
     if found is None:
         raise ConfigError(
             [
-                f"backend: {name!r} is none of {', '.join(sorted(backends))}. Fix: give one of"
-                f" these, or name its module in {MODULES_VARIABLE} (docs/fill.md)"
+                (
+                    f"backend: {name!r} is none of {', '.join(sorted(backends))}. Fix: give one of"
+                    f" these, or name its module in {MODULES_VARIABLE} (docs/fill.md)"
+                )
             ]
         )
     return found
@@ -69,8 +71,11 @@ def _from_modules(environ: Mapping[str, str]) -> Iterator[tuple[str, Backend]]:
         if backend.name not in BACKEND_NAMES:
             raise ConfigError(
                 [
-                    f"{MODULES_VARIABLE}: {module} brings a backend {backend.name!r}, a name that"
-                    f" trace_v1 does not have. Fix: call it one of {', '.join(BACKEND_NAMES)}"
+                    (
+                        f"{MODULES_VARIABLE}: {module} brings a backend {backend.name!r}, a name"
+                        " that trace_v1 does not have. Fix: call it one of"
+                        f" {', '.join(BACKEND_NAMES)}"
+                    )
                 ]
             )
         yield module, backend

@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from cbdata.fill.backends.base import Completion, EngineOptions, Needs, Refusal, RequestQueue
+from cbdata.fill.backends.base import EngineOptions, Generated, Needs, Refusal, RequestQueue
 from cbdata.fill.models import weight_type
 from cbdata.fill.requests import Request
 from cbdata.fill.settings import RuntimeSettings
@@ -73,7 +73,8 @@ class TransformersEngine:
         )
         ends = self._model.generation_config.eos_token_id
         ends = ends if ends is not None else tokenizer.eos_token_id
-        self._ends = tuple(ends) if isinstance(ends, (list, tuple)) else (ends,)
+        own = tuple(ends) if isinstance(ends, (list, tuple)) else (ends,)
+        self._ends = tuple(dict.fromkeys((*own, *options.stop_token_ids)))
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self._ends[0]
         self._grammar = (
             None if options.grammar is None else self._compile(tokenizer, options.grammar)
@@ -89,11 +90,11 @@ class TransformersEngine:
         )
         return xgrammar.GrammarCompiler(info).compile_grammar(grammar)
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """See Backend.generate."""
         while queue:
             batch = queue.take(self._batch_size)
-            finished: list[Completion | Refusal] = []
+            finished: list[Generated | Refusal] = []
             accepted = []
             for request in batch:
                 if detail := self._refusal(request):
@@ -117,7 +118,7 @@ class TransformersEngine:
             )
         return None
 
-    def _run(self, batch: Sequence[Request]) -> list[Completion]:
+    def _run(self, batch: Sequence[Request]) -> list[Generated]:
         torch = self._torch
         width = max(len(request.prompt_ids) for request in batch)
         ids = torch.full((len(batch), width), self._pad, dtype=torch.long)
@@ -164,14 +165,14 @@ class TransformersEngine:
             processors.append(LogitsProcessor(self._grammar))
         return [*processors, row_sampler(batch)]
 
-    def _completion(self, request: Request, ids: list[int]) -> Completion:
+    def _completion(self, request: Request, ids: list[int]) -> Generated:
         """Cut the padding that follows a row's end: everything after its first
         end-of-turn token.
         """
         for position, token in enumerate(ids[: request.max_tokens]):
             if token in self._ends:
-                return Completion(request, tuple(ids[: position + 1]), "stop")
-        return Completion(request, tuple(ids[: request.max_tokens]), "length")
+                return Generated(request, tuple(ids[: position + 1]), "stop")
+        return Generated(request, tuple(ids[: request.max_tokens]), "length")
 
     def close(self) -> None:
         """Drop the model."""

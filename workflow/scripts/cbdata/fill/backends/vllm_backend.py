@@ -13,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cbdata.fill.backends.base import (
-    Completion,
     EngineDied,
     EngineOptions,
+    Generated,
     Needs,
     Refusal,
     RequestQueue,
@@ -143,7 +143,7 @@ class VllmEngine:
         from vllm import LLM
 
         self.version, on_cpu = vllm_version()
-        self._grammar = options.grammar
+        self._grammar, self._stops = options.grammar, list(options.stop_token_ids)
         runtime = options.runtime
         for_cpu: dict[str, Any] = {}
         if on_cpu:
@@ -203,6 +203,7 @@ class VllmEngine:
             top_p=request.top_p,
             max_tokens=request.max_tokens,
             seed=request.seed,
+            stop_token_ids=self._stops,
             detokenize=False,
             skip_special_tokens=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
@@ -211,19 +212,19 @@ class VllmEngine:
             ),
         )
 
-    def generate(self, queue: RequestQueue) -> Generator[list[Completion | Refusal], None, None]:
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """See Backend.generate."""
         flying: dict[str, tuple[str, Request]] = {}
         try:
             while queue or flying:
-                finished: list[Completion | Refusal] = list(self._feed_engine(queue, flying))
+                finished: list[Generated | Refusal] = list(self._feed_engine(queue, flying))
                 if flying:
                     for output in self._step():
                         if output.finished:
                             _, request = flying.pop(output.request_id)
                             answer = output.outputs[0]
                             finished.append(
-                                Completion(
+                                Generated(
                                     request, tuple(answer.token_ids), str(answer.finish_reason)
                                 )
                             )

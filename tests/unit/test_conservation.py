@@ -1,0 +1,59 @@
+"""The recount of files on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cbdata.conservation import ConservationViolation, check_run
+from cbdata.rejects import Reject
+from cbdata.stage import StageFiles, StageWriter
+
+REASONS = {"bad": "made bad for a test"}
+
+
+@pytest.mark.parametrize("damaged", ["out.jsonl", "rejects.jsonl"])
+def test_the_recount_finds_a_line_that_went_missing(tmp_path: Path, damaged: str) -> None:
+    with StageWriter(
+        "etl_a",
+        "demo",
+        StageFiles.of(tmp_path / "out.jsonl", tmp_path / "rejects.jsonl", tmp_path / "stats.json"),
+        REASONS,
+    ) as stage:
+        stage.take(4)
+        for number in range(2):
+            stage.emit({"n": number})
+            stage.reject(Reject("bad", ""), file="f", line=number + 1)
+    path = tmp_path / damaged
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(ConservationViolation, match=r"etl_a/demo.*2.*1 lines"):
+        check_run(
+            [
+                (
+                    str(tmp_path / "stats.json"),
+                    str(tmp_path / "out.jsonl"),
+                    str(tmp_path / "rejects.jsonl"),
+                )
+            ],
+            {},
+        )
+
+
+def test_the_recount_compares_a_stage_with_the_one_before(tmp_path: Path) -> None:
+    with StageWriter(
+        "render",
+        "demo",
+        StageFiles.of(tmp_path / "out.jsonl", tmp_path / "r.jsonl", tmp_path / "s.json"),
+        REASONS,
+    ) as stage:
+        stage.take()
+        stage.emit({"id": "a"})
+    (tmp_path / "traces.jsonl").write_text('{"id":"a"}\n{"id":"b"}\n')
+    with pytest.raises(
+        ConservationViolation, match="render/demo: read 1 records of a trace file of 2 lines"
+    ):
+        check_run(
+            [(str(tmp_path / "s.json"), str(tmp_path / "out.jsonl"), str(tmp_path / "r.jsonl"))],
+            {"demo": str(tmp_path / "traces.jsonl")},
+        )
