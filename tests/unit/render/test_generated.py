@@ -36,7 +36,7 @@ QWEN_ANSWERS = {
     "two calls": CALL + "\n" + SECOND + "<|im_end|>",
     "no end": CALL,
     "thinking": "<think>\nHm, 🌊?\n</think>\n\n" + CALL + "<|im_end|>",
-    "thinking and prose": "\n<think>\nHm.\n</think>\n\nSure: e\u0301.\n" + CALL + "<|im_end|>",
+    "thinking and prose": "\n<think>\nHm, e\u0301.\n</think>\n\nSure.\n" + CALL + "<|im_end|>",
     "empty thinking": "<think>\n\n</think>\n\n" + CALL + "<|im_end|>",
 }
 
