@@ -246,14 +246,15 @@ def _turn(
     stop = _turn_end(text, last, end, in_loop, controls, landmarks)
     own_start = _own_start(text, index, role, start, first, mine, landmarks)
     turn = Turn(index, role, start, stop, own_start, stop, own_start, pieces=mine.content)
-    printed = [part for part in mine.thinking if part.start < part.end]
+    printed = mine.thinking and [part for part in mine.thinking if part.start < part.end]
     if role == "assistant" and printed:
         turn.thinking = [thinking_span(text, printed, own_start)]
         if first == min(part.start for part in printed):
             turn.content_start = min(turn.thinking[0][1], stop)
     elif role == "assistant" and landmarks.reasons:
         edge = stop if first is None else first
-        turn.content_start = min(behind_empty_block(text, own_start, edge), stop)
+        if own_start < edge:
+            turn.content_start = min(behind_empty_block(text, own_start, edge), stop)
     turn.calls = _calls(text, index, message, mine, turn, controls)
     return turn
 
