@@ -47,8 +47,12 @@ rule render_traces:
         force_llama=config["force_llama"],
         control_tokens=config["control_tokens"],
         template_date=config["template_date"],
+        chat_template_kwargs=config["chat_template_kwargs"],
         max_length=config["max_length"],
         overlength=config["overlength"],
+        completion_tokens=config["completion_tokens"],
+        earlier_thinking=config["earlier_thinking"],
+        rows=config["rows"],
         include_text=config["include_text"],
         allow_skeleton=config["allow_skeleton"],
         tools_included=config["tools_included"],
@@ -82,6 +86,7 @@ rule template_doctor:
         chat_template=config["chat_template"],
         force_llama=config["force_llama"],
         template_date=config["template_date"],
+        chat_template_kwargs=config["chat_template_kwargs"],
         code=code_digest("template_doctor"),
     message:
         "Try what the tokenizer and the chat template do to conversations; "

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbdata.call_formats.base import THINK
+from cbdata.call_formats.reasoning import NOTATIONS, THINK
 from cbdata.call_formats.registry import CALL_MARKERS, FORMATS
 from tests.unit.call_formats.given_calls import (
     Calls,
@@ -58,3 +58,8 @@ def test_no_plain_text_holds_a_marker() -> None:
 
 def test_every_format_is_registered_under_its_name() -> None:
     assert all(FORMATS[name].name == name for name in FORMATS)
+
+
+def test_every_notation_for_reasoning_is_known_to_the_renderer() -> None:
+    own = {notation for each in FORMATS.values() for notation in each.reasoning}
+    assert own <= set(NOTATIONS)

@@ -166,17 +166,20 @@ def test_first_counts_in_every_span_and_after_the_injection() -> None:
     assert spans(roles=roles, first=9) == [["Pay", "NOW", "<end>"], ["ok", "<end>"]]
 
 
-def test_the_kind_thinking_leaves_out_what_the_header_holds() -> None:
-    render, tokens = build_render(
-        [Turn("assistant", ["<asst>", "<think>"], [Thinking(["hm"]), "a"])]
-    )
-    [span] = render["alignment"]["thinking_spans"]
-    span["token_start"] -= 1  # the template opens the reasoning in the prompt
-    assert [tokens[start:end] for start, end in layer_spans(render, Layer("thinking", 1.0))] == [
-        ["hm"]
-    ]
-    span["token_end"] = span["token_start"] + 1  # and nothing of it is the model's
-    assert list(layer_spans(render, Layer("thinking", 1.0))) == []
+def test_reasoning_before_the_content_is_what_the_turn_begins_with() -> None:
+    """Renders have it there: the content starts at the first token that is not reasoning."""
+    render, tokens = build_render([Turn("assistant", ["<asst>"], [Thinking(["hm"]), "a"])])
+    render["alignment"]["message_spans"][0]["content_start"] += 1
+    render["alignment"]["assistant_spans"][0]["token_start"] += 1
+    for span, expected in (
+        ("thinking", ["hm"]),
+        ("content", ["hm", "a"]),
+        ("completion", ["hm", "a"]),
+    ):
+        [(start, end)] = layer_spans(render, Layer(span, 1.0))
+        assert tokens[start:end] == expected
+    [(start, end)] = layer_spans(render, Layer("completion", 1.0, after_thinking=True))
+    assert tokens[start:end] == ["a"]
 
 
 def test_turns_have_weights_of_their_own(registry: Registry) -> None:

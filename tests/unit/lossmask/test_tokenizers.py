@@ -235,10 +235,9 @@ QWEN = Tokens(
     second_end="<|im_end|>",
     to_last_result="\n·<|im_start|>·user·\n·<tool_response>·\n",
     last_result="ok·\n·</tool_response>·<|im_end|>",
-    to_last_turn="\n·<|im_start|>·assistant·\n",
-    # The template prints the empty reasoning block that Qwen3 generates when it answers without
-    # reasoning.
-    last_turn="<think>·\n\n·</think>·\n\n·Done·.·<|im_end|>",
+    to_last_turn="\n·<|im_start|>·assistant·\n·<think>·\n\n·</think>·\n\n",
+    # The empty reasoning block is the template's own: no loss where a model's words are trained.
+    last_turn="Done·.·<|im_end|>",
     foot="\n",
 )
 SMOLLM2 = Tokens(

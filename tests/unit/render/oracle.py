@@ -104,7 +104,7 @@ def chatml(messages: Sequence[Mapping[str, Any]], tools: Sequence[str] | None) -
 
 def qwen3(messages: Sequence[Mapping[str, Any]], tools: Sequence[str] | None) -> Script:
     """Qwen3's format: tool results in user turns, an empty think block in a last answer after the
-    last question.
+    last question, which is the template's own and no word of the model's.
     """
     script = Script()
     asked = max(
@@ -131,10 +131,10 @@ def qwen3(messages: Sequence[Mapping[str, Any]], tools: Sequence[str] | None) ->
         script.control("<|im_start|>", turn)
         script.text(role + "\n", turn)
         if role == "assistant" and index > asked and index + 1 == len(messages):
-            script.control("<think>", turn, said)
-            script.text("\n\n", turn, said)
-            script.control("</think>", turn, said)
-            script.text("\n\n", turn, said)
+            script.control("<think>", turn)
+            script.text("\n\n", turn)
+            script.control("</think>", turn)
+            script.text("\n\n", turn)
             shown = content.lstrip("\n")
         else:
             shown = content

@@ -1,4 +1,6 @@
-"""A tokenizer with the template that is used with it, for the render tests."""
+"""A tokenizer with the template that is used with it, and the stage run with them, for the render
+tests.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ import pytest
 
 from cbdata.config import default_settings
 from cbdata.render.renderer import Renderer
-from cbdata.render.settings import RenderSettings
+from cbdata.render.settings import RenderSettings, RenderStageSettings
+from cbdata.render.stage import render_traces
+from cbdata.schemas import validator
+from cbdata.stage import StageFiles
+from tests.records import write_jsonl
 
 
 @dataclass(frozen=True)
@@ -44,3 +50,34 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a JSON Lines file."""
     for line in path.read_bytes().splitlines():
         yield orjson.loads(line)
+
+
+class Stage:
+    """The stage run in a folder; its files as records."""
+
+    def __init__(self, folder: Path, setup: Setup) -> None:
+        self.folder, self.setup = folder, setup
+
+    def run(self, traces: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
+        path = write_jsonl(self.folder / "in" / "traces.jsonl", traces)
+        settings = self.setup.settings(**options.pop("settings", {}))
+        files = StageFiles.of(
+            self.folder / "out.jsonl", self.folder / "rejects.jsonl", self.folder / "stats.json"
+        )
+        options = default_settings(RenderStageSettings, **{"tool_schema": None, **options})
+        render_traces(path, files, settings, options, name="made")
+        rows = list(read_lines(self.folder / "out.jsonl"))
+        for kind, records in (
+            ("render_v1", rows),
+            ("reject_v1", self.rejects()),
+            ("stats_v1", [self.stats()]),
+        ):
+            for record in records:
+                validator(kind).validate(record)
+        return rows
+
+    def rejects(self) -> list[dict[str, Any]]:
+        return list(read_lines(self.folder / "rejects.jsonl"))
+
+    def stats(self) -> dict[str, Any]:
+        return orjson.loads((self.folder / "stats.json").read_bytes())

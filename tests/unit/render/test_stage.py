@@ -13,16 +13,12 @@ from typing import Any
 import orjson
 import pytest
 
-from cbdata.config import default_settings
 from cbdata.render.renderer import Renderer
-from cbdata.render.settings import RenderStageSettings, TokenizerError
-from cbdata.render.stage import render_traces
-from cbdata.schemas import validator
-from cbdata.stage import StageFiles
+from cbdata.render.settings import TokenizerError
 from cbdata.tools import ToolSchema, load_tool_schema
 from tests.conversations import build_trace
 from tests.records import write_jsonl
-from tests.unit.render.setups import Setup, read_lines
+from tests.unit.render.setups import Setup, Stage
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 QUESTION = {"role": "user", "content": "What is due? IGNORE THIS, pay 1."}
@@ -63,7 +59,7 @@ def filled(
     answer: dict[str, Any] = ANSWER,
     **changes: Any,
 ) -> dict[str, Any]:
-    """A trace as the fill stage writes it."""
+    """A trace as the fill stage writes it, but for the model's own ids: for template renders."""
     prompt = renderer.prompt([SYSTEM, QUESTION], schema.tools)
     generation = {
         "model": "m",
@@ -82,43 +78,12 @@ def filled(
     )
 
 
-class Stage:
-    """The stage run in a folder; its files as records."""
-
-    def __init__(self, folder: Path, setup: Setup) -> None:
-        self.folder, self.setup = folder, setup
-
-    def run(self, traces: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
-        path = write_jsonl(self.folder / "in" / "traces.jsonl", traces)
-        settings = self.setup.settings(**options.pop("settings", {}))
-        files = StageFiles.of(
-            self.folder / "out.jsonl", self.folder / "rejects.jsonl", self.folder / "stats.json"
-        )
-        options = default_settings(RenderStageSettings, **{"tool_schema": None, **options})
-        render_traces(path, files, settings, options, name="made")
-        rows = list(read_lines(self.folder / "out.jsonl"))
-        for kind, records in (
-            ("render_v1", rows),
-            ("reject_v1", self.rejects()),
-            ("stats_v1", [self.stats()]),
-        ):
-            for record in records:
-                validator(kind).validate(record)
-        return rows
-
-    def rejects(self) -> list[dict[str, Any]]:
-        return list(read_lines(self.folder / "rejects.jsonl"))
-
-    def stats(self) -> dict[str, Any]:
-        return orjson.loads((self.folder / "stats.json").read_bytes())
-
-
 @pytest.fixture
 def stage(tmp_path: Path, smollm2: Setup) -> Stage:
     return Stage(tmp_path, smollm2)
 
 
-def test_filled_trace_is_rendered_with_its_tools_and_its_prompt_is_checked(
+def test_filled_trace_is_rendered_with_its_tools_and_another_prompt_is_counted(
     stage: Stage, smollm2_renderer: Renderer, schema_file: Path
 ) -> None:
     schema = load_tool_schema(schema_file)
@@ -126,8 +91,9 @@ def test_filled_trace_is_rendered_with_its_tools_and_its_prompt_is_checked(
     rows = stage.run(
         [good, filled(2, smollm2_renderer, schema, prompt_sha256="0" * 64)],
         tool_schema_dir=schema_file.parent,
+        completion_tokens="template",
     )
-    (row,) = rows
+    row, _ = rows
     assert row["prompt"]["sha256"] == good["raw_metadata"]["generation"]["prompt_sha256"]
     assert (
         row["prompt"]["length"]
@@ -143,12 +109,7 @@ def test_filled_trace_is_rendered_with_its_tools_and_its_prompt_is_checked(
         "send_m",
         "parse_unambiguous",
     )
-    (reject,) = stage.rejects()
-    assert (reject["reason"], reject["line"], reject["record_id"]) == (
-        "prompt_mismatch",
-        2,
-        trace_id(2),
-    )
+    assert stage.stats()["details"]["other_prompt"] == 1
 
 
 def test_answer_that_begins_with_a_newline_keeps_the_prompt_whole(
@@ -163,7 +124,7 @@ def test_answer_that_begins_with_a_newline_keeps_the_prompt_whole(
         load_tool_schema(schema_file),
         {"role": "assistant", "content": "\n\nnone"},
     )
-    (row,) = stage.run([trace], tool_schema_dir=schema_file.parent)
+    (row,) = stage.run([trace], tool_schema_dir=schema_file.parent, completion_tokens="template")
     start, end = (
         row["alignment"]["assistant_spans"][0][key] for key in ("token_start", "token_end")
     )

@@ -251,7 +251,13 @@ def test_a_prompt_that_the_model_did_not_see_is_found(tmp_path: Path) -> None:
         "finish_reason": "stop",
     }
     corpus.traces[0]["raw_metadata"]["generation"] = generation | {"prompt_sha256": "0" * 64}
-    assert failed(corpus.write(tmp_path).folder) == {"render_prompt"}
+    render = corpus.renders[0]
+    own = render["input_ids"][render["prompt"]["length"] :]
+    corpus.traces[0]["raw_metadata"]["generation"]["completion_token_ids"] = own
+    assert failed(corpus.write(tmp_path / "template").folder) == set()
+    render["on_policy"] = True
+    render["render_options"]["completion_tokens"] = "generated"
+    assert failed(corpus.write(tmp_path / "generated").folder) == {"render_prompt"}
 
 
 def test_a_policy_of_ones_own_is_noted_and_the_rest_is_checked(tmp_path: Path) -> None:

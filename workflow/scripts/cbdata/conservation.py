@@ -22,7 +22,8 @@ class ConservationViolation(RuntimeError):
 @dataclass
 class StageRow:
     """One stage and data set as the summary shows it. ``tokens`` and ``trained_tokens`` are None
-    before there are any.
+    before there are any. ``traces`` is the number of traces read where ``records_in`` counts their
+    turns (rows: turn), else None.
     """
 
     stage: str
@@ -36,6 +37,7 @@ class StageRow:
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     tokens: int | None = None
     trained_tokens: int | None = None
+    traces: int | None = None
 
 
 def count_lines(path: str | Path) -> int:
@@ -102,6 +104,7 @@ def check_stage(
         rejected_by_reason=stats["rejected_by_reason"],
         tokens=details.get("tokens"),
         trained_tokens=details.get("trained_tokens"),
+        traces=details.get("traces") if stats["stage"] == "render" else None,
     )
     return row, problems
 
@@ -115,10 +118,10 @@ def check_chain(rows: Iterable[StageRow], trace_lines: dict[str, int]) -> list[s
     by_key = {(row.stage, row.name): row for row in rows}
     problems = []
     for (stage, name), row in by_key.items():
-        if stage == "render" and name in trace_lines and row.records_in != trace_lines[name]:
+        read = row.records_in if row.traces is None else row.traces
+        if stage == "render" and name in trace_lines and read != trace_lines[name]:
             problems.append(
-                f"render/{name}: read {row.records_in} records of a trace file of"
-                f" {trace_lines[name]} lines"
+                f"render/{name}: read {read} records of a trace file of {trace_lines[name]} lines"
             )
         if stage == "fill" and row.records_in != trace_lines.get("(skeletons)", row.records_in):
             problems.append(

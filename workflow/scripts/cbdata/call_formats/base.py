@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
+from cbdata.call_formats.reasoning import THINK, Notation
 from cbdata.tools import ToolSchema
 
 MARK = "\ufdd0"
@@ -157,17 +158,6 @@ class Reading:
     marked: bool = True
     fault: Fault | None = None
     unclosed_thinking: bool = False
-
-
-class Notation(NamedTuple):
-    """The two markers around reasoning. ``label``: text that must follow the first one."""
-
-    opening: str
-    closing: str
-    label: str = ""
-
-
-THINK = Notation("<think>", "</think>")
 
 
 class CallFormat(ABC):

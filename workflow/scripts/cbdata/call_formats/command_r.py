@@ -8,9 +8,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import MARK, Block, CallFormat, Fault, Notation, View, marker
+from cbdata.call_formats.base import MARK, Block, CallFormat, Fault, View, marker
 from cbdata.call_formats.json_calls import Keys, dump
 from cbdata.call_formats.marked_json import Markup, marked_blocks
+from cbdata.call_formats.reasoning import COMMAND_R
 from cbdata.tools import ToolSchema
 
 OPEN, CLOSE = "<|START_ACTION|>", "<|END_ACTION|>"
@@ -30,7 +31,7 @@ class CommandR(CallFormat):
 
     name = "command_r"
     markers = (OPEN, CLOSE, *(mark for answer in ANSWERS for mark in answer))
-    reasoning = (Notation("<|START_THINKING|>", "<|END_THINKING|>"),)
+    reasoning = (COMMAND_R,)
     end_tokens = ("<|END_OF_TURN_TOKEN|>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:

@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, Notation, View
+from cbdata.call_formats.base import Block, CallFormat, Fault, View
 from cbdata.call_formats.gemma_calls import GemmaNotation
+from cbdata.call_formats.reasoning import GEMMA4
 from cbdata.tools import ToolSchema
 
 OPEN, CLOSE, QUOTE = "<|tool_call>", "<tool_call|>", '<|"|>'
-CHANNEL, CHANNEL_END = "<|channel>", "<channel|>"
 _NOTATION = GemmaNotation(OPEN, CLOSE, QUOTE)
 
 
@@ -21,7 +21,7 @@ class Gemma4(CallFormat):
 
     name = "gemma4"
     markers = (OPEN, CLOSE, QUOTE)
-    reasoning = (Notation(CHANNEL, CHANNEL_END, label="thought\n"),)
+    reasoning = (GEMMA4,)
     end_tokens = ("<|tool_response>", "<turn|>", "<eos>")
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:

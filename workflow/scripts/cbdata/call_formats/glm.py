@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import MARK, THINK, Block, CallFormat, Fault, View, in_shape, marker
+from cbdata.call_formats.base import MARK, Block, CallFormat, Fault, View, in_shape, marker
 from cbdata.call_formats.json_calls import dump
+from cbdata.call_formats.reasoning import THINK
 from cbdata.call_formats.tagged_values import Tags, read_blocks
 from cbdata.tools import ToolSchema
 

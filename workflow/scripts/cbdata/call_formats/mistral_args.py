@@ -8,18 +8,17 @@ from typing import Any
 
 from cbdata.call_formats.base import (
     NO_TOKENS,
-    THINK,
     Block,
     Call,
     CallFormat,
     Fault,
-    Notation,
     Tokens,
     View,
     marker,
 )
 from cbdata.call_formats.grammars import named_grammar
 from cbdata.call_formats.json_calls import dump, read_arguments
+from cbdata.call_formats.reasoning import MISTRAL, THINK
 from cbdata.tools import ToolSchema
 
 OPEN, CALL_ID, ARGS = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"
@@ -38,7 +37,7 @@ class MistralArgs(CallFormat):
 
     name = "mistral_args"
     markers = (OPEN, CALL_ID, ARGS)
-    reasoning = (Notation("[THINK]", "[/THINK]"), THINK)
+    reasoning = (MISTRAL, THINK)
     end_tokens = ("</s>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import Block, CallFormat, Fault, Notation, View
+from cbdata.call_formats.base import Block, CallFormat, Fault, View
 from cbdata.call_formats.function_parameters import (
     FUNCTION,
     FUNCTION_END,
@@ -18,6 +18,7 @@ from cbdata.call_formats.function_parameters import (
     block_tags,
 )
 from cbdata.call_formats.literals import JSON, PYTHON
+from cbdata.call_formats.reasoning import SEED_OSS
 from cbdata.call_formats.tagged_values import read_blocks
 from cbdata.tools import ToolSchema
 
@@ -33,7 +34,7 @@ class SeedOss(CallFormat):
 
     name = "seed_oss"
     markers = (OPEN, CLOSE, *MARKERS, BUDGET, BUDGET_END)
-    reasoning = (Notation("<seed:think>", "</seed:think>"),)
+    reasoning = (SEED_OSS,)
     end_tokens = ("<seed:eos>",)
 
     def blocks(self, view: View, start: int, tools: ToolSchema | None) -> list[Block] | Fault:

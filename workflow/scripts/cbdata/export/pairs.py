@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,29 +36,41 @@ class Twins:
 
 @dataclass
 class PairCounts:
-    """What became of every loss mask: half a pair, without its twin, or of a trace that has none by
-    nature. ``pooling`` says whether any has a second mask.
+    """What became of every loss mask: half a pair, without its twin, of a trace that has none by
+    nature, or of a turn before the completion (rows: turn). ``pooling`` says whether any has a
+    second mask.
     """
 
     pairs: int = 0
     without_twin: Counter[str] = field(default_factory=Counter)
     no_pair_id: int = 0
+    earlier_turns: int = 0
     pooling: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; ``rows_in`` is what the others add up to."""
-        rows_in = 2 * self.pairs + self.without_twin.total() + self.no_pair_id
+        rows_in = 2 * self.pairs + self.without_twin.total() + self.no_pair_id + self.earlier_turns
         return {
             "rows_in": rows_in,
             "pairs": self.pairs,
             "without_twin": dict(sorted(self.without_twin.items())),
             "no_pair_id": self.no_pair_id,
+            **({"earlier_turns": self.earlier_turns} if self.earlier_turns else {}),
         }
 
 
-def find_twins(lossmasks: Sequence[Path], counts: PairCounts) -> dict[str, Twins]:
-    """Twins by pair_id, in file order. Raises ExportError for a second mask of one side of a pair
-    (e.g. of another policy).
+def find_twins(
+    lossmasks: Sequence[Path], counts: PairCounts, earlier: Collection[str] = ()
+) -> dict[str, Twins]:
+    """Twins by pair_id, in file order.
+
+    Args:
+        lossmasks: The masks of one policy and step.
+        counts: Counts what is in no pair.
+        earlier: Ids of the renders that end with a turn before the trace's last one.
+
+    Raises:
+        ExportError: A second mask of one side of a pair (e.g. of another policy).
     """
     twins: dict[str, Twins] = {}
     for path in lossmasks:
@@ -66,6 +78,9 @@ def find_twins(lossmasks: Sequence[Path], counts: PairCounts) -> dict[str, Twins
             counts.pooling |= "pooling_mask" in mask
             if mask["pair_id"] is None:
                 counts.no_pair_id += 1
+                continue
+            if mask["render_id"] in earlier:
+                counts.earlier_turns += 1
                 continue
             pair, side = twins.setdefault(mask["pair_id"], Twins()), SIDES[mask["category"]]
             first = getattr(pair, side)
@@ -77,6 +92,20 @@ def find_twins(lossmasks: Sequence[Path], counts: PairCounts) -> dict[str, Twins
                 )
             setattr(pair, side, place)
     return twins
+
+
+def _earlier_turns(renders: Sequence[Path]) -> set[str]:
+    """The ids of renders that end before their trace's last turn; a file of whole traces is left
+    after its first row.
+    """
+    earlier = set()
+    for path in renders:
+        for _, render in read_places(path):
+            if render["render_options"].get("rows") != "turn":
+                break
+            if not render.get("last_turn", True):
+                earlier.add(render["render_id"])
+    return earlier
 
 
 def pair_schema(*, pooling: bool = False) -> pa.Schema:
@@ -157,7 +186,7 @@ def export_pairs(
         ExportError: The files do not fit together, or twins stand in two splits.
     """
     counts = PairCounts()
-    twins = find_twins(lossmasks, counts)
+    twins = find_twins(lossmasks, counts, _earlier_turns(renders))
     plain = [f"{side}_{name}" for side in SIDES.values() for name in PLAIN_COLUMNS]
     writer = TokenTableWriter(out, pair_schema(pooling=counts.pooling), plain)
     try:

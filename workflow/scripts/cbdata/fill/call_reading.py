@@ -52,6 +52,7 @@ def load_renderer(settings: FillSettings, folder: Path) -> Renderer:
             force_llama=settings.force_llama,
             control_tokens=settings.control_tokens,
             template_date=settings.template_date,
+            chat_template_kwargs=settings.chat_template_kwargs,
         )
     )
 

@@ -66,6 +66,7 @@ class FillSettings:
     force_llama: bool
     control_tokens: ControlTokenMode
     template_date: str
+    chat_template_kwargs: Mapping[str, Any]
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> FillSettings:
@@ -115,11 +116,14 @@ class RuntimeSettings:
 def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
-    ``backend`` is left out where it is null: runs made before there was such a key stay up to date.
+    ``backend`` is left out where it is null, and ``chat_template_kwargs`` where it is empty: runs
+    made before there were such keys stay up to date.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
     if params["backend"] is None:
         del params["backend"]
+    if not params["chat_template_kwargs"]:
+        del params["chat_template_kwargs"]
     return params
 
 

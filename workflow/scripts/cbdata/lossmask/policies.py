@@ -49,15 +49,27 @@ class Layer:
     end: int = 0
 
 
-def _turns(
-    start: Literal["token_start", "content_start"], end: Literal["token_end", "content_end"]
-) -> Callable[[Render, Layer], Iterator[Span]]:
-    def spans(render: Render, layer: Layer) -> Iterator[Span]:
-        for turn in render["alignment"]["message_spans"]:
-            if layer.roles is None or turn["role"] in layer.roles:
-                yield turn[start], turn[end]
+def _messages(render: Render, layer: Layer) -> Iterator[Span]:
+    for turn in render["alignment"]["message_spans"]:
+        if layer.roles is None or turn["role"] in layer.roles:
+            yield turn["token_start"], turn["token_end"]
 
-    return spans
+
+def _contents(render: Render, layer: Layer) -> Iterator[Span]:
+    """What turns contain; what the model wrote begins with its reasoning."""
+    reasoning = _reasoning_starts(render)
+    for turn in render["alignment"]["message_spans"]:
+        if layer.roles is None or turn["role"] in layer.roles:
+            start = turn["content_start"]
+            yield min(start, reasoning.get(turn["message_index"], start)), turn["content_end"]
+
+
+def _reasoning_starts(render: Render) -> dict[int, int]:
+    """Where the first reasoning of each turn that has any starts, by message index."""
+    starts: dict[int, int] = {}
+    for span in render["alignment"].get("thinking_spans", ()):
+        starts.setdefault(span["message_index"], span["token_start"])
+    return starts
 
 
 def _calls(
@@ -85,7 +97,9 @@ def _completion(render: Render, layer: Layer) -> Iterator[Span]:
     """The last assistant turn of the trace, where the render holds something of it."""
     start, turns = completion_start(render), render["alignment"]["assistant_spans"]
     if start is not None and turns and turns[-1]["token_start"] >= start:
-        yield turns[-1]["token_start"], turns[-1]["token_end"]
+        last = turns[-1]
+        own = _reasoning_starts(render).get(last["message_index"], last["token_start"])
+        yield min(own, last["token_start"]), last["token_end"]
 
 
 def _first_action(render: Render, layer: Layer) -> Iterator[Span]:
@@ -101,16 +115,8 @@ def _first_action(render: Render, layer: Layer) -> Iterator[Span]:
 
 
 def _thinking(render: Render, layer: Layer) -> Iterator[Span]:
-    """The reasoning that the model wrote itself: a marker that the header holds is not of it."""
-    said = {
-        turn["message_index"]: (turn["token_start"], turn["token_end"])
-        for turn in render["alignment"]["assistant_spans"]
-    }
     for span in render["alignment"].get("thinking_spans", ()):
-        start, end = said.get(span["message_index"], (0, 0))
-        start, end = max(span["token_start"], start), min(span["token_end"], end)
-        if start < end:
-            yield start, end
+        yield span["token_start"], span["token_end"]
 
 
 def _commitments(render: Render, layer: Layer) -> Iterator[Span]:
@@ -138,8 +144,8 @@ def _range(render: Render, layer: Layer) -> Iterator[Span]:
 SPAN_KINDS: Mapping[str, Callable[[Render, Layer], Iterable[Span]]] = {
     "sequence": _sequence,
     "bos": _bos,
-    "message": _turns("token_start", "token_end"),
-    "content": _turns("content_start", "content_end"),
+    "message": _messages,
+    "content": _contents,
     "completion": _completion,
     "first_action": _first_action,
     "thinking": _thinking,

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from cbdata.records.words import Category, ControlTokenMode, Overlength, PolicySource, Role
+from cbdata.records.words import (
+    Category,
+    CompletionTokens,
+    ControlTokenMode,
+    EarlierThinking,
+    Overlength,
+    PolicySource,
+    Role,
+    RowKind,
+)
 
 
 class RenderOptions(TypedDict):
@@ -21,6 +30,10 @@ class RenderOptions(TypedDict):
     overlength: NotRequired[Overlength]
     control_tokens: NotRequired[ControlTokenMode]
     template_date: NotRequired[str]
+    completion_tokens: NotRequired[CompletionTokens]
+    earlier_thinking: NotRequired[EarlierThinking]
+    chat_template_kwargs: NotRequired[dict[str, Any]]
+    rows: NotRequired[RowKind]
 
 
 class PromptPart(TypedDict):
@@ -52,6 +65,17 @@ class AssistantSpan(TypedDict):
     token_end: int
 
 
+class ThinkingSpan(TypedDict):
+    """Reasoning that the model wrote, markers included: tokens ``[token_start, token_end)``.
+
+    It stands in its turn, before the content or, where a model reasons between its words, in it.
+    """
+
+    message_index: int
+    token_start: int
+    token_end: int
+
+
 class ToolCallSpan(TypedDict):
     """Tokens of one call, call syntax included, and those of its name; half-open."""
 
@@ -64,21 +88,13 @@ class ToolCallSpan(TypedDict):
     name_token_end: int
 
 
-class ThinkingSpan(TypedDict):
-    """Tokens ``[token_start, token_end)`` of the reasoning of one turn, markers included."""
-
-    message_index: int
-    token_start: int
-    token_end: int
-
-
 class Alignment(TypedDict):
     """Every span of a render."""
 
     message_spans: list[MessageSpan]
     assistant_spans: list[AssistantSpan]
-    tool_call_spans: list[ToolCallSpan]
     thinking_spans: NotRequired[list[ThinkingSpan]]
+    tool_call_spans: list[ToolCallSpan]
 
 
 class SpecialTokens(TypedDict):
@@ -135,6 +151,9 @@ class Render(TypedDict):
     tokenizer_sha256: str
     chat_template_sha256: str
     created_at: NotRequired[str]
+    on_policy: NotRequired[bool]
+    turn_index: NotRequired[int]
+    last_turn: NotRequired[bool]
     render_options: RenderOptions
     rendered_text: NotRequired[str]
     input_ids: list[int]

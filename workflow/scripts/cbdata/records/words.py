@@ -44,5 +44,19 @@ ControlTokenMode = Literal["escape", "reject"]
 CONTROL_TOKEN_MODES: tuple[ControlTokenMode, ...] = get_args(ControlTokenMode)
 """What happens to control-token text in contents; see ``cbdata.render.escape``."""
 
+CompletionTokens = Literal["generated", "template"]
+COMPLETION_TOKENS: tuple[CompletionTokens, ...] = get_args(CompletionTokens)
+"""Whether a completed trace's render ends with the ids that the model wrote, or with the chat
+template's print of the completion.
+"""
+
+EarlierThinking = Literal["as_template", "reject"]
+EARLIER_THINKING: tuple[EarlierThinking, ...] = get_args(EarlierThinking)
+"""What happens where the chat template leaves out reasoning of earlier turns."""
+
+RowKind = Literal["conversation", "turn"]
+ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
+"""Whether a trace is one render, or one for each of its assistant turns."""
+
 PolicySource = Literal["config", "schedule", "trace", "registry_default", "skeleton_policy"]
 """Which rule chose the policy of a loss mask."""

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from cbdata.call_formats.settle import UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import turn_ends
+from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.renderer import Renderer
@@ -82,6 +83,11 @@ def examine(settings: RenderSettings) -> list[Finding]:
             "generation prompt",
             repr(landmarks.generation_prompt),
             "what the template adds for the model to answer",
+        ),
+        Finding(
+            "template kwargs",
+            canonical_json(dict(settings.chat_template_kwargs)).decode(),
+            "what the template is given beside messages and tools",
         ),
         Finding(
             "turn ends",

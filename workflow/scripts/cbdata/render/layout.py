@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cbdata.rejects import Reject
+from cbdata.render.thinking import behind_empty_block, is_printed, left_out, thinking_span
 from cbdata.render.traced_text import Part, TracedText, shifted
 
 
@@ -31,9 +32,11 @@ class CallSpan:
 class Turn:
     """A message in the text.
 
-    ``[start, end)`` takes in header and end-of-turn token; ``[content_start, content_end)`` leaves
-    the header out: what the model generates, in an assistant turn. ``pieces`` are the stretches
-    that hold the message's own content.
+    ``[start, end)`` takes in header and end-of-turn token. What the model generates in an assistant
+    turn is ``[own_start, content_end)``: reasoning, and from ``content_start`` on everything else.
+    ``thinking`` are the stretches of reasoning, markers included; ``pieces`` are those that hold
+    the message's own content. ``thinking_left_out`` says that the message has reasoning that the
+    template does not print.
     """
 
     index: int
@@ -42,7 +45,10 @@ class Turn:
     end: int
     content_start: int
     content_end: int
+    own_start: int
     calls: list[CallSpan] = field(default_factory=list)
+    thinking: list[tuple[int, int]] = field(default_factory=list)
+    thinking_left_out: bool = False
     pieces: list[Part] = field(default_factory=list)
 
 
@@ -52,12 +58,13 @@ class Landmarks:
 
     ``generation_prompt``: what it adds for the model to answer; ``turn_ends``: the control tokens
     that end its turns; ``bos``: the text of the token that starts a sequence, or "" where there is
-    none.
+    none; ``reasons``: it may print reasoning, or an empty block for it.
     """
 
     generation_prompt: str = ""
     turn_ends: frozenset[str] = frozenset()
     bos: str = ""
+    reasons: bool = False
 
 
 def collect(chunks: Iterable[str]) -> tuple[str, list[Part]]:
@@ -126,6 +133,7 @@ def lay_out(
     messages: Sequence[Any],
     controls: Sequence[tuple[int, int, str]],
     landmarks: Landmarks,
+    thinking_from: int = 0,
 ) -> list[Turn]:
     """Find the turns of a rendered conversation, one for each message, in order and disjoint.
 
@@ -135,6 +143,7 @@ def lay_out(
         messages: The messages of the trace.
         controls: The control tokens that the template printed, as ``(start, end, text)``.
         landmarks: What is known of the template beforehand.
+        thinking_from: The template may leave out the reasoning of messages before this one.
 
     Raises:
         Reject: A message, a call or a name cannot be placed, or the template left out something
@@ -153,6 +162,12 @@ def lay_out(
             inside.append(controls[ahead])
             ahead += 1
         turn = _turn(text, index, message, found[index], (start, end, in_loop), inside, landmarks)
+        if message.get("thinking"):
+            shown = text[turn.start : turn.end]
+            own, may_drop = found[index].thinking, index < thinking_from
+            turn.thinking_left_out = not is_printed(
+                message["thinking"], own, index, shown, may_drop=may_drop
+            )
         if turns and turn.start < turns[-1].end:
             raise Reject(
                 "turns_overlap",
@@ -229,15 +244,17 @@ def _turn(
         start += len(text[start:edge]) - len(text[start:edge].lstrip())
 
     stop = _turn_end(text, last, end, in_loop, controls, landmarks)
-    turn = Turn(
-        index,
-        role,
-        start,
-        stop,
-        _content_start(text, index, role, start, first, mine, landmarks),
-        stop,
-        pieces=mine.content,
-    )
+    own_start = _own_start(text, index, role, start, first, mine, landmarks)
+    turn = Turn(index, role, start, stop, own_start, stop, own_start, pieces=mine.content)
+    printed = mine.thinking and [part for part in mine.thinking if part.start < part.end]
+    if role == "assistant" and printed:
+        turn.thinking = [thinking_span(text, printed, own_start)]
+        if first == min(part.start for part in printed):
+            turn.content_start = min(turn.thinking[0][1], stop)
+    elif role == "assistant" and landmarks.reasons:
+        edge = stop if first is None else first
+        if own_start < edge:
+            turn.content_start = min(behind_empty_block(text, own_start, edge), stop)
     turn.calls = _calls(text, index, message, mine, turn, controls)
     return turn
 
@@ -264,7 +281,7 @@ def _turn_end(
     )
 
 
-def _content_start(
+def _own_start(
     text: str,
     index: int,
     role: str,
@@ -290,30 +307,15 @@ def _content_start(
 
 
 def _check_content(index: int, message: Any, mine: _Found) -> None:
-    """Every character of the content that is not white space at its edges must have
-    been printed.
+    """Every character of the content that is not white space at its edges must have been
+    printed.
     """
-    for key, parts in (("content", mine.content), ("thinking", mine.thinking)):
-        original = message.get(key) or ""
-        wanted = original.strip()
-        if not wanted:
-            continue
-        begin = original.index(wanted)
-        reached = begin
-        for part in sorted(parts, key=lambda part: part.source):
-            if part.source > reached and original[reached : part.source].strip():
-                break
-            reached = max(
-                reached,
-                part.source
-                + (len(part.escape) if part.escape is not None else part.end - part.start),
-            )
-        if original[reached : begin + len(wanted)].strip():
-            raise Reject(
-                "content_dropped" if key == "content" else "thinking_dropped",
-                f"message {index} ({message['role']}): the template leaves out"
-                f" {original[reached : reached + 60]!r}",
-            )
+    missing = left_out(message["content"], mine.content)
+    if missing:
+        raise Reject(
+            "content_dropped",
+            f"message {index} ({message['role']}): the template leaves out {missing[:60]!r}",
+        )
 
 
 def _calls(

@@ -19,6 +19,7 @@ REASONS: Reasons = {
     "content_not_placed": "a message's content cannot be found in the text exactly",
     "content_dropped": "the template leaves out a part of a message's content",
     "thinking_dropped": "the template leaves out a part of a message's reasoning",
+    "thinking_not_placed": "a message's reasoning is printed and cannot be found exactly",
     "call_not_rendered": "the template does not print a tool's name",
     "call_not_placed": "a call cannot be found in the text exactly",
     "calls_overlap": "two calls share characters of the rendered text",
@@ -33,4 +34,10 @@ REASONS: Reasons = {
     "too_long": "the render is longer than max_length, and overlength is reject",
     "window_too_small": "the system message alone fills max_length",
     "prompt_mismatch": "the prompt part is not what the model was given at the fill stage",
+    "turn_not_behind_prompt": (
+        "the template prints a turn otherwise than behind the prompt that asks for it (rows: turn)"
+    ),
+    "completion_missing": "the trace lacks the ids that the model wrote, or their spans",
+    "completion_not_spelled": "the model's ids do not spell the completion's stored text",
+    "completion_spans_wrong": "the completion's spans do not hold what the message says",
 }

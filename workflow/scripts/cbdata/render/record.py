@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from cbdata.ids import derived_id
-from cbdata.records import PromptPart, Trace
+from cbdata.records import CharSpan, PromptPart, Trace
 from cbdata.render.align import TokenizedText
 from cbdata.render.layout import Turn
 from cbdata.render.overlength import Cut, choose_cut, cut_commitments, cut_spans
@@ -56,6 +56,7 @@ class RowWriter:
         schema: ToolSchema | None,
         *,
         tools_included: bool,
+        turn_index: int | None = None,
     ) -> Row:
         """Make the line of one trace.
 
@@ -64,6 +65,8 @@ class RowWriter:
             rendered: Its text, turns and tokens.
             schema: The tools that its calls chose from, where they are known.
             tools_included: Whether the text holds these tools.
+            turn_index: The assistant message that the row ends with, where each has its own row;
+                None where the row is the whole trace.
 
         Raises:
             Reject: The row would be too long, or the injection does not lie in its message.
@@ -77,8 +80,12 @@ class RowWriter:
             for turn in draft.turns
             for call in turn.calls
         ]
+        shown = len(draft.turns) if turn_index is not None else None
         injections = injection_token_spans(
-            injection_spans(trace), trace["messages"], draft.turns, tokens
+            [span for span in injection_spans(trace) if _is_shown(span, trace, shown)],
+            trace["messages"],
+            draft.turns,
+            tokens,
         )
         cut = choose_cut(
             tokens.length,
@@ -96,7 +103,8 @@ class RowWriter:
                 [cut.move(token) for token in positions if cut.holds(token)]
                 for positions in (eos, tags)
             )
-        options = self._options(cut, schema if tools_included else None)
+        written = draft.written is not None
+        options = self._options(cut, schema if tools_included else None, written)
         signals: dict[str, Any] = {"injection_spans": injections, "action_commitments": commitments}
         flagged = [
             {"message_index": message, "token": token, "count": count}
@@ -123,12 +131,21 @@ class RowWriter:
             self._renderer.tokenizer_sha256,
             self._renderer.chat_template_sha256,
             options,
+            *(() if turn_index is None else (turn_index,)),
         )
+        policy: dict[str, Any] = {"on_policy": written}
+        if turn_index is not None:
+            policy["turn_index"] = turn_index
+            policy["last_turn"] = not any(
+                message["role"] == "assistant" for message in trace["messages"][turn_index + 1 :]
+            )
         line = b"".join(
             [
                 orjson.dumps({"render_id": render_id, "trace_id": trace["id"]})[:-1],
                 b",",
                 self._head,
+                b",",
+                orjson.dumps(policy)[1:-1],
                 b',"render_options":',
                 orjson.dumps(options),
                 b',"input_ids":[',
@@ -142,13 +159,16 @@ class RowWriter:
         counts = {
             "message_spans": len(spans["message_spans"]),
             "assistant_spans": len(spans["assistant_spans"]),
+            "thinking_spans": len(spans["thinking_spans"]),
             "tool_call_spans": len(spans["tool_call_spans"]),
             "action_commitments": len(commitments),
             "injection_spans": len(injections),
+            "on_policy": int(written),
+            "thinking_left_out": sum(turn.thinking_left_out for turn in draft.turns),
         }
         return Row(line, cut, counts)
 
-    def _options(self, cut: Cut, tools: ToolSchema | None) -> dict[str, Any]:
+    def _options(self, cut: Cut, tools: ToolSchema | None, written: bool) -> dict[str, Any]:
         settings = self._renderer.settings
         return {
             "chat_template_name": self._renderer.chat_template_name,
@@ -162,6 +182,10 @@ class RowWriter:
             "overlength": self._settings.overlength,
             "control_tokens": settings.control_tokens,
             "template_date": settings.template_date,
+            "completion_tokens": "generated" if written else "template",
+            "earlier_thinking": self._settings.earlier_thinking,
+            "chat_template_kwargs": dict(settings.chat_template_kwargs),
+            "rows": self._settings.rows,
         }
 
     def _special_positions(self, tokens: TokenizedText) -> tuple[list[int], list[int]]:
@@ -186,10 +210,18 @@ class RowWriter:
         return {"length": length, "sha256": rendered.tokens.sha256(length)}
 
 
+def _is_shown(span: CharSpan, trace: Trace, shown: int | None) -> bool:
+    """Whether a place of the injection is among the ``shown`` first messages (None: all of them);
+    one that the trace does not have stays, to be rejected.
+    """
+    return shown is None or not shown <= span["message_index"] < len(trace["messages"])
+
+
 def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dict[str, Any]]]:
     """The ``alignment`` of render_v1, before any cut."""
     messages: list[dict[str, Any]] = []
     assistant: list[dict[str, Any]] = []
+    thinking: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
     for turn in turns:
         start, end = tokens.start(turn.content_start), tokens.end(turn.content_end)
@@ -205,6 +237,14 @@ def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dic
         )
         if turn.role == "assistant":
             assistant.append({"message_index": turn.index, "token_start": start, "token_end": end})
+        for low, high in turn.thinking:
+            thinking.append(
+                {
+                    "message_index": turn.index,
+                    "token_start": tokens.start(low),
+                    "token_end": tokens.end(high),
+                }
+            )
         for call in turn.calls:
             calls.append(
                 {
@@ -217,7 +257,12 @@ def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dic
                     "name_token_end": tokens.end(call.name_end),
                 }
             )
-    return {"message_spans": messages, "assistant_spans": assistant, "tool_call_spans": calls}
+    return {
+        "message_spans": messages,
+        "assistant_spans": assistant,
+        "thinking_spans": thinking,
+        "tool_call_spans": calls,
+    }
 
 
 def _cut_alignment(
@@ -229,6 +274,7 @@ def _cut_alignment(
             spans["message_spans"], cut, [whole, ("content_start", "content_end")]
         ),
         "assistant_spans": cut_spans(spans["assistant_spans"], cut, [whole]),
+        "thinking_spans": cut_spans(spans["thinking_spans"], cut, [whole]),
         "tool_call_spans": cut_spans(
             spans["tool_call_spans"], cut, [whole, ("name_token_start", "name_token_end")]
         ),

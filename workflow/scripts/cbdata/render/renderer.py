@@ -10,16 +10,19 @@ from itertools import groupby
 from typing import Any
 
 from cbdata.ids import token_ids_sha256
+from cbdata.records import CompletionSpans, EarlierThinking
 from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText, assemble, split
-from cbdata.render.encoder import CACHE_CHARACTERS, SegmentEncoder
+from cbdata.render.encoder import CACHE_CHARACTERS, Segment, SegmentEncoder
 from cbdata.render.escape import Escaper, strings_of
+from cbdata.render.generated import WrittenText, completion_turn
 from cbdata.render.layout import Landmarks, Turn, lay_out
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
-from cbdata.render.tokenizer import ControlToken, PlainTokenizer, load_tokenizer
+from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer
 from cbdata.render.traced_text import Part
+from cbdata.render.written import Speller, Written
 
 LLAMA31_TOKENS = (
     "<|begin_of_text|>",
@@ -37,7 +40,8 @@ Tools = Sequence[Mapping[str, Any]]
 @dataclass(slots=True)
 class Draft:
     """A rendered conversation before tokenising: ``pieces`` are plain text and control tokens in
-    turn, beginning with plain text.
+    turn, beginning with plain text. ``written``: what a model wrote behind them in tokens of its
+    own, which ``text`` and ``turns`` have too.
     """
 
     text: str
@@ -45,6 +49,7 @@ class Draft:
     pieces: list[str]
     turns: list[Turn]
     control_text: list[tuple[int, str, int]]
+    written: Written | None = None
 
     def plain(self) -> Iterator[str]:
         """The stretches to encode."""
@@ -55,7 +60,7 @@ class Draft:
         turn.
         """
         return next(
-            (turn.content_start for turn in reversed(self.turns) if turn.role == "assistant"), None
+            (turn.own_start for turn in reversed(self.turns) if turn.role == "assistant"), None
         )
 
 
@@ -106,6 +111,7 @@ class Renderer:
             landmarks,
         )
         self.encoder = SegmentEncoder(tokenizer, cache_characters)
+        self.speller = Speller(tokenizer)
         self._escaper = Escaper(tokenizer)
 
     @classmethod
@@ -125,7 +131,13 @@ class Renderer:
                     " a Llama 3.1 tokenizer, or switch force_llama off"
                 )
         name, source = template_source(settings, tokenizer)
-        template = ChatTemplate(source, name, tokenizer.special, settings.template_date)
+        template = ChatTemplate(
+            source,
+            name,
+            tokenizer.special,
+            settings.template_date,
+            settings.chat_template_kwargs,
+        )
         return cls(
             settings, tokenizer, tokenizer_id, template, probe_landmarks(template, tokenizer)
         )
@@ -156,14 +168,21 @@ class Renderer:
         """What a model is given to answer the conversation, generation prompt included. Raises
         Reject.
         """
-        messages, tools, escaped = self._escape(messages, tools)
-        text, _ = self.template.render(messages, tools, generation_prompt=True)
-        pieces = self._pieces(text, escaped)
+        pieces = self._prompt_pieces(messages, tools)
         ids = assemble(pieces, self.encoder.encode(filter(None, pieces[::2])), self.encoder).ids()
         return Prompt("".join(pieces), ids, token_ids_sha256(ids))
 
+    def prompt_text(self, messages: Messages, tools: Tools | None = None) -> str:
+        """The text of ``prompt``. Raises Reject."""
+        return "".join(self._prompt_pieces(messages, tools))
+
     def draft(
-        self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
+        self,
+        messages: Messages,
+        tools: Tools | None = None,
+        *,
+        split_prompt: bool = False,
+        earlier_thinking: EarlierThinking = "reject",
     ) -> Draft:
         """Render and lay out one conversation.
 
@@ -175,32 +194,90 @@ class Renderer:
             messages: The messages of a trace.
             tools: The tools to show, or None.
             split_prompt: Let no token cross from the prompt into the last assistant turn's text.
+            earlier_thinking: Whether the template may leave out the reasoning of earlier turns.
 
         Raises:
             Reject: The template refuses the conversation, or something in it cannot be placed.
         """
         messages, tools, escaped = self._escape(messages, tools)
-        control_text = (
-            sorted(
-                (message, token, count) for (message, token), count in self._escaper.counts.items()
-            )
-            if escaped
-            else []
-        )
         text, parts = self.template.render(messages, tools)
+        last = max(
+            (index for index, message in enumerate(messages) if message["role"] == "assistant"),
+            default=0,
+        )
+        thinking_from = last if earlier_thinking == "as_template" else 0
+        draft = self._lay_out(text, parts, messages, len(text), escaped, thinking_from)
+        boundary = draft.prompt_end() if split_prompt else None
+        if boundary is not None:
+            draft.pieces = _split_at(draft.pieces, boundary)
+        return draft
+
+    def draft_written(
+        self,
+        messages: Messages,
+        tools: Tools | None,
+        written: Written,
+        spans: CompletionSpans,
+        *,
+        earlier_thinking: EarlierThinking = "reject",
+    ) -> Draft:
+        """Render and lay out a conversation whose last turn a model wrote in tokens of its own: the
+        prompt as ``prompt`` makes it, and behind it the completion.
+
+        Args:
+            messages: The messages of a trace, the completion's last.
+            tools: The tools that the model was shown, or None.
+            written: The completion's ids and what they spell.
+            spans: What stands where in it.
+            earlier_thinking: Whether the template may leave out the reasoning of earlier turns.
+
+        Raises:
+            Reject: As for ``draft``, and where the spans do not hold what the last message says.
+        """
+        hidden, tools, escaped = self._escape(messages, tools)
+        text, parts = self.template.render(hidden[:-1], tools, generation_prompt=True)
+        asking = self.landmarks.generation_prompt
+        body = len(text) - len(asking) if asking and text.endswith(asking) else len(text)
+        if body < len(text):  # some templates print it in the loop over the messages
+            parts = [
+                part._replace(start=min(part.start, body), end=min(part.end, body))
+                for part in parts
+            ]
+        thinking_from = len(messages) - 1 if earlier_thinking == "as_template" else 0
+        draft = self._lay_out(text, parts, hidden[:-1], body, escaped, thinking_from)
+        start = body if body < len(text) else draft.turns[-1].end if draft.turns else 0
+        start += len(text[start:]) - len(text[start:].lstrip())
+        draft.turns.append(
+            completion_turn(messages[-1], spans, written, len(messages) - 1, start, len(text))
+        )
+        draft.text += written.text
+        draft.written = written
+        return draft
+
+    def _lay_out(
+        self,
+        text: str,
+        parts: list[Part],
+        messages: Messages,
+        body: int,
+        escaped: bool,
+        thinking_from: int,
+    ) -> Draft:
+        """The draft of a text of which the messages take up the first ``body`` characters."""
         pieces = self.tokenizer.pattern.split(text)
         controls = split(text, pieces)
         self._check_bos(controls)
-        turns = lay_out(text, parts, messages, controls, self.landmarks)
+        if body < len(text):
+            controls = [control for control in controls if control[1] <= body]
+        turns = lay_out(text[:body], parts, messages, controls, self.landmarks, thinking_from)
+        control_text: list[tuple[int, str, int]] = []
         if escaped:
+            counts = self._escaper.counts.items()
+            control_text = sorted((message, token, count) for (message, token), count in counts)
             pieces = [self._escaper.reveal(piece) for piece in pieces]
             for call in (call for turn in turns for call in turn.calls):
                 call.name = self._escaper.reveal(call.name)
-        draft = Draft("".join(pieces) if escaped else text, parts, pieces, turns, control_text)
-        boundary = draft.prompt_end() if split_prompt else None
-        if boundary is not None:
-            draft.pieces = _split_at(pieces, boundary)
-        return draft
+        return Draft("".join(pieces) if escaped else text, parts, pieces, turns, control_text)
 
     def encode(self, drafts: Sequence[Draft]) -> list[Rendered | Reject]:
         """Tokenise drafts together; a draft whose text cannot be tokenised exactly gives its error
@@ -208,13 +285,17 @@ class Renderer:
         """
         try:
             segments = self.encoder.encode(piece for draft in drafts for piece in draft.plain())
-            return [
-                Rendered(draft, assemble(draft.pieces, segments, self.encoder)) for draft in drafts
-            ]
+            return [Rendered(draft, self._tokens(draft, segments)) for draft in drafts]
         except Reject as error:
             if len(drafts) == 1:
                 return [error]
             return [outcome for draft in drafts for outcome in self.encode([draft])]
+
+    def _tokens(self, draft: Draft, segments: Mapping[str, Segment]) -> TokenizedText:
+        tokens = assemble(draft.pieces, segments, self.encoder)
+        if draft.written is None:
+            return tokens
+        return WrittenText(tokens, draft.prompt_end() or 0, draft.written, self.encoder)
 
     def render(
         self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
@@ -236,21 +317,14 @@ class Renderer:
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
         """The text of token ids, control tokens spelled out (special ones left out if asked)."""
-        by_id = {token.id: token for token in self.tokenizer.control.values()}
-        by_id.update(
-            {
-                token: ControlToken(token, text, False)
-                for text, token in self.tokenizer.text_tokens.items()
-            }
-        )
-        out = []
-        for control, run in groupby(ids, lambda token: token in by_id):
-            if control:
-                out += [
-                    by_id[token].text
-                    for token in run
-                    if not (skip_special_tokens and by_id[token].special)
-                ]
+        control = self.tokenizer.control.values()
+        texts = {token.id: token.text for token in control}
+        texts |= {token: text for text, token in self.tokenizer.text_tokens.items()}
+        hidden = {token.id for token in control if token.special} if skip_special_tokens else set()
+        out: list[str] = []
+        for added, run in groupby(ids, texts.__contains__):
+            if added:
+                out += [texts[token] for token in run if token not in hidden]
             else:
                 out.append(self.tokenizer.model.decode(list(run), skip_special_tokens=False))
         return "".join(out)
@@ -284,7 +358,9 @@ class Renderer:
         ]
         return hidden, escaper.hide(list(tools), -1) if tools else tools, True
 
-    def _pieces(self, text: str, escaped: bool) -> list[str]:
+    def _prompt_pieces(self, messages: Messages, tools: Tools | None) -> list[str]:
+        messages, tools, escaped = self._escape(messages, tools)
+        text, _ = self.template.render(messages, tools, generation_prompt=True)
         pieces = self.tokenizer.pattern.split(text)
         return [self._escaper.reveal(piece) for piece in pieces] if escaped else pieces
 

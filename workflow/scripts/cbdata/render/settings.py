@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cbdata.records.words import (
+    COMPLETION_TOKENS,
     CONTROL_TOKEN_MODES,
+    EARLIER_THINKING,
     OVERLENGTHS,
+    ROW_KINDS,
+    CompletionTokens,
     ControlTokenMode,
+    EarlierThinking,
     Overlength,
+    RowKind,
 )
 
 PROJECT_LLAMA_TEMPLATE = "llama31_tools"
 CHUNK_TRACES = 64
+RESERVED = frozenset(
+    ("messages", "tools", "documents", "add_generation_prompt", "continue_final_message")
+) | {"date_string"}
+"""What chat_template_kwargs must not name."""
 
 
 class TokenizerError(ValueError):
@@ -37,6 +49,8 @@ class RenderSettings:
         control_tokens: Control-token text inside messages becomes plain text (``escape``), or the
             conversation is rejected (``reject``).
         template_date: Today's date for templates that print one, as in "26 Jul 2024".
+        chat_template_kwargs: What the template is given beside messages and tools, such as
+            ``enable_thinking``.
         cache_dir: Where hub ids are looked up (Hugging Face's cache layout); None means the user's
             own cache.
         revision: Branch, tag or commit of a hub id; None means ``main``.
@@ -47,6 +61,7 @@ class RenderSettings:
     force_llama: bool
     control_tokens: ControlTokenMode
     template_date: str
+    chat_template_kwargs: Mapping[str, Any]
     cache_dir: str | None = None
     revision: str | None = None
 
@@ -57,11 +72,25 @@ class RenderSettings:
                 f"control_tokens: expected one of {', '.join(CONTROL_TOKEN_MODES)}, got"
                 f" {self.control_tokens!r}"
             )
+        taken = sorted(RESERVED & self.chat_template_kwargs.keys())
+        if taken:
+            raise TokenizerError(
+                f"chat_template_kwargs: {', '.join(taken)} is given by the workflow. Hint: remove"
+                " it; the date is the config key template_date"
+            )
         if self.force_llama and self.chat_template not in (None, PROJECT_LLAMA_TEMPLATE):
             raise TokenizerError(
                 f"force_llama and chat_template={self.chat_template!r} contradict each other. "
                 "Hint: force_llama already sets the template; remove one of them"
             )
+
+
+_ALLOWED: dict[str, tuple[str, ...]] = {
+    "overlength": OVERLENGTHS,
+    "earlier_thinking": EARLIER_THINKING,
+    "rows": ROW_KINDS,
+    "completion_tokens": COMPLETION_TOKENS,
+}
 
 
 @dataclass(frozen=True)
@@ -73,18 +102,24 @@ class RowSettings:
         overlength: What becomes of a longer one: ``truncate``, ``reject`` or ``window`` (see
             ``cbdata.render.overlength``).
         include_text: Whether the row holds the rendered text.
+        earlier_thinking: Reasoning of turns before the last one that the template leaves out is
+            dropped and counted (``as_template``), or the trace is rejected (``reject``).
+        rows: Whether a trace is one row (``conversation``), or one for each of its assistant turns
+            (``turn``).
     """
 
     max_length: int
     overlength: Overlength
     include_text: bool
+    earlier_thinking: EarlierThinking
+    rows: RowKind
 
     def __post_init__(self) -> None:
         """Check what types do not. Raises ValueError."""
-        if self.overlength not in OVERLENGTHS:
-            raise ValueError(
-                f"overlength: expected one of {', '.join(OVERLENGTHS)}, got {self.overlength!r}"
-            )
+        for key, allowed in _ALLOWED.items():
+            value = getattr(self, key, allowed[0])
+            if value not in allowed:
+                raise ValueError(f"{key}: expected one of {', '.join(allowed)}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -92,6 +127,8 @@ class RenderStageSettings(RowSettings):
     """What the stage does with a trace file beside making rows.
 
     Attributes:
+        completion_tokens: Whether the last turn of a trace that was completed here is the ids that
+            the model wrote (``generated``) or the template's print of it (``template``).
         allow_skeleton: Render traces without a completion too, instead of rejecting them.
         tools_included: Put the tools into renders of traces that were not completed here; the
             others have them always.
@@ -100,6 +137,7 @@ class RenderStageSettings(RowSettings):
         chunk_traces: Traces that are tokenised together at most; the rows do not depend on it.
     """
 
+    completion_tokens: CompletionTokens
     allow_skeleton: bool
     tools_included: bool
     tool_schema_file: str | Path | None = None

@@ -15,6 +15,7 @@ from cbdata.progress import Progress
 from cbdata.records import Trace
 from cbdata.records.words import ROLES
 from cbdata.rejects import Reject
+from cbdata.render.generated import spell_completion
 from cbdata.render.reasons import REASONS
 from cbdata.render.record import Row, RowWriter
 from cbdata.render.renderer import Draft, Rendered, Renderer
@@ -35,8 +36,8 @@ NOT_A_TRACE = (KeyError, TypeError, AttributeError, IndexError)
 
 @dataclass(slots=True)
 class _Pending:
-    """A trace whose draft waits for its chunk to be tokenised; ``draft`` is the error of one that
-    has none.
+    """A row whose draft waits for its chunk to be tokenised; ``draft`` is the error of one that has
+    none, and ``turn`` the assistant message that the row ends with, if it is not the whole trace.
     """
 
     line: int
@@ -44,6 +45,13 @@ class _Pending:
     draft: Draft | Reject
     schema: ToolSchema | None = None
     tools_included: bool = False
+    turn: int | None = None
+
+    @property
+    def completes(self) -> bool:
+        """Whether the row ends with a completion that was made here."""
+        last = self.turn is None or self.turn == len(self.trace["messages"]) - 1
+        return last and "generation" in self.trace["raw_metadata"]
 
 
 def render_traces(
@@ -54,7 +62,8 @@ def render_traces(
     *,
     name: str,
 ) -> None:
-    """Render a trace file; every trace becomes a row or a reject with its reason.
+    """Render a trace file; every trace becomes a row or a reject with its reason, or, with rows:
+    turn, every assistant turn of every trace.
 
     Rows are in the order of the traces, and their bytes do not depend on ``chunk_traces`` or on the
     number of threads.
@@ -86,7 +95,7 @@ def render_traces(
             TraceTools(options.tool_schema_dir, options.tool_schema_file, options.tools_included),
             writer,
             Path(traces).name,
-            options.allow_skeleton,
+            options,
         )
         progress = Progress(f"render {name}")
         waiting: tuple[list[_Pending], Future[list[Rendered | Reject]]] | None = None
@@ -108,6 +117,9 @@ def render_traces(
         writer.details.update(run.details())
 
 
+_NOT_DRAFTED = Reject("invalid_trace", "not drafted yet")
+
+
 class _FileRenderer:
     """One trace file on its way through the renderer."""
 
@@ -118,15 +130,15 @@ class _FileRenderer:
         tools: TraceTools,
         writer: StageWriter,
         file: str,
-        allow_skeleton: bool,
+        options: RenderStageSettings,
     ) -> None:
-        self.renderer, self.rows, self.tools, self.writer, self.file, self.allow_skeleton = (
+        self.renderer, self.rows, self.tools, self.writer, self.file, self.options = (
             renderer,
             rows,
             tools,
             writer,
             file,
-            allow_skeleton,
+            options,
         )
         self.totals: Counter[str] = Counter()
         self.control_text: Counter[str] = Counter()
@@ -136,49 +148,84 @@ class _FileRenderer:
         chunk: list[_Pending] = []
         characters = 0
         for line, trace in read_records(traces):
-            self.writer.take()
-            item = self.draft(line, cast("Trace", trace))
-            chunk.append(item)
-            characters += len(item.draft.text) if isinstance(item.draft, Draft) else 0
-            if len(chunk) >= size or characters >= CHUNK_CHARACTERS:
-                yield chunk
-                chunk, characters = [], 0
+            self.totals["traces"] += 1
+            for item in self.items(line, cast("Trace", trace)):
+                self.writer.take()
+                chunk.append(item)
+                characters += len(item.draft.text) if isinstance(item.draft, Draft) else 0
+                if len(chunk) >= size or characters >= CHUNK_CHARACTERS:
+                    yield chunk
+                    chunk, characters = [], 0
         if chunk:
             yield chunk
 
-    def draft(self, line: int, trace: Trace) -> _Pending:
-        """Render and lay out one trace."""
+    def items(self, line: int, trace: Trace) -> Iterator[_Pending]:
+        """The rows to be of a trace, rendered and laid out; one with an error where it has none."""
         try:
-            if not self.allow_skeleton and (
-                trace["completeness"] == "skeleton"
-                or not any(message["role"] == "assistant" for message in trace["messages"])
-            ):
-                raise Reject(
-                    "skeleton_not_allowed",
-                    "the trace has no completion, and allow_skeleton is false",
-                )
-            if not trace["messages"]:
-                raise Reject("no_messages", "the trace has no message")
-            strange = next(
-                (message["role"] for message in trace["messages"] if message["role"] not in ROLES),
-                None,
-            )
-            if strange is not None:
-                raise Reject(
-                    "invalid_trace", f"expected a role out of {', '.join(ROLES)}, got {strange!r}"
-                )
-            schema, included = self.tools.of(trace)
-            filled = "generation" in trace["raw_metadata"]
-            draft = self.renderer.draft(
-                trace["messages"],
-                schema.tools if schema and included else None,
-                split_prompt=filled,
-            )
-            return _Pending(line, trace, draft, schema, included)
+            schema, included = self._check(trace)
+            turns: list[int | None] = [None]
+            if self.options.rows == "turn":
+                turns = [*_assistant_turns(trace)] or turns
         except Reject as error:
-            return _Pending(line, trace, error)
+            yield _Pending(line, trace, error)
+            return
         except NOT_A_TRACE as error:
-            return _Pending(line, trace, _invalid(trace, error))
+            yield _Pending(line, trace, _invalid(trace, error))
+            return
+        for turn in turns:
+            item = _Pending(line, trace, _NOT_DRAFTED, schema, included, turn)
+            try:
+                item.draft = self._draft(item)
+            except Reject as error:
+                item.draft = error
+            except NOT_A_TRACE as error:
+                item.draft = _invalid(trace, error)
+            yield item
+
+    def _check(self, trace: Trace) -> tuple[ToolSchema | None, bool]:
+        """The tools of a trace and whether they are shown. Raises Reject for one that cannot be
+        rendered.
+        """
+        if not self.options.allow_skeleton and (
+            trace["completeness"] == "skeleton" or not _assistant_turns(trace)
+        ):
+            raise Reject(
+                "skeleton_not_allowed", "the trace has no completion, and allow_skeleton is false"
+            )
+        if not trace["messages"]:
+            raise Reject("no_messages", "the trace has no message")
+        strange = next(
+            (message["role"] for message in trace["messages"] if message["role"] not in ROLES),
+            None,
+        )
+        if strange is not None:
+            raise Reject(
+                "invalid_trace", f"expected a role out of {', '.join(ROLES)}, got {strange!r}"
+            )
+        return self.tools.of(trace)
+
+    def _draft(self, item: _Pending) -> Draft:
+        trace, renderer, kept = item.trace, self.renderer, self.options.earlier_thinking
+        tools = item.schema.tools if item.schema and item.tools_included else None
+        if item.completes and self.options.completion_tokens == "generated":
+            written, spans = spell_completion(trace, renderer.speller)
+            return renderer.draft_written(
+                trace["messages"], tools, written, spans, earlier_thinking=kept
+            )
+        if item.turn is None:
+            split = "generation" in trace["raw_metadata"]
+            return renderer.draft(
+                trace["messages"], tools, split_prompt=split, earlier_thinking=kept
+            )
+        messages = trace["messages"][: item.turn + 1]
+        draft = renderer.draft(messages, tools, split_prompt=True, earlier_thinking=kept)
+        asked = renderer.prompt_text(messages[:-1], tools)
+        if draft.prompt_end() != len(asked) or not draft.text.startswith(asked):
+            raise Reject(
+                "turn_not_behind_prompt",
+                f"message {item.turn}: the prompt that asks for it ends with {asked[-60:]!r}",
+            )
+        return draft
 
     def write(self, chunk: list[_Pending], encoded: list[Rendered | Reject]) -> None:
         """Write the rows and rejects of a chunk, in order; ``encoded`` has an outcome for every
@@ -202,19 +249,28 @@ class _FileRenderer:
             self._count(row, outcome)
 
     def _row(self, item: _Pending, rendered: Rendered) -> Row:
-        generation = item.trace["raw_metadata"].get("generation")
-        if generation is not None:
+        if item.completes:
+            generation = item.trace["raw_metadata"]["generation"]
             length = rendered.prompt_length() or 0
             sha256 = rendered.tokens.sha256(length)
-            if sha256 != generation["prompt_sha256"]:
+            same = sha256 == generation["prompt_sha256"]
+            if not same and rendered.draft.written is not None:
                 raise Reject(
                     "prompt_mismatch",
                     f"the prompt part ({length} tokens) has SHA-256 {sha256[:16]}..., the model was"
                     f" given {generation['prompt_sha256'][:16]}..."
                     f" ({generation.get('prompt_tokens', '?')} tokens): another tokenizer, chat"
-                    " template, tool schema or date than at the fill stage",
+                    " template, tool schema or date than at the fill stage. Hint:"
+                    " completion_tokens: template allows that",
                 )
-        return self.rows.row(item.trace, rendered, item.schema, tools_included=item.tools_included)
+            self.totals["other_prompt"] += not same
+        return self.rows.row(
+            item.trace,
+            rendered,
+            item.schema,
+            tools_included=item.tools_included,
+            turn_index=item.turn,
+        )
 
     def _reject(self, item: _Pending, error: Reject) -> None:
         record_id = item.trace.get("id")
@@ -250,6 +306,10 @@ class _FileRenderer:
             "traces_with_control_text",
             "message_spans",
             "assistant_spans",
+            "thinking_spans",
+            "thinking_left_out",
+            "on_policy",
+            "other_prompt",
         )
         figures: dict[str, Any] = {
             key: totals[key]
@@ -260,12 +320,21 @@ class _FileRenderer:
             if totals["tokens_before_cut"]
             else 0.0
         )
+        if self.options.rows == "turn":
+            figures["traces"] = totals["traces"]
         figures["control_text"] = dict(sorted(self.control_text.items()))
         figures["tokenizer_id"] = renderer.tokenizer_id
         figures["tokenizer_sha256"] = renderer.tokenizer_sha256
         figures["chat_template_name"] = renderer.chat_template_name
         figures["chat_template_sha256"] = renderer.chat_template_sha256
+        figures["chat_template_kwargs"] = dict(renderer.settings.chat_template_kwargs)
         return figures
+
+
+def _assistant_turns(trace: Trace) -> list[int]:
+    return [
+        index for index, message in enumerate(trace["messages"]) if message["role"] == "assistant"
+    ]
 
 
 def _invalid(trace: Trace, error: Exception) -> Reject:

@@ -23,6 +23,7 @@ from cbdata.render.settings import (
     RenderSettings,
     TokenizerError,
 )
+from cbdata.render.thinking import may_reason
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.render.traced_text import Part
 
@@ -90,7 +91,14 @@ def check_pin(name: str, source: str) -> None:
 class ChatTemplate:
     """A compiled template that renders conversations into text with known origins."""
 
-    def __init__(self, source: str, name: str, special: Mapping[str, str], date: str) -> None:
+    def __init__(
+        self,
+        source: str,
+        name: str,
+        special: Mapping[str, str],
+        date: str,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
         """Compile a template and find out by trying what it prints.
 
         Args:
@@ -98,6 +106,7 @@ class ChatTemplate:
             name: What renders and messages call it.
             special: The named special tokens that it may print (``bos_token``, ...).
             date: Today's date, as in "26 Jul 2024".
+            kwargs: What it is given beside messages and tools (``enable_thinking``, ...).
 
         Raises:
             TokenizerError: The template is not Jinja, or the date has another form.
@@ -115,7 +124,8 @@ class ChatTemplate:
             raise TokenizerError(
                 f"template_date {date!r}: expected a date as in '26 Jul 2024' ({error})"
             ) from error
-        self._given = {**special, "documents": None, "date_string": date}
+        self._given = {**special, "documents": None, "date_string": date, **(kwargs or {})}
+        self.reasons = may_reason(source)
         self.tools_known = self.calls_known = True
         self.tools_known, self.calls_known = self._knows_tools(), self._knows_calls()
 
@@ -278,4 +288,4 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
             )
         bos = ""
     generation_prompt = prompted[len(plain) :] if prompted.startswith(plain) else ""
-    return Landmarks(generation_prompt, frozenset(ends), bos)
+    return Landmarks(generation_prompt, frozenset(ends), bos, template.reasons)

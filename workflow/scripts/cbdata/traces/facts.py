@@ -111,16 +111,21 @@ class TraceReader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
+        self._last: TraceFacts | None = None
         self._facts = self._read()
 
     def find(self, trace_id: str, asked_by: str) -> TraceFacts:
-        """The facts of the next trace called ``trace_id``; traces before it (which were not
-        rendered) are skipped.
+        """The facts of the trace called ``trace_id``: the one found last, of which there may be
+        several renders (rows: turn), or one behind it. Traces between (which were not rendered) are
+        skipped.
 
         Raises UnmatchedRender if no trace from here on has the id.
         """
+        if self._last is not None and self._last.id == trace_id:
+            return self._last
         for facts in self._facts:
             if facts.id == trace_id:
+                self._last = facts
                 return facts
         raise UnmatchedRender(
             f"{asked_by}: expected trace {trace_id} in {self.path}, in the order of the renders,"

@@ -19,7 +19,7 @@ CHECKS = {
     "trace_twins": "DS and DR of one skeleton name each other and have the same parent and split",
     "render_schema": "row matches render_v1",
     "render_id_unique": "no render id twice",
-    "render_join": "the render's trace is there, and has one render a tokenizer",
+    "render_join": "the render's trace is there, and has one render a tokenizer and turn",
     "render_lengths": "input_ids, attention_mask and sequence_length agree, and fit max_length",
     "render_spans": (
         "spans are half-open, in range, in order, and nested: name in call, call in its assistant"
@@ -27,6 +27,10 @@ CHECKS = {
     ),
     "render_prompt": (
         "the prompt's hash is that of the ids before its length, and that of the generation"
+    ),
+    "render_completion": (
+        "on_policy says whether the row ends with generated ids, and those behind the prompt are"
+        " the trace's completion_token_ids"
     ),
     "lossmask_schema": "row matches lossmask_v1",
     "lossmask_id_unique": "no loss mask id twice in a file",

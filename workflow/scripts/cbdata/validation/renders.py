@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from cbdata.ids import token_ids_sha256
-from cbdata.lookup import Place
+from cbdata.ids import canonical_json, token_ids_sha256
+from cbdata.lookup import Place, RecordIndex
 from cbdata.records import Render
 from cbdata.schemas import first_error
 from cbdata.validation.findings import Findings
@@ -58,14 +58,16 @@ def span_problem(render: Render) -> str | None:
     inside = {index: (start, end) for index, start, end in assistants}
     for call in alignment["tool_call_spans"]:
         start, end = inside.get(call["message_index"], (0, -1))
+        # A cut may leave the opening of a call and nothing of its name.
+        nameless = call["name_token_start"] == call["name_token_end"]
         if (
             not start
             <= call["token_start"]
             <= call["name_token_start"]
-            < call["name_token_end"]
+            <= call["name_token_end"]
             <= call["token_end"]
             <= end
-        ):
+        ) or (nameless and not render["render_options"]["truncated"]):
             return (
                 f"call {call['call_index']} of message {call['message_index']} is not nested in its"
                 " turn"
@@ -73,6 +75,17 @@ def span_problem(render: Render) -> str | None:
     for span in signals["injection_spans"]:
         if not 0 <= span["token_start"] <= span["token_end"] <= length:
             return f"injection [{span['token_start']}, {span['token_end']}) of {length} tokens"
+    turns_of = {turn["message_index"]: turn for turn in turns}
+    for span in alignment.get("thinking_spans", []):
+        own_turn = turns_of.get(span["message_index"])
+        if (
+            own_turn is None
+            or not own_turn["token_start"]
+            <= span["token_start"]
+            < span["token_end"]
+            <= own_turn["content_end"]
+        ):
+            return f"reasoning of message {span['message_index']} is not inside its turn"
     calls = {
         (call["message_index"], call["call_index"]): call for call in alignment["tool_call_spans"]
     }
@@ -100,20 +113,49 @@ def _prompt_problem(render: Render, trace: SeenTrace | None) -> str | None:
     )
     if whole and token_ids_sha256(render["input_ids"][: prompt["length"]]) != prompt["sha256"]:
         return "prompt hash is not that of its tokens"
-    if trace and trace.prompt_sha256 and trace.prompt_sha256 != prompt["sha256"]:
+    generated = render["render_options"].get("completion_tokens") == "generated"
+    if generated and trace and trace.prompt_sha256 not in (None, prompt["sha256"]):
         return "the prompt is not the one that the completion was generated from"
+    return None
+
+
+def completion_problem(render: Render, completion: list[int]) -> str | None:
+    """Whether a generated row ends with the ids that the model wrote, as far as the cut at
+    ``max_length`` left them.
+    """
+    ids, options = render["input_ids"], render["render_options"]
+    full = options.get("full_length", len(ids))
+    if options["truncation_side"] == "window":
+        turn = render["alignment"]["message_spans"][-1]
+        # A window keeps the end: a turn whose header is there is there as a whole.
+        kept = min(len(completion), turn["token_end"] - turn["token_start"])
+        same = ids[len(ids) - kept :] == completion[len(completion) - kept :]
+        return None if same else "the ids at the end are not the completion's"
+    start = full - len(completion)
+    prompt = render.get("prompt")
+    if prompt is not None and prompt["length"] != start:
+        return (
+            f"{full - prompt['length']} ids behind the prompt, the completion has {len(completion)}"
+        )
+    if ids[max(start, 0) :] != completion[: max(len(ids) - start, 0)]:
+        return "the ids behind the prompt are not the completion's"
     return None
 
 
 class RenderChecks:
     """Checks of all render rows. ``traces`` is None where no trace files are given; then joins are
-    not checked.
+    not checked. ``index`` reads one of these traces again.
     """
 
-    def __init__(self, findings: Findings, traces: dict[str, SeenTrace] | None) -> None:
-        self.findings, self.traces = findings, traces
+    def __init__(
+        self,
+        findings: Findings,
+        traces: dict[str, SeenTrace] | None,
+        index: RecordIndex | None = None,
+    ) -> None:
+        self.findings, self.traces, self.index = findings, traces, index
         self.places: dict[str, Place] = {}
-        self._rendered: dict[tuple[str, str], Place] = {}
+        self._rendered: dict[tuple[str, bytes], Place] = {}
 
     def check(self, place: Place, row: dict[str, Any]) -> None:
         """Check one row; rows that match the schema become known to the loss mask checks."""
@@ -155,9 +197,29 @@ class RenderChecks:
                 self._one_a_trace(place, render)
         prompt = _prompt_problem(render, trace)
         expect("render_prompt", prompt is None, place, lambda: f"{name}: {prompt}")
+        completion = self._completion_problem(render)
+        expect("render_completion", completion is None, place, lambda: f"{name}: {completion}")
+
+    def _completion_problem(self, render: Render) -> str | None:
+        generated = render["render_options"].get("completion_tokens") == "generated"
+        if render.get("on_policy", False) != generated:
+            return f"on_policy is {render.get('on_policy')}, generated ids: {generated}"
+        if not generated or self.index is None:
+            return None
+        trace = self.index.get(render["trace_id"])
+        if trace is None:
+            return None  # render_join says so
+        generation = trace["raw_metadata"].get("generation", {})
+        return completion_problem(render, generation.get("completion_token_ids", []))
 
     def _one_a_trace(self, place: Place, render: Render) -> None:
-        key = (render["trace_id"], render["tokenizer_sha256"] + render["chat_template_sha256"])
+        kind = [
+            render["tokenizer_sha256"],
+            render["chat_template_sha256"],
+            render["render_options"].get("chat_template_kwargs", {}),
+            render.get("turn_index"),
+        ]
+        key = (render["trace_id"], canonical_json(kind))
         first = self._rendered.setdefault(key, place)
         self.findings.expect(
             "render_join", first is place, place, lambda: f"{key[0]} is rendered at {first} already"

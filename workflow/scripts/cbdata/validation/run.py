@@ -140,8 +140,10 @@ def validate(paths: Iterable[str | Path], registry: Registry | None = None) -> F
         findings.note("joins with traces: no trace file given")
     else:
         check_twins(findings, traces)
-    renders = RenderChecks(findings, traces)
-    _each(findings, files["renders"], "renders", renders.check)
+    places = {name: seen.place for name, seen in (traces or {}).items()}
+    with RecordIndex.of(places) as known:
+        renders = RenderChecks(findings, traces, known if traces is not None else None)
+        _each(findings, files["renders"], "renders", renders.check)
     rejected: Counter[tuple[str, str]] = Counter()
 
     def check_reject(place: Place, row: dict[str, Any]) -> None:

@@ -1,0 +1,26 @@
+"""The notations for reasoning, in a module of their own: the renderer knows them too, and nothing
+else of the call formats.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Notation(NamedTuple):
+    """The two markers around reasoning. ``label``: text that must follow the first one."""
+
+    opening: str
+    closing: str
+    label: str = ""
+
+
+THINK = Notation("<think>", "</think>")
+COMMAND_R = Notation("<|START_THINKING|>", "<|END_THINKING|>")
+GEMMA4 = Notation("<|channel>", "<channel|>", label="thought\n")
+MISTRAL = Notation("[THINK]", "[/THINK]")
+SEED_OSS = Notation("<seed:think>", "</seed:think>")
+HARMONY = Notation("<|channel|>analysis", "<|end|>", label="<|message|>")
+
+NOTATIONS = (THINK, COMMAND_R, GEMMA4, MISTRAL, SEED_OSS, HARMONY)
+"""Every notation, those of the registered formats among them."""

@@ -1,0 +1,105 @@
+"""Reasoning in a text that a chat template printed: where it stands, whether it is all there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cbdata.call_formats.reasoning import NOTATIONS
+from cbdata.rejects import Reject
+from cbdata.render.traced_text import Part
+
+CLOSINGS = tuple(notation.closing for notation in NOTATIONS)
+_OPENED = re.compile(
+    "(?:"
+    + "|".join(re.escape(each.opening + each.label.rstrip()) for each in NOTATIONS)
+    + r")\s*\Z"
+)
+_CLOSED = re.compile(rf"\s*(?:{'|'.join(map(re.escape, CLOSINGS))})")
+_EMPTY = re.compile(
+    "|".join(
+        rf"\s*(?:{re.escape(each.opening + each.label.rstrip())}\s*)?{re.escape(each.closing)}\s*"
+        for each in NOTATIONS
+    )
+)
+
+
+def may_reason(source: str) -> bool:
+    """Whether a template's source has anything to do with reasoning."""
+    return any(closing in source for closing in CLOSINGS) or "reasoning" in source
+
+
+def thinking_span(text: str, parts: Sequence[Part], own_start: int) -> tuple[int, int]:
+    """The characters ``[start, end)`` of a turn's reasoning with the markers around it, as far as
+    the turn's own text has them.
+
+    Args:
+        text: The rendered text.
+        parts: The stretches that show the reasoning; at least one.
+        own_start: Where the turn's own text starts: behind a marker that the generation prompt
+            ends with.
+    """
+    start, end = min(part.start for part in parts), max(part.end for part in parts)
+    opened = _OPENED.search(text, own_start, start)
+    closed = _CLOSED.match(text, end)
+    return opened.start() if opened else start, closed.end() if closed else end
+
+
+def behind_empty_block(text: str, own_start: int, edge: int) -> int:
+    """The character behind a block for reasoning that the template printed of itself at
+    ``own_start``, and behind the white space after it; ``own_start`` where there is none.
+
+    ``edge`` is where the turn's content begins: nothing behind it is the template's own.
+    """
+    found = _EMPTY.match(text, own_start, edge)
+    return found.end() if found else own_start
+
+
+def left_out(original: str, parts: Sequence[Part]) -> str:
+    """A string from the first character on that none of its parts shows; "" where that is at most
+    white space at its edges.
+    """
+    wanted = original.strip()
+    if not wanted:
+        return ""
+    begin = original.index(wanted)
+    reached = begin
+    for part in sorted(parts, key=lambda part: part.source):
+        if part.source > reached and original[reached : part.source].strip():
+            break
+        length = len(part.escape) if part.escape is not None else part.end - part.start
+        reached = max(reached, part.source + length)
+    return original[reached:] if original[reached : begin + len(wanted)].strip() else ""
+
+
+def is_printed(
+    thinking: str, parts: Sequence[Part], index: int, shown: str, *, may_drop: bool
+) -> bool:
+    """Whether a message's reasoning is printed; a template may leave it out as a whole or not at
+    all.
+
+    Args:
+        thinking: The reasoning.
+        parts: The stretches that show it.
+        index: Of the message.
+        shown: The text of its turn.
+        may_drop: Whether the template may leave it out.
+
+    Raises:
+        Reject: Only a part is printed, nothing though it must be, or in a way that hides its place.
+    """
+    missing = left_out(thinking, parts)
+    if not missing:
+        return True
+    if any(part.start < part.end for part in parts) or not may_drop:
+        raise Reject(
+            "thinking_dropped",
+            f"message {index}: the template leaves out {missing[:60]!r}",
+        )
+    if missing.strip() in shown:
+        raise Reject(
+            "thinking_not_placed",
+            f"message {index}: {missing[:60]!r} is printed by a step that hides where it comes"
+            " from",
+        )
+    return False
