@@ -325,7 +325,12 @@ def test_pip_does_the_same_where_there_is_no_uv(checkout: Checkout) -> None:
 
     checkout.python("python3", (3, 11, 0))
     variables = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PIP_")},
+        # Neither this machine's settings of pip nor those of a `make test` around this test.
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PIP_", "MAKE", "MFLAGS"))
+        },
         "PATH": str(checkout.bin),
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_NO_INDEX": "1",
