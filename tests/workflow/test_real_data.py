@@ -107,16 +107,21 @@ def test_the_text_under_the_assistant_mask_is_what_the_model_said(run: Path, nam
     }
     rows = truncated = 0
     for _, row in read_records(run / f"data/lossmasks/{name}.jsonl"):
-        render, messages = renders[row["render_id"]], traces[row["trace_id"]]["messages"]
+        render, trace = renders[row["render_id"]], traces[row["trace_id"]]
+        messages, written = trace["messages"], trace["raw_metadata"].get("generation")
         assert row["policy_id"] == "assistant_only"
         assert set(row["loss_mask"]) <= {0, 1}
         assert row["labels"] == [
             token if weight else -100
             for token, weight in zip(render["input_ids"], row["loss_mask"], strict=True)
         ]
-        trained = tokenizer.decode(
-            [token for token in row["labels"] if token != -100], skip_special_tokens=False
-        )
+        trained_ids = [token for token in row["labels"] if token != -100]
+        assert render["render_options"]["on_policy"] is (written is not None)
+        if written is not None:  # what was completed here is trained as the engine returned it
+            assert trained_ids == written["completion_token_ids"]
+            rows += 1
+            continue
+        trained = tokenizer.decode(trained_ids, skip_special_tokens=False)
         expected = "".join(
             said(messages, index)
             for index, message in enumerate(messages)

@@ -30,6 +30,10 @@ RECORDS_BEFORE = {}
 # The jobs of this run.
 RUN_JOBS = []
 
+# Rules whose outputs say that the files of a run are right: an earlier verdict must not come back
+# where the new one is that they are not.
+VERDICTS = {"validate_files", "check_conservation"}
+
 
 def set_outputs_aside(jobs):
     """Give the outputs of the jobs their second names."""
@@ -81,15 +85,16 @@ def put_outputs_back(jobs):
 
 onstart:
     RUN_JOBS.extend(workflow.dag.needrun_jobs())
+    kept = [job for job in RUN_JOBS if job.rule.name not in VERDICTS]
     if not workflow.touch:
         for name in sorted({job.rule.name for job in RUN_JOBS} & BEFORE_THE_FIRST_JOB.keys()):
             BEFORE_THE_FIRST_JOB[name]()
-    set_outputs_aside(RUN_JOBS)
+    set_outputs_aside(kept)
 
 
 onsuccess:
-    put_outputs_back(RUN_JOBS)
+    put_outputs_back([job for job in RUN_JOBS if job.rule.name not in VERDICTS])
 
 
 onerror:
-    put_outputs_back(RUN_JOBS)
+    put_outputs_back([job for job in RUN_JOBS if job.rule.name not in VERDICTS])

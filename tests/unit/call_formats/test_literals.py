@@ -64,6 +64,7 @@ def test_says_where_to_go_on(text: str, dialect: Any) -> None:
     [
         ('{"a": 1, "a": 2}', "repeated key"),
         ("1e999", "number out of range"),
+        ("1e-99999999999999999999", "number out of range"),
         ("9" * 5000, "an integer beyond 64 bits"),
         ("NaN", "not a value"),
         ("01", "not a value"),

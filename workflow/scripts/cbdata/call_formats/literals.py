@@ -13,7 +13,7 @@ import math
 import re
 import warnings
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 import orjson
@@ -119,7 +119,11 @@ def _number(token: str, dialect: Dialect) -> int | float:
     value = float(token)
     if math.isinf(value):
         raise _Invalid("number out of range")
-    if Decimal(token) != Decimal(repr(value)):
+    try:
+        exact = Decimal(token)
+    except InvalidOperation as error:  # an exponent beyond even what decimals have
+        raise _Invalid("number out of range") from error
+    if exact != Decimal(repr(value)):
         raise _Invalid("a number with more digits than a double keeps")
     return value
 

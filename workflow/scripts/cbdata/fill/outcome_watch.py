@@ -8,8 +8,12 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from cbdata.judge.judgement import Judgement
+if (
+    TYPE_CHECKING
+):  # merge counts outcomes too, and need not run again with every change of the judge
+    from cbdata.judge.judgement import Judgement
 
 logger = logging.getLogger(__name__)
 
