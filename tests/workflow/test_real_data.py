@@ -116,7 +116,7 @@ def test_the_text_under_the_assistant_mask_is_what_the_model_said(run: Path, nam
             for token, weight in zip(render["input_ids"], row["loss_mask"], strict=True)
         ]
         trained_ids = [token for token in row["labels"] if token != -100]
-        assert render["render_options"]["on_policy"] is (written is not None)
+        assert render["on_policy"] is (written is not None)
         if written is not None:  # what was completed here is trained as the engine returned it
             assert trained_ids == written["completion_token_ids"]
             rows += 1
