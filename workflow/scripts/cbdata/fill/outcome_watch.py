@@ -8,12 +8,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-if (
-    TYPE_CHECKING
-):  # merge counts outcomes too, and need not run again with every change of the judge
-    from cbdata.judge.judgement import Judgement
+from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +47,22 @@ def shape(text: str) -> str:
     return start.strip()[:SHAPE_CHARACTERS]
 
 
+class Judged(Protocol):
+    """The part of a judgement that is watched. The judge itself is not imported, so that merge,
+    which counts outcomes too, need not run again with every change of it.
+    """
+
+    @property
+    def outcome(self) -> str:
+        """A key of the judge's outcomes."""
+        ...
+
+    @property
+    def call_format(self) -> str:
+        """The format that the completion was read in."""
+        ...
+
+
 class OutcomeWatch:
     """Counts outcomes, and warns once if most of the first completions cannot be read."""
 
@@ -61,7 +72,7 @@ class OutcomeWatch:
         self._examples: dict[str, str] = {}
         self._warned = False
 
-    def note(self, judgement: Judgement, text: str) -> None:
+    def note(self, judgement: Judged, text: str) -> None:
         """Count a completion; ``text`` is what the model wrote."""
         self.outcomes[judgement.outcome] += 1
         if self._warned:
