@@ -27,7 +27,7 @@ BEFORE_THE_FIRST_JOB = {}
 # earlier run left unfinished.
 RECORDS_BEFORE = {}
 
-# The jobs of this run.
+# The jobs of this run whose earlier outputs are kept.
 RUN_JOBS = []
 
 # Rules whose outputs say that the files of a run are right: an earlier verdict must not come back
@@ -84,17 +84,16 @@ def put_outputs_back(jobs):
 
 
 onstart:
-    RUN_JOBS.extend(workflow.dag.needrun_jobs())
-    kept = [job for job in RUN_JOBS if job.rule.name not in VERDICTS]
+    RUN_JOBS.extend(job for job in workflow.dag.needrun_jobs() if job.rule.name not in VERDICTS)
     if not workflow.touch:
         for name in sorted({job.rule.name for job in RUN_JOBS} & BEFORE_THE_FIRST_JOB.keys()):
             BEFORE_THE_FIRST_JOB[name]()
-    set_outputs_aside(kept)
+    set_outputs_aside(RUN_JOBS)
 
 
 onsuccess:
-    put_outputs_back([job for job in RUN_JOBS if job.rule.name not in VERDICTS])
+    put_outputs_back(RUN_JOBS)
 
 
 onerror:
-    put_outputs_back([job for job in RUN_JOBS if job.rule.name not in VERDICTS])
+    put_outputs_back(RUN_JOBS)

@@ -20,6 +20,7 @@ from cbdata.judge.reading import ReadingRules
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
 from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.settings import settings_from
 from cbdata.tools import ToolSchema, load_tool_schema
 
 TAIL_TOKENS = 24
@@ -46,14 +47,7 @@ def load_renderer(settings: FillSettings, folder: Path) -> Renderer:
     TokenizerError.
     """
     return Renderer.load(
-        RenderSettings(
-            tokenizer=str(folder),
-            chat_template=settings.chat_template,
-            force_llama=settings.force_llama,
-            control_tokens=settings.control_tokens,
-            template_date=settings.template_date,
-            chat_template_kwargs=settings.chat_template_kwargs,
-        )
+        settings_from({**vars(settings), "tokenizer": str(folder)}, RenderSettings)
     )
 
 

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
 from cbdata.ids import canonical_json
 from cbdata.records import MODES, ControlTokenMode, DrContext, DsCriterion, Mode
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-    SettingsT = TypeVar("SettingsT", bound=DataclassInstance)
+from cbdata.settings import settings_from
 
 FILL_VERSION = "2"
 """Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
@@ -71,7 +67,7 @@ class FillSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> FillSettings:
         """The fill settings of a resolved configuration."""
-        return _part_of(config, cls)
+        return settings_from(config, cls)
 
     @property
     def modes(self) -> tuple[Mode, ...]:
@@ -110,7 +106,7 @@ class RuntimeSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> RuntimeSettings:
         """The run-time settings of a resolved configuration."""
-        return _part_of(config, cls)
+        return settings_from(config, cls)
 
 
 def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +121,3 @@ def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     if not params["chat_template_kwargs"]:
         del params["chat_template_kwargs"]
     return params
-
-
-def _part_of(config: Mapping[str, Any], kind: type[SettingsT]) -> SettingsT:
-    return kind(**{field.name: config[field.name] for field in fields(kind)})
