@@ -15,7 +15,7 @@ from cbdata.rejects import Reject
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
-from cbdata.render.template import ANSWER, CALL, RESULT, SYSTEM, USER
+from cbdata.render.probes import ANSWER, CALL, RESULT, SYSTEM, USER
 
 YES, NO = "yes", "no"
 

@@ -1,0 +1,145 @@
+"""The template's own answer to where an assistant's text starts: what it prints when it is asked
+for that answer, compared with what it prints where the answer is there.
+
+The template is asked once for each shape of what stands before an answer, not once a trace, so that
+the cost does not grow with the conversations.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cbdata.rejects import Reject
+from cbdata.render.layout import Ask
+from cbdata.render.placing import Gap, is_own
+from cbdata.render.runs import Run, flatten
+from cbdata.render.template import ChatTemplate
+from cbdata.render.tokenizer import PlainTokenizer
+
+SHAPES = 4096  # kept; a data set has a few dozen
+Messages = Sequence[Mapping[str, Any]]
+
+
+class AnswerStarts:
+    """What a template says of where answers start, for the conversations of one renderer."""
+
+    def __init__(self, template: ChatTemplate, tokenizer: PlainTokenizer) -> None:
+        self._template, self._pattern = template, tokenizer.pattern
+        self._known: dict[tuple[Any, ...], int | None] = {}
+
+    def of(
+        self, text: str, messages: Messages, tools: Any, hidden: Mapping[str, str] | None
+    ) -> Ask:
+        """Make the question of ``layout.lay_out`` for one conversation.
+
+        Args:
+            text: What the template printed for it.
+            messages: The messages as the template was given them.
+            tools: The tools likewise.
+            hidden: As for ``ChatTemplate.render``.
+        """
+
+        def ask(index: int, runs: Sequence[Run], gap: Gap) -> int | None:
+            if index == 0:
+                return None
+            key = self._shape(text, messages, index, runs, gap)
+            if key not in self._known:
+                if len(self._known) >= SHAPES:
+                    self._known.clear()
+                self._known[key] = self._ask(text, messages[:index], tools, hidden, runs, gap)
+            behind = self._known[key]
+            return None if behind is None else gap.end - behind
+
+        return ask
+
+    def _shape(
+        self, text: str, messages: Messages, index: int, runs: Sequence[Run], gap: Gap
+    ) -> tuple[Any, ...]:
+        """What stands before an answer, without what belongs to this conversation alone."""
+        shown = [
+            text[max(run.start, gap.start) : min(run.end, gap.end)]
+            if run.kind == "literal"
+            else run.kind
+            for run in _runs_in(runs, gap)
+        ]
+        message = messages[index]
+        says = bool(message["content"]), bool(message.get("thinking"))
+        return (
+            messages[index - 1]["role"],
+            says,
+            bool(message.get("tool_calls")),
+            *shown,
+        )
+
+    def _ask(
+        self,
+        text: str,
+        messages: Messages,
+        tools: Any,
+        hidden: Mapping[str, str] | None,
+        runs: Sequence[Run],
+        gap: Gap,
+    ) -> int | None:
+        """How far before the answer's own first character the answer starts, or None where the
+        template cannot be asked.
+        """
+        try:
+            prompt, parts = self._template.render(
+                messages, tools, generation_prompt=True, hidden=hidden
+            )
+        except Reject:
+            return None
+        last = _last_own(runs, gap.start)
+        asked = _last_own(flatten(parts, len(prompt)), len(prompt))
+        if (last is None) != (asked is None):
+            return None
+        if last and asked and (last.kind, last.message, last.call) != asked_of(asked):
+            return None
+        printed = text[gap.start : gap.end]
+        wanted = prompt[asked.end if asked else 0 :]
+        common = len(os.path.commonprefix([printed, wanted]))
+        if common < len(wanted):
+            common = self._whole(printed, common)
+        return len(printed) - common
+
+    def _whole(self, printed: str, common: int) -> int:
+        """The last place up to ``common`` at which no word or marker is cut through."""
+        for match in self._pattern.finditer(printed):
+            if match.start() < common < match.end():
+                return match.start()
+            if match.end() == common:
+                return common
+        while 0 < common < len(printed) and not (
+            printed[common - 1].isspace() or printed[common - 1] in ">]|"
+        ):
+            common -= 1
+        return common
+
+
+def asked_of(run: Run) -> tuple[str, int, int]:
+    """Which value a run is of."""
+    return run.kind, run.message, run.call
+
+
+def _runs_in(runs: Sequence[Run], gap: Gap) -> Sequence[Run]:
+    low, high = 0, len(runs)
+    while low < high:
+        middle = (low + high) // 2
+        if runs[middle].end <= gap.start:
+            low = middle + 1
+        else:
+            high = middle
+    stop = low
+    while stop < len(runs) and runs[stop].start < gap.end:
+        stop += 1
+    return runs[low:stop]
+
+
+def _last_own(runs: Sequence[Run], end: int) -> Run | None:
+    """The last own text of a message that ends at or before a character."""
+    return next(
+        (run for run in reversed(runs) if run.end <= end and run.start < run.end and is_own(run)),
+        None,
+    )
