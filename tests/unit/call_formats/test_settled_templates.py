@@ -13,7 +13,8 @@ from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.config import default_settings
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, TokenizerError
-from cbdata.render.template import ChatTemplate, probe_landmarks
+from cbdata.render.probes import probe_landmarks
+from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import ControlToken, control_pattern, load_tokenizer
 from tests.unit.render.test_trl_templates import MARKUP, SPECIAL, templates
 

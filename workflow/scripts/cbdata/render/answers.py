@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cbdata.rejects import Reject
-from cbdata.render.layout import Ask
+from cbdata.render.align import split
+from cbdata.render.layout import Ask, lay_out
 from cbdata.render.placing import Gap, is_own
 from cbdata.render.runs import Run, flatten
+from cbdata.render.probes import ANSWER, CALL, OTHER_RESULT, RESULT, TOOL, TWO_CALLS, USER
 from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.render.turns import Landmarks
 
 SHAPES = 4096  # kept; a data set has a few dozen
 Messages = Sequence[Mapping[str, Any]]
@@ -42,7 +45,8 @@ class AnswerStarts:
         """
 
         def ask(index: int, runs: Sequence[Run], gap: Gap) -> int | None:
-            if index == 0:
+            # No template is asked for an answer behind an answer.
+            if index == 0 or messages[index - 1]["role"] == "assistant":
                 return None
             key = self._shape(text, messages, index, runs, gap)
             if key not in self._known:
@@ -85,10 +89,9 @@ class AnswerStarts:
         """How far before the answer's own first character the answer starts, or None where the
         template cannot be asked.
         """
+        render = self._template.render
         try:
-            prompt, parts = self._template.render(
-                messages, tools, generation_prompt=True, hidden=hidden
-            )
+            prompt, parts = render(messages, tools, generation_prompt=True, hidden=hidden)
         except Reject:
             return None
         last = _last_own(runs, gap.start)
@@ -101,7 +104,12 @@ class AnswerStarts:
         wanted = prompt[asked.end if asked else 0 :]
         common = len(os.path.commonprefix([printed, wanted]))
         if common < len(wanted):
-            common = self._whole(printed, common)
+            # The template prints the conversation otherwise where an answer follows: what it adds
+            # to ask for one may be the same for all that.
+            plain = render(messages, tools, hidden=hidden)[0]
+            added = prompt[len(plain) :] if prompt.startswith(plain) else ""
+            place = printed.rfind(added) if added.strip() else -1
+            common = place + len(added) if place >= 0 else self._whole(printed, common)
         return len(printed) - common
 
     def _whole(self, printed: str, common: int) -> int:
@@ -112,7 +120,7 @@ class AnswerStarts:
             if match.end() == common:
                 return common
         while 0 < common < len(printed) and not (
-            printed[common - 1].isspace() or printed[common - 1] in ">]|"
+            printed[common - 1].isspace() or printed[common - 1] in ">]"
         ):
             common -= 1
         return common
@@ -143,3 +151,32 @@ def _last_own(runs: Sequence[Run], end: int) -> Run | None:
         (run for run in reversed(runs) if run.end <= end and run.start < run.end and is_own(run)),
         None,
     )
+
+
+def learn_headers(
+    answers: AnswerStarts, template: ChatTemplate, tokenizer: PlainTokenizer, landmarks: Landmarks
+) -> frozenset[str]:
+    """What the template prints before answers to small conversations, for answers of which it says
+    nothing.
+    """
+    headers = {landmarks.generation_prompt} - {""}
+    for messages in (
+        [USER, ANSWER, USER, ANSWER],
+        [USER, CALL, RESULT, ANSWER],
+        [USER, TWO_CALLS, RESULT, OTHER_RESULT, ANSWER],
+    ):
+        for tools in (None, [TOOL]):
+            try:
+                text, parts = template.render(messages, tools)
+                controls = split(text, tokenizer.pattern.split(text))
+                ask = answers.of(text, messages, tools, None)
+                turns = lay_out(text, parts, messages, controls, landmarks, 0, ask)
+            except Reject:
+                continue
+            headers |= {
+                text[turn.start : turn.own_start]
+                for turn in turns
+                if turn.role == "assistant" and turn.start < turn.own_start
+            }
+            break
+    return frozenset(headers)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import jinja2
-from jinja2 import nodes, pass_environment
+from jinja2 import nodes, pass_context, pass_environment
 from jinja2.ext import Extension, loopcontrols
 from jinja2.filters import make_attrgetter
 from jinja2.runtime import LoopContext
@@ -123,12 +123,27 @@ def _formatted(text: str, args: Any, kwargs: Any) -> list[Any] | None:
     return pieces
 
 
+def _printed(value: Any) -> Any:
+    """A value as Jinja prints it: lists and mappings as Python writes them, with origins kept."""
+    return traced_text.as_text(value) if type(value) in (list, dict) else value
+
+
 @pass_environment
 def _join(env: jinja2.Environment, value: Any, d: str = "", attribute: Any = None) -> str:
     """Jinja's ``join`` with origins kept."""
     if attribute is not None:
         value = map(make_attrgetter(env, attribute), value)
-    return traced_text.join(str(d), map(str, value))
+    return traced_text.join(str(d), map(traced_text.as_text, value))
+
+
+def _unfolded(mark: Callable[[Any], str]) -> Callable[[Any, Any], str]:
+    """A filter that Jinja does not evaluate when it compiles a template."""
+
+    @pass_context
+    def at_work(context: Any, value: Any) -> str:
+        return mark(value)
+
+    return at_work
 
 
 def environment(date: str, marks: Marks) -> ChatEnvironment:
@@ -164,17 +179,21 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
         return traced_text.dump_json(value, dumps, marks.values)
 
     env = ChatEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[GenerationTag, loopcontrols],
+        finalize=_printed,
     )
     env.filters |= {
         "tojson": tojson,
         "join": _join,
         "safe": mark_safe,
+        "string": traced_text.as_text,
         instrument.VISIT_START: marks.visit_start,
         instrument.VISIT_END: marks.visit_end,
         instrument.MESSAGE_START: marks.message_start,
         instrument.MESSAGE_END: marks.message_end,
-        instrument.LITERAL: marks.literal,
+        instrument.LITERAL: _unfolded(marks.literal),
         instrument.CONCAT: traced_text.concat,
         GROW: grow,
         ENDS: ends,

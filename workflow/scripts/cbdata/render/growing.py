@@ -81,8 +81,8 @@ def grow(namespace: Any, attribute: str, pieces: list[Any], concat: bool) -> Any
     plain = all(isinstance(piece, str) and not hasattr(piece, "__html__") for piece in pieces)
     if concat or (plain and isinstance(value, (str, Growing)) and not hasattr(value, "__html__")):
         if not isinstance(value, Growing):
-            value = Growing([str(value)])
-        value.pieces += map(str, pieces)
+            value = Growing([traced_text.as_text(value)])
+        value.pieces += map(traced_text.as_text, pieces)
         return value
     if isinstance(value, Growing):
         value = value.text()

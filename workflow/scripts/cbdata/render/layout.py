@@ -104,23 +104,27 @@ class _Layout:
         role, first = message["role"], block.first
         _check_content(index, message, block.found)
         start = min(max(gap.opened, behind), first)
+        asked = None
+        if role == "assistant" and self.ask:
+            asked = self.ask(index, self.runs, gap)
         # What stands before the content may hold a whole turn of its own (a default system
         # message): it is nobody's.
+        edge = first if asked is None else max(min(asked, first), start)
         ended = [
             high
-            for _, high, token in self._controls(start, first)
+            for _, high, token in self._controls(start, edge)
             if token in self.landmarks.turn_ends
         ]
-        if ended and text[ended[-1] : first].strip():
+        if ended and text[ended[-1] : edge].strip():
             start = ended[-1]
         if ended or not gap.marked:
-            start += len(text[start:first]) - len(text[start:first].lstrip())
+            start += len(text[start:edge]) - len(text[start:edge].lstrip())
         own_start = first
         if role == "assistant":
-            own_start = self._own_start(block, gap, start)
+            own_start = self._own_start(block, start, asked)
         return Turn(index, role, start, first, own_start, first, own_start)
 
-    def _own_start(self, block: Block, gap: Gap, start: int) -> int:
+    def _own_start(self, block: Block, start: int, asked: int | None) -> int:
         """Where an assistant's own text starts, as marks and generation prompt say and as the
         template says.
         """
@@ -131,18 +135,22 @@ class _Layout:
                 proven = start + len(prompt)
             elif text.endswith(prompt, 0, start):
                 proven = start
-        asked = self.ask(block.index, self.runs, gap) if self.ask else None
-        if asked is not None and (not start <= asked <= first or proven not in (None, asked)):
+        if asked is None:
+            if proven is not None:
+                return proven
+            headers = [h for h in self.landmarks.headers if text.startswith(h, start, first)]
+            if headers:
+                return start + max(map(len, headers))
+            scopes = [low for low, _ in block.found.scopes.get(0, ()) if start <= low < first]
+            return min([first, *scopes]) if not block.found.content else first
+        if not start <= asked <= first or proven not in (None, asked):
             raise Reject(
                 "spans_disagree",
                 f"message {block.index}: its own text starts at {text[asked : asked + 40]!r} as the"
                 f" template says where it asks for an answer, and at"
                 f" {text[proven or start : (proven or start) + 40]!r} as it is printed",
             )
-        if asked is not None or proven is not None:
-            return asked if asked is not None else proven  # type: ignore[return-value]
-        scopes = [low for low, _ in block.found.scopes.get(0, ()) if start <= low < first]
-        return min([first, *scopes]) if not block.found.content else first
+        return asked
 
     def _close(self, turn: Turn, mine: Found, gap: Gap) -> None:
         """The end of a turn whose own text ends where the gap starts."""

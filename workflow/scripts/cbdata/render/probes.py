@@ -84,27 +84,27 @@ def probe_facts(template: ChatTemplate, source: str) -> TemplateFacts:
         if _prints_contents(template):
             facts = template.facts
     template.facts = facts
-    shown = False
+    tools_known = _wants_tools(template)
     for attempt in ([USER], [SYSTEM, USER]):
         try:
-            shown = shown or "probe_tool" in template.render(attempt, [TOOL])[0]
+            tools_known = tools_known or "probe_tool" in template.render(attempt, [TOOL])[0]
         except Reject:
             continue
-    facts = replace(facts, tools_known=shown or _wants_tools(template))
+    facts = replace(facts, tools_known=tools_known)
     calls = [[USER, CALL], [USER, CALL, RESULT, ANSWER]]
     for wanted in (
         replace(facts, leaves=False),
-        replace(facts, leaves=False, string_arguments=True),
         facts,
+        replace(facts, leaves=False, string_arguments=True),
     ):
         template.facts = wanted
-        for text, parts, _ in _tries(template, calls):
-            printed = [part for part in parts if part.origin.kind == "arguments"]
-            if "probe_tool" in text and any(part.start < part.end for part in printed):
+        for _, parts, _ in _tries(template, calls):
+            shown = {part.origin.kind for part in parts if part.start < part.end}
+            if {"name", "arguments"} <= shown or {"id", "arguments"} <= shown:
                 return wanted
     template.facts = facts
-    shown = any("probe_tool" in text for text, _, _ in _tries(template, calls[:1]))
-    return replace(facts, calls_known=shown or "tool_calls" in source)
+    shown = {part.origin.kind for _, parts, _ in _tries(template, calls) for part in parts}
+    return replace(facts, calls_known="name" in shown or "tool_calls" in source)
 
 
 def _prints_contents(template: ChatTemplate) -> bool:

@@ -5,6 +5,7 @@ alike.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +13,7 @@ from cbdata.ids import token_ids_sha256
 from cbdata.records import CompletionSpans, EarlierThinking
 from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText, assemble, split
-from cbdata.render.answers import AnswerStarts
+from cbdata.render.answers import AnswerStarts, learn_headers
 from cbdata.render.draft import Draft, Rendered, split_at
 from cbdata.render.encoder import CACHE_CHARACTERS, Segment, SegmentEncoder
 from cbdata.render.escape import Escaper, first_with
@@ -65,17 +66,18 @@ class Renderer:
             landmarks: What probing the template has shown.
             cache_characters: Characters of text whose ids are kept.
         """
-        self.settings, self.tokenizer, self.tokenizer_id, self.template, self.landmarks = (
+        self.settings, self.tokenizer, self.tokenizer_id, self.template = (
             settings,
             tokenizer,
             tokenizer_id,
             template,
-            landmarks,
         )
         self.encoder = SegmentEncoder(tokenizer, cache_characters)
         self.speller = Speller(tokenizer)
         self._escaper = Escaper(tokenizer)
         self._answers = AnswerStarts(template, tokenizer)
+        headers = learn_headers(self._answers, template, tokenizer, landmarks)
+        self.landmarks = replace(landmarks, headers=headers)
 
     @classmethod
     def load(cls, settings: RenderSettings) -> Renderer:

@@ -205,7 +205,40 @@ def concat(pieces: Iterable[Any]) -> str:
     """Join printed values, keeping origins: what Jinja uses for captured blocks, macros and the
     ``~`` operator.
     """
-    return join("", map(str, pieces))
+    return join("", map(as_text, pieces))
+
+
+def as_text(value: Any) -> str:
+    """``str(value)``, keeping the origins of the texts in lists and mappings."""
+    if type(value) not in (list, dict) or not any(
+        isinstance(leaf, TracedText) for leaf in leaves_of(value)
+    ):
+        return str(value)
+    return _written(value)
+
+
+def _written(value: Any) -> str:
+    """``repr(value)`` with the origins of the texts in it."""
+    if isinstance(value, TracedText):
+        text = repr(str.__str__(value))
+        return _escaped(value, text, lambda letter: _letter(letter, text[0]))
+    pieces: list[str] = []
+    if type(value) is list:
+        for item in value:
+            pieces += [", ", _written(item)]
+        return join("", ["[", *pieces[1:], "]"])
+    if type(value) is dict:
+        for key, item in value.items():
+            pieces += [", ", _written(key), ": ", _written(item)]
+        return join("", ["{", *pieces[1:], "}"])
+    return repr(value)
+
+
+def _letter(letter: str, quote: str) -> str:
+    """A letter of a text that Python writes in these quotes, in quotes."""
+    if letter in "'\"":
+        return f"'\\{letter}'" if letter == quote else f"'{letter}'"
+    return repr(letter)
 
 
 def dump_json(value: Any, dumps: Callable[[Any], str], known: Mapping[int, Origin]) -> str:

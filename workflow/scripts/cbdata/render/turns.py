@@ -54,7 +54,7 @@ class Landmarks:
     that end its turns, ``answer_ends``: those that end an answer; ``bos``: the text of the token
     that starts a sequence, or "" where there is none; ``reasons``: it may print reasoning, or an
     empty block for it; ``call_close``: what it prints behind the arguments of a call that is not
-    the last one.
+    the last one; ``headers``: what it prints before an answer.
     """
 
     generation_prompt: str = ""
@@ -63,3 +63,4 @@ class Landmarks:
     reasons: bool = False
     answer_ends: frozenset[str] = frozenset()
     call_close: str = ""
+    headers: frozenset[str] = frozenset()
