@@ -30,7 +30,7 @@ class AnswerStarts:
 
     def __init__(self, template: ChatTemplate, tokenizer: PlainTokenizer) -> None:
         self._template, self._pattern = template, tokenizer.pattern
-        self._known: dict[tuple[Any, ...], int | None] = {}
+        self._known: dict[tuple[Any, ...], tuple[int, int] | None] = {}
 
     def of(
         self, text: str, messages: Messages, tools: Any, hidden: Mapping[str, str] | None
@@ -48,25 +48,30 @@ class AnswerStarts:
             # No template is asked for an answer behind an answer.
             if index == 0 or messages[index - 1]["role"] == "assistant":
                 return None
-            key = self._shape(text, messages, index, runs, gap)
+            inside = _runs_in(runs, gap)
+            key = self._shape(text, messages, index, inside, gap)
             if key not in self._known:
                 if len(self._known) >= SHAPES:
                     self._known.clear()
-                self._known[key] = self._ask(text, messages[:index], tools, hidden, runs, gap)
-            behind = self._known[key]
-            return None if behind is None else gap.end - behind
+                start = self._ask(text, messages[:index], tools, hidden, runs, gap)
+                self._known[key] = None if start is None else _place(inside, gap, start)
+            place = self._known[key]
+            if place is None:
+                return None
+            run, offset = place
+            return (max(inside[run].start, gap.start) if run >= 0 else gap.end) + offset
 
         return ask
 
     def _shape(
-        self, text: str, messages: Messages, index: int, runs: Sequence[Run], gap: Gap
+        self, text: str, messages: Messages, index: int, inside: Sequence[Run], gap: Gap
     ) -> tuple[Any, ...]:
         """What stands before an answer, without what belongs to this conversation alone."""
         shown = [
             text[max(run.start, gap.start) : min(run.end, gap.end)]
             if run.kind == "literal"
             else run.kind
-            for run in _runs_in(runs, gap)
+            for run in inside
         ]
         message = messages[index]
         says = bool(message["content"]), bool(message.get("thinking"))
@@ -86,9 +91,7 @@ class AnswerStarts:
         runs: Sequence[Run],
         gap: Gap,
     ) -> int | None:
-        """How far before the answer's own first character the answer starts, or None where the
-        template cannot be asked.
-        """
+        """The character at which the answer starts, or None where the template cannot be asked."""
         render = self._template.render
         try:
             prompt, parts = render(messages, tools, generation_prompt=True, hidden=hidden)
@@ -100,7 +103,8 @@ class AnswerStarts:
             return None
         if last and asked and (last.kind, last.message, last.call) != asked_of(asked):
             return None
-        printed = text[gap.start : gap.end]
+        start = last.end if last else 0
+        printed = text[start : gap.end]
         wanted = prompt[asked.end if asked else 0 :]
         common = len(os.path.commonprefix([printed, wanted]))
         if common < len(wanted):
@@ -110,7 +114,7 @@ class AnswerStarts:
             added = prompt[len(plain) :] if prompt.startswith(plain) else ""
             place = printed.rfind(added) if added.strip() else -1
             common = place + len(added) if place >= 0 else self._whole(printed, common)
-        return len(printed) - common
+        return start + common
 
     def _whole(self, printed: str, common: int) -> int:
         """The last place up to ``common`` at which no word or marker is cut through."""
@@ -143,6 +147,17 @@ def _runs_in(runs: Sequence[Run], gap: Gap) -> Sequence[Run]:
     while stop < len(runs) and runs[stop].start < gap.end:
         stop += 1
     return runs[low:stop]
+
+
+def _place(inside: Sequence[Run], gap: Gap, start: int) -> tuple[int, int]:
+    """A character as one of the runs of a gap and the characters from that run's start; -1 stands
+    for the end of the gap.
+    """
+    for index in range(len(inside) - 1, -1, -1):
+        low = max(inside[index].start, gap.start)
+        if low <= start < inside[index].end:
+            return index, start - low
+    return -1, start - gap.end
 
 
 def _last_own(runs: Sequence[Run], end: int) -> Run | None:

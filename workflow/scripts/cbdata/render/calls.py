@@ -41,13 +41,16 @@ def place_calls(
                 f"message {turn.index}: call {number} starts before call {number - 1} ends",
             )
     limit = turn.stop[0] if turn.stop else turn.content_end
-    bounds = [(turn.own_start, limit)] * len(cores)
+    begin = turn.own_start
+    if begin <= turn.content_start <= cores[0][0]:
+        begin = turn.content_start  # behind an empty block for reasoning
+    bounds = [(begin, limit)] * len(cores)
     if len(cores) > 1:
         inner = [
             _between(text, mine, turn.index, number, left[1], right[0], landmarks)
             for number, (left, right) in enumerate(zip(cores, cores[1:], strict=False))
         ]
-        starts = [turn.own_start, *(start for _, start in inner)]
+        starts = [begin, *(start for _, start in inner)]
         bounds = list(zip(starts, [*(end for end, _ in inner), limit], strict=True))
     said = [*turn.thinking, *((part.start, part.end) for part in turn.pieces)]
     spans = []
@@ -67,9 +70,7 @@ def place_calls(
                 f"message {turn.index}, call {number}: text or reasoning stands inside it",
             )
         _check_arguments(text[low:high], call["function"]["arguments"], mine, turn.index, number)
-        spans.append(
-            CallSpan(number, call["function"]["name"], low, high, name.start, name.end)
-        )
+        spans.append(CallSpan(number, call["function"]["name"], low, high, name.start, name.end))
     return spans
 
 
@@ -160,6 +161,8 @@ def _check_arguments(
     for leaf in leaves_of(arguments):
         if isinstance(leaf, str):
             missing = left_out(leaf, by_leaf.get(text, ()))
+            if missing and text not in by_leaf and leaf in shown:
+                missing = ""  # printed by a step that loses where a text comes from
             text += 1
         else:
             missing = "" if any(form in shown for form in _forms(leaf)) else json.dumps(leaf)

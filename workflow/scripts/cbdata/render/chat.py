@@ -49,6 +49,7 @@ class TemplateFacts:
         string_arguments: It wants a call's arguments as JSON text, not as a mapping.
         leaves: It prints arguments one by one, so that each string in them needs its own origin.
         blocks: It wants contents as lists of blocks with a type.
+        null_content: It prints calls only where the content beside them is null.
     """
 
     tools_known: bool = True
@@ -56,6 +57,7 @@ class TemplateFacts:
     string_arguments: bool = False
     leaves: bool = True
     blocks: bool = False
+    null_content: bool = False
 
 
 def tools_text(tools: Sequence[Mapping[str, Any]], hidden: Mapping[str, str]) -> str:
@@ -142,7 +144,9 @@ class TemplateInput:
                 self.messages.insert(0, {"role": "system", "content": text})
         if facts.blocks:
             for message in self.messages:
-                message["content"] = [{"type": "text", "text": message["content"]}]
+                message["content"] = message["content"] and [
+                    {"type": "text", "text": message["content"]}
+                ]
 
     def _message(self, index: int, message: Message) -> dict[str, Any]:
         marks = self.marks
@@ -162,6 +166,8 @@ class TemplateInput:
                     self._call(index, number, call)
                     for number, call in enumerate(message["tool_calls"])
                 ]
+                if self.facts.null_content and not content:
+                    out["content"] = None
             else:
                 texts = [
                     call_text(call["function"], index, number, marks.hidden)

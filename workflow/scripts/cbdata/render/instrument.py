@@ -128,9 +128,9 @@ def _may_print(loop: nodes.For) -> bool:
     """Whether a loop prints, or puts text together to be printed later."""
     if next(loop.find_all(PRINTS), None) is not None:
         return True
-    return any(
-        node.name in (GROW, LITERAL) for node in loop.find_all(nodes.Filter)
-    ) or bool(next(loop.find_all(nodes.AssignBlock), None))
+    return any(node.name in (GROW, LITERAL) for node in loop.find_all(nodes.Filter)) or bool(
+        next(loop.find_all(nodes.AssignBlock), None)
+    )
 
 
 def _with_literals(value: nodes.Expr) -> nodes.Expr:

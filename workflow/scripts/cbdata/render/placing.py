@@ -76,7 +76,8 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
             continue
         mine, part = found[run.message], run.part
         assert part is not None
-        if not is_own(run):
+        again = run.kind == "name" and mine.own is not None and run.message != current
+        if again or not is_own(run):
             if run.call >= 0 and run.kind == "id" and run.scope[0] == run.message:
                 mine.ids.setdefault(run.call, []).append(part)
             elif run.scope[0] >= 0:
@@ -148,9 +149,7 @@ def says_nothing(message: Mapping[str, Any]) -> bool:
     return not (message["content"].strip() or message.get("tool_calls") or message.get("thinking"))
 
 
-def _empty_place(
-    text: str, visited: Sequence[tuple[int, int]], controls: Sequence[Control]
-) -> int:
+def _empty_place(text: str, visited: Sequence[tuple[int, int]], controls: Sequence[Control]) -> int:
     """Where the content of a message would stand of which only header and end are printed."""
     start, end = visited[0][0], visited[-1][1]
     last = [low for low, high, _ in controls if start < low and high <= end]

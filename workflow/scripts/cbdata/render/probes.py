@@ -96,6 +96,9 @@ def probe_facts(template: ChatTemplate, source: str) -> TemplateFacts:
         replace(facts, leaves=False),
         facts,
         replace(facts, leaves=False, string_arguments=True),
+        replace(facts, leaves=False, null_content=True),
+        replace(facts, null_content=True),
+        replace(facts, leaves=False, string_arguments=True, null_content=True),
     ):
         template.facts = wanted
         for _, parts, _ in _tries(template, calls):

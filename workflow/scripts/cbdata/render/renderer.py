@@ -200,9 +200,7 @@ class Renderer:
             Reject: As for ``draft``, and where the spans do not hold what the last message says.
         """
         clean, tools, hidden = self._escape(messages, tools)
-        text, parts = self.template.render(
-            clean[:-1], tools, generation_prompt=True, hidden=hidden
-        )
+        text, parts = self.template.render(clean[:-1], tools, generation_prompt=True, hidden=hidden)
         asking = self.landmarks.generation_prompt
         body = len(text) - len(asking) if asking and text.endswith(asking) else len(text)
         if body < len(text):  # some templates print it in the loop over the messages
@@ -238,9 +236,7 @@ class Renderer:
         if body < len(text):
             controls = [control for control in controls if control[1] <= body]
         ask = self._answers.of(text, messages, tools, hidden)
-        turns = lay_out(
-            text[:body], parts, messages, controls, self.landmarks, thinking_from, ask
-        )
+        turns = lay_out(text[:body], parts, messages, controls, self.landmarks, thinking_from, ask)
         bos = self.landmarks.bos
         stretches = partition(turns, body, len(bos) if text.startswith(bos) else 0)
         control_text: list[tuple[int, str, int]] = []

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, SupportsIndex
 HELD = re.compile(
     '"(?:\U0010fffc|' + r"\\udbff\\udffc)([0-9]+)(?:" + "\U0010fffd|" + r'\\udbff\\udffd)"'
 )
+QUOTES = ("'", '"', "\\")
 
 
 class Origin(NamedTuple):
@@ -171,7 +172,24 @@ class TracedText(str):
     def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
         if not old:
             return str.replace(self, old, new, count)
-        return join(new, self.split(old, count))
+        pieces = self.split(old, count)
+        escapes = [json.dumps(old)[1:-1], *(["\\" + old] if old in QUOTES else [])]
+        if new == old or new not in escapes:
+            return join(new, pieces)
+        # An escaped form stands for what it replaces.
+        row: list[str] = [pieces[0]]
+        position = len(pieces[0])
+        for piece in pieces[1:]:
+            gone = self.cut(position, position + len(old)).parts
+            whole = [part for part in gone if part.end - part.start == len(old)]
+            row += [
+                with_parts(
+                    new, tuple([Part(0, len(new), part[2], part.source, old) for part in whole[:1]])
+                ),
+                piece,
+            ]
+            position += len(old) + len(piece)
+        return join("", row)
 
 
 def with_parts(text: str, parts: tuple[Part, ...]) -> TracedText:
