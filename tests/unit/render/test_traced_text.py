@@ -125,7 +125,7 @@ def test_ascii_escapes_keep_the_origin() -> None:
     assert value == '"\\u00e9\\ud83d\\ude00"'
     assert shown(value, A) == str.__str__(value)[1:-1]
     (part,) = value.parts
-    assert (part.escape, part.ascii) == ("é😀", True)
+    assert (part.escape, part.in_ascii) == ("é😀", True)
     nested = dump_json({"k": [traced("é", A)]}, json.dumps, {})
     assert nested == '{"k": ["\\u00e9"]}'
     assert shown(nested, A) == "\\u00e9"

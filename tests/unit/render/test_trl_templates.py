@@ -18,9 +18,9 @@ from cbdata.config import default_settings
 from cbdata.rejects import Reject
 from cbdata.render.chat import TemplateInput
 from cbdata.render.instrument import Marks
+from cbdata.render.probes import probe_landmarks
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, TokenizerError
-from cbdata.render.probes import probe_landmarks
 from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, control_pattern
 

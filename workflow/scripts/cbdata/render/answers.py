@@ -7,7 +7,6 @@ the cost does not grow with the conversations.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +14,8 @@ from cbdata.rejects import Reject
 from cbdata.render.align import split
 from cbdata.render.layout import Ask, lay_out
 from cbdata.render.placing import Gap, is_own
-from cbdata.render.runs import Run, flatten
 from cbdata.render.probes import ANSWER, CALL, OTHER_RESULT, RESULT, TOOL, TWO_CALLS, USER
+from cbdata.render.runs import Run, flatten
 from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.render.turns import Landmarks
@@ -106,7 +105,7 @@ class AnswerStarts:
         start = last.end if last else 0
         printed = text[start : gap.end]
         wanted = prompt[asked.end if asked else 0 :]
-        common = len(os.path.commonprefix([printed, wanted]))
+        common = _common(printed, wanted)
         if common < len(wanted):
             # The template prints the conversation otherwise where an answer follows: what it adds
             # to ask for one may be the same for all that.
@@ -133,6 +132,12 @@ class AnswerStarts:
 def asked_of(run: Run) -> tuple[str, int, int]:
     """Which value a run is of."""
     return run.kind, run.message, run.call
+
+
+def _common(left: str, right: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = zip(left, right, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
 
 
 def _runs_in(runs: Sequence[Run], gap: Gap) -> Sequence[Run]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from cbdata.rejects import Reject
@@ -34,7 +35,7 @@ def place_calls(
     if not calls:
         return []
     cores = [_core(turn.index, number, call, mine) for number, call in enumerate(calls)]
-    for number, (left, right) in enumerate(zip(cores, cores[1:], strict=False), start=1):
+    for number, (left, right) in enumerate(pairwise(cores), start=1):
         if right[0] < left[1]:
             raise Reject(
                 "calls_overlap",
@@ -48,7 +49,7 @@ def place_calls(
     if len(cores) > 1:
         inner = [
             _between(text, mine, turn.index, number, left[1], right[0], landmarks)
-            for number, (left, right) in enumerate(zip(cores, cores[1:], strict=False))
+            for number, (left, right) in enumerate(pairwise(cores))
         ]
         starts = [begin, *(start for _, start in inner)]
         bounds = list(zip(starts, [*(end for end, _ in inner), limit], strict=True))

@@ -13,9 +13,9 @@ from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
 from cbdata.render.locate import locate_tokenizer
+from cbdata.render.probes import ANSWER, CALL, RESULT, SYSTEM, USER
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
-from cbdata.render.probes import ANSWER, CALL, RESULT, SYSTEM, USER
 
 YES, NO = "yes", "no"
 

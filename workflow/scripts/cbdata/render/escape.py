@@ -85,7 +85,7 @@ class Escaper:
         if found is None:
             hidden["content"] = self.hide(content, index)
         else:
-            start, opened, closed, end = found
+            _, opened, closed, end = found
             hidden["content"] = (
                 content[:opened]
                 + self.hide(content[opened:closed], index)
@@ -116,7 +116,7 @@ class Escaper:
         if None in places:  # white space of another kind, which the token swallows
             raise Reject(
                 "control_token_unescapable",
-                f"the control token {token!r} in a message has white space of a rare kind around it",
+                f"the control token {token!r} in a message has rare white space around it",
             )
         return "".join([chr(self._plane + place) for place in places if place is not None])
 

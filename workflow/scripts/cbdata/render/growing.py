@@ -34,7 +34,7 @@ class Growing:
         """Whether the text ends so; reads no more of it than it must."""
         if isinstance(ending, str):
             for piece in reversed(self.pieces):
-                if len(piece) >= len(ending) or piece and not ending.endswith(piece):
+                if len(piece) >= len(ending) or (piece and not ending.endswith(piece)):
                     return piece.endswith(ending)
                 if piece:
                     break

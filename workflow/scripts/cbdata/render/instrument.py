@@ -11,6 +11,7 @@ that of the plain template.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jinja2
@@ -92,7 +93,7 @@ def compile_marked(env: jinja2.Environment, source: str) -> jinja2.Template:
     grown = set()
     for assign in list(tree.find_all(nodes.Assign)):
         attribute = grown_attribute(assign)
-        if isinstance(assign.node, (nodes.Add, nodes.Concat, nodes.List)) or attribute:
+        if isinstance(assign.node, (nodes.Add, nodes.Concat, nodes.List)):
             assign.node = _with_literals(assign.node)
         if attribute:
             grown.add(attribute)
@@ -108,7 +109,7 @@ def compile_marked(env: jinja2.Environment, source: str) -> jinja2.Template:
         ):
             name, attr = method.node.node, nodes.Const(method.node.attr, lineno=call.lineno)
             ends = nodes.Filter(name, ENDS, [attr, *call.args], [], None, None, lineno=call.lineno)
-            _replace(tree, call, lambda _, ends=ends: ends)
+            _replace(tree, call, partial(_instead, ends))
     for node in list(tree.find_all(nodes.Concat)):
         _replace(tree, node, lambda old: _filter(CONCAT, nodes.List(old.nodes, lineno=old.lineno)))
     for loop in list(tree.find_all(nodes.For)):
@@ -175,6 +176,10 @@ def _grow(assign: nodes.Assign) -> None:
         None,
         lineno=line,
     )
+
+
+def _instead(new: nodes.Node, _: nodes.Node) -> nodes.Node:
+    return new
 
 
 def _filter(name: str, value: nodes.Expr) -> nodes.Filter:

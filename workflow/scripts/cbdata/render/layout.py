@@ -57,7 +57,7 @@ def lay_out(
     """
     runs = flatten(parts, len(text))
     found = gather(runs, len(messages))
-    blocks = blocks_of(text, found, messages, controls)
+    blocks = blocks_of(found, messages, controls)
     return _Layout(text, runs, messages, controls, landmarks, thinking_from, ask).turns(blocks)
 
 
@@ -178,10 +178,9 @@ class _Layout:
         the end of an answer: the one that the model stops with.
         """
         ahead = self._controls(gap.closed, gap.end)[:1]
-        if ahead and not self.text[gap.closed : ahead[0][0]].strip():
-            if ahead[0][2] not in self.landmarks.generation_prompt:
-                return ahead[0]
-        return None
+        if not ahead or self.text[gap.closed : ahead[0][0]].strip():
+            return None
+        return None if ahead[0][2] in self.landmarks.generation_prompt else ahead[0]
 
     def _is_markup(self, turn: Turn, ending: Control) -> bool:
         """Whether a control token that an answer ends with belongs to its reasoning or call."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from cbdata.rejects import Reject
@@ -114,7 +115,6 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
 
 
 def blocks_of(
-    text: str,
     found: Sequence[Found],
     messages: Sequence[Mapping[str, Any]],
     controls: Sequence[Control],
@@ -132,14 +132,14 @@ def blocks_of(
         elif mine.empty is not None:
             first = last = mine.empty
         elif mine.visited:
-            first = last = _empty_place(text, mine.visited, controls)
+            first = last = _empty_place(mine.visited, controls)
         elif says_nothing(message):
             first = last = behind
         else:
             raise Reject("message_not_rendered", f"the template prints nothing for message {index}")
         blocks.append(Block(index, first, last, mine))
         behind = max(behind, last)
-    if all(left.last <= right.first for left, right in zip(blocks, blocks[1:], strict=False)):
+    if all(left.last <= right.first for left, right in pairwise(blocks)):
         return blocks
     return sorted(blocks, key=lambda block: (block.first, block.last))
 
@@ -153,9 +153,7 @@ def _empty_place(text: str, visited: Sequence[tuple[int, int]], controls: Sequen
     """Where the content of a message would stand of which only header and end are printed."""
     start, end = visited[0][0], visited[-1][1]
     last = [low for low, high, _ in controls if start < low and high <= end]
-    if last and not text[last[-1] : end].strip() == "":
-        return last[-1]
-    return end
+    return last[-1] if last else end
 
 
 @dataclass(slots=True)

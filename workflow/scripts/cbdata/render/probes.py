@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +21,23 @@ if TYPE_CHECKING:
 
 Messages = Sequence[Mapping[str, Any]]
 
-SYSTEM = {"role": "system", "content": "probe system"}
-USER = {"role": "user", "content": "probe user"}
-ANSWER = {"role": "assistant", "content": "probe answer"}
-RESULT = {
+SYSTEM: Mapping[str, Any] = {"role": "system", "content": "probe system"}
+USER: Mapping[str, Any] = {"role": "user", "content": "probe user"}
+ANSWER: Mapping[str, Any] = {"role": "assistant", "content": "probe answer"}
+RESULT: Mapping[str, Any] = {
     "role": "tool",
     "content": "probe result",
     "name": "probe_tool",
     "tool_call_id": "call00000",
 }
-CALL = {
+CALL: Mapping[str, Any] = {
     "role": "assistant",
     "content": "",
     "tool_calls": [
         {"call_id": "call00000", "function": {"name": "probe_tool", "arguments": {"x": "y"}}}
     ],
 }
-TWO_CALLS = {
+TWO_CALLS: Mapping[str, Any] = {
     **CALL,
     "tool_calls": [
         *CALL["tool_calls"],
@@ -91,7 +92,7 @@ def probe_facts(template: ChatTemplate, source: str) -> TemplateFacts:
         except Reject:
             continue
     facts = replace(facts, tools_known=tools_known)
-    calls = [[USER, CALL], [USER, CALL, RESULT, ANSWER]]
+    calls: list[Messages] = [[USER, CALL], [USER, CALL, RESULT, ANSWER]]
     for wanted in (
         replace(facts, leaves=False),
         facts,
@@ -156,7 +157,8 @@ def _ends(
 
 def _call_close(template: ChatTemplate) -> str:
     """What the template prints behind the last own character of a call that another one follows."""
-    conversations = [[USER, TWO_CALLS], [USER, TWO_CALLS, RESULT, OTHER_RESULT, ANSWER]]
+    short: list[Messages] = [[USER, TWO_CALLS]]
+    conversations = [*short, [*short[0], RESULT, OTHER_RESULT, ANSWER]]
     for text, parts, messages in _tries(template, conversations):
         try:
             found = gather(flatten(parts, len(text)), len(messages))
@@ -194,10 +196,8 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         ) from refused
     ends = set(by_index.values())
     answers = {token for index, token in by_index.items() if LONGER[index] is ANSWER}
-    try:
+    with suppress(Reject):  # it may refuse tool calls; a trace with one says so
         ends |= set(_ends(template, [USER, CALL, RESULT, ANSWER], tokenizer).values())
-    except Reject:
-        pass  # it refuses tool calls; a trace with one says so
     bos = tokenizer.special.get("bos_token", "")
     if bos and not (plain.startswith(bos) and plain.count(bos) == 1):
         if plain.startswith(bos * 2):

@@ -11,12 +11,12 @@ import orjson
 from cbdata.ids import derived_id
 from cbdata.records import CharSpan, PromptPart, Trace
 from cbdata.render.align import TokenizedText
-from cbdata.render.turns import Turn
-from cbdata.render.overlength import Cut, choose_cut, cut_commitments, cut_spans
 from cbdata.render.draft import Draft, Rendered
+from cbdata.render.overlength import Cut, choose_cut, cut_commitments, cut_spans
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RowSettings
 from cbdata.render.signals import commitment, injection_token_spans
+from cbdata.render.turns import Turn
 from cbdata.tools import ToolSchema
 from cbdata.traces.injections import injection_spans
 

@@ -127,4 +127,4 @@ def _project(part: Part, low: int, high: int) -> tuple[int, int]:
 
 def _escaped_length(part: Part, length: int) -> int:
     """How long the escaped form of the first characters of a part is."""
-    return len(json.dumps((part.escape or "")[:length], ensure_ascii=part.ascii)) - 2
+    return len(json.dumps((part.escape or "")[:length], ensure_ascii=part.in_ascii)) - 2

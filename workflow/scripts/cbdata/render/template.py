@@ -17,8 +17,8 @@ from cbdata.rejects import Reject
 from cbdata.render.chat import TemplateFacts, TemplateInput
 from cbdata.render.environment import environment
 from cbdata.render.instrument import Marks, compile_marked
-from cbdata.render.runs import collect
 from cbdata.render.probes import probe_facts
+from cbdata.render.runs import collect
 from cbdata.render.settings import (
     PROJECT_LLAMA_TEMPLATE,
     RenderSettings,

@@ -44,7 +44,7 @@ class Part(NamedTuple):
 
     ``source`` is the index in the original string of the first character. Where the stretch is a
     JSON-escaped form, ``escape`` is the stretch of the original string that it stands for, else
-    None; ``ascii`` says that the form has ASCII characters alone.
+    None; ``in_ascii`` says that the form has ASCII characters alone.
     """
 
     start: int
@@ -52,7 +52,7 @@ class Part(NamedTuple):
     origin: Origin
     source: int = 0
     escape: str | None = None
-    ascii: bool = False
+    in_ascii: bool = False
 
     def covered(self) -> int:
         """Characters of the original string that the stretch stands for."""
@@ -63,8 +63,8 @@ def shifted(parts: Iterable[Part], by: int) -> tuple[Part, ...]:
     """The same parts ``by`` characters further on."""
     return tuple(
         [
-            Part(start + by, end + by, origin, source, escape, ascii)
-            for start, end, origin, source, escape, ascii in parts
+            Part(start + by, end + by, origin, source, escape, in_ascii)
+            for start, end, origin, source, escape, in_ascii in parts
         ]
     )
 
@@ -94,7 +94,7 @@ class TracedText(str):
         stay.
         """
         parts = []
-        for a, b, origin, source, escape, ascii in self.parts:
+        for a, b, origin, source, escape, in_ascii in self.parts:
             if a <= end and b >= start:
                 low, high = max(a, start), min(b, end)
                 if escape is not None and (low, high) != (a, b):
@@ -102,7 +102,7 @@ class TracedText(str):
                     continue
                 if low < high or a == b:
                     parts.append(
-                        Part(low - start, high - start, origin, source + low - a, escape, ascii)
+                        Part(low - start, high - start, origin, source + low - a, escape, in_ascii)
                     )
         return with_parts(str.__getitem__(self, slice(start, end)), tuple(parts))
 
@@ -363,7 +363,7 @@ def _escaped(value: TracedText, text: str, dumps: Callable[[Any], str]) -> Trace
     if at[-1] != len(text) - 1:
         return with_parts(text, ())  # an encoder that escapes otherwise: the origins are lost
     whole = str.__str__(value)
-    ascii = text.isascii() and not whole.isascii()
+    in_ascii = text.isascii() and not whole.isascii()
     return with_parts(
         text,
         tuple(
@@ -373,7 +373,7 @@ def _escaped(value: TracedText, text: str, dumps: Callable[[Any], str]) -> Trace
                 part.origin,
                 part.source,
                 whole[part.start : part.end],
-                ascii,
+                in_ascii,
             )
             for part in value.parts
         ),
