@@ -63,7 +63,7 @@ def cut_behind(kept: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("kept", "span"),
-    [(15, (10, 15)), (14, (10, 14)), (12, (10, 12)), (11, (10, 11)), (10, None)],
+    [(13, (8, 13)), (12, (8, 12)), (10, (8, 10)), (9, (8, 9)), (8, None)],
 )
 def test_a_cut_inside_the_reasoning_leaves_what_is_before_it(
     kept: int, span: tuple[int, int] | None
@@ -72,7 +72,7 @@ def test_a_cut_inside_the_reasoning_leaves_what_is_before_it(
 
 
 def test_a_window_that_moved_the_turn_begins_it_with_its_reasoning() -> None:
-    render = cut_behind(15)
+    render = cut_behind(13)
     del render["prompt"]
     render["render_options"]["truncation_side"] = "window"
-    assert (completion_start(render), completion_span(render)) == (10, (10, 15))
+    assert (completion_start(render), completion_span(render)) == (8, (8, 13))
