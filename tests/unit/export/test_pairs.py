@@ -65,7 +65,7 @@ def first_difference(first: list[int], second: list[int]) -> int:
 def test_the_tokens_that_twins_share(tmp_path: Path) -> None:
     corpus = Corpus(pairs=2, validation_pairs=0)
     ds, dr = corpus.renders[2], corpus.renders[3]
-    dr["input_ids"] = [*ds["input_ids"][:ds["prompt"]["length"]], 1, 2, 3]
+    dr["input_ids"] = [*ds["input_ids"][: ds["prompt"]["length"]], 1, 2, 3]
     dr["attention_mask"] = [1] * len(dr["input_ids"])
     dr["prompt"]["length"] = ds["prompt"]["length"]
     corpus.masks[3] |= {"labels": dr["input_ids"], "loss_mask": [1.0] * len(dr["input_ids"])}
