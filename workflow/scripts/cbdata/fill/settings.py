@@ -14,7 +14,7 @@ from cbdata.ids import canonical_json
 from cbdata.records import MODES, ControlTokenMode, DrContext, DsCriterion, Mode
 from cbdata.settings import settings_from
 
-FILL_VERSION = "2"
+FILL_VERSION = "3"
 """Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
 in place of a code digest, so that a refactoring does not cost GPU hours.
 """
@@ -45,6 +45,7 @@ class FillSettings:
     temperature_dr: float
     top_p: float
     max_tokens: int
+    max_thinking_tokens: int | None
     limit: int | None
     seed: int
     max_model_len: int | None
@@ -112,12 +113,14 @@ class RuntimeSettings:
 def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
-    ``backend`` is left out where it is null, and ``chat_template_kwargs`` where it is empty: runs
-    made before there were such keys stay up to date.
+    ``backend`` and ``max_thinking_tokens`` are left out where they are null, and
+    ``chat_template_kwargs`` where it is empty: runs made before there were such keys stay up to
+    date.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
-    if params["backend"] is None:
-        del params["backend"]
+    for key in ("backend", "max_thinking_tokens"):
+        if params[key] is None:
+            del params[key]
     if not params["chat_template_kwargs"]:
         del params["chat_template_kwargs"]
     return params
