@@ -28,7 +28,7 @@ for SOURCE in PLAN.converted:
             runtime=growing(30),
         params:
             module=SOURCE.module,
-            split=config["split"],
+            split=as_given("split"),
             max_reject_fraction=config["max_reject_fraction"],
             code=code_digest("convert_source", SOURCE.module),
         message:

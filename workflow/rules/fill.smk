@@ -43,8 +43,8 @@ rule fill_shard:
     input:
         skeletons=FILL_SKELETONS,
         tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
-        model=INPUTS.model_files(),
-        template=INPUTS.template_files(),
+        model=checked(INPUTS.model_files),
+        template=checked(INPUTS.template_files),
     output:
         rows=f"{OUT}/fill/shards/{FILL_STEM}/{{shard}}-of-{{shards}}.jsonl",
     log:

@@ -18,9 +18,9 @@ def lossmask_inputs(wildcards):
 
 
 wildcard_constraints:
-    policy=r"[^/]+",
+    policy=NAME,
     step=r"0|[1-9]\d*",
-    schedule=r"[^/]+",
+    schedule=NAME,
     last_step=r"0|[1-9]\d*",
 
 
