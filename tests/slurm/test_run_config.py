@@ -1,4 +1,6 @@
-"""What ``--config`` carries reaches a job as it was typed, through every shell on the way."""
+"""What ``--config`` carries reaches a job as it was typed, through every shell on the way, also
+where ``$HOME`` cannot be written to.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +28,7 @@ def test_values_reach_jobs_as_typed(
     tmp_path: Path,
 ) -> None:
     session = new_session(cluster, "", profiles / "slurm", profiles / "slurm-ci")
+    session.variables["HOME"] = "/proc/no home"
     # A folder with a name that a shell would change.
     data = tmp_path / "out $NO_VARIABLE `id` it's"
     pipeline = Pipeline(session, repo, demo_model, fujitsu_b4_path="null", split=AWKWARD)

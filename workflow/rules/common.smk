@@ -12,6 +12,7 @@ if str(ROOT / "workflow" / "scripts") not in sys.path:
 
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
 from cbdata.code_digest import code_digest
@@ -41,14 +42,29 @@ if (
     shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 
+USER_ERRORS = (ConfigError, PolicyError, ScheduleError, SourceError)
+
+
 def checked(function, *arguments):
     """Call a function of the library. An error in what the user gave ends the planning with its
     message, not a traceback.
     """
     try:
         return function(*arguments)
-    except (ConfigError, PolicyError, ScheduleError, SourceError) as error:
+    except USER_ERRORS as error:
         raise WorkflowError(str(error))
+
+
+def checked_input(function, *arguments):
+    """The same for input functions. Where a file is already there, Snakemake takes any Exception of
+    the functions of its rule as a reason to leave the file as it is, without a word; so this is
+    none.
+    """
+    try:
+        return function(*arguments)
+    except USER_ERRORS as error:
+        logger.error(str(error))
+        raise SystemExit(1)
 
 
 def given_config():

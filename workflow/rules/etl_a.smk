@@ -10,8 +10,8 @@ for SOURCE in PLAN.converted:
         name:
             f"convert_{SOURCE.name}"
         input:
-            raw=lambda wildcards, source=SOURCE: checked(INPUTS.raw_files, source),
-            tool_schemas=lambda wildcards, source=SOURCE: checked(INPUTS.tool_schemas, source),
+            raw=lambda wildcards, source=SOURCE: checked_input(INPUTS.raw_files, source),
+            tool_schemas=lambda wildcards, source=SOURCE: checked_input(INPUTS.tool_schemas, source),
         output:
             **PLAN.side_files("etl_a", SOURCE.dataset),
             traces=PLAN.data("etl_a", SOURCE.dataset),

@@ -42,7 +42,7 @@ BEFORE_THE_FIRST_JOB["fill_shard"] = check_call_format
 rule fill_shard:
     input:
         skeletons=FILL_SKELETONS,
-        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
+        tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),
         model=checked(INPUTS.model_files),
         template=checked(INPUTS.template_files),
     output:

@@ -23,7 +23,7 @@ BEFORE_THE_FIRST_JOB |= {"render_traces": check_renderer, "template_doctor": che
 rule render_traces:
     input:
         traces=lambda wildcards: PLAN.traces(wildcards.name),
-        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
+        tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),
         tokenizer=checked(INPUTS.tokenizer_files),
         template=checked(INPUTS.template_files),
     output:
