@@ -123,7 +123,8 @@ def test_what_torch_sees_is_read_from_its_own_process(monkeypatch: pytest.Monkey
     answer(
         monkeypatch,
         "a warning\n"
-        '{"version": "2.13.0", "built_for": "13.0", "error": "", "devices": [["H100", 85899345920]]}',
+        '{"version": "2.13.0", "built_for": "13.0", "error": "", '
+        '"devices": [["H100", 85899345920]]}',
     )
     seen = torch_sees()
     assert seen == TorchSees("2.13.0", "13.0", (Gpu("H100", 80 << 30),), "")
@@ -151,7 +152,8 @@ def test_the_real_torch_answers() -> None:
 
 
 def test_too_few_gpus_are_explained_by_variables_and_driver() -> None:
-    seen = TorchSees("2.13.0", "13.0", error="Found no NVIDIA driver on your system.")
+    error = "Found no NVIDIA driver on your system."
+    seen = TorchSees("2.13.0", "13.0", error=error)
     said = why_no_gpu(seen, {"CUDA_VISIBLE_DEVICES": "0", "SLURM_JOB_GPUS": "1"})
     assert "SLURM_JOB_GPUS='1', CUDA_VISIBLE_DEVICES='0'" in said
     assert "torch 2.13.0 for 13.0" in said and said.endswith(

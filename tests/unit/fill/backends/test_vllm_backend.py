@@ -1,4 +1,6 @@
-"""What the vLLM backend asks for and checks before it loads anything, and how it feeds an engine."""
+"""What the vLLM backend asks for, what it checks before it loads anything, and how it feeds an
+engine.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,7 @@ def test_the_gpu_build_must_see_the_gpus_it_is_to_use(monkeypatch: pytest.Monkey
     assert "CUDA_VISIBLE_DEVICES='0,1'" in problem and "lower tensor_parallel" in problem
     here = VllmBackend().look(runtime_settings(tensor_parallel=2), HELD)
     assert (here.device, here.problem) == ("cuda", None)
-    assert (
-        "vLLM 0.32.0 on 2 of 2 visible GPUs: H100 (80.0 GiB), H100 (80.0 GiB)" in here.description
-    )
+    assert "on 2 of 2 visible GPUs: H100 (80.0 GiB), H100 (80.0 GiB)" in here.description
     both = runtime_settings(tensor_parallel=2, pipeline_parallel=2)
     assert "needs 4 GPUs" in str(VllmBackend().look(both, HELD).problem)
     assert VllmBackend().environment() == {}
@@ -120,7 +120,7 @@ def test_without_vllm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 
 
 class FakeCore:
-    """The engine of a fake ``vllm.LLM``: finishes one request a step, the first that it was given."""
+    """The engine of a fake ``vllm.LLM``: each step finishes the request that waits longest."""
 
     def __init__(self, at_once: int) -> None:
         self.vllm_config = SimpleNamespace(scheduler_config=SimpleNamespace(max_num_seqs=at_once))
