@@ -94,7 +94,7 @@ _HEX = "[0-9a-fA-F]"
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    """The character of an escape. A backslash at the end of a line is none: YAML breaks lines so."""
+    """The character of an escape; nothing for a backslash before a line break, which YAML adds."""
     body = match[0][1:]
     kind = body[0]
     if kind in "\r\n":

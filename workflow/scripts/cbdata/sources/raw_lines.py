@@ -16,6 +16,7 @@ import orjson
 from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
 from cbdata.sources import SourceError, shown
+from cbdata.sources.strict_json import AmbiguousJson, strict_loads
 from cbdata.stage import RAW_EXCERPT_BYTES
 
 MAX_RECORD_BYTES = 16 << 20
@@ -103,9 +104,11 @@ def parse_object(line: RawLine) -> dict[str, Any]:
     if line.problem is not None:
         raise line.problem
     try:
-        value = orjson.loads(line.data)
+        value = strict_loads(line.data)
     except orjson.JSONDecodeError as error:
         raise _why_not_json(line, error) from error
+    except AmbiguousJson as error:
+        raise Reject(error.reason, str(error)) from error
     if type(value) is not dict:
         raise Reject("not_an_object", f"expected a JSON object, got {shown(value)}")
     return value

@@ -8,6 +8,8 @@ READING: Reasons = {
     "not_json": "the line is not JSON",
     "not_an_object": "the line is JSON but not an object",
     "not_strict_json": "the line holds NaN, Infinity or a number that no float holds",
+    "repeated_key": "an object of the line has a key twice",
+    "big_integer": "the line holds an integer that 64 bits do not hold",
     "cut_off": "the last line has no newline and is not whole",
     "nul_byte": "the line holds NUL bytes",
     "not_utf8": "the line is not UTF-8",
