@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from cbdata.ids import trace_id
+from cbdata.sources import SourceError
 from cbdata.sources.agentdojo_runs import split_pipeline
 from cbdata.stage import TooManyRejects
 from tests.unit.sources.examples import (
@@ -412,16 +413,26 @@ def test_files_in_another_coding_do_not_stop_the_others(convert_dojo) -> None:
 
     done = convert_dojo(
         {
-            "a.jsonl": gzip.compress(b"{}\n"),
+            "a.jsonl": gzip.compress(orjson.dumps(export(talk(question="q2")))),
+            "a2.jsonl": gzip.compress(gzip.compress(b"{}\n")),
+            "a3.jsonl": b"",
             "b.jsonl": [export()],
             "c.jsonl": '{"a": 1}\n'.encode("utf-16"),
         }
     )
     assert [(row["file"], row["line"], row["reason"]) for row in done.rejects] == [
-        ("a.jsonl", None, "gzip_file"),
+        ("a2.jsonl", None, "compressed_file"),
+        ("a3.jsonl", None, "empty_file"),
         ("c.jsonl", None, "utf16_file"),
     ]
-    assert done.counts == (3, 1, 2, 0)
+    assert done.counts == (5, 2, 3, 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \r\n", b"[]", orjson.dumps(HEADER)])
+def test_an_input_without_a_record_is_an_error(convert_dojo, tmp_path, data: bytes) -> None:
+    with pytest.raises(SourceError, match="agentdojo_complete: the input holds no record"):
+        convert_dojo({"a.jsonl": data, "b.jsonl": b""})
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_too_many_rejects_fail_with_a_table(convert_dojo) -> None:

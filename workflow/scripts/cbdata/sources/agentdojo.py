@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
 from cbdata.sources.agentdojo_messages import MESSAGE_REASONS, Transcript, normalise
 from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
 from cbdata.sources.files import input_files, source_names
-from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
+from cbdata.sources.raw_lines import checked_json, parse_object
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, Spool
@@ -92,7 +93,7 @@ def convert(
         Spool(outputs.out) as spool,
     ):
         for number, (name, path) in enumerate(files, start=1):
-            for line in _records(path):
+            for line in read_records(path):
                 if not line.data and line.problem is None:
                     blank += 1
                     continue
@@ -122,13 +123,6 @@ def convert(
             "label_conflicts": spool.conflicts,
         }
     progress.finish(f"{writer.records_out} kept")
-
-
-def _records(path: Path) -> Iterator[RawLine]:
-    if path.suffix == ".json":
-        yield read_whole(path)
-    else:
-        yield from read_lines(path)
 
 
 def _is_header(record: dict[str, Any]) -> bool:
