@@ -229,7 +229,11 @@ def test_no_half_file_lies_under_any_name(demo: Demo) -> None:
             {"temperature_ds": 0.9},
             {"fill_shard": 1, "merge_fill": 1, "render_traces": 2, "apply_lossmask": 2},
         ),
-        ({"batch_size": 7, "tensor_parallel": 1, "enforce_eager": False}, {}),
+        ({"batch_size": 7, "tensor_parallel": 3, "enforce_eager": False, "max_num_seqs": 9}, {}),
+        (
+            {"engine_args": "{disable_log_stats: true}"},
+            {"fill_shard": 1, "merge_fill": 1, "render_traces": 2, "apply_lossmask": 2},
+        ),
     ],
 )
 def test_a_changed_key_reruns_what_depends_on_it(

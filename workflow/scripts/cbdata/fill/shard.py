@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from cbdata.fill.backends.base import Backend, Engine, EngineOptions
 from cbdata.fill.call_reading import CompletionReader, TokenText
+from cbdata.fill.devices import weight_type
 from cbdata.fill.job import FillJob
 from cbdata.fill.judging import ShardJudge
 from cbdata.fill.lock import ShardLock
@@ -68,14 +69,16 @@ def run_shard(
             settled.call_format,
             ", ".join(sorted(settled.end_tokens)) or "no known token",
         )
+        dtype = weight_type(settings.dtype, inputs.device)
         identity = {
             "backend": settings.backend_name,
             "model": settings.model,
             "fingerprint": inputs.model.fingerprint,
-            "dtype": settings.dtype,
+            "dtype": dtype,
             "grammar": grammar,
-            # Left out where there are none: what was stored before there was such a setting counts.
+            # Left out where there are none: what was stored before there were such settings counts.
             **({"stop_token_ids": list(stops)} if stops else {}),
+            **settings.engine.given,
         }
         sampling = {
             mode: Sampling(settings, mode, identity, inputs.calls.thinking_tokens)
@@ -99,7 +102,9 @@ def run_shard(
                 EngineOptions(
                     model=inputs.model.path,
                     runtime=job.runtime,
-                    dtype=settings.dtype,
+                    engine=settings.engine,
+                    device=inputs.device,
+                    dtype=dtype,
                     max_model_len=engine_context(plan.longest_prompt + budget.longest, limit),
                     grammar=grammar,
                     stop_token_ids=stops,
