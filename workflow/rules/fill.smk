@@ -40,6 +40,7 @@ BEFORE_THE_FIRST_JOB["fill_shard"] = check_call_format
 
 
 rule fill_shard:
+    """Complete the skeletons of one shard, on a GPU of its own."""
     input:
         skeletons=FILL_SKELETONS,
         tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),

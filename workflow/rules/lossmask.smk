@@ -137,6 +137,7 @@ ruleorder: lossmask_by_policy > apply_policies
 
 
 rule lossmask_all_policies:
+    """The loss masks of every policy of the registry, in lossmasks/by_policy."""
     input:
         expand(f"{OUT}/lossmasks/by_policy/{{name}}.policies.json", name=PLAN.dataset_names),
     message:
@@ -199,6 +200,7 @@ rule mwcs_table:
 
 
 rule mwcs_tables:
+    """Class weights of curricula over their steps, as tables and plots."""
     input:
         checked(INPUTS.weight_tables),
     message:
