@@ -84,8 +84,9 @@ reasons: $(VENV)/.installed ## write docs/reasons.md
 	PYTHONPATH=workflow/scripts $(BIN)/python -m cbdata.reasons_page
 
 rulegraph: $(VENV)/.installed ## draw docs/images/rulegraph.svg; needs graphviz
-	@for program in tred dot; do command -v $$program > /dev/null \
-		|| { echo "$$program is not there: install graphviz; the image is as it was" >&2; exit 1; }; done
+	@for program in tred dot; do command -v $$program > /dev/null || { \
+		echo "$$program is not there: install graphviz; the image is as it was" >&2; exit 1; \
+		}; done
 	@mkdir -p scratch
 	set -o pipefail; $(SNAKEMAKE) --nolock --configfile config/demo/config.yaml --rulegraph dot \
 		-- all validate export report \

@@ -55,7 +55,7 @@ def checked(function, *arguments):
         raise WorkflowError(str(error))
 
 
-def checked_input(function, *arguments):
+def found_input(function, *arguments):
     """The same for input functions. Where a file is already there, Snakemake takes any Exception of
     the functions of its rule as a reason to leave the file as it is, without a word; so this is
     none.
@@ -110,11 +110,11 @@ ENVIRONMENT = "../../environment.yml"
 REGISTRY_FILE = str(POLICY_REGISTRY)
 
 
-def as_given(key):
-    """A setting that is a text of the user's, for `params:`. In a plain text Snakemake would take
-    braces for wildcards.
+def as_given(value):
+    """A value for `params:` that is, or may be, a text of the user's. In a plain text Snakemake
+    would take braces for wildcards.
     """
-    return lambda wildcards: config[key]
+    return lambda wildcards: value
 
 
 def growing(amount):
