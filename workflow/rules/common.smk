@@ -15,6 +15,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
+from cbdata.atomic_file import FileError
 from cbdata.code_digest import code_digest
 from cbdata.config import NAME, ConfigError, config_file, resolve_config
 from cbdata.config_words import read_words
@@ -99,6 +100,15 @@ else:
     resolved = checked(read_run_config, RUN_CONFIG_FILE)
 config.clear()
 config.update(resolved)
+
+
+def save_run_config():
+    """Write the file that jobs on a cluster read: before the first job, and never in a dry run."""
+    try:
+        RUN_CONFIG.save()
+    except FileError as error:
+        raise WorkflowError(str(error))
+
 
 PLAN = checked(RunPlan, config)
 INPUTS = checked(RunInputs, PLAN)
