@@ -121,6 +121,10 @@ def test_folders_follow_cb_scratch() -> None:
         ({"split": {"train": 0.9, "eval": 0.2}}, ["split", "1.1", "add up to 1"]),
         ({"mwcs_step": 5}, ["mwcs_step", "5", "mwcs_schedule"]),
         ({"max_tokens": 512, "max_model_len": 512}, ["max_tokens", "512", "max_model_len"]),
+        (
+            {"max_tokens": 256, "max_thinking_tokens": 256, "max_model_len": 512},
+            ["max_tokens: 256 with max_thinking_tokens 256", "max_model_len=512"],
+        ),
         ({"force_llama": True, "chat_template": "x"}, ["chat_template", "force_llama"]),
     ],
 )

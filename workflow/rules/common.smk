@@ -2,8 +2,10 @@
 code digests. No rules here.
 """
 
+import os
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(str(workflow.current_basedir)).resolve().parents[1]
@@ -11,7 +13,7 @@ if str(ROOT / "workflow" / "scripts") not in sys.path:
     sys.path.append(str(ROOT / "workflow" / "scripts"))
 
 from snakemake.common.configfile import load_configfile
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import ResourceValidationError, WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
@@ -20,6 +22,7 @@ from cbdata.code_digest import code_digest
 from cbdata.config import NAME, ConfigError, config_file, resolve_config
 from cbdata.config_words import read_words
 from cbdata.export.registry import EXPORTS
+from cbdata.fill.job import EXECUTOR_JOB
 from cbdata.lossmask.policies import PolicyError
 from cbdata.mwcs.schedule import ScheduleError
 from cbdata.paths import POLICY_REGISTRY, TOOL_SCHEMAS
@@ -41,6 +44,10 @@ if (
     and DeploymentMethod.ENV_MODULES in workflow.deployment_settings.deployment_method
 ):
     shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+
+# Says to the scripts that an executor started this job on a machine of its own.
+if workflow.remote_exec:
+    os.environ[EXECUTOR_JOB] = "1"
 
 
 USER_ERRORS = (ConfigError, PolicyError, ScheduleError, SourceError)
@@ -130,6 +137,47 @@ def as_given(value):
 def growing(amount):
     """A resource that a retry asks more of: ``amount`` times the number of the attempt."""
     return lambda wildcards, attempt: attempt * amount
+
+
+# Rule -> a function of its rule file that raises WorkflowError where no job of this rule can succeed:
+# before the first job of a run (last_good.smk), and a quick one for dry runs. Called once, and only
+# if the rule has a job to run.
+BEFORE_THE_FIRST_JOB = {}
+IN_A_DRY_RUN = {}
+
+
+def look_ahead(checks):
+    """Do the checks of the rules that have a job to run; what they find is one error."""
+    rules = {job.rule.name for job in workflow.dag.needrun_jobs()} & checks.keys()
+    found = []
+    for check in dict.fromkeys(checks[name] for name in sorted(rules)):
+        try:
+            check()
+        except WorkflowError as error:
+            found.append(str(error))
+    if found:
+        raise WorkflowError("\n".join(found))
+
+
+look_ahead_once = cache(lambda: look_ahead(IN_A_DRY_RUN))
+
+
+def told_in_a_dry_run(value):
+    """A resource of this value, or with this function for one, whose evaluation looks ahead.
+
+    A dry run calls no hook, but evaluates the resources of every job that is to run, and of no
+    other. Of all errors, this one is printed without a traceback.
+    """
+
+    def resource(wildcards, attempt):
+        if workflow.is_main_process and workflow.dryrun:
+            try:
+                look_ahead_once()
+            except WorkflowError as error:
+                raise ResourceValidationError(str(error))
+        return value(wildcards, attempt) if callable(value) else value
+
+    return resource
 
 
 def log_file(rule, name="{name}"):

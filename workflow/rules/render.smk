@@ -5,19 +5,23 @@ Output: renders/{name}.jsonl, with rejects and stats.
 """
 
 
-def check_renderer():
-    """Load tokenizer and template as a job would, in a second or two."""
+def check_renderer(load=True):
+    """Load tokenizer and template as a job would, in a second or two, or only look whether they are
+    there.
+    """
     from cbdata.render.renderer import Renderer
     from cbdata.render.settings import RenderSettings, TokenizerError
     from cbdata.settings import settings_from
 
+    look = Renderer.load if load else Renderer.check_files
     try:
-        Renderer.load(settings_from(config, RenderSettings))
+        look(settings_from(config, RenderSettings))
     except TokenizerError as error:
         raise WorkflowError(str(error))
 
 
 BEFORE_THE_FIRST_JOB |= {"render_traces": check_renderer, "template_doctor": check_renderer}
+IN_A_DRY_RUN["render_traces"] = lambda: check_renderer(load=False)
 
 
 rule render_traces:
@@ -40,7 +44,7 @@ rule render_traces:
     threads: 2
     resources:
         mem_mb=growing(2000),
-        runtime=growing(60),
+        runtime=told_in_a_dry_run(growing(60)),
     params:
         tokenizer=as_given(config["tokenizer"]),
         chat_template=as_given(config["chat_template"]),

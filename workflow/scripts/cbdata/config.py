@@ -252,9 +252,12 @@ def _cross_field(config: Mapping[str, Any]) -> list[str]:
             f"split: the fractions {split!r} add up to {sum(split.values()):g}. Fix: make them add"
             " up to 1"
         )
-    if config["max_model_len"] is not None and config["max_tokens"] >= config["max_model_len"]:
+    thinking = config["max_thinking_tokens"] or 0
+    longest = config["max_tokens"] + thinking
+    if config["max_model_len"] is not None and longest >= config["max_model_len"]:
+        also = f" with max_thinking_tokens {thinking}" if thinking else ""
         problems.append(
-            f"max_tokens: {config['max_tokens']} leaves no room for a prompt in"
+            f"max_tokens: {config['max_tokens']}{also} leaves no room for a prompt in"
             f" max_model_len={config['max_model_len']}. Fix: lower max_tokens or raise"
             " max_model_len"
         )
