@@ -42,9 +42,10 @@ IN_A_DRY_RUN["fill_shard"] = lambda: check_fill(make_grammar=False)
 
 
 rule fill_shard:
+    """Complete the skeletons of one shard, on a GPU of its own."""
     input:
         skeletons=FILL_SKELETONS,
-        tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),
+        tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
         model=checked(INPUTS.model_files),
         template=checked(INPUTS.template_files),
     output:
