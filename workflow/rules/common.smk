@@ -13,17 +13,20 @@ ROOT = Path(str(workflow.current_basedir)).resolve().parents[1]
 if str(ROOT / "workflow" / "scripts") not in sys.path:
     sys.path.append(str(ROOT / "workflow" / "scripts"))
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import ResourceValidationError, WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
 from cbdata.code_digest import code_digest
-from cbdata.config import ConfigError, resolve_config
+from cbdata.config import NAME, ConfigError, config_file, resolve_config
+from cbdata.config_words import read_words
 from cbdata.export.registry import EXPORTS
 from cbdata.fill.job import EXECUTOR_JOB
 from cbdata.lossmask.policies import PolicyError
 from cbdata.mwcs.schedule import ScheduleError
 from cbdata.paths import POLICY_REGISTRY, TOOL_SCHEMAS
+from cbdata.run_config import RunConfig, named_run_config, read_run_config
 from cbdata.run_inputs import RunInputs
 from cbdata.run_plan import RunPlan
 from cbdata.sources import SourceError
@@ -47,18 +50,63 @@ if workflow.remote_exec:
     os.environ[EXECUTOR_JOB] = "1"
 
 
+USER_ERRORS = (ConfigError, PolicyError, ScheduleError, SourceError)
+
+
 def checked(function, *arguments):
     """Call a function of the library. An error in what the user gave ends the planning with its
     message, not a traceback.
     """
     try:
         return function(*arguments)
-    except (ConfigError, PolicyError, ScheduleError, SourceError) as error:
+    except USER_ERRORS as error:
         raise WorkflowError(str(error))
 
 
-# Scripts read run-time settings from the configuration, so it holds the resolved values.
-config.update(checked(resolve_config, dict(config)))
+def checked_input(function, *arguments):
+    """The same for input functions. Where a file is already there, Snakemake takes any Exception of
+    the functions of its rule as a reason to leave the file as it is, without a word; so this is
+    none.
+    """
+    try:
+        return function(*arguments)
+    except USER_ERRORS as error:
+        logger.error(str(error))
+        raise SystemExit(1)
+
+
+def given_config():
+    """What the user set: configuration files, then the words of `--config` as they were typed. A
+    key of a later one takes the place of the whole key.
+    """
+    if workflow.modifier.skip_configfile:
+        # Another workflow uses this one as a module, and brings the configuration.
+        return dict(config)
+    settings = workflow.config_settings
+    files = list(settings.configfiles)
+    own = None if settings.replace_workflow_config else checked(config_file)
+    if own is not None:
+        workflow.configfiles.append(str(own))
+        files.insert(0, own)
+    given = {}
+    for file in files:
+        given |= load_configfile(file)
+    return given | read_words(settings.config_args)
+
+
+# Scripts read run-time settings from the configuration, so it holds the resolved values. A job in a
+# process of its own (SLURM) has them from the file that the main process wrote.
+RUN_CONFIG_FILE = named_run_config(workflow.config_settings.config_args)
+if workflow.is_main_process or RUN_CONFIG_FILE is None:
+    resolved = checked(resolve_config, checked(given_config))
+    RUN_CONFIG = checked(RunConfig.of, resolved)
+    if not workflow.modifier.skip_configfile:
+        workflow.config_settings.configfiles = []
+        workflow.config_settings.config_args = [RUN_CONFIG.word]
+else:
+    resolved = checked(read_run_config, RUN_CONFIG_FILE)
+config.clear()
+config.update(resolved)
 
 PLAN = checked(RunPlan, config)
 INPUTS = checked(RunInputs, PLAN)
@@ -68,6 +116,13 @@ OUT = PLAN.out
 LOGS = config["log_dir"]
 ENVIRONMENT = "../../environment.yml"
 REGISTRY_FILE = str(POLICY_REGISTRY)
+
+
+def as_given(key):
+    """A setting that is a text of the user's, for `params:`. In a plain text Snakemake would take
+    braces for wildcards.
+    """
+    return lambda wildcards: config[key]
 
 
 def growing(amount):
@@ -137,5 +192,5 @@ def benchmark_file(rule, name="{name}"):
 
 
 wildcard_constraints:
-    name=r"[^/]+",
+    name=NAME,
     mode=r"ds|dr",

@@ -54,9 +54,9 @@ IN_A_DRY_RUN["fill_shard"] = check_fill_quickly
 rule fill_shard:
     input:
         skeletons=FILL_SKELETONS,
-        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
-        model=INPUTS.model_files(),
-        template=INPUTS.template_files(),
+        tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),
+        model=checked(INPUTS.model_files),
+        template=checked(INPUTS.template_files),
     output:
         rows=f"{OUT}/fill/shards/{FILL_STEM}/{{shard}}-of-{{shards}}.jsonl",
     log:

@@ -29,9 +29,9 @@ IN_A_DRY_RUN["render_traces"] = lambda: check_renderer(load=False)
 rule render_traces:
     input:
         traces=lambda wildcards: PLAN.traces(wildcards.name),
-        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
-        tokenizer=INPUTS.tokenizer_files(),
-        template=INPUTS.template_files(),
+        tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),
+        tokenizer=checked(INPUTS.tokenizer_files),
+        template=checked(INPUTS.template_files),
     output:
         **PLAN.side_files("render"),
         renders=f"{OUT}/renders/{{name}}.jsonl",
@@ -48,11 +48,11 @@ rule render_traces:
         mem_mb=growing(2000),
         runtime=told_in_a_dry_run(growing(60)),
     params:
-        tokenizer=config["tokenizer"],
-        chat_template=config["chat_template"],
+        tokenizer=as_given("tokenizer"),
+        chat_template=as_given("chat_template"),
         force_llama=config["force_llama"],
         control_tokens=config["control_tokens"],
-        template_date=config["template_date"],
+        template_date=as_given("template_date"),
         chat_template_kwargs=config["chat_template_kwargs"],
         max_length=config["max_length"],
         overlength=config["overlength"],
@@ -72,8 +72,8 @@ rule render_traces:
 
 rule template_doctor:
     input:
-        tokenizer=INPUTS.tokenizer_files(),
-        template=INPUTS.template_files(),
+        tokenizer=checked(INPUTS.tokenizer_files),
+        template=checked(INPUTS.template_files),
     output:
         f"{OUT}/template_doctor.txt",
     log:
@@ -88,10 +88,10 @@ rule template_doctor:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        tokenizer=config["tokenizer"],
-        chat_template=config["chat_template"],
+        tokenizer=as_given("tokenizer"),
+        chat_template=as_given("chat_template"),
         force_llama=config["force_llama"],
-        template_date=config["template_date"],
+        template_date=as_given("template_date"),
         chat_template_kwargs=config["chat_template_kwargs"],
         code=code_digest("template_doctor"),
     message:

@@ -15,6 +15,7 @@ from cbdata.call_formats.registry import AUTO, call_format
 from cbdata.call_formats.settle import Settled, UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import engine_ends, turn_ends
 from cbdata.fill.settings import FillSettings
+from cbdata.fill.token_budget import thinking_tokens
 from cbdata.judge.reading import ReadingRules
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
@@ -33,12 +34,14 @@ class CallReading:
     """The settled format of a run.
 
     ``stop_token_ids``: end tokens at which the engine would not stop by itself, ascending.
-    ``grammar``: that of the calls, where they are constrained.
+    ``grammar``: that of the calls, where they are constrained. ``thinking_tokens``: the budget of
+    the reasoning before them, 0 where it has none of its own.
     """
 
     settled: Settled
     stop_token_ids: tuple[int, ...] = ()
     grammar: str | None = None
+    thinking_tokens: int = 0
 
 
 def load_renderer(settings: FillSettings, folder: Path) -> Renderer:
@@ -57,7 +60,8 @@ def settle_calls(
     tools: ToolSchema,
     make_grammar: bool = True,
 ) -> CallReading:
-    """Settle how completions are read, and the grammar if calls are constrained.
+    """Settle how completions are read, the budget of reasoning, and the grammar if calls are
+    constrained.
 
     Args:
         renderer: The run's tokenizer and template.
@@ -79,8 +83,11 @@ def settle_calls(
     own = call_format(settled.call_format).all_markers
     further = settled.end_tokens - engine_ends(renderer, folder) - frozenset(own)
     stops = tuple(sorted(control[token].id for token in further if token in control))
+    thinking = thinking_tokens(
+        settings.max_thinking_tokens, renderer, settled, constrained=settings.constrain_tool_calls
+    )
     if not settings.constrain_tool_calls:
-        return CallReading(settled, stops)
+        return CallReading(settled, stops, thinking_tokens=thinking)
     unable = (
         f"constrain_tool_calls: the chat template {renderer.chat_template_name} opens reasoning in"
         " the prompt, which a call would have to close first"
@@ -94,7 +101,7 @@ def settle_calls(
     possible = grammar is not None if make_grammar else notation.has_grammar
     if settled.thinking_open or not possible:
         raise UnsettledFormat(f"{unable}. Fix: constrain_tool_calls=false, or another template")
-    return CallReading(settled, stops, grammar)
+    return CallReading(settled, stops, grammar, thinking)
 
 
 def check_calls(settings: FillSettings, folder: Path, tool_schema: str, make_grammar: bool) -> None:

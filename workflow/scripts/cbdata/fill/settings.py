@@ -14,7 +14,7 @@ from cbdata.ids import canonical_json
 from cbdata.records import MODES, ControlTokenMode, DrContext, DsCriterion, Mode
 from cbdata.settings import settings_from
 
-FILL_VERSION = "2"
+FILL_VERSION = "3"
 """Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
 in place of a code digest, so that a refactoring does not cost GPU hours.
 """
@@ -65,6 +65,7 @@ class FillSettings:
     temperature_dr: float
     top_p: float
     max_tokens: int
+    max_thinking_tokens: int | None
     limit: int | None
     seed: int
     max_model_len: int | None
@@ -156,6 +157,7 @@ class RuntimeSettings:
 LATER_KEYS = (
     "backend",
     "chat_template_kwargs",
+    "max_thinking_tokens",
     "quantization",
     "kv_cache_dtype",
     "speculative",
@@ -167,8 +169,12 @@ LATER_KEYS = (
 def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
-    Those of LATER_KEYS are left out where they are not set: runs made before there were such keys
-    stay up to date.
+    Those of LATER_KEYS are left out where they are null or empty: runs made before there were such
+    keys stay up to date.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
-    return {key: value for key, value in params.items() if value or key not in LATER_KEYS}
+    return {
+        key: value
+        for key, value in params.items()
+        if key not in LATER_KEYS or value not in (None, {})
+    }

@@ -22,6 +22,7 @@ from cbdata.fill.requests import Sampling
 from cbdata.fill.row_file import write_rows
 from cbdata.fill.rows import run_row, shard_rows
 from cbdata.fill.runner import Runner, StopFlag
+from cbdata.fill.token_budget import TokenBudget
 from cbdata.render.settings import Prompt
 
 logger = logging.getLogger(__name__)
@@ -79,12 +80,18 @@ def run_shard(
             **({"stop_token_ids": list(stops)} if stops else {}),
             **settings.engine.given,
         }
+        sampling = {
+            mode: Sampling(settings, mode, identity, inputs.calls.thinking_tokens)
+            for mode in settings.modes
+        }
+        budget = TokenBudget(settings.max_tokens, inputs.calls.thinking_tokens)
+        logger.info("a completion may have %s tokens", budget)
         limit = settings.max_model_len or inputs.model.context
         plan = plan_shard(
             job,
             inputs.tools,
             lambda messages: renderer.prompt(messages, tools),
-            {mode: Sampling(settings, mode, identity) for mode in settings.modes},
+            sampling,
             limit,
         )
         if plan.first_prompt is not None:
@@ -98,7 +105,7 @@ def run_shard(
                     engine=settings.engine,
                     device=inputs.device,
                     dtype=dtype,
-                    max_model_len=engine_context(plan.longest_prompt + settings.max_tokens, limit),
+                    max_model_len=engine_context(plan.longest_prompt + budget.longest, limit),
                     grammar=grammar,
                     stop_token_ids=stops,
                     seed=settings.seed,

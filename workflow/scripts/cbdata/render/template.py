@@ -112,7 +112,7 @@ class ChatTemplate:
         Raises:
             TokenizerError: The template is not Jinja, or the date has another form.
         """
-        self.name, self.sha256 = name, template_sha256(source)
+        self.name, self.source, self.sha256 = name, source, template_sha256(source)
         self._marks = Marks()
         try:
             self._template = compile_marked(environment(date, self._marks), source)
