@@ -68,6 +68,7 @@ def test_planning_imports_no_engine(plan: Any) -> None:
     [
         ({"max_model_len": 4097}, ["max_model_len: 4097 is more than the model's own 4096"]),
         ({"max_tokens": 4096}, ["max_tokens: 4096 leaves no room", "4096 tokens"]),
+        ({"max_tokens": 9, "max_model_len": 9}, ["max_tokens: 9 leaves no room", "context of 9"]),
         ({"engine_args": {"max_seqs": 1}}, ["'max_seqs' is no argument"]),
         ({"chat_template": "./none.jinja"}, ["none.jinja"]),
         ({"call_format": "glm", "constrain_tool_calls": True}, ["glm has no grammar"]),

@@ -78,12 +78,14 @@ def check_plan(
         if runtime.offline:
             raise
         return None
-    problems += _context_problems(settings, context_length(config))
+    thinking = 0
     try:
-        check_calls(settings, folder, tool_schema, make_grammar)
+        thinking = check_calls(settings, folder, tool_schema, make_grammar).thinking_tokens
     except (TokenizerError, ToolSchemaError, UnsettledFormat) as error:
         problems.append(str(error))
-    _tell(problems)
+    problems += _context_problems(settings, thinking, context_length(config))
+    if problems:
+        raise ConfigError(problems)
     size = sum(path.stat().st_size for path in weight_files(folder))
     named = f"{settings.model} at {commit[:12]}" if commit else settings.model
     line = f"model {named}: context {context_length(config)} tokens, weights {size / 2**30:.1f} GiB"
@@ -92,12 +94,8 @@ def check_plan(
     return PlannedModel(folder, (line, *split, *hints))
 
 
-def _tell(problems: list[str]) -> None:
-    if problems:
-        raise ConfigError(problems)
-
-
-def _context_problems(settings: FillSettings, context: int | None) -> list[str]:
+def _context_problems(settings: FillSettings, thinking: int, context: int | None) -> list[str]:
+    """What does not fit the model's context; ``thinking`` are tokens for its reasoning."""
     longest = settings.max_model_len
     if context is None:
         return (
@@ -110,11 +108,12 @@ def _context_problems(settings: FillSettings, context: int | None) -> list[str]:
                 " or leave it out"
             )
         ]
-    if settings.max_tokens >= context:
+    if settings.max_tokens + thinking >= (longest or context):
+        reasoning = f" and {thinking} for reasoning" if thinking else ""
         return [
             (
-                f"max_tokens: {settings.max_tokens} leaves no room for a prompt in the model's"
-                f" context of {context} tokens. Fix: lower it"
+                f"max_tokens: {settings.max_tokens}{reasoning} leaves no room for a prompt in a"
+                f" context of {longest or context} tokens. Fix: lower it"
             )
         ]
     return []
