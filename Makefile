@@ -19,8 +19,13 @@ CORES ?= 2
 SLURM_TESTS = $(PYTEST) tests/slurm -n 2 --dist loadfile \
 	|| $(PYTEST) tests/slurm --last-failed --last-failed-no-failures none
 
+# Where `make gpu-check` runs: a job where there is a SLURM, else here. Your site's profile is taken
+# from SITE if it is there.
+SITE ?= profiles/mysite
+PROFILE ?= $(if $(shell command -v sbatch),--profile slurm $(if $(wildcard $(SITE)),--profile $(SITE)),--profile profiles/local)
+
 .PHONY: help setup setup-gpu lock demo test test-slurm lint format bench config-table reasons \
-	rulegraph cache-model clean-demo
+	rulegraph cache-model gpu-check clean-demo
 
 help: ## what can be made, with a sentence each; snakemake --list-target-rules does so for data
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'
@@ -101,6 +106,10 @@ cache-model: $(VENV_HERE)/.installed ## fetch MODEL into the cache, on a login n
 	@test -n "$(MODEL)" || (echo "usage: make cache-model MODEL=org/name [REVISION=...]" && exit 1)
 	$(VENV_HERE)/bin/python workflow/scripts/cache_model.py $(MODEL) \
 		$(if $(REVISION),--revision $(REVISION))
+
+gpu-check: $(VENV_HERE)/.installed ## one minute with MODEL: tokens/s, memory, what a run takes; CONFIG="key=value ..."
+	$(VENV_HERE)/bin/snakemake $(PROFILE) --nolock --forcerun gpu_check \
+		$(if $(MODEL)$(CONFIG),--config $(if $(MODEL),model=$(MODEL)) $(CONFIG)) -- gpu_check
 
 clean-demo: ## remove the demo's output
 	rm -rf scratch/demo

@@ -25,6 +25,7 @@ if not config["skip_load"]:
 if not config["skip_fill"]:
 
     include: "workflow/rules/fill.smk"
+    include: "workflow/rules/gpu_check.smk"
 
 
 include: "workflow/rules/render.smk"

@@ -2,6 +2,7 @@
 code digests. No rules here.
 """
 
+import atexit
 import os
 import shlex
 import sys
@@ -145,6 +146,9 @@ def growing(amount):
 BEFORE_THE_FIRST_JOB = {}
 IN_A_DRY_RUN = {}
 
+# Rules whose output is a page for people that a run prints when it is done.
+SHOWN_AT_THE_END = set()
+
 
 def look_ahead(checks):
     """Do the checks of the rules that have a job to run; what they find is one error."""
@@ -157,6 +161,15 @@ def look_ahead(checks):
             found.append(str(error))
     if found:
         raise WorkflowError("\n".join(found))
+
+
+def missing_here(error):
+    """What a job needs is not on this machine. A real run stops with this error; a dry run shows its
+    plan, whose last line then says that the run would fail.
+    """
+    if not workflow.dryrun:
+        raise WorkflowError(str(error))
+    atexit.register(print, f"This run would fail: {error}", file=sys.stderr)
 
 
 look_ahead_once = cache(lambda: look_ahead(IN_A_DRY_RUN))

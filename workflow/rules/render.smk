@@ -10,12 +10,14 @@ def check_renderer(load=True):
     there.
     """
     from cbdata.render.renderer import Renderer
-    from cbdata.render.settings import RenderSettings, TokenizerError
+    from cbdata.render.settings import RenderSettings, TokenizerError, TokenizerMissing
     from cbdata.settings import settings_from
 
     look = Renderer.load if load else Renderer.check_files
     try:
         look(settings_from(config, RenderSettings))
+    except TokenizerMissing as error:
+        missing_here(error)
     except TokenizerError as error:
         raise WorkflowError(str(error))
 
