@@ -53,7 +53,7 @@ rule build_report:
         **STAGE_FILES,
         skeletons=USED_SKELETONS,
         registry=REGISTRY_FILE,
-        tokenizer=INPUTS.local_files("tokenizer", "tokenizer.json"),
+        tokenizer=checked(INPUTS.local_files, "tokenizer", "tokenizer.json"),
         styles=sorted(
             str(path) for path in (ROOT / "workflow/scripts/cbdata/report/assets").glob("*.css")
         ),
@@ -139,6 +139,7 @@ for EXPORT in EXPORTS:
             runtime=growing(EXPORT.runtime),
         params:
             module=EXPORT.dotted,
+            options={key: config[key] for key in EXPORT.options},
             code=code_digest("export_data", EXPORT.dotted),
         message:
             EXPORT.message
@@ -147,6 +148,7 @@ for EXPORT in EXPORTS:
 
 
 rule report:
+    """One page with the figures of the run and a viewer of tokens and masks."""
     input:
         rules.build_report.output,
     message:
@@ -154,6 +156,7 @@ rule report:
 
 
 rule export:
+    """Parquet files and pairs for trainers."""
     input:
         [
             getattr(rules, f"export_{export.name}").output
@@ -165,6 +168,7 @@ rule export:
 
 
 rule validate:
+    """Check every file of the run."""
     input:
         rules.validate_files.output,
     message:

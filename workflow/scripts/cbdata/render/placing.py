@@ -149,7 +149,7 @@ def says_nothing(message: Mapping[str, Any]) -> bool:
     return not (message["content"].strip() or message.get("tool_calls") or message.get("thinking"))
 
 
-def _empty_place(text: str, visited: Sequence[tuple[int, int]], controls: Sequence[Control]) -> int:
+def _empty_place(visited: Sequence[tuple[int, int]], controls: Sequence[Control]) -> int:
     """Where the content of a message would stand of which only header and end are printed."""
     start, end = visited[0][0], visited[-1][1]
     last = [low for low, high, _ in controls if start < low and high <= end]
