@@ -175,13 +175,20 @@ def _check_opening(
 
 
 def check_generation(
-    row: Row, mask: Sequence[int] | None, tokens: Tokens
+    row: Row, mask: Sequence[int] | None, turns: Sequence[OwnText], tokens: Tokens
 ) -> Iterator[Difference]:
-    """The template's own ``{% generation %}`` tags cover what the assistant spans cover, white
-    space and reasoning aside.
+    """The template's own ``{% generation %}`` tags cover what the assistant spans cover.
+
+    White space and reasoning aside, and what the tags have beside the turns: a header that the
+    prompt ends with, an end of sequence behind the last end of turn.
     """
     if not mask or not any(mask):
         return
+    own_text = [
+        (tokens.first(turn.begin), tokens.last(max(turn.ends)))
+        for turn in turns
+        if turn.begin is not None and turn.ends
+    ]
     ours = [0] * len(mask)
     for kind in ("assistant_spans", "thinking_spans"):
         for span in row["alignment"][kind]:
@@ -190,7 +197,10 @@ def check_generation(
     missing: list[int] = []
     extra: list[int] = []
     for token, (theirs, own) in enumerate(zip(mask, ours, strict=True)):
-        if bool(theirs) != bool(own) and own != 2 and tokens.spelled(token, token + 1).strip():
+        beside = theirs and not any(low <= token < high for low, high in own_text)
+        if bool(theirs) == bool(own) or own == 2 or beside:
+            continue
+        if tokens.spelled(token, token + 1).strip():
             (missing if theirs else extra).append(token)
     for name, found in (("mask_missing", missing), ("mask_extra", extra)):
         shown = "".join(tokens.spelled(token, token + 1) for token in found)
@@ -235,7 +245,8 @@ def check_row(
     if text is not None:
         turns = own_texts(conversation, printed, reference, tools=tools)
         found += check_turns(row, turns, printed, tokens)
-        found += check_generation(row, reference.generated(conversation, tools=tools), tokens)
+        mask = reference.generated(conversation, tools=tools)
+        found += check_generation(row, mask, turns, tokens)
     return found
 
 

@@ -143,6 +143,27 @@ def with_words(
     return Conversation(trace, tuple(words), _tools_of(trace, tools))
 
 
+def without_calls(
+    trace: dict[str, Any], tools: Mapping[str, tuple[dict[str, Any], ...]]
+) -> Conversation:
+    """What user and assistant say to each other in the trace, in turns, with words; for templates
+    that know no tools.
+    """
+    kept: list[dict[str, Any]] = []
+    for message in trace["messages"]:
+        if message["role"] == "tool" or not message["content"].strip():
+            continue
+        if kept and kept[-1]["role"] == message["role"]:
+            kept[-1] = {**kept[-1], "content": f"{kept[-1]['content']}\n{message['content']}"}
+        else:
+            kept.append({"role": message["role"], "content": message["content"]})
+    if not any(message["role"] == "assistant" for message in kept):
+        kept.append({"role": "assistant", "content": "No."})
+    short = {**trace, "messages": [each for each in kept if each["role"] != "system"]}
+    made = with_words(short, tools, reasoning=False)
+    return Conversation(made.trace, made.words, ())
+
+
 def load_tools(root: Path) -> dict[str, tuple[dict[str, Any], ...]]:
     """The tools of every tool schema of the project, by version."""
     files = (root / "configs" / "tool_schemas").glob("*.json")

@@ -15,7 +15,9 @@ import importlib.util
 import json
 import logging
 import re
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +76,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     arguments = parse()
     WORK.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=WORK))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     stop_the_clock()
     tokenizers = [
@@ -83,22 +86,23 @@ def main() -> None:
         and (not arguments.tokenizer or folder.name == arguments.tokenizer)
     ]
     tools = load_tools(ROOT)
-    traces = sample(load_traces(arguments.transcripts, ROOT, WORK), arguments.sample)
+    traces = sample(load_traces(arguments.transcripts, ROOT, folder), arguments.sample)
     changes = dict(pair.split("=", 1) for pair in arguments.set)
     settings = {key: json.loads(value) for key, value in changes.items()}
     templates = sources(arguments.folders or trl_templates(), tokenizers, arguments.only)
-    print(f"{len(templates)} templates, {len(traces)} transcripts each (three forms of each)")
+    print(f"{len(templates)} templates, {len(traces)} transcripts each (four forms of each)")
     results = []
     with open(arguments.out.with_suffix(".jsonl"), "w", encoding="utf-8") as details:
         for name, source in templates.items():
             begun = time.perf_counter()
             own = [each for each in tokenizers if f"{each.name} (own)" == name]
             base = own[0] if own else best_tokenizer(source, tokenizers)
-            result = try_template(name, source, base, traces, tools, WORK, settings)
+            result = try_template(name, source, base, traces, tools, folder, settings)
             results.append(result)
             print(f"{time.perf_counter() - begun:5.1f} s  {summary(result)}", flush=True)
             for line in result.details():
                 details.write(json.dumps(line, ensure_ascii=False) + "\n")
+    shutil.rmtree(folder)
     table = markdown(results)
     arguments.out.write_text(table, encoding="utf-8")
     print(f"\n{table}\nwritten to {arguments.out}")

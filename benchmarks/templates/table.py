@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from trial import FORMS, Outcome, Trial
 
 HEADER = (
-    "| template | tokenizer | transformers prints all | yield of those | yield with reasoning |"
-    " wrong rows | differences | rejects |"
+    "| template | tokenizer | transformers prints all | yield of those | with reasoning |"
+    " without calls | wrong rows | differences | rejects |"
 )
 
 
@@ -21,7 +21,7 @@ def summary(trial: Trial) -> str:
     return f"{trial.name} ({cells[1]}): " + "; ".join(
         f"{title} {cell}"
         for title, cell in zip(
-            ("printed", "yield", "with reasoning", "wrong", "differences", "rejects"),
+            ("printed", "yield", "with reasoning", "without calls", "wrong", "differences", "rejects"),
             cells[2:],
             strict=True,
         )
@@ -31,11 +31,11 @@ def summary(trial: Trial) -> str:
 
 def markdown(trials: Sequence[Trial]) -> str:
     """A row for each template, and a line with the sums."""
-    lines = [HEADER, "|---" * 8 + "|"]
+    lines = [HEADER, "|---" * 9 + "|"]
     for trial in trials:
         if trial.unusable:
             first = trial.unusable.split(": ", 1)[-1][:90].replace("|", "\\|").replace("\n", " ")
-            cells = [trial.name, trial.tokenizer, "", "", "", "", "", f"unusable: {first}"]
+            cells = [trial.name, trial.tokenizer, "", "", "", "", "", "", f"unusable: {first}"]
         else:
             cells = _cells(trial)
         lines.append("| " + " | ".join(cells) + " |")
@@ -54,7 +54,7 @@ def markdown(trials: Sequence[Trial]) -> str:
 
 
 def _reaches(trial: Trial) -> bool:
-    printed = _printed(trial, FORMS[:2])
+    printed = _printed(trial, FORMS)
     return bool(printed) and sum(not each.reject for each in printed) >= 0.99 * len(printed)
 
 
@@ -65,10 +65,6 @@ def _printed(trial: Trial, forms: Sequence[str]) -> list[Outcome]:
 def _cells(trial: Trial) -> list[str]:
     first = [each for each in trial.outcomes if each.form == FORMS[0]]
     printed = _printed(trial, FORMS[:1])
-    kept = sum(not each.reject for each in _printed(trial, FORMS[:2]))
-    both = len(_printed(trial, FORMS[:2]))
-    reasoned = _printed(trial, FORMS[2:])
-    kept_reasoned = sum(not each.reject for each in reasoned)
     rows = [each for each in trial.outcomes if not each.reject]
     wrong = [each for each in rows if each.differences]
     kinds = Counter(kind for each in wrong for kind in {kind for kind, _ in each.differences})
@@ -77,12 +73,16 @@ def _cells(trial: Trial) -> list[str]:
         trial.name,
         trial.tokenizer + (f" + {trial.appended}" if trial.appended else ""),
         f"{len(printed)} of {len(first)}",
-        f"{100 * kept / both:.0f}%" if both else "",
-        f"{100 * kept_reasoned / len(reasoned):.0f}%" if reasoned else "",
+        *[_share(_printed(trial, forms)) for forms in (FORMS[:2], FORMS[2:3], FORMS[3:])],
         f"{len(wrong)} of {len(rows)}" if wrong else "0",
         _counted(kinds),
         _counted(reasons),
     ]
+
+
+def _share(printed: Sequence[Outcome]) -> str:
+    kept = sum(not each.reject for each in printed)
+    return f"{100 * kept / len(printed):.0f}%" if printed else ""
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from check import Difference, check_row
-from conversations import Conversation, as_is, with_words
+from conversations import Conversation, as_is, with_words, without_calls
 from prepare import BaseTokenizer
 from reference import DATE, Reference, Refused
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 200_000  # tokens; no transcript is cut
-FORMS = ("as it is", "with words", "with words and reasoning")
+FORMS = ("as it is", "with words", "with words and reasoning", "without calls")
 
 
 @dataclass
@@ -71,7 +71,7 @@ def try_template(
     work: Path,
     changes: Mapping[str, Any],
 ) -> Trial:
-    """Render every transcript in three forms and compare.
+    """Render every transcript in four forms and compare.
 
     Args:
         name: The template's name.
@@ -91,6 +91,7 @@ def try_template(
             as_is(trace, tools),
             with_words(trace, tools, reasoning=False),
             with_words(trace, tools, reasoning=True),
+            without_calls(trace, tools),
         )
         forms += [
             (form, _renamed(each, form)) for form, each in zip(FORMS, made, strict=True)
@@ -98,7 +99,7 @@ def try_template(
     shown = _knows_tools(reference, forms[1][1])
     trial = Trial(name, base.name, len(appended), shown)
     try:
-        rows, rejects = _render([each for _, each in forms], folder, work, shown, changes)
+        rows, rejects = _render(forms, folder, work, shown, changes)
     except ValueError as error:  # TokenizerError: neither tokenizer nor template can be used
         trial.unusable = str(error)
         return trial
@@ -115,7 +116,7 @@ def try_template(
         if trace_id in rejects:
             outcome.reject = rejects[trace_id]
         else:
-            comparable = text if told is True and text is not None else None
+            comparable = text if printed is True or told is True else None
             outcome.differences = check_row(
                 rows[trace_id], conversation, reference, comparable, tools=shown
             )
@@ -148,14 +149,14 @@ def _knows_tools(reference: Reference, conversation: Conversation) -> bool:
 
 
 def _renamed(conversation: Conversation, form: str) -> Conversation:
-    """The conversation under an id of its own, so that three forms of a trace go into one file."""
+    """The conversation under an id of its own, so that all forms of a trace go into one file."""
     digest = hashlib.sha256(f"{conversation.trace['id']} {form}".encode()).hexdigest()[:32]
     trace = {**conversation.trace, "id": f"trace_agentdojo_{digest}"}
     return Conversation(trace, conversation.words, conversation.tools)
 
 
 def _render(
-    conversations: Sequence[Conversation],
+    forms: Sequence[tuple[str, Conversation]],
     folder: Path,
     work: Path,
     tools: bool,
@@ -167,28 +168,34 @@ def _render(
     from cbdata.render.stage import render_traces
     from cbdata.stage import StageFiles
 
-    source, out = work / "in.jsonl", work / "out.jsonl"
-    with open(source, "w", encoding="utf-8") as handle:
-        for conversation in conversations:
-            handle.write(json.dumps(conversation.trace, ensure_ascii=False) + "\n")
     options = {
         "max_length": LONGEST,
         "overlength": "reject",
         "include_text": True,
-        "tools_included": tools,
         "template_date": DATE,
         "tool_schema_dir": ROOT / "configs" / "tool_schemas",
         **changes,
     }
-    render_traces(
-        source,
-        StageFiles.of(out, work / "rejects.jsonl", work / "stats.json"),
-        default_settings(RenderSettings, tokenizer=str(folder), **options),
-        default_settings(RenderStageSettings, **options),
-        name="bench",
-    )
-    rows = [json.loads(line) for line in open(out, encoding="utf-8")]
-    rejects = [json.loads(line) for line in open(work / "rejects.jsonl", encoding="utf-8")]
+    rows: list[dict[str, Any]] = []
+    rejects: list[dict[str, Any]] = []
+    # Whether tools are shown is said for a whole file
+    for included in (False, True):
+        chosen = [each for form, each in forms if (tools and form != FORMS[3]) is included]
+        if not chosen:
+            continue
+        source, out = work / "in.jsonl", work / "out.jsonl"
+        lines = [json.dumps(each.trace, ensure_ascii=False) + "\n" for each in chosen]
+        source.write_text("".join(lines), encoding="utf-8")
+        options["tools_included"] = included
+        render_traces(
+            source,
+            StageFiles.of(out, work / "rejects.jsonl", work / "stats.json"),
+            default_settings(RenderSettings, tokenizer=str(folder), **options),
+            default_settings(RenderStageSettings, **options),
+            name="bench",
+        )
+        rows += [json.loads(line) for line in out.open(encoding="utf-8")]
+        rejects += [json.loads(line) for line in (work / "rejects.jsonl").open(encoding="utf-8")]
     return (
         {row["trace_id"]: row for row in rows},
         {each["record_id"]: (each["reason"], each["detail"]) for each in rejects},
