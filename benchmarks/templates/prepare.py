@@ -27,6 +27,7 @@ class BaseTokenizer:
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name
+        self.size = (folder / "tokenizer.json").stat().st_size
         self.data = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         self.config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         self.added = {token["content"] for token in self.data["added_tokens"]}
@@ -76,7 +77,7 @@ class BaseTokenizer:
 
 
 def best_tokenizer(source: str, tokenizers: list[BaseTokenizer]) -> BaseTokenizer:
-    """The tokenizer that has most of a template's control tokens; of equals the one with the fewest
-    added tokens, which is quickest to load.
+    """The tokenizer that has most of a template's control tokens; of equals the smallest, which is
+    quickest to load.
     """
-    return max(tokenizers, key=lambda each: (each.known(source), -len(each.added)))
+    return max(tokenizers, key=lambda each: (each.known(source), -each.size))
