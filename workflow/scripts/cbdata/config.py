@@ -18,6 +18,8 @@ from cbdata.settings import Settings, settings_from
 from cbdata.suggest import did_you_mean
 
 CONFIG_SCHEMA = SCHEMAS / "config.schema.yaml"
+PATHS_OR_NAMES = ("tokenizer", "model", "chat_template", "mwcs_schedule")
+"""Keys whose values may be paths, and are used as they are where they are not."""
 
 
 class ConfigError(ValueError):
@@ -74,6 +76,8 @@ def resolve_config(
     scratch = environ.get("CB_SCRATCH") or "scratch"
     for key, below in (("output_base", "data"), ("log_dir", "logs"), ("cache_dir", "cache/hf")):
         resolved[key] = expand(resolved[key]) if resolved[key] else f"{scratch}/{below}"
+    for key in PATHS_OR_NAMES:
+        resolved[key] = expand(resolved[key]) if resolved[key] else resolved[key]
     problems = _cross_field(resolved)
     if problems:
         raise ConfigError(problems)
@@ -210,7 +214,7 @@ def _cross_field(config: Mapping[str, Any]) -> list[str]:
             f"mwcs_step: {config['mwcs_step']} without a schedule. Fix: set mwcs_schedule too, or"
             " leave mwcs_step out"
         )
-    if config["force_llama"] and config["chat_template"]:
+    if config["force_llama"] and config["chat_template"] not in (None, "auto"):
         problems.append(
             f"chat_template: {config['chat_template']!r} together with force_llama. Fix: give one"
             " of the two"

@@ -21,6 +21,7 @@ from cbdata.records.words import (
 )
 
 PROJECT_LLAMA_TEMPLATE = "llama31_tools"
+AUTO = "auto"
 CHUNK_TRACES = 64
 RESERVED = frozenset(
     ("messages", "tools", "documents", "add_generation_prompt", "continue_final_message")
@@ -44,7 +45,9 @@ class RenderSettings:
     Attributes:
         tokenizer: A directory with tokenizer.json and tokenizer_config.json, or a hub id that is
             in ``cache_dir``.
-        chat_template: A name in configs/chat_templates, or a path; None takes the tokenizer's own.
+        chat_template: A name in configs/chat_templates, or a path; None takes the tokenizer's own,
+            ``auto`` too unless that is a stock template that loses data and the project has one
+            for it (``cbdata.render.stock_templates``).
         force_llama: Use the project's Llama 3.1 template whatever the tokenizer's own one is.
         control_tokens: Control-token text inside messages becomes plain text (``escape``), or the
             conversation is rejected (``reject``).
@@ -78,7 +81,7 @@ class RenderSettings:
                 f"chat_template_kwargs: {', '.join(taken)} is given by the workflow. Hint: remove"
                 " it; the date is the config key template_date"
             )
-        if self.force_llama and self.chat_template not in (None, PROJECT_LLAMA_TEMPLATE):
+        if self.force_llama and self.chat_template not in (None, AUTO, PROJECT_LLAMA_TEMPLATE):
             raise TokenizerError(
                 f"force_llama and chat_template={self.chat_template!r} contradict each other. "
                 "Hint: force_llama already sets the template; remove one of them"

@@ -19,10 +19,12 @@ from cbdata.render.chat import TemplateInput
 from cbdata.render.instrument import Marks, compile_marked, environment
 from cbdata.render.layout import Landmarks, collect
 from cbdata.render.settings import (
+    AUTO,
     PROJECT_LLAMA_TEMPLATE,
     RenderSettings,
     TokenizerError,
 )
+from cbdata.render.stock_templates import stand_in
 from cbdata.render.thinking import may_reason
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.render.traced_text import Part
@@ -50,6 +52,9 @@ def template_source(settings: RenderSettings, tokenizer: PlainTokenizer) -> tupl
     project must have the SHA-256 that pins.json gives. Raises TokenizerError.
     """
     chosen = PROJECT_LLAMA_TEMPLATE if settings.force_llama else settings.chat_template
+    if chosen == AUTO:
+        stock = stand_in(tokenizer.chat_template, tokenizer.control)
+        chosen = stock.project if stock else None
     if chosen is None:
         if not tokenizer.chat_template:
             raise TokenizerError(
@@ -66,8 +71,8 @@ def template_source(settings: RenderSettings, tokenizer: PlainTokenizer) -> tupl
     if not path.is_file():
         names = sorted(file.stem for file in CHAT_TEMPLATES.glob("*.jinja"))
         raise TokenizerError(
-            f"chat_template {chosen!r}: neither a file nor one of {names}. Hint: leave it empty for"
-            " the tokenizer's own template"
+            f"chat_template {chosen!r}: neither a file nor one of {names}. Hint: auto takes the"
+            " tokenizer's own template"
         )
     return path.stem, path.read_text(encoding="utf-8")
 

@@ -14,17 +14,15 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from cbdata.ids import canonical_json
-from cbdata.render.added_tokens import AddedToken, TokenFiles
+from cbdata.render.added_tokens import SPACE, AddedToken, TokenFiles
 from cbdata.render.settings import TokenizerError
-
-UNSEEN = "\u0338"  # a combining mark: composed with "=", "<" and ">"
 
 
 @dataclass(frozen=True)
@@ -89,11 +87,9 @@ def load_tokenizer(folder: Path) -> PlainTokenizer:
             token.content: ControlToken(token.id, token.content, token.special)
             for token in structure
         },
-        pattern=control_pattern([asdict(token) for token in structure], normalise),
+        pattern=control_pattern([vars(token) for token in structure], normalise),
         text_tokens={token.content: token.id for token in text},
-        text_pattern=control_pattern([asdict(token) for token in text], normalise)
-        if text
-        else None,
+        text_pattern=control_pattern([vars(token) for token in text], normalise) if text else None,
         byte_level=type(model.decoder).__name__ == "ByteLevel",
         normalises=rewrites is not None,
         special=files.special,
@@ -122,7 +118,7 @@ def _own_tokens(data: bytes, file: Path) -> tuple[list[AddedToken], int, int]:
 def _sha256(data: bytes, own: Sequence[AddedToken], added: Sequence[AddedToken]) -> str:
     digest = hashlib.sha256(data)
     if list(own) != list(added):
-        digest.update(canonical_json([asdict(token) for token in added]))
+        digest.update(canonical_json([vars(token) for token in added]))
     return digest.hexdigest()
 
 
@@ -136,6 +132,18 @@ def _does_nothing(normalizer: Any) -> bool:
     return normalizer is None or (
         normalizer.get("type") == "Sequence" and all(map(_does_nothing, normalizer["normalizers"]))
     )
+
+
+def _leaves_tokens(normalizer: Any) -> bool:
+    """Whether a normaliser makes no added token out of other text: it composes marks, or writes
+    spaces otherwise.
+    """
+    if _does_nothing(normalizer) or normalizer["type"] == "NFC":
+        return True
+    if normalizer["type"] == "Sequence":
+        return all(map(_leaves_tokens, normalizer["normalizers"]))
+    spaces = {"pattern": {"String": " "}, "content": SPACE}
+    return bool(normalizer == {"type": "Replace", **spaces})
 
 
 def _check_supported(added: Sequence[AddedToken], model: Tokenizer, file: Path) -> None:
@@ -153,16 +161,12 @@ def _check_supported(added: Sequence[AddedToken], model: Tokenizer, file: Path) 
             f"{file}: added tokens of white space beside ones that swallow it are not supported:"
             f" {swallowing[:5]}"
         )
-    if not _does_nothing(_state(model.normalizer)):
-        change = model.normalizer.normalize_str
-        late = [
-            token.content
-            for token in added
-            if token.normalized and change(token.content) != token.content
-        ]
+    if not _leaves_tokens(_state(model.normalizer)):
+        late = [token.content for token in added if token.normalized and not token.is_text]
         if late:
             raise TokenizerError(
-                f"{file}: added tokens that normalisation changes are not supported: {late[:5]}"
+                f"{file}: control tokens found only after normalisation are not supported:"
+                f" {late[:5]}"
             )
 
 
@@ -174,15 +178,17 @@ def _word() -> str:
     return rf"[\w\u200c\u200d{_marks()}]"
 
 
-def _mark() -> str:
-    """A character class of combining marks."""
-    return f"[{_marks()}]"
+def _not_composed(content: str, normalise: Callable[[str], str]) -> str:
+    """A condition that no mark follows with which the text's last character is composed."""
+    composing = [mark for mark in _marks() if normalise(content + mark) != content + mark]
+    return f"(?![{_marks()}]*[{''.join(composing)}])" if composing else ""
 
 
 @functools.cache
 def _marks() -> str:
+    """The combining marks; none of them has a meaning in a character class."""
     return "".join(
-        re.escape(character)
+        character
         for character in map(chr, range(sys.maxunicode + 1))
         if unicodedata.category(character)[0] == "M"
     )
@@ -208,7 +214,7 @@ def control_pattern(
         if token["single_word"]:
             body = f"(?<!{_word()}){body}(?!{_word()})"
         elif normalise is not None and token["normalized"]:
-            body += f"(?!{_mark()})" if normalise(content + UNSEEN) != content + UNSEEN else ""
+            body += _not_composed(content, normalise)
         found.append(
             (r"\s*" if token["lstrip"] else "") + body + (r"\s*" if token["rstrip"] else "")
         )
