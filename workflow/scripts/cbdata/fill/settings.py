@@ -6,7 +6,7 @@ Neither class has defaults: those stand in workflow/schemas/config.schema.yaml a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -63,6 +63,7 @@ class FillSettings:
     control_tokens: ControlTokenMode
     template_date: str
     chat_template_kwargs: Mapping[str, Any]
+    template_fit: str | Sequence[str]
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> FillSettings:
@@ -112,12 +113,14 @@ class RuntimeSettings:
 def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
-    ``backend`` is left out where it is null, and ``chat_template_kwargs`` where it is empty: runs
-    made before there were such keys stay up to date.
+    ``backend`` is left out where it is null, ``chat_template_kwargs`` where it is empty, and
+    ``template_fit`` where nothing is fitted: runs made before there were such keys stay up to date.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
     if params["backend"] is None:
         del params["backend"]
     if not params["chat_template_kwargs"]:
         del params["chat_template_kwargs"]
+    if params["template_fit"] in ("report", []):
+        del params["template_fit"]
     return params

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from cbdata.records.words import (
     Overlength,
     RowKind,
 )
+from cbdata.render.fits import FITS, REPORT
 
 PROJECT_LLAMA_TEMPLATE = "llama31_tools"
 AUTO = "auto"
@@ -54,6 +55,9 @@ class RenderSettings:
         template_date: Today's date for templates that print one, as in "26 Jul 2024".
         chat_template_kwargs: What the template is given beside messages and tools, such as
             ``enable_thinking``.
+        template_fit: Names of changes that make a conversation fit the template
+            (``cbdata.render.fits``), or ``report``: none is made, and the reject says which would
+            help.
         cache_dir: Where hub ids are looked up (Hugging Face's cache layout); None means the user's
             own cache.
         revision: Branch, tag or commit of a hub id; None means ``main``.
@@ -65,6 +69,7 @@ class RenderSettings:
     control_tokens: ControlTokenMode
     template_date: str
     chat_template_kwargs: Mapping[str, Any]
+    template_fit: str | Sequence[str]
     cache_dir: str | None = None
     revision: str | None = None
 
@@ -74,6 +79,12 @@ class RenderSettings:
             raise TokenizerError(
                 f"control_tokens: expected one of {', '.join(CONTROL_TOKEN_MODES)}, got"
                 f" {self.control_tokens!r}"
+            )
+        unknown = [name for name in self.fits if name not in FITS]
+        if unknown or (isinstance(self.template_fit, str) and self.template_fit != REPORT):
+            raise TokenizerError(
+                f"template_fit: expected {REPORT} or a list out of {', '.join(FITS)}, got"
+                f" {self.template_fit!r}"
             )
         taken = sorted(RESERVED & self.chat_template_kwargs.keys())
         if taken:
@@ -86,6 +97,11 @@ class RenderSettings:
                 f"force_llama and chat_template={self.chat_template!r} contradict each other. "
                 "Hint: force_llama already sets the template; remove one of them"
             )
+
+    @property
+    def fits(self) -> tuple[str, ...]:
+        """The names of the fits to make; none for ``report``."""
+        return () if isinstance(self.template_fit, str) else tuple(self.template_fit)
 
 
 _ALLOWED: dict[str, tuple[str, ...]] = {
