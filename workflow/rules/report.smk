@@ -53,7 +53,7 @@ rule build_report:
         **STAGE_FILES,
         skeletons=USED_SKELETONS,
         registry=REGISTRY_FILE,
-        tokenizer=INPUTS.local_files("tokenizer", "tokenizer.json"),
+        tokenizer=checked(INPUTS.local_files, "tokenizer", "tokenizer.json"),
         styles=sorted(
             str(path) for path in (ROOT / "workflow/scripts/cbdata/report/assets").glob("*.css")
         ),
@@ -139,6 +139,7 @@ for EXPORT in EXPORTS:
             runtime=growing(EXPORT.runtime),
         params:
             module=EXPORT.dotted,
+            options={key: config[key] for key in EXPORT.options},
             code=code_digest("export_data", EXPORT.dotted),
         message:
             EXPORT.message

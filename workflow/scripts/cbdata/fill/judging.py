@@ -14,6 +14,7 @@ from cbdata.fill.requests import WorkItem
 from cbdata.fill.settings import FillSettings
 from cbdata.fill.skeletons import Skeleton
 from cbdata.judge.judgement import Judgement, ineligible, judge
+from cbdata.judge.reading import read_completion
 from cbdata.records import Mode
 from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema
@@ -66,8 +67,10 @@ class ShardJudge:
     def __call__(self, item: WorkItem, stored: Stored) -> Judgement:
         """What a stored completion of an item is."""
         attack = self._skeletons[item.trace_id].record.get("tool_attack") or {}
+        rules = self._reader.rules(item.prompt_ids)
+        parsed = read_completion(self._reader.completion(stored.token_ids), self._tools, rules)
         judgement = judge(
-            self._reader.completion(stored.token_ids),
+            parsed,
             finish_reason=stored.finish_reason,
             mode=item.mode,
             expected_tool=attack.get("expected_tool"),
@@ -75,7 +78,8 @@ class ShardJudge:
             tool_schema=self._tools,
             ds_criterion=self._settings.ds_criterion,
             strict_arguments=self._settings.strict_arguments,
-            rules=self._reader.rules(item.prompt_ids),
+            rules=rules,
+            overrun=item.sampling.budget.overrun(parsed, stored.token_ids, self._reader),
         )
         self.watch.note(judgement, stored.text)
         return judgement

@@ -51,16 +51,19 @@ def stock_of(source: str) -> Stock | None:
     return STOCK.get(hashlib.sha256(source.strip().encode("utf-8")).hexdigest())
 
 
-def stand_in(own: str | None, control: Container[str]) -> Stock | None:
+def stand_in(own: str | None, control: Container[str] | None) -> Stock | None:
     """The entry whose project template a tokenizer is to be used with, else None.
 
     Args:
         own: The tokenizer's own chat template, or None.
-        control: The tokenizer's control tokens; the project's template may need all of them.
+        control: The tokenizer's control tokens, which must have all that the project's template
+            prints; None where they are not known, so that this is not looked at.
     """
     stock = stock_of(own) if own else None
     if stock is None:
         return None
+    if control is None:
+        return stock
     printed = CONTROL.findall((CHAT_TEMPLATES / f"{stock.project}.jinja").read_text("utf-8"))
     missing = sorted(token for token in set(printed) if token not in control)
     if missing:

@@ -93,7 +93,7 @@ def load_tokenizer(folder: Path) -> PlainTokenizer:
         byte_level=type(model.decoder).__name__ == "ByteLevel",
         normalises=rewrites is not None,
         special=files.special,
-        chat_template=_own_template(folder, files.config),
+        chat_template=_template_of(folder, files.config),
         sha256=_sha256(data, own, added),
     )
 
@@ -228,7 +228,14 @@ def control_pattern(
     return re.compile("(" + first + "(?:" + "|".join(item[len(first) :] for item in found) + "))")
 
 
-def _own_template(folder: Path, settings: dict[str, Any]) -> str | None:
+def own_template(folder: Path) -> str | None:
+    """The chat template that a tokenizer's directory brings, without loading the tokenizer. Raises
+    TokenizerError.
+    """
+    return _template_of(folder, TokenFiles(folder).config)
+
+
+def _template_of(folder: Path, settings: dict[str, Any]) -> str | None:
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8")

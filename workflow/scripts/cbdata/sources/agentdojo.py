@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,11 @@ from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
 from cbdata.sources.agentdojo_exposure import FoundInjection, find_injections
 from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
-from cbdata.sources.agentdojo_messages import Transcript, normalise
+from cbdata.sources.agentdojo_messages import MESSAGE_REASONS, Transcript, normalise
 from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
 from cbdata.sources.files import input_files, source_names
-from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
+from cbdata.sources.raw_lines import checked_json, parse_object
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, Spool
@@ -33,16 +34,10 @@ DATASET = "agentdojo"
 
 REASONS: Reasons = {
     **READING,
+    **MESSAGE_REASONS,
     "missing_messages": "the record has no list of messages",
     "empty_transcript": "the list of messages is empty",
-    "message_not_an_object": "a message is not an object",
-    "unknown_role": "a message has a role that trace_v1 does not know",
-    "content_not_text": "a message's content is neither text nor blocks of text",
-    "unknown_content_block": "a content block of a type that trace_v1 has no place for",
-    "bad_tool_call": "a tool call cannot be read",
-    "bad_arguments": "a call's arguments are not an object",
-    "misplaced_tool_calls": "a message that is not the model's has tool calls",
-    "bad_tool_result": "a tool result cannot be read",
+    "stopped_run": "the run has no verdict, and the model did not have the last word",
     "bad_security": "an injected run whose security is neither true nor false",
 }
 
@@ -98,7 +93,7 @@ def convert(
         Spool(outputs.out) as spool,
     ):
         for number, (name, path) in enumerate(files, start=1):
-            for line in _records(path):
+            for line in read_records(path):
                 if not line.data and line.problem is None:
                     blank += 1
                     continue
@@ -128,13 +123,6 @@ def convert(
             "label_conflicts": spool.conflicts,
         }
     progress.finish(f"{writer.records_out} kept")
-
-
-def _records(path: Path) -> Iterator[RawLine]:
-    if path.suffix == ".json":
-        yield read_whole(path)
-    else:
-        yield from read_lines(path)
 
 
 def _is_header(record: dict[str, Any]) -> bool:
@@ -184,6 +172,12 @@ def _trace(
     if not raw_messages:
         raise Reject("empty_transcript", "messages: the list is empty, the run left no transcript")
     talk = normalise(raw_messages)
+    if not (run.judged or run.error or talk.finished):
+        raise Reject(
+            "stopped_run",
+            "neither utility nor security is set, and the last of"
+            f" {len(talk.messages)} messages is no answer",
+        )
     spans, tellable = (
         find_injections(talk.messages, run.injections, run.attack_type)
         if run.injection_task
@@ -194,6 +188,7 @@ def _trace(
         security=run.security,
         error=run.error,
         attack_type=run.attack_type,
+        judged=run.judged,
         has_messages=True,
         exposed=bool(spans),
     )
@@ -205,7 +200,7 @@ def _trace(
     model, family, defense = split_pipeline(run.pipeline)
     split = assign(f"{run.suite}/{run.user_task}")
     raw_metadata: dict[str, Any] = {
-        "source_fields": orjson.Fragment(checked_json(run.source_fields))
+        "source_fields": orjson.Fragment(checked_json(_source_fields(run, talk)))
     }
     if schema is not None:
         raw_metadata["tool_schema_ref"] = schema.ref
@@ -252,6 +247,15 @@ def _trace(
         facts=_facts(run.pipeline or "unknown", run_labels, split, role, tuple(flags)),
     )
     return dumps(trace), entry
+
+
+def _source_fields(run: Run, talk: Transcript) -> dict[str, Any]:
+    """What else the record says, that of its messages under ``message_fields``."""
+    if not talk.metadata:
+        return run.source_fields
+    if "message_fields" in run.source_fields:
+        raise Reject("wrong_type", "message_fields: the record has a field of this name itself")
+    return {**run.source_fields, "message_fields": talk.metadata}
 
 
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:
