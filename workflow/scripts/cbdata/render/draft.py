@@ -16,8 +16,8 @@ from cbdata.render.written import Written
 class Draft:
     """A rendered conversation before tokenising: ``pieces`` are plain text and control tokens in
     turn, beginning with plain text. ``written``: what a model wrote behind them in tokens of its
-    own, which ``text`` and ``turns`` have too. ``stretches``: what each character that the template
-    printed is.
+    own, which ``text`` and ``turns`` have too. ``fits``: what was changed for the template.
+    ``stretches``: what each character that the template printed is.
     """
 
     text: str
@@ -26,6 +26,7 @@ class Draft:
     turns: list[Turn]
     control_text: list[tuple[int, str, int]]
     written: Written | None = None
+    fits: tuple[str, ...] = ()
     stretches: list[Stretch] = field(default_factory=list)
 
     def plain(self) -> Iterator[str]:
@@ -36,9 +37,11 @@ class Draft:
         """The character at which the last assistant turn's own text starts, or None without such a
         turn.
         """
-        return next(
-            (turn.own_start for turn in reversed(self.turns) if turn.role == "assistant"), None
-        )
+        last = next((turn for turn in reversed(self.turns) if turn.role == "assistant"), None)
+        if last is None:
+            return None
+        # A message may have several turns (template_fit)
+        return next(turn.own_start for turn in self.turns if turn.index == last.index)
 
 
 @dataclass(slots=True)

@@ -4,10 +4,10 @@ alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from cbdata.ids import token_ids_sha256
 from cbdata.records import CompletionSpans, EarlierThinking
@@ -17,6 +17,9 @@ from cbdata.render.answers import AnswerStarts, learn_headers
 from cbdata.render.draft import Draft, Rendered, split_at
 from cbdata.render.encoder import CACHE_CHARACTERS, Segment, SegmentEncoder
 from cbdata.render.escape import Escaper, first_with
+from cbdata.render.fit_advice import FitAdvisor
+from cbdata.render.fit_spans import restored
+from cbdata.render.fits import REPORT, Fitting, fit
 from cbdata.render.generated import WrittenText, completion_turn
 from cbdata.render.layout import lay_out
 from cbdata.render.locate import locate_tokenizer
@@ -38,6 +41,7 @@ LLAMA31_TOKENS = (
     "<|python_tag|>",
 )
 
+Result = TypeVar("Result")
 Messages = Sequence[Mapping[str, Any]]
 Tools = Sequence[Mapping[str, Any]]
 
@@ -78,6 +82,7 @@ class Renderer:
         self._answers = AnswerStarts(template, tokenizer)
         headers = learn_headers(self._answers, template, tokenizer, landmarks)
         self.landmarks = replace(landmarks, headers=headers)
+        self._advisor = FitAdvisor()
 
     @classmethod
     def load(cls, settings: RenderSettings) -> Renderer:
@@ -95,7 +100,7 @@ class Renderer:
                     f"force_llama: tokenizer {tokenizer_id} has no {', '.join(missing)}. Hint: use"
                     " a Llama 3.1 tokenizer, or switch force_llama off"
                 )
-        name, source = template_source(settings, tokenizer.chat_template)
+        name, source = template_source(settings, tokenizer.chat_template, tokenizer.control)
         template = ChatTemplate(
             source,
             name,
@@ -172,18 +177,47 @@ class Renderer:
         Raises:
             Reject: The template refuses the conversation, or something in it cannot be placed.
         """
-        messages, tools, hidden = self._escape(messages, tools)
-        text, parts = self.template.render(messages, tools, hidden=hidden)
-        last = max(
-            (index for index, message in enumerate(messages) if message["role"] == "assistant"),
-            default=0,
-        )
-        thinking_from = last if earlier_thinking == "as_template" else 0
-        draft = self._lay_out(text, parts, messages, tools, len(text), hidden, thinking_from)
+
+        def attempt(fits: Sequence[str]) -> Draft:
+            return self._draft(messages, tools, earlier_thinking, fits)
+
+        draft = self._fitted(messages, attempt)
         boundary = draft.prompt_end() if split_prompt else None
         if boundary is not None:
             draft.pieces = split_at(draft.pieces, boundary)
         return draft
+
+    def _draft(
+        self,
+        messages: Messages,
+        tools: Tools | None,
+        earlier_thinking: EarlierThinking,
+        fits: Sequence[str],
+    ) -> Draft:
+        messages, tools, hidden = self._escape(messages, tools)
+        fitting = fit(messages, fits)
+        text, parts = self.template.render(fitting.messages, tools, hidden=hidden)
+        last = max(
+            (
+                index
+                for index, message in enumerate(fitting.messages)
+                if message["role"] == "assistant"
+            ),
+            default=0,
+        )
+        thinking_from = last if earlier_thinking == "as_template" else 0
+        return self._lay_out(text, parts, fitting, tools, len(text), hidden, thinking_from)
+
+    def _fitted(self, messages: Messages, attempt: Callable[[Sequence[str]], Result]) -> Result:
+        """What ``attempt`` makes with the fits of the settings; a reject says which others would
+        admit the conversation where none are made.
+        """
+        try:
+            return attempt(self.settings.fits)
+        except Reject as error:
+            if self.settings.template_fit != REPORT:
+                raise
+            raise self._advisor.advised(error, messages, attempt) from error
 
     def draft_written(
         self,
@@ -208,7 +242,10 @@ class Renderer:
             Reject: As for ``draft``, and where the spans do not hold what the last message says.
         """
         clean, tools, hidden = self._escape(messages, tools)
-        text, parts = self.template.render(clean[:-1], tools, generation_prompt=True, hidden=hidden)
+        fitting = fit(clean[:-1], self.settings.fits)
+        text, parts = self.template.render(
+            fitting.messages, tools, generation_prompt=True, hidden=hidden
+        )
         asking = self.landmarks.generation_prompt
         body = len(text) - len(asking) if asking and text.endswith(asking) else len(text)
         if body < len(text):  # some templates print it in the loop over the messages
@@ -216,8 +253,8 @@ class Renderer:
                 part._replace(start=min(part.start, body), end=min(part.end, body))
                 for part in parts
             ]
-        thinking_from = len(messages) - 1 if earlier_thinking == "as_template" else 0
-        draft = self._lay_out(text, parts, clean[:-1], tools, body, hidden, thinking_from)
+        thinking_from = len(fitting.messages) if earlier_thinking == "as_template" else 0
+        draft = self._lay_out(text, parts, fitting, tools, body, hidden, thinking_from)
         start = body if body < len(text) else draft.turns[-1].end if draft.turns else 0
         start += len(text[start:]) - len(text[start:].lstrip())
         draft.turns.append(
@@ -231,7 +268,7 @@ class Renderer:
         self,
         text: str,
         parts: list[Part],
-        messages: Messages,
+        fitting: Fitting,
         tools: Tools | None,
         body: int,
         hidden: Mapping[str, str] | None,
@@ -243,10 +280,13 @@ class Renderer:
         self._check_bos(controls)
         if body < len(text):
             controls = [control for control in controls if control[1] <= body]
-        ask = self._answers.of(text, messages, tools, hidden)
-        turns = lay_out(text[:body], parts, messages, controls, self.landmarks, thinking_from, ask)
+        ask = self._answers.of(text, fitting.messages, tools, hidden)
+        laid_out = lay_out(
+            text[:body], parts, fitting.messages, controls, self.landmarks, thinking_from, ask
+        )
         bos = self.landmarks.bos
-        stretches = partition(turns, body, len(bos) if text.startswith(bos) else 0)
+        stretches = partition(laid_out, body, len(bos) if text.startswith(bos) else 0)
+        turns = restored(laid_out, fitting)
         control_text: list[tuple[int, str, int]] = []
         if hidden:
             counts = self._escaper.counts.items()
@@ -255,7 +295,7 @@ class Renderer:
             for call in (call for turn in turns for call in turn.calls):
                 call.name = self._escaper.reveal(call.name)
         whole = "".join(pieces) if hidden else text
-        return Draft(whole, parts, pieces, turns, control_text, None, stretches)
+        return Draft(whole, parts, pieces, turns, control_text, None, fitting.applied, stretches)
 
     def encode(self, drafts: Sequence[Draft]) -> list[Rendered | Reject]:
         """Tokenise drafts together; a draft whose text cannot be tokenised exactly gives its error
@@ -329,8 +369,14 @@ class Renderer:
         return clean, escaper.hide(list(tools), -1) if tools else tools, escaper.hidden()
 
     def _prompt_pieces(self, messages: Messages, tools: Tools | None) -> list[str]:
+        return self._fitted(messages, lambda fits: self._asking_pieces(messages, tools, fits))
+
+    def _asking_pieces(
+        self, messages: Messages, tools: Tools | None, fits: Sequence[str]
+    ) -> list[str]:
         messages, tools, hidden = self._escape(messages, tools)
-        text, _ = self.template.render(messages, tools, generation_prompt=True, hidden=hidden)
+        fitted = fit(messages, fits).messages
+        text, _ = self.template.render(fitted, tools, generation_prompt=True, hidden=hidden)
         pieces = self.tokenizer.pattern.split(text)
         return [self._escaper.reveal(piece) for piece in pieces] if hidden else pieces
 

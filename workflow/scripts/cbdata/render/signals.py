@@ -91,7 +91,6 @@ def injection_token_spans(
         Reject: A place lies outside its message.
     """
     spans = []
-    by_message = {turn.index: turn for turn in turns}
     for place in places:
         index, low, high = place["message_index"], place["char_start"], place["char_end"]
         if index >= len(messages) or not low <= high <= len(messages[index]["content"]):
@@ -99,7 +98,7 @@ def injection_token_spans(
                 "injection_outside_message",
                 f"the injection span {dict(place)} does not lie in the content of a message",
             )
-        for part in by_message[index].pieces:
+        for part in (piece for turn in turns if turn.index == index for piece in turn.pieces):
             start, end = _project(part, low, high)
             if start < end:
                 spans.append(
