@@ -22,7 +22,11 @@ def check_renderer(load=True):
         raise WorkflowError(str(error))
 
 
-BEFORE_THE_FIRST_JOB |= {"render_traces": check_renderer, "template_doctor": check_renderer}
+# The doctor says itself what is wrong with a template.
+BEFORE_THE_FIRST_JOB |= {
+    "render_traces": check_renderer,
+    "template_doctor": lambda: check_renderer(load=False),
+}
 IN_A_DRY_RUN["render_traces"] = lambda: check_renderer(load=False)
 
 
