@@ -75,8 +75,19 @@ class Marks:
         """Text of the template that is not printed at once, with where it comes from."""
         if not self.scope:
             return value
-        _, message, call, _ = self.scope[-1]
+        _, message, call, _ = at_work(self.scope)
         return traced_text.traced(value, traced_text.Origin("literal", message, call))
+
+
+def at_work(scope: list[traced_text.Origin]) -> traced_text.Origin:
+    """The message or call that text is printed for: of the messages that loops are at, the latest
+    one of the conversation; a template that looks back at another one does so for it.
+    """
+    latest = scope[-1]
+    for origin in reversed(scope):
+        if origin[1] > latest[1]:
+            latest = origin
+    return latest
 
 
 def leave(scope: list[traced_text.Origin], origin: traced_text.Origin) -> None:

@@ -178,9 +178,7 @@ class _Layout:
         the end of an answer: the one that the model stops with.
         """
         ahead = self._controls(gap.closed, gap.end)[:1]
-        if not ahead or self.text[gap.closed : ahead[0][0]].strip():
-            return None
-        return None if ahead[0][2] in self.landmarks.generation_prompt else ahead[0]
+        return ahead[0] if ahead and not self.text[gap.closed : ahead[0][0]].strip() else None
 
     def _is_markup(self, turn: Turn, ending: Control) -> bool:
         """Whether a control token that an answer ends with belongs to its reasoning or call."""
