@@ -164,13 +164,14 @@ def _with_literals(value: nodes.Expr) -> nodes.Expr:
 
 def _grow(assign: nodes.Assign) -> None:
     """Let text be put behind an attribute of a namespace without a copy of what it has."""
-    value, behind = assign.node, []
-    concat = isinstance(value, nodes.Concat)
-    if isinstance(value, nodes.Concat):
-        behind = value.nodes[1:]
-    else:
-        while isinstance(value, nodes.Add):
-            behind.insert(0, value.right)
+    value = assign.node
+    behind: list[tuple[nodes.Expr, bool]] = []
+    while isinstance(value, (nodes.Add, nodes.Concat)):
+        if isinstance(value, nodes.Concat):
+            behind[:0] = [(node, True) for node in value.nodes[1:]]
+            value = value.nodes[0]
+        else:
+            behind.insert(0, (value.right, False))
             value = value.left
     target, line = assign.target, assign.lineno
     assert isinstance(target, nodes.NSRef)
@@ -179,8 +180,8 @@ def _grow(assign: nodes.Assign) -> None:
         GROW,
         [
             nodes.Const(target.attr, lineno=line),
-            nodes.List(behind, lineno=line),
-            nodes.Const(concat, lineno=line),
+            nodes.List([node for node, _ in behind], lineno=line),
+            nodes.Const([concat for _, concat in behind], lineno=line),
         ],
         [],
         None,
