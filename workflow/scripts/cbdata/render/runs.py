@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from cbdata.render.instrument import at_work, leave
-from cbdata.render.traced_text import Origin, Part, TracedText, shifted
+from cbdata.render.traced_text import Origin, Part, TracedText, add_mark, shifted
 
 NOWHERE = Origin("literal", -1)
 
@@ -37,7 +37,8 @@ def collect(chunks: Iterable[str]) -> tuple[str, list[Part]]:
             if chunk:
                 parts += shifted(chunk.parts, position)
             else:
-                parts += [Part(position, position, part.origin) for part in chunk.parts]
+                for part in chunk.parts:
+                    add_mark(parts, part.origin, position)
         if chunk:
             texts.append(chunk)
             position += len(chunk)
