@@ -207,3 +207,66 @@ def test_a_stretch_that_belongs_to_two_things_is_a_reject() -> None:
     first, second = (Turn(index, "user", 2 * index, 5, 3, 5, 3) for index in (0, 1))
     with pytest.raises(Reject, match=r"partition_broken: characters \[2, 5\) of 9"):
         partition([first, second], 9)
+
+
+def test_an_answer_s_own_reasoning_is_reasoning_and_a_user_s_is_text(
+    renderers: dict[str, Renderer],
+) -> None:
+    renderer = renderers["a list"]
+    text = "<think>so it is</think>done"
+    messages = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
+    rendered = renderer.render(messages)
+    user, answer = rendered.draft.turns
+    assert user.thinking == []
+    ((start, end),) = answer.thinking
+    assert rendered.draft.text[start:end] == "<think>so it is</think>"
+    assert answer.content_start == end
+    ids = rendered.tokens.ids()
+    opening = renderer.tokenizer.control["<think>"].id
+    assert ids.count(opening) == 1
+    assert ids.index(opening) == rendered.tokens.start(start)
+    assert rendered.draft.control_text == [(0, "</think>", 1), (0, "<think>", 1)]
+
+
+def test_control_token_text_in_ascii_json_is_what_it_would_be_without_its_meaning(
+    renderers: dict[str, Renderer],
+) -> None:
+    renderer = renderers["ascii"]
+    content = "é <\uff5cbar\uff5c> <|end|> \U0001f600"
+    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "yes"}]
+    rendered = renderer.render(messages)
+    shown = '"\\u00e9 <\\uff5cbar\\uff5c> <|end|> \\ud83d\\ude00"'
+    assert rendered.draft.text == f'<|user|>{shown}<|end|><|assistant|>"yes"<|end|>'
+    ends = renderer.tokenizer.control["<|end|>"].id
+    assert rendered.tokens.ids().count(ends) == 2
+
+
+def test_a_template_that_asks_otherwise_than_it_prints_is_a_reject(
+    smollm2_renderer: Renderer,
+) -> None:
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}{% if messages[-1].role == 'user' %}<|assistant|>"
+        "{% endif %}{% endif %}"
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    messages = [
+        {"role": "user", "content": "ask"},
+        {"role": "assistant", "content": "", "tool_calls": CALLS[1:]},
+        a_result(1, "put_it", "found"),
+        {"role": "assistant", "content": "yes"},
+    ]
+    del messages[1]["tool_calls"]
+    with pytest.raises(Reject, match="spans_disagree: message 3"):
+        renderer.draft(messages)
+
+
+def test_an_earlier_message_that_is_printed_again_is_a_reject(smollm2_renderer: Renderer) -> None:
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+        "{% if loop.last %}{{ messages[0].content }}{% endif %}<|end|>{% endfor %}"
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    messages = [{"role": "user", "content": "ask"}, {"role": "assistant", "content": "yes"}]
+    with pytest.raises(Reject, match="message_rendered_twice: message 0"):
+        renderer.draft(messages)
