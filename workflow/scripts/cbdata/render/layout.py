@@ -178,7 +178,10 @@ class _Layout:
         the end of an answer: the one that the model stops with.
         """
         ahead = self._controls(gap.closed, gap.end)[:1]
-        return ahead[0] if ahead and not self.text[gap.closed : ahead[0][0]].strip() else None
+        if not ahead or self.text[gap.closed : ahead[0][0]].strip():
+            return None
+        # What asks for an answer ends none.
+        return None if ahead[0][2] in self.landmarks.generation_prompt else ahead[0]
 
     def _is_markup(self, turn: Turn, ending: Control) -> bool:
         """Whether a control token that an answer ends with belongs to its reasoning or call."""
