@@ -92,7 +92,7 @@ def render_traces(
         run = _FileRenderer(
             renderer,
             RowWriter(renderer, options),
-            TraceTools(options.tool_schema_dir, options.tool_schema_file, options.tools_included),
+            TraceTools(options.tool_schema_dirs, options.tool_schema_file, options.tools_included),
             writer,
             Path(traces).name,
             options,

@@ -1,0 +1,48 @@
+"""What of a source takes part: which runs, how many traces of a class, and by what they are split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from cbdata.ids import digest
+
+SplitBy = Literal["task", "injection", "both"]
+SPLIT_BY: tuple[SplitBy, ...] = get_args(SplitBy)
+
+Resisted = Literal["retain", "exclude"]
+
+CLASS_CAP, RESISTED, SPLIT_CONFLICT = "class_cap", "resisted", "split_conflict"
+"""Why a trace is not selected, as the stats of the stage count it:
+
+- its class has more traces than ``class_caps`` allows
+- its attack was resisted, and ``resisted`` is ``exclude``
+- its user task and its injection belong to different splits, and ``split_by`` is ``both``
+"""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The settings of this, with the names of their keys in the configuration.
+
+    - ``split_by``: whether a trace's split follows its user task, its injection, or both; see
+      ``SplitAssigner.of``
+    - ``class_caps``: the most traces of a class
+    - ``resisted``: whether runs whose attack was seen and resisted are kept
+    """
+
+    split_by: SplitBy = "task"
+    class_caps: Mapping[str, int] = field(default_factory=dict)
+    resisted: Resisted = "retain"
+
+
+EVERYTHING = Selection()
+"""The selection that leaves nothing out."""
+
+
+def sample_rank(key: str) -> str:
+    """What a class is sorted by before its first traces are taken: the same key has the same place
+    among any others, so that a sample depends on neither order nor source.
+    """
+    return digest(["sample", key])
