@@ -90,7 +90,7 @@ def test_filled_trace_is_rendered_with_its_tools_and_another_prompt_is_counted(
     good = filled(1, smollm2_renderer, schema)
     rows = stage.run(
         [good, filled(2, smollm2_renderer, schema, prompt_sha256="0" * 64)],
-        tool_schema_dir=schema_file.parent,
+        tool_schema_dirs=[schema_file.parent],
         completion_tokens="template",
     )
     row, _ = rows
@@ -124,7 +124,7 @@ def test_answer_that_begins_with_a_newline_keeps_the_prompt_whole(
         load_tool_schema(schema_file),
         {"role": "assistant", "content": "\n\nnone"},
     )
-    (row,) = stage.run([trace], tool_schema_dir=schema_file.parent, completion_tokens="template")
+    (row,) = stage.run([trace], tool_schema_dirs=[schema_file.parent], completion_tokens="template")
     start, end = (
         row["alignment"]["assistant_spans"][0][key] for key in ("token_start", "token_end")
     )
@@ -139,7 +139,7 @@ def test_tool_schema_that_changed_is_missing_or_unnamed(
     changed["raw_metadata"]["tool_schema_ref"] = {"version": "made_v1", "digest": "0" * 64}
     missing["raw_metadata"]["tool_schema_ref"] = {"version": "other_v1", "digest": "0" * 64}
     del unnamed["raw_metadata"]["tool_schema_ref"]
-    assert stage.run([changed, missing, unnamed], tool_schema_dir=schema_file.parent) == []
+    assert stage.run([changed, missing, unnamed], tool_schema_dirs=[schema_file.parent]) == []
     assert [reject["reason"] for reject in stage.rejects()] == [
         "tool_schema_changed",
         "tool_schema_missing",

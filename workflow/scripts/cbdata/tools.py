@@ -14,7 +14,6 @@ import orjson
 from cbdata.ids import digest
 from cbdata.records import ToolSchemaRef
 
-
 INLINE = "inline"
 """What stands for the version of tools that lie in the trace itself."""
 
@@ -85,8 +84,9 @@ def load_tool_schema(path: str | Path) -> ToolSchema:
         raise fail("version", "a non-empty string")
     if prompt is not None and not isinstance(prompt, str):
         raise fail("system_prompt", "a string")
-    if fault := tools_fault(tools):
-        raise fail(*fault)
+    fault = tools_fault(tools)
+    if fault or tools is None:
+        raise fail(*(fault or ("tools", "a list")))
     return ToolSchema(
         version,
         tuple(tools),
@@ -118,8 +118,10 @@ def tools_fault(tools: Any) -> tuple[str, str] | None:
         ):
             return (
                 f"tools[{index}]",
-                '{"type": "function", "function": {"name": ..., "description": ..., "parameters":'
-                " ...}}",
+                (
+                    '{"type": "function", "function": {"name": ..., "description": ...,'
+                    ' "parameters": ...}}'
+                ),
             )
         if function["name"] in names:
             return f"tools[{index}]", f"a name of its own, {function['name']!r} is there twice"

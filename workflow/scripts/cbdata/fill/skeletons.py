@@ -11,19 +11,22 @@ from cbdata.jsonl import read_records
 from cbdata.records import Trace
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
+from cbdata.tools import ToolSchema
 
 
 @dataclass(frozen=True)
 class Skeleton:
     """A record of the skeleton file, counted from line 1.
 
-    ``fault`` says why it cannot be used at all. A ``duplicate`` is a later copy of an id.
+    ``fault`` says why it cannot be used at all. A ``duplicate`` is a later copy of an id. ``tools``
+    are those that the model is offered, once they are known.
     """
 
     line: int
     record: dict[str, Any]
     fault: Reject | None = None
     duplicate: bool = False
+    tools: ToolSchema | None = None
 
     @property
     def trace_id(self) -> str:

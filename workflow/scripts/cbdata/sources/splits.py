@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from cbdata.ids import fraction_of
 from cbdata.sources import SourceError
-from cbdata.sources.selection import SplitBy
+from cbdata.sources.options import SplitBy
 
 Split = str | Mapping[str, float]
 

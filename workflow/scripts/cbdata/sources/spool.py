@@ -21,7 +21,7 @@ import orjson
 from cbdata.atomic_file import BUFFER_BYTES, FileError, naming, part_path, remove_part
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reject
-from cbdata.sources.selection import CLASS_CAP, sample_rank
+from cbdata.sources.options import CLASS_CAP, sample_rank
 from cbdata.stage import StageWriter
 
 _BATCH = 512

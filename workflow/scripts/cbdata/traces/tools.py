@@ -1,4 +1,4 @@
-"""Which tools a trace was made with: those it carries, or those of the tool schema that it names."""
+"""Which tools a trace was made with: those it carries, or those of the schema that it names."""
 
 from __future__ import annotations
 

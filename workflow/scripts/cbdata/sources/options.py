@@ -1,10 +1,10 @@
-"""What of a source takes part: which runs, how many traces of a class, and by what they are split."""
+"""How sources are loaded: which runs take part, how many traces of a class, how they are split."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from cbdata.ids import digest
 
@@ -23,22 +23,24 @@ CLASS_CAP, RESISTED, SPLIT_CONFLICT = "class_cap", "resisted", "split_conflict"
 
 
 @dataclass(frozen=True)
-class Selection:
-    """The settings of this, with the names of their keys in the configuration.
+class LoadOptions:
+    """How a source is loaded; but for ``own``, the fields are keys of the configuration.
 
     - ``split_by``: whether a trace's split follows its user task, its injection, or both; see
       ``SplitAssigner.of``
     - ``class_caps``: the most traces of a class
     - ``resisted``: whether runs whose attack was seen and resisted are kept
+    - ``own``: the values of the further keys that the source's entry in the registry names
     """
 
     split_by: SplitBy = "task"
     class_caps: Mapping[str, int] = field(default_factory=dict)
     resisted: Resisted = "retain"
+    own: Mapping[str, Any] = field(default_factory=dict)
 
 
-EVERYTHING = Selection()
-"""The selection that leaves nothing out."""
+DEFAULTS = LoadOptions()
+"""Nothing is left out."""
 
 
 def sample_rank(key: str) -> str:
