@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,7 @@ class RenderStageSettings(RowSettings):
         tools_included: Whether renders of traces that were not completed here show the trace's
             tools; None: where it has or names any. Completed ones always show them.
         tool_schema_file: The configured tool schema, for traces that name it.
+        class_caps: The most traces by class; the others are not selected.
         tool_schema_dirs: Folders of ``{version}.json`` files, for traces that name another one.
         chunk_traces: Traces that are tokenised together at most; the rows do not depend on it.
     """
@@ -142,6 +143,7 @@ class RenderStageSettings(RowSettings):
     tools_included: bool | None
     tool_schema_file: str | Path | None = None
     tool_schema_dirs: Sequence[str | Path] = ()
+    class_caps: Mapping[str, int] = field(default_factory=dict)
     chunk_traces: int = CHUNK_TRACES
 
 

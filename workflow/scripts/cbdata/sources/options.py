@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from cbdata.ids import digest
-
 SplitBy = Literal["task", "injection", "both"]
 SPLIT_BY: tuple[SplitBy, ...] = get_args(SplitBy)
 
@@ -41,10 +39,3 @@ class LoadOptions:
 
 DEFAULTS = LoadOptions()
 """Nothing is left out."""
-
-
-def sample_rank(key: str) -> str:
-    """What a class is sorted by before its first traces are taken: the same key has the same place
-    among any others, so that a sample depends on neither order nor source.
-    """
-    return digest(["sample", key])

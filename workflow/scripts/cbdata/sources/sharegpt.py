@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from cbdata.call_formats.completion import Completion
-from cbdata.judge.reading import ReadingRules, read_completion
+from cbdata.call_formats.registry import call_format
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import shown
 
@@ -117,26 +117,22 @@ def _calls(text: str, index: int) -> list[dict[str, Any]]:
 
 def _marked(text: str, index: int) -> dict[str, Any]:
     """An answer whose calls are marked up in its text."""
-    read = read_completion(
-        Completion.spelled(text),
-        None,
-        ReadingRules("hermes_json", frozenset(), accept_calls_in_prose=True),
-    )
-    if read.kind != "calls":
-        raise Reject("calls_in_text", f"turn {index}: {read.kind}: {read.detail}")
-    message: dict[str, Any] = {
+    reader = call_format("hermes_json")
+    view, _ = Completion.spelled(text).view(reader, frozenset())
+    read = reader.read(view, None, thinking_open=False)
+    prose = "\n".join(text[start:end] for start, end in read.prose)
+    if read.fault or not read.calls or any(mark in prose for mark in reader.all_markers):
+        why = f"character {read.fault.at}: {read.fault.reason}" if read.fault else "markup is left"
+        raise Reject("calls_in_text", f"turn {index}: {why}")
+    thoughts = [text[each.text_start : each.text_end].strip() for each in read.thinking]
+    blocks = [{"type": "thinking", "content": thought} for thought in filter(None, thoughts)]
+    return {
         "role": "assistant",
-        "content": read.content,
+        "content": [*blocks, {"type": "text", "content": prose}] if blocks else prose,
         "tool_calls": [
             {"function": {"name": call.name, "arguments": call.arguments}} for call in read.calls
         ],
     }
-    if read.thinking:
-        message["content"] = [
-            {"type": "thinking", "content": read.thinking},
-            {"type": "text", "content": read.content},
-        ]
-    return message
 
 
 def _results(text: str) -> list[str]:

@@ -21,8 +21,9 @@ import orjson
 from cbdata.atomic_file import BUFFER_BYTES, FileError, naming, part_path, remove_part
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reject
-from cbdata.sources.options import CLASS_CAP, sample_rank
+from cbdata.sources.options import CLASS_CAP
 from cbdata.stage import StageWriter
+from cbdata.traces.class_caps import sample_rank
 
 _BATCH = 512
 _COPY_BYTES = 1 << 20

@@ -87,13 +87,13 @@ def check_trace(
     findings.expect("trace_calls", problem is None, place, lambda: f"{name}: {problem}")
     spans = _span_problem(trace)
     findings.expect("trace_injection_span", spans is None, place, lambda: f"{name}: {spans}")
-    assistant = any(message["role"] == "assistant" for message in trace["messages"])
+    roles = [message["role"] for message in trace["messages"]]
     complete = trace["completeness"] == "complete"
     findings.expect(
         "trace_completeness",
-        assistant == complete,
+        "assistant" in roles if complete else roles[-1:] != ["assistant"],
         place,
-        lambda: f"{name}: {trace['completeness']}, assistant turn: {assistant}",
+        lambda: f"{name}: {trace['completeness']}, with messages by {', '.join(roles[-3:])}",
     )
     labels = trace["labels"]
     harmful, succeeded, present = (
