@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -149,15 +150,19 @@ def test_tool_schema_that_changed_is_missing_or_unnamed(
 
 def test_tools_of_other_traces_are_an_option(stage: Stage, schema_file: Path) -> None:
     traces = [made_trace(1, [QUESTION, ANSWER])]
-    (bare,) = stage.run(traces, tool_schema_file=schema_file)
-    (with_tools,) = stage.run(traces, tool_schema_file=schema_file, tools_included=True)
+    named = [deepcopy(traces[0])]
+    named[0]["raw_metadata"]["tool_schema_ref"] = dict(load_tool_schema(schema_file).ref)
+    (bare,) = stage.run(named, tool_schema_file=schema_file, tools_included=False)
+    (with_tools,) = stage.run(named, tool_schema_file=schema_file)
+    (without,) = stage.run(traces, tool_schema_file=schema_file)
+    assert without["input_ids"] == bare["input_ids"]
     assert (
         not bare["render_options"]["tools_included"]
         and bare["render_options"]["tools_digest"] is None
     )
     assert with_tools["sequence_length"] > bare["sequence_length"]
     assert [
-        row["signals"]["action_commitments"][0]["guarantee_prefix"] for row in (bare, with_tools)
+        row["signals"]["action_commitments"][0]["guarantee_prefix"] for row in (without, with_tools)
     ] == ["send_money", "send_m"]
     assert bare["render_id"] != with_tools["render_id"]
 

@@ -10,7 +10,7 @@ from cbdata.ids import shard_of
 from cbdata.jsonl import read_records
 from cbdata.records import Trace
 from cbdata.rejects import Reject
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors, first_error
 from cbdata.tools import ToolSchema
 
 
@@ -63,7 +63,7 @@ def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> It
         yield Skeleton(
             line,
             record,
-            Reject("invalid_trace", error) if error else None,
+            Reject("invalid_trace", all_errors("trace_v1", record)) if error else None,
             duplicate=error is None and trace_id in seen,
         )
         seen.add(trace_id)

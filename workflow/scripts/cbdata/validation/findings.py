@@ -18,6 +18,8 @@ CHECKS = {
     ),
     "trace_labels": "harmful means that an attack was present and succeeded",
     "trace_injection_span": "the injection's characters lie inside their message",
+    "split_tasks": "no user task stands in two splits, where they are split by task",
+    "split_injections": "no injection stands in two splits, where they are split by injection",
     "trace_twins": "DS and DR of one skeleton name each other and have the same parent and split",
     "render_schema": "row matches render_v1",
     "render_id_unique": "no render id twice",
