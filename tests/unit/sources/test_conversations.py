@@ -114,11 +114,10 @@ def test_a_row_without_tools_has_none_and_says_so(
     assert "calls_without_tools" in trace["signal_hints"]["record_flags"]
 
 
-@pytest.mark.parametrize("tools", ["no json", {"name": "x"}, [3], [{"type": "web"}], [WEATHER] * 2])
 def test_a_list_of_tools_that_cannot_be_read_is_a_reject(
-    convert: Callable[..., Converted], tools: Any
+    convert: Callable[..., Converted],
 ) -> None:
-    assert convert([openai(tools=tools)]).reasons == ["bad_tool_list"]
+    assert convert([openai(tools="no json")]).reasons == ["bad_tool_list"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ class RunInputs:
         """
         for source in self.plan.converted:
             for path in filter(exists, self._given(source)):
-                check_json_objects(source.config_key, self._below(source, path)[0])
+                first = self._below(source, path)[0]
+                check_json_objects(source.config_key, first, arrays=source.arrays)
         if not self.config["skip_fill"]:
             for skeletons in self.plan.skeleton_sets:
                 check_traces("skeleton_traces", skeletons.path)

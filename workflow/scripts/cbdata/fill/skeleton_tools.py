@@ -8,8 +8,8 @@ from cbdata.fill.job import FillJob
 from cbdata.fill.skeletons import Skeleton
 from cbdata.judge.judgement import check_argument_schemas
 from cbdata.rejects import Reject
+from cbdata.render.trace_schemas import TraceSchemas
 from cbdata.tools import ToolSchema, ToolSchemaError
-from cbdata.traces.tools import TraceSchemas
 
 
 class SkeletonTools:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from cbdata.rejects import Reasons
-from cbdata.traces.tools import REASONS as TOOLS
 
 REASONS: Reasons = {
     "invalid_trace": "the record is not a trace_v1",
     "no_messages": "the trace has no message",
     "skeleton_not_allowed": "the trace has no completion, and allow_skeleton is false",
     "tool_schema_unknown": "tools are wanted, and the trace does not say which",
-    **TOOLS,
+    "bad_tools": "the trace's own tools cannot be used",
+    "tool_schema_missing": "the tool schema that the trace names is not there",
+    "tool_schema_changed": "the tool schema has changed since the trace was made",
     "template_refused": "the chat template raised its own error about the conversation",
     "template_error": "the chat template failed on the conversation",
     "message_not_rendered": "the template prints nothing for a message",

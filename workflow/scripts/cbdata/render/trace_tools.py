@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cbdata.records import Trace
 from cbdata.rejects import Reject
+from cbdata.render.trace_schemas import TraceSchemas
 from cbdata.tools import ToolSchema, load_tool_schema
-from cbdata.traces.tools import TraceSchemas
 
 
 class TraceTools:

@@ -110,7 +110,7 @@ def _trace(
     """
     tools = read_tools(record.get("tools", record.get("functions")), "tools")
     names = {tool["function"]["name"] for tool in tools}
-    raw_messages, form, used = _messages(record, tuple(names))
+    raw_messages, form, used = _messages(record)
     talk = normalise(raw_messages)
     if not talk.answered:
         raise Reject("no_answer", f"{len(talk.messages)} messages, none of them by the assistant")
@@ -182,9 +182,7 @@ def _trace(
     return dumps(trace), entry
 
 
-def _messages(
-    record: dict[str, Any], tools: tuple[str, ...]
-) -> tuple[list[Any], str, frozenset[str]]:
+def _messages(record: dict[str, Any]) -> tuple[list[Any], str, frozenset[str]]:
     """The messages of a record in the OpenAI form, the form that they had, and the record's fields
     that they and the tools were made of.
     """
@@ -202,5 +200,5 @@ def _messages(
         raise Reject("empty_transcript", f"{key}: the list is empty")
     used = frozenset({key, "tools", "functions"})
     if isinstance(rows[0], dict) and "from" in rows[0]:
-        return openai_messages(rows, record.get("system"), tools), "sharegpt", used | {"system"}
+        return openai_messages(rows, record.get("system")), "sharegpt", used | {"system"}
     return rows, "openai", used

@@ -39,9 +39,7 @@ MARKUP = "<tool_call>"
 _OPEN, _CLOSE = "<tool_response>", "</tool_response>"
 
 
-def openai_messages(
-    rows: Sequence[Any], system: Any, tools: tuple[str, ...]
-) -> list[dict[str, Any]]:
+def openai_messages(rows: Sequence[Any], system: Any) -> list[dict[str, Any]]:
     """The turns as messages.
 
     A turn of calls (JSON, one call or a list) becomes the calls of the assistant's turn before it,
@@ -51,7 +49,6 @@ def openai_messages(
     Args:
         rows: The turns.
         system: The system text that the record has beside them, or null.
-        tools: The names of the record's tools.
 
     Raises:
         Reject: A turn cannot be read.

@@ -29,9 +29,9 @@ def read_tools(value: Any, where: str) -> list[dict[str, Any]]:
     Raises:
         Reject: ``bad_tool_list``.
     """
-    if isinstance(value, str) and value.strip():
-        value = _parsed(value, where)
-    if not value:
+    if isinstance(value, str):
+        value = _parsed(value, where) if value.strip() else None
+    if value is None or value == []:
         return []
     if not isinstance(value, list):
         raise Reject("bad_tool_list", f"{where}: expected a list of tools, got {shown(value)}")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from cbdata.rejects import Reject
+from cbdata.render.reasons import REASONS
+from cbdata.render.trace_schemas import TraceSchemas
 from cbdata.tools import load_tool_schema
-from cbdata.traces.tools import REASONS, TraceSchemas
 from tests.schemas import own_tool, schema_file
 
 

@@ -7,15 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cbdata.ids import canonical_json
-from cbdata.rejects import Reasons, Reject
+from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema, ToolSchemaError, load_tool_schema, own_tools
-
-REASONS: Reasons = {
-    "bad_tools": "the trace's own tools cannot be used",
-    "tool_schema_missing": "the tool schema that the trace names is not there",
-    "tool_schema_changed": "the tool schema has changed since the trace was made",
-}
-"""Why a trace's tools are not known."""
 
 _KEPT = 256
 """So many lists of tools of traces are kept, for sources whose traces repeat them."""
