@@ -16,7 +16,13 @@ from cbdata.progress import Progress
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
 from cbdata.sources.agentdojo_exposure import FoundInjection, find_injections
-from cbdata.sources.agentdojo_labels import RANK, RESISTED, RunLabels, label_run
+from cbdata.sources.agentdojo_labels import (
+    RANK,
+    RESISTED,
+    RunLabels,
+    is_denial_of_service,
+    label_run,
+)
 from cbdata.sources.agentdojo_messages import Transcript, normalise
 from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
 from cbdata.sources.files import input_files, source_names
@@ -246,8 +252,7 @@ def _trace(
     role = "complete" if talk.answered else "skeleton"
     identity = trace_id(benchmark.dataset, role, orjson.Fragment(messages))
     model, family, defense = split_pipeline(run.pipeline)
-    injection = f"{run.suite}/{run.injection_task}" if run.injection_task else None
-    assigned = assign.of(f"{run.suite}/{run.user_task}", injection)
+    assigned = assign.of(f"{run.suite}/{run.user_task}", _injection_key(run))
     split = assigned or SPLIT_CONFLICT
     class_id = run_labels.class_id.replace(DATASET, benchmark.dataset, 1)
     omitted = None if assigned else SPLIT_CONFLICT
@@ -308,6 +313,16 @@ def _trace(
         omitted=omitted,
     )
     return dumps(trace), entry
+
+
+def _injection_key(run: Run) -> str | None:
+    """What splits compare of an attack: its goal, whatever words are around it. An attack that
+    stops the agent has the same words for every goal, so there it is the attack.
+    """
+    if run.injection_task is None:
+        return None
+    stopping = is_denial_of_service(run.attack_type)
+    return str(run.attack_type) if stopping else f"{run.suite}/{run.injection_task}"
 
 
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:
