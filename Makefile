@@ -49,7 +49,8 @@ $(DEMO_MODEL)/config.json: $(VENV)/.installed workflow/scripts/export_demo_model
 	touch $@
 
 demo: $(READY) ## the whole workflow on the demo data, with a real model on the CPU
-	$(SNAKEMAKE) --profile profiles/local --configfile config/demo/config.yaml --cores $(CORES)
+	$(SNAKEMAKE) --profile profiles/local --configfile config/demo/config.yaml --cores $(CORES) \
+		--config engine_device=cpu
 	@echo && cat scratch/demo/data/stats/summary.txt
 
 test: $(READY) ## lint, then every test that this machine can run

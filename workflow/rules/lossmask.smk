@@ -13,14 +13,14 @@ def known_policy(value):
 
 def lossmask_inputs(wildcards):
     """What the masks of a data set are made from."""
-    known_policy(wildcards.get("policy"))
-    return checked(INPUTS.lossmask_files, wildcards.name)
+    checked_input(INPUTS.policy, wildcards.get("policy"))
+    return checked_input(INPUTS.lossmask_files, wildcards.name)
 
 
 wildcard_constraints:
-    policy=r"[^/]+",
+    policy=NAME,
     step=r"0|[1-9]\d*",
-    schedule=r"[^/]+",
+    schedule=NAME,
     last_step=r"0|[1-9]\d*",
 
 
@@ -65,7 +65,7 @@ use rule apply_lossmask as lossmask_by_step with:
         benchmark_file("lossmask_by_step", "{step}/{name}")
     params:
         policy=known_policy(config["policy"]),
-        mwcs_step=lambda wildcards: checked(INPUTS.step, wildcards.step),
+        mwcs_step=lambda wildcards: checked_input(INPUTS.step, wildcards.step),
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=config["skeleton_policy"],
         thinking_weight=config["thinking_weight"],
@@ -169,7 +169,7 @@ rule count_classes:
 
 rule mwcs_table:
     input:
-        schedule=lambda wildcards: checked(INPUTS.named_schedule, wildcards.schedule),
+        schedule=lambda wildcards: checked_input(INPUTS.named_schedule, wildcards.schedule),
     output:
         table=f"{OUT}/mwcs/{{schedule}}/weights_0_to_{{last_step}}.csv",
         plot=report(

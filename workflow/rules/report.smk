@@ -54,7 +54,7 @@ rule build_report:
         **STAGE_FILES,
         skeletons=USED_SKELETONS,
         registry=REGISTRY_FILE,
-        tokenizer=INPUTS.local_files("tokenizer", "tokenizer.json"),
+        tokenizer=checked(INPUTS.local_files, "tokenizer", "tokenizer.json"),
         styles=sorted(
             str(path) for path in (ROOT / "workflow/scripts/cbdata/report/assets").glob("*.css")
         ),

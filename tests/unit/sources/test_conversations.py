@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from cbdata.sources import conversations
+from cbdata.sources import SourceError, conversations
 from cbdata.sources.options import LoadOptions
 from tests.schemas import own_tool
 from tests.unit.sources.conversion import Converted, as_bytes, outputs, read_back
@@ -191,7 +191,8 @@ def test_a_json_array_is_read_row_by_row_and_copies_are_one_trace(
     found = convert(orjson.dumps(rows), "chats.json")
     assert found.counts == (4, 3, 0, 1)
     assert [trace["source"]["record_locator"]["value"] for trace in found.traces] == [1, 2, 4]
-    assert convert(b"[]", "empty.json").reasons == ["empty_file"]
+    with pytest.raises(SourceError, match="holds no record"):
+        convert(b"[]", "empty.json")
 
 
 def test_a_cap_keeps_the_same_sample_whatever_the_order(convert: Callable[..., Converted]) -> None:

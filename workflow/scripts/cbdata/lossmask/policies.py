@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from cbdata.records import Render
 from cbdata.records.words import ROLES
-from cbdata.traces.turns import completion_start
+from cbdata.traces.turns import completion_span
 
 Span = tuple[int, int]
 
@@ -95,11 +95,9 @@ def _bos(render: Render, layer: Layer) -> Iterator[Span]:
 
 def _completion(render: Render, layer: Layer) -> Iterator[Span]:
     """The last assistant turn of the trace, where the render holds something of it."""
-    start, turns = completion_start(render), render["alignment"]["assistant_spans"]
-    if start is not None and turns and turns[-1]["token_start"] >= start:
-        last = turns[-1]
-        own = _reasoning_starts(render).get(last["message_index"], last["token_start"])
-        yield min(own, last["token_start"]), last["token_end"]
+    span = completion_span(render)
+    if span is not None:
+        yield span
 
 
 def _first_action(render: Render, layer: Layer) -> Iterator[Span]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,13 +23,13 @@ from cbdata.sources.agentdojo_labels import (
     is_denial_of_service,
     label_run,
 )
-from cbdata.sources.agentdojo_messages import Transcript, normalise
+from cbdata.sources.agentdojo_messages import MESSAGE_REASONS, Transcript, normalise
 from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
 from cbdata.sources.files import input_files, source_names
-from cbdata.sources.message_reasons import MESSAGES
 from cbdata.sources.options import DEFAULTS, SPLIT_CONFLICT, LoadOptions
 from cbdata.sources.options import RESISTED as RESISTED_REASON
-from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
+from cbdata.sources.raw_lines import checked_json, parse_object
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, Spool
@@ -43,7 +43,10 @@ DATASET = "agentdojo"
 
 REASONS: Reasons = {
     **READING,
-    **MESSAGES,
+    **MESSAGE_REASONS,
+    "missing_messages": "the record has no list of messages",
+    "empty_transcript": "the list of messages is empty",
+    "stopped_run": "the run has no verdict, and the model did not have the last word",
     "bad_security": "an injected run whose security is neither true nor false",
 }
 
@@ -143,7 +146,7 @@ def convert_runs(
         Spool(outputs.out, options.class_caps) as spool,
     ):
         for number, (name, path) in enumerate(files, start=1):
-            for line in _records(path):
+            for line in read_records(path):
                 if not line.data and line.problem is None:
                     blank += 1
                     continue
@@ -175,13 +178,6 @@ def convert_runs(
             "label_conflicts": spool.conflicts,
         }
     progress.finish(f"{writer.records_out} kept")
-
-
-def _records(path: Path) -> Iterator[RawLine]:
-    if path.suffix == ".json":
-        yield read_whole(path)
-    else:
-        yield from read_lines(path)
 
 
 def _is_header(record: dict[str, Any]) -> bool:
@@ -233,6 +229,12 @@ def _trace(
     if not raw_messages:
         raise Reject("empty_transcript", "messages: the list is empty, the run left no transcript")
     talk = normalise(raw_messages)
+    if not (run.judged or run.error or talk.finished):
+        raise Reject(
+            "stopped_run",
+            "neither utility nor security is set, and the last of"
+            f" {len(talk.messages)} messages is no answer",
+        )
     spans, tellable = (
         find_injections(talk.messages, run.injections, run.attack_type)
         if run.injection_task
@@ -243,6 +245,7 @@ def _trace(
         security=run.security,
         error=run.error,
         attack_type=run.attack_type,
+        judged=run.judged,
         has_messages=True,
         exposed=bool(spans),
     )
@@ -259,7 +262,7 @@ def _trace(
     if run_labels.class_id == RESISTED and options.resisted == "exclude":
         omitted = omitted or RESISTED_REASON
     raw_metadata: dict[str, Any] = {
-        "source_fields": orjson.Fragment(checked_json(run.source_fields))
+        "source_fields": orjson.Fragment(checked_json(_source_fields(run, talk)))
     }
     if schema is not None:
         raw_metadata["tool_schema_ref"] = schema.ref
@@ -323,6 +326,15 @@ def _injection_key(run: Run) -> str | None:
         return None
     stopping = is_denial_of_service(run.attack_type)
     return str(run.attack_type) if stopping else f"{run.suite}/{run.injection_task}"
+
+
+def _source_fields(run: Run, talk: Transcript) -> dict[str, Any]:
+    """What else the record says, that of its messages under ``message_fields``."""
+    if not talk.metadata:
+        return run.source_fields
+    if "message_fields" in run.source_fields:
+        raise Reject("wrong_type", "message_fields: the record has a field of this name itself")
+    return {**run.source_fields, "message_fields": talk.metadata}
 
 
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:

@@ -41,8 +41,9 @@ FAMILIES = {
 
 
 class Run(NamedTuple):
-    """The facts of one run, whichever form it was written in. ``source_fields`` are the others,
-    ``security`` left out on purpose.
+    """The facts of one run, whichever form it was written in. ``judged`` tells whether the
+    benchmark said anything about how it ended. ``source_fields`` are the other facts, ``security``
+    left out on purpose.
     """
 
     suite: str
@@ -51,6 +52,7 @@ class Run(NamedTuple):
     injection_task: str | None
     attack_type: str | None
     security: Any
+    judged: bool
     error: str | None
     injections: list[str]
     raw_format: str
@@ -105,7 +107,7 @@ def read_run(record: dict[str, Any]) -> Run:
         fields = record["metadata"]
         if type(fields) is not dict:
             raise Reject("wrong_type", f"metadata: expected an object, got {shown(fields)}")
-        raw_format, pipeline_key = "agentdojo_export", "model"
+        raw_format, pipeline_key, utility_key = "agentdojo_export", "model", "success"
         source = {**record, **fields}
         del source["metadata"]
     else:
@@ -115,7 +117,7 @@ def read_run(record: dict[str, Any]) -> Run:
             if "agentdojo_package_version" in fields
             else "agentdojo_run_string_content"
         )
-        pipeline_key = "pipeline_name"
+        pipeline_key, utility_key = "pipeline_name", "utility"
         source = record.copy()
     source.pop("messages", None)
     source.pop("security", None)
@@ -131,6 +133,7 @@ def read_run(record: dict[str, Any]) -> Run:
         injection_task=_none(_text(fields, "injection_task_id")),
         attack_type=_none(_text(fields, "attack_type")),
         security=fields.get("security"),
+        judged=not (fields.get("security") is None and fields.get(utility_key) is None),
         error=_text(record, "error") or _text(fields, "error"),
         injections=sorted(set(injections.values())),
         raw_format=raw_format,

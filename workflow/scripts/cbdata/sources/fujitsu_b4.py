@@ -19,7 +19,8 @@ from cbdata.progress import Progress
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, SourceError, shown
 from cbdata.sources.options import DEFAULTS, SPLIT_CONFLICT, LoadOptions
-from cbdata.sources.raw_lines import checked_json, parse_object, read_lines
+from cbdata.sources.raw_lines import checked_json, parse_object
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner, query_key
 from cbdata.sources.spool import Entry, Spool
@@ -198,7 +199,7 @@ def convert(
         ) as writer,
         Spool(outputs.out, options.class_caps) as spool,
     ):
-        for line in read_lines(raw_path):
+        for line in read_records(raw_path):
             if not line.data and line.problem is None:
                 blank += 1
                 continue
@@ -318,7 +319,9 @@ def _skeleton(
             "dataset": DATASET,
             "subset": fields["category"] or None,
             "file": file,
-            "record_locator": {"kind": "line", "value": line},
+            "record_locator": (
+                {"kind": "file", "value": file} if line is None else {"kind": "line", "value": line}
+            ),
             "ingest_version": INGEST_VERSION,
             "model_id": None,
             "model_family": None,

@@ -22,8 +22,8 @@ from cbdata.sources import SourceError, shown
 from cbdata.sources.one_call import OneCall, Place, skeleton
 from cbdata.sources.options import DEFAULTS, LoadOptions
 from cbdata.sources.raw_lines import parse_object
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
-from cbdata.sources.rows import read_rows
 from cbdata.sources.simulated_read import REASONS as READ
 from cbdata.sources.simulated_read import simulate_read
 from cbdata.sources.splits import Split, SplitAssigner, query_key
@@ -85,7 +85,9 @@ def convert(
         ) as writer,
         Spool(outputs.out, options.class_caps) as spool,
     ):
-        for line in read_rows(path):
+        for line in read_records(path):
+            if not line.data and line.problem is None:
+                continue
             writer.take()
             try:
                 case, keys = _case(parse_object(line))

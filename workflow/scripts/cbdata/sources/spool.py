@@ -21,6 +21,7 @@ import orjson
 from cbdata.atomic_file import BUFFER_BYTES, FileError, naming, part_path, remove_part
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reject
+from cbdata.sources import SourceError
 from cbdata.sources.options import CLASS_CAP
 from cbdata.stage import StageWriter
 from cbdata.traces.class_caps import sample_rank
@@ -146,8 +147,14 @@ class Spool:
 
         Traces that share an alias without being copies get ``alias_flag`` among their
         ``record_flags``. Copies whose verdicts differ are rejected as ``conflicting_labels``. What
-        is not selected is counted by reason, under ``not_selected``.
+        is not selected is counted by reason, under ``not_selected``. Raises SourceError for an
+        input without a single record: one of empty files, headers and blank lines.
         """
+        if writer.records_in == writer.rejected["empty_file"]:
+            raise SourceError(
+                f"{writer.name}: the input holds no record. Hint: look whether its files were"
+                " written or downloaded whole; null in the config leaves the source out"
+            )
         self._flush()
         with naming(self._paths[0]), _naming_sqlite(self._paths[1]):
             self._lines.flush()
