@@ -27,7 +27,7 @@ PROFILE ?= $(if $(shell command -v sbatch),--profile slurm $(if $(wildcard $(SIT
 .PHONY: help setup setup-gpu lock demo test test-slurm lint format bench config-table reasons \
 	rulegraph cache-model gpu-check clean-demo
 
-help:
+help: ## what can be made, with a sentence each; snakemake --list-target-rules does so for data
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'
 
 setup: $(VENV)/.installed ## make .venv from requirements.txt: the CPU build of vLLM
@@ -90,10 +90,15 @@ reasons: $(VENV)/.installed ## write docs/reasons.md
 	PYTHONPATH=workflow/scripts $(BIN)/python -m cbdata.reasons_page
 
 rulegraph: $(VENV)/.installed ## draw docs/images/rulegraph.svg; needs graphviz
-	$(SNAKEMAKE) --nolock --configfile config/demo/config.yaml --rulegraph dot \
+	@for program in tred dot; do command -v $$program > /dev/null || { \
+		echo "$$program is not there: install graphviz; the image is as it was" >&2; exit 1; \
+		}; done
+	@mkdir -p scratch
+	set -o pipefail; $(SNAKEMAKE) --nolock --configfile config/demo/config.yaml --rulegraph dot \
 		-- all validate export report \
 		| tred | dot -Tsvg -Grankdir=LR -Nstyle=rounded,filled -Nfillcolor=white \
-		> docs/images/rulegraph.svg
+		> scratch/rulegraph.svg
+	mv scratch/rulegraph.svg docs/images/rulegraph.svg
 
 # Either environment can do it, so that a cluster needs only that for GPUs.
 VENV_HERE := $(if $(wildcard $(VENV_GPU)/.installed),$(VENV_GPU),$(VENV))

@@ -280,6 +280,10 @@ class BareEngine(VllmEngine):
         self._llm = LLM(model=str(options.model), seed=options.seed, **given)
         self._engine = self._llm.llm_engine
 
+    def close(self) -> None:
+        """Shut the engine's processes down."""
+        self._engine.engine_core.shutdown()
+
 
 def since_start() -> float:
     """Seconds since this process was started, the start of Python and all imports included."""

@@ -18,6 +18,7 @@ from snakemake.exceptions import ResourceValidationError, WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
+from cbdata.atomic_file import FileError
 from cbdata.code_digest import code_digest
 from cbdata.config import NAME, ConfigError, config_file, resolve_config
 from cbdata.config_words import read_words
@@ -63,7 +64,7 @@ def checked(function, *arguments):
         raise WorkflowError(str(error))
 
 
-def checked_input(function, *arguments):
+def found_input(function, *arguments):
     """The same for input functions. Where a file is already there, Snakemake takes any Exception of
     the functions of its rule as a reason to leave the file as it is, without a word; so this is
     none.
@@ -108,6 +109,15 @@ else:
 config.clear()
 config.update(resolved)
 
+
+def save_run_config():
+    """Write the file that jobs on a cluster read: before the first job, and never in a dry run."""
+    try:
+        RUN_CONFIG.save()
+    except FileError as error:
+        raise WorkflowError(str(error))
+
+
 PLAN = checked(RunPlan, config)
 INPUTS = checked(RunInputs, PLAN)
 if workflow.is_main_process:
@@ -118,11 +128,11 @@ ENVIRONMENT = "../../environment.yml"
 REGISTRY_FILE = str(POLICY_REGISTRY)
 
 
-def as_given(key):
-    """A setting that is a text of the user's, for `params:`. In a plain text Snakemake would take
-    braces for wildcards.
+def as_given(value):
+    """A value for `params:` that is, or may be, a text of the user's. In a plain text Snakemake
+    would take braces for wildcards.
     """
-    return lambda wildcards: config[key]
+    return lambda wildcards: value
 
 
 def growing(amount):

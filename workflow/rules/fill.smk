@@ -52,9 +52,10 @@ IN_A_DRY_RUN["fill_shard"] = check_fill_quickly
 
 
 rule fill_shard:
+    """Complete the skeletons of one shard, on a GPU of its own."""
     input:
         skeletons=FILL_SKELETONS,
-        tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),
+        tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
         model=checked(INPUTS.model_files),
         template=checked(INPUTS.template_files),
     output:

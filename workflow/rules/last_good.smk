@@ -81,7 +81,7 @@ def put_outputs_back(jobs):
 
 onstart:
     if not workflow.touch:
-        RUN_CONFIG.save()
+        save_run_config()
     RUN_JOBS.extend(job for job in workflow.dag.needrun_jobs() if job.rule.name not in VERDICTS)
     if not workflow.touch:
         # Before anything is removed.

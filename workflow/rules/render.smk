@@ -29,7 +29,7 @@ IN_A_DRY_RUN["render_traces"] = lambda: check_renderer(load=False)
 rule render_traces:
     input:
         traces=lambda wildcards: PLAN.traces(wildcards.name),
-        tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),
+        tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
         tokenizer=checked(INPUTS.tokenizer_files),
         template=checked(INPUTS.template_files),
     output:
@@ -48,11 +48,11 @@ rule render_traces:
         mem_mb=growing(2000),
         runtime=told_in_a_dry_run(growing(60)),
     params:
-        tokenizer=as_given("tokenizer"),
-        chat_template=as_given("chat_template"),
+        tokenizer=as_given(config["tokenizer"]),
+        chat_template=as_given(config["chat_template"]),
         force_llama=config["force_llama"],
         control_tokens=config["control_tokens"],
-        template_date=as_given("template_date"),
+        template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
         max_length=config["max_length"],
         overlength=config["overlength"],
@@ -88,10 +88,10 @@ rule template_doctor:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        tokenizer=as_given("tokenizer"),
-        chat_template=as_given("chat_template"),
+        tokenizer=as_given(config["tokenizer"]),
+        chat_template=as_given(config["chat_template"]),
         force_llama=config["force_llama"],
-        template_date=as_given("template_date"),
+        template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
         code=code_digest("template_doctor"),
     message:

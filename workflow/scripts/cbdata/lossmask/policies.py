@@ -57,11 +57,13 @@ def _messages(render: Render, layer: Layer) -> Iterator[Span]:
 
 def _contents(render: Render, layer: Layer) -> Iterator[Span]:
     """What turns contain; what the model wrote begins with its reasoning."""
-    reasoning = _reasoning_starts(render)
+    reasoning, roles = _reasoning_starts(render), layer.roles
     for turn in render["alignment"]["message_spans"]:
-        if layer.roles is None or turn["role"] in layer.roles:
+        if roles is None or turn["role"] in roles:
             start = turn["content_start"]
-            yield min(start, reasoning.get(turn["message_index"], start)), turn["content_end"]
+            if reasoning:
+                start = min(start, reasoning.get(turn["message_index"], start))
+            yield start, turn["content_end"]
 
 
 def _reasoning_starts(render: Render) -> dict[int, int]:
