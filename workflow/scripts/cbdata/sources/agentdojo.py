@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +36,12 @@ from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
 
-logger = logging.getLogger(__name__)
-
 DATASET = "agentdojo"
+
+WRITTEN_CALL = "<function_call>"
+"""How models write calls that are prompted for them, as DRIFT prompts: the record has such a call
+twice, read and as it was written.
+"""
 
 REASONS: Reasons = {
     **READING,
@@ -344,6 +346,8 @@ def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: 
         flags.add("exposure_cannot_be_told")
     if not talk.answered:
         flags.add("no_assistant_turn")
+    if any(WRITTEN_CALL in each["content"] and "tool_calls" in each for each in talk.messages):
+        flags.add("call_in_content_too")
     if run.user_task.startswith("injection_task"):
         flags.add("injection_task_as_user_task")
     if schema is not None and not talk.called.issubset(schema.names):
