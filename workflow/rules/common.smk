@@ -18,7 +18,7 @@ from cbdata.config import ConfigError, resolve_config
 from cbdata.export.registry import EXPORTS
 from cbdata.lossmask.policies import PolicyError
 from cbdata.mwcs.schedule import ScheduleError
-from cbdata.paths import POLICY_REGISTRY, TOOL_SCHEMAS
+from cbdata.paths import POLICY_REGISTRY
 from cbdata.run_inputs import RunInputs
 from cbdata.run_plan import RunPlan
 from cbdata.sources import SourceError

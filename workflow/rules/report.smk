@@ -39,6 +39,7 @@ rule validate_files:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        split_by=config["split_by"],
         code=code_digest("validate_files"),
     message:
         "Check every file of the run: schemas, joins, lengths, masks within roles, weights, "
@@ -139,6 +140,7 @@ for EXPORT in EXPORTS:
             runtime=growing(EXPORT.runtime),
         params:
             module=EXPORT.dotted,
+            options={key: config[key] for key in EXPORT.options},
             code=code_digest("export_data", EXPORT.dotted),
         message:
             EXPORT.message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +27,8 @@ class FillJob:
 
     ``output`` is the file of rows that ``merge_fill`` reads, ``progress_dir`` the folder of what
     all shards have stored. This is shard ``shard`` of ``shards``, counted from 0. ``log`` is None
-    where messages go to stderr alone.
+    where messages go to stderr alone. ``tool_schema`` is for skeletons that neither have nor name
+    tools; ``tool_schema_dirs`` are the folders of those that they may name.
     """
 
     skeletons: str
@@ -39,6 +40,7 @@ class FillJob:
     log: str | None
     settings: FillSettings
     runtime: RuntimeSettings
+    tool_schema_dirs: list[str] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -86,7 +88,7 @@ def _build(kind: type[PartT], data: Any, where: str) -> PartT:
             f"{where}: expected an object, got {type(data).__name__}. Hint: fill_shard.py writes"
             " this file"
         )
-    known = {field.name for field in fields(kind)}
+    known = {each.name for each in fields(kind)}
     if unknown := sorted(set(data) - known):
         raise JobError(
             f"{where}: unknown keys {unknown}. Hint: the job file is of another version, run the"

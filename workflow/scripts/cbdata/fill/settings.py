@@ -14,12 +14,12 @@ from cbdata.ids import canonical_json
 from cbdata.records import MODES, ControlTokenMode, DrContext, DsCriterion, Mode
 from cbdata.settings import settings_from
 
-FILL_VERSION = "2"
+FILL_VERSION = "3"
 """Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
 in place of a code digest, so that a refactoring does not cost GPU hours.
 """
 FILL_BEHAVIOUR = {
-    "judge": "eafba14fd64dc587",
+    "judge": "12b3a624772633d8",
     "prompts": "2c62867c5a2dca87",
     "formats": "caad124652185ad2",
     "requests": "cab2084ddfb7222b",
@@ -112,12 +112,14 @@ class RuntimeSettings:
 def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
-    ``backend`` is left out where it is null, and ``chat_template_kwargs`` where it is empty: runs
-    made before there were such keys stay up to date.
+    ``backend`` is left out where it is null, ``chat_template_kwargs`` and ``tool_schema_dirs``
+    where they are empty: runs made before there were such keys stay up to date.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
     if params["backend"] is None:
         del params["backend"]
     if not params["chat_template_kwargs"]:
         del params["chat_template_kwargs"]
+    if config["tool_schema_dirs"]:
+        params["tool_schema_dirs"] = config["tool_schema_dirs"]
     return params

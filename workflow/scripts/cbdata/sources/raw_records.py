@@ -65,6 +65,11 @@ def read_records(path: Path, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[RawL
         yield from _values(path, form == "array", max_bytes)
 
 
+def read_rows(path: Path) -> Iterator[RawLine]:
+    """Yield the records of a file as ``read_records`` does, without blank lines."""
+    return (line for line in read_records(path) if line.data or line.problem)
+
+
 def is_document(name: str) -> bool:
     """Whether a file of this name should hold one JSON document."""
     return name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".json")
@@ -120,6 +125,9 @@ def _values(path: Path, array: bool, max_bytes: int) -> Iterator[RawLine]:
                 yield _record(value, number if array else value.line, array, max_bytes)
         except DAMAGE as error:
             yield RawLine(number + 1, b"", damaged(error), True)
+            return
+    if not number:
+        yield RawLine(None, b"", Reject("empty_file", "expected records, the array is empty"), True)
 
 
 def _record(value: Value, number: int, array: bool, max_bytes: int) -> RawLine:
