@@ -69,7 +69,6 @@ class RawSource:
       one file
     - ``tool_schemas``: the files in configs/tool_schemas that its traces refer to, as a pattern;
       ``CONFIGURED`` means the one of the configuration, None means that they refer to none
-    - ``arrays``: whether a file may hold its records as one JSON array
     - ``options``: further keys of the configuration, which ``convert`` gets as ``options.own``
     - ``origin``, ``licence``: as its own page states them, for the data set card
     """
@@ -82,7 +81,6 @@ class RawSource:
     tool_schemas: str | None
     origin: str
     licence: str
-    arrays: bool = False
     options: tuple[str, ...] = ()
 
     @property
@@ -142,7 +140,6 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas=None,
         origin="uiuc-kang-lab/InjecAgent, test cases",
         licence="see its repository",
-        arrays=True,
     ),
     RawSource(
         name="nemotron_ipi",
@@ -163,7 +160,6 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas=None,
         origin="conversations of the user's own choice",
         licence="that of the data",
-        arrays=True,
         options=("conversations_class",),
     ),
 )
