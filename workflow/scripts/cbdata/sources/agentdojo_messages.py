@@ -173,33 +173,31 @@ def _calls(
             raise Reject(
                 "bad_tool_call", f"{_at(index, number)}: expected an object, got {shown(call)}"
             )
-        function, at = call.get("function"), _at(index, number)
+        function = call.get("function")
         if type(function) is dict:
             name, arguments = function.get("name"), function.get("arguments")
-            others = metadata(call, _CALL, at, "bad_tool_call") | metadata(
-                function, _FUNCTION, at, "bad_tool_call"
-            )
+            plain = call.keys() <= _CALL and function.keys() <= _FUNCTION
         else:
             name, arguments = function, call.get("args")
-            others = metadata(call, _RUN_CALL, at, "bad_tool_call")
-        if others:
+            plain = call.keys() <= _RUN_CALL
+        if not plain and (others := _call_metadata(call, _at(index, number))):
             rest.setdefault("tool_calls", []).append({"call": number, **others})
         if type(name) is not str:
             raise Reject(
                 "bad_tool_call",
-                f"{at}: expected the name of a function, got {shown(name)}",
+                f"{_at(index, number)}: expected the name of a function, got {shown(name)}",
             )
         source_id = call.get("id")
         if source_id is not None and type(source_id) is not str:
             raise Reject(
                 "bad_tool_call",
-                f"{at}.id: expected a string or null, got {shown(source_id)}",
+                f"{_at(index, number)}.id: expected a string or null, got {shown(source_id)}",
             )
         body: dict[str, Any] = {"name": name}
         if type(arguments) is dict:
             body["arguments"] = arguments
         elif type(arguments) is str and arguments.strip():
-            body["arguments"] = _parsed(arguments, at)
+            body["arguments"] = _parsed(arguments, _at(index, number))
             body["arguments_json"] = arguments
         elif arguments is None or type(arguments) is str:
             body["arguments"] = {}
@@ -207,7 +205,7 @@ def _calls(
         else:
             raise Reject(
                 "bad_arguments",
-                f"{at}: expected arguments as an object, got {shown(arguments)}",
+                f"{_at(index, number)}: expected arguments as an object, got {shown(arguments)}",
             )
         call_id = source_id
         if not call_id:
@@ -221,6 +219,17 @@ def _calls(
     if len(out) > 1:
         flags.add("parallel_calls")
     return out
+
+
+def _call_metadata(call: dict[str, Any], at: str) -> dict[str, Any]:
+    """What a call holds that is not read. Raises Reject."""
+    function = call.get("function")
+    if type(function) is not dict:
+        return metadata(call, _RUN_CALL, at, "bad_tool_call")
+    return {
+        **metadata(call, _CALL, at, "bad_tool_call"),
+        **metadata(function, _FUNCTION, at, "bad_tool_call"),
+    }
 
 
 def _at(index: int, number: int) -> str:
