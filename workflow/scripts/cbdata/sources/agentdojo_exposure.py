@@ -107,8 +107,7 @@ def _places(text: str, part: str) -> Iterator[tuple[int, int]]:
 
 def _framed_spans(content: str) -> list[tuple[int, int]]:
     """Every frame with what it holds, also where its brackets are escaped."""
-    marks = sum(content.count(mark) for mark in FRAME)
-    if content.count(_FRAME_WORD) == marks:
+    if not _has_escaped_frame(content):
         return list(_frames(content))
     from cbdata.sources.printed_text import readings
 
@@ -119,6 +118,19 @@ def _framed_spans(content: str) -> list[tuple[int, int]]:
             # A reading that does not see the frame closed takes all the rest for its text.
             ends[start] = min(end, ends.get(start, end))
     return list(ends.items())
+
+
+def _has_escaped_frame(content: str) -> bool:
+    """Whether the frame's word stands behind what may be an escaped bracket: ``&lt;``,
+    ``\\u003c``, ``<\\/``.
+    """
+    at = content.find(_FRAME_WORD)
+    while at >= 0:
+        before = content[max(0, at - 2) : at]
+        if before.endswith((";", "c", "C")) or (before.endswith("/") and before != "</"):
+            return True
+        at = content.find(_FRAME_WORD, at + 1)
+    return False
 
 
 def _frames(text: str) -> Iterator[tuple[int, int]]:

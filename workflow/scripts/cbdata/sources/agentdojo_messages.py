@@ -92,14 +92,17 @@ def normalise(raw_messages: list[Any]) -> Transcript:
             raise Reject(
                 "message_not_an_object", f"messages[{index}]: expected an object, got {shown(raw)}"
             )
-        role, content = raw.get("role"), raw.get("content")
+        role: Any = raw.get("role")
+        content = raw.get("content")
         if len(raw) == 2 and type(content) is str and (role == "user" or role == "system"):
             messages.append(raw)
             continue
-        if type(role) is str and role in _ROLES:
+        plain = _PLAIN.get(role) if type(role) is str else None
+        if plain is None and type(role) is str and role in _ROLES:
             flags.add(f"{role}_role")
             role = _ROLES[role]
-        if type(role) is not str or role not in _KNOWN:
+            plain = _PLAIN[role]
+        if plain is None:
             raise Reject(
                 "unknown_role",
                 f"messages[{index}].role: expected system, user, assistant or tool, got"
@@ -107,9 +110,9 @@ def normalise(raw_messages: list[Any]) -> Transcript:
             )
         rest: dict[str, Any] = {}
         message: dict[str, Any] = {"role": role, "content": content}
-        if content is None and raw.keys() <= _PLAIN[role]:
+        if content is None and raw.keys() <= plain:
             message["content"] = ""
-        elif type(content) is not str or not raw.keys() <= _PLAIN[role]:
+        elif type(content) is not str or not raw.keys() <= plain:
             parts = read_parts(raw, role, f"messages[{index}]", flags, known=_KNOWN[role])
             message["content"], rest = parts.content, parts.metadata
             if parts.thinking is not None:
@@ -120,7 +123,8 @@ def normalise(raw_messages: list[Any]) -> Transcript:
             if pending:
                 flags.add("call_without_result")
                 pending = []
-            calls = _with_function_call(calls, raw.get("function_call"), index)
+            if raw.get("function_call"):
+                calls = _function_call(calls, raw["function_call"], index)
             if calls:
                 pending = _calls(calls, index, used, flags, rest)
                 message["tool_calls"] = turn = [call for _, call in pending]
@@ -143,10 +147,8 @@ def normalise(raw_messages: list[Any]) -> Transcript:
     return talk
 
 
-def _with_function_call(calls: Any, function_call: Any, index: int) -> Any:
-    """The calls of a turn, with the one that OpenAI's older form has in a key of its own."""
-    if not function_call:
-        return calls
+def _function_call(calls: Any, function_call: Any, index: int) -> list[Any]:
+    """The call of a turn that OpenAI's older form has in a key of its own."""
     if calls or type(function_call) is not dict:
         raise Reject(
             "bad_tool_call",

@@ -34,7 +34,9 @@ def strict_loads(data: bytes) -> Any:
         AmbiguousJson: ``repeated_key``, ``big_integer`` or ``too_deep``.
     """
     try:
-        value = jiter.from_json(data, catch_duplicate_keys=True, float_mode="lossless-float")
+        value = jiter.from_json(
+            data, catch_duplicate_keys=True, float_mode="lossless-float", cache_mode="keys"
+        )
     except ValueError as error:
         orjson.loads(data)
         raise _ambiguous(ascii(str(error))[1:-1]) from error
