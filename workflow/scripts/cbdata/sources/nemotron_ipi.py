@@ -112,7 +112,10 @@ def _case(record: dict[str, Any]) -> tuple[OneCall, tuple[str, str]]:
             "unknown_tool", f"target_tool: expected a tool of the row, got {shown(target)}"
         )
     before = _messages(_field(request, "input", list))
-    required = [name for name in record.get("required_tools") or [] if isinstance(name, str)]
+    needed = record.get("required_tools")
+    if needed is not None and not isinstance(needed, list):
+        raise Reject("wrong_type", f"required_tools: expected a list, got {shown(needed)}")
+    required = [name for name in needed or [] if isinstance(name, str)]
     read = simulate_read(
         _field(record, "environment", dict),
         text,
@@ -176,7 +179,7 @@ def _messages(items: list[Any]) -> list[dict[str, Any]]:
             for block in content
         ):
             content = "\n".join(block["text"] for block in content)
-        if role not in ROLES or not isinstance(content, str):
+        if not isinstance(role, str) or role not in ROLES or not isinstance(content, str):
             raise Reject(
                 "unknown_input_item",
                 f"input[{index}]: expected a message of system or user, got {shown(item)}",
