@@ -5,27 +5,33 @@ Output: renders/{name}.jsonl, with rejects and stats.
 """
 
 
-def check_renderer():
-    """Load tokenizer and template as a job would, in a second or two."""
+def check_renderer(load=True):
+    """Load tokenizer and template as a job would, in a second or two, or only look whether they are
+    there.
+    """
     from cbdata.render.renderer import Renderer
-    from cbdata.render.settings import RenderSettings, TokenizerError
+    from cbdata.render.settings import RenderSettings, TokenizerError, TokenizerMissing
     from cbdata.settings import settings_from
 
+    look = Renderer.load if load else Renderer.check_files
     try:
-        Renderer.load(settings_from(config, RenderSettings))
+        look(settings_from(config, RenderSettings))
+    except TokenizerMissing as error:
+        missing_here(error)
     except TokenizerError as error:
         raise WorkflowError(str(error))
 
 
 BEFORE_THE_FIRST_JOB |= {"render_traces": check_renderer, "template_doctor": check_renderer}
+IN_A_DRY_RUN["render_traces"] = lambda: check_renderer(load=False)
 
 
 rule render_traces:
     input:
         traces=lambda wildcards: PLAN.traces(wildcards.name),
-        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
-        tokenizer=INPUTS.tokenizer_files(),
-        template=INPUTS.template_files(),
+        tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
+        tokenizer=checked(INPUTS.tokenizer_files),
+        template=checked(INPUTS.template_files),
     output:
         **PLAN.side_files("render"),
         renders=f"{OUT}/renders/{{name}}.jsonl",
@@ -40,13 +46,13 @@ rule render_traces:
     threads: 2
     resources:
         mem_mb=growing(2000),
-        runtime=growing(60),
+        runtime=told_in_a_dry_run(growing(60)),
     params:
-        tokenizer=config["tokenizer"],
-        chat_template=config["chat_template"],
+        tokenizer=as_given(config["tokenizer"]),
+        chat_template=as_given(config["chat_template"]),
         force_llama=config["force_llama"],
         control_tokens=config["control_tokens"],
-        template_date=config["template_date"],
+        template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
         max_length=config["max_length"],
         overlength=config["overlength"],
@@ -67,8 +73,8 @@ rule render_traces:
 
 rule template_doctor:
     input:
-        tokenizer=INPUTS.tokenizer_files(),
-        template=INPUTS.template_files(),
+        tokenizer=checked(INPUTS.tokenizer_files),
+        template=checked(INPUTS.template_files),
     output:
         f"{OUT}/template_doctor.txt",
     log:
@@ -83,10 +89,10 @@ rule template_doctor:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        tokenizer=config["tokenizer"],
-        chat_template=config["chat_template"],
+        tokenizer=as_given(config["tokenizer"]),
+        chat_template=as_given(config["chat_template"]),
         force_llama=config["force_llama"],
-        template_date=config["template_date"],
+        template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
         code=code_digest("template_doctor"),
     message:

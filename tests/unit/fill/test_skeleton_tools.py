@@ -14,9 +14,10 @@ from cbdata.fill.skeleton_tools import SkeletonTools
 from cbdata.fill.skeletons import Skeleton
 from cbdata.jsonl import dumps, read_records
 from cbdata.rejects import Reject
+from cbdata.schemas import first_error
 from cbdata.tools import load_tool_schema
 from tests.schemas import own_tool, schema_file
-from tests.unit.fill.world import ToyRenderer, World
+from tests.unit.fill.world import ToyBackend, ToyRenderer, World
 
 BROKEN = {"type": "function", "function": {"name": "x", "parameters": {"type": 3}}}
 
@@ -88,3 +89,18 @@ def test_prompts_show_each_skeleton_its_own_tools(world: World) -> None:
     assert set(shown) == {world.tools.names, names}
     kept = plan.skeletons[records[1]["id"]].tools
     assert kept is not None and kept.names == names
+
+
+def test_a_completed_trace_carries_the_tools_that_its_skeleton_has(world: World) -> None:
+    records = [record for _, record in read_records(world.skeletons)]
+    for record in records:
+        record["tools"] = [*world.tools.tools, own_tool("mine")]
+        del record["raw_metadata"]["tool_schema_ref"]
+    world.skeletons.write_bytes(b"".join(map(dumps, records)))
+    files = world.merge([world.run(ToyBackend(), 0, 1)])
+    traces = [trace for part in files.values() for _, trace in read_records(part.out)]
+    assert traces
+    for trace in traces:
+        assert first_error("trace_v1", trace) is None
+        assert [tool["function"]["name"] for tool in trace["tools"]][-1] == "mine"
+        assert "tool_schema_ref" not in trace["raw_metadata"]

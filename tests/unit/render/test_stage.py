@@ -167,6 +167,19 @@ def test_tools_of_other_traces_are_an_option(stage: Stage, schema_file: Path) ->
     assert bare["render_id"] != with_tools["render_id"]
 
 
+@pytest.mark.parametrize("rows", ["conversation", "turn"])
+def test_traces_over_their_class_s_cap_are_counted_and_not_rendered(
+    stage: Stage, rows: str
+) -> None:
+    traces = [made_trace(number, [QUESTION, ANSWER]) for number in range(6)]
+    class_id = traces[0]["training"]["mixture"]["class_id"]
+    everything = {row["trace_id"] for row in stage.run(traces, rows=rows)}
+    some = {row["trace_id"] for row in stage.run(traces, rows=rows, class_caps={class_id: 2})}
+    assert len(everything) == 6 and len(some) == 2 and some < everything
+    counts = stage.stats()["counts"]
+    assert (counts["records_in"], counts["not_selected"]) == (6, 4)
+
+
 def test_skeletons_only_where_allowed(stage: Stage) -> None:
     skeleton = {**made_trace(1, [SYSTEM, QUESTION]), "completeness": "skeleton"}
     empty = made_trace(2, [])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cbdata.config import expand, find_file
+from cbdata.config import ConfigError, expand, find_file, name_problems, path_problems
 from cbdata.first_look import check_raw, check_tokenizer, check_traces
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
@@ -76,6 +76,8 @@ class RunInputs:
         path = Path(value) if value else None
         if path is None or not path.exists():
             return []
+        if problems := path_problems(key, str(path)):
+            raise ConfigError(problems)
         if path.is_file():
             return [str(path)]
         return [str(path / name) for name in names if (path / name).exists()]
@@ -145,6 +147,8 @@ class RunInputs:
             return None
         path = schedule_path(self.config["mwcs_schedule"], SCHEDULES)
         load_schedule(path)
+        if problems := name_problems("mwcs_schedule", path.stem):
+            raise ConfigError(problems)
         return str(path)
 
     def named_schedule(self, name: str) -> str:

@@ -14,6 +14,7 @@ from cbdata.fill.requests import WorkItem
 from cbdata.fill.settings import FillSettings
 from cbdata.fill.skeletons import Skeleton
 from cbdata.judge.judgement import Judgement, ineligible, judge
+from cbdata.judge.reading import read_completion
 from cbdata.records import Mode
 from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema
@@ -67,16 +68,20 @@ class ShardJudge:
         """What a stored completion of an item is."""
         skeleton = self._skeletons[item.trace_id]
         attack = skeleton.record.get("tool_attack") or {}
+        tools = skeleton.tools or self._tools
+        rules = self._reader.rules(item.prompt_ids)
+        parsed = read_completion(self._reader.completion(stored.token_ids), tools, rules)
         judgement = judge(
-            self._reader.completion(stored.token_ids),
+            parsed,
             finish_reason=stored.finish_reason,
             mode=item.mode,
             expected_tool=attack.get("expected_tool"),
             simulated_tool=attack.get("simulated_tool"),
-            tool_schema=skeleton.tools or self._tools,
+            tool_schema=tools,
             ds_criterion=self._settings.ds_criterion,
             strict_arguments=self._settings.strict_arguments,
-            rules=self._reader.rules(item.prompt_ids),
+            rules=rules,
+            overrun=item.sampling.budget.overrun(parsed, stored.token_ids, self._reader),
         )
         self.watch.note(judgement, stored.text)
         return judgement

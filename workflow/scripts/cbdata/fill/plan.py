@@ -76,9 +76,7 @@ def plan_shard(
                 plan.settled.append(SettledSkeleton(skeleton, mode, None))
                 continue
             try:
-                prompt = _prompt(
-                    skeleton, mode, job.settings, skeleton.tools or tools, render, context
-                )
+                prompt = _prompt(skeleton, sampling[mode], skeleton.tools or tools, render, context)
             except Reject as fault:
                 # Without its traceback, which would keep the frames of the renderer alive.
                 plan.settled.append(SettledSkeleton(skeleton, mode, fault.with_traceback(None)))
@@ -117,17 +115,17 @@ def prompt_messages(record: Mapping[str, Any], mode: Mode, settings: FillSetting
 
 def _prompt(
     skeleton: Skeleton,
-    mode: Mode,
-    settings: FillSettings,
+    sampling: Sampling,
     tools: ToolSchema,
     render: RenderPrompt,
     context: int,
 ) -> Prompt:
+    mode, settings = sampling.mode, sampling.settings
     fault = skeleton.fault or _unfit(skeleton.record, mode, settings, tools)
     if fault is not None:
         raise fault
     prompt = render(prompt_messages(skeleton.record, mode, settings), list(tools.tools))
-    if fault := overlength(len(prompt.ids), settings.max_tokens, context):
+    if fault := overlength(len(prompt.ids), sampling.budget, context):
         raise fault
     return prompt
 

@@ -140,7 +140,7 @@ def _generation(
         "version": stored.version,
         "temperature": request.temperature,
         "top_p": request.top_p,
-        "max_tokens": request.max_tokens,
+        "max_tokens": settings.max_tokens,
         "seed": request.seed,
         "attempt": request.attempt,
         "finish_reason": stored.finish_reason,
@@ -149,6 +149,8 @@ def _generation(
         "constrained": settings.constrain_tool_calls,
         "call_format": inputs.calls.settled.call_format,
     }
+    if inputs.calls.thinking_tokens:
+        generation["max_thinking_tokens"] = inputs.calls.thinking_tokens
     if settings.accept_calls_in_prose:
         generation["accept_calls_in_prose"] = True
     if item.mode == "dr":

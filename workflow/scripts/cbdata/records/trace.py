@@ -190,6 +190,7 @@ class Generation(TypedDict):
     temperature: float
     top_p: NotRequired[float]
     max_tokens: int
+    max_thinking_tokens: NotRequired[int]
     seed: int
     attempt: int
     finish_reason: str

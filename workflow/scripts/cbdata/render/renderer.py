@@ -20,7 +20,7 @@ from cbdata.render.layout import Landmarks, Turn, lay_out
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
-from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer
+from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer, own_template
 from cbdata.render.traced_text import Part
 from cbdata.render.written import Speller, Written
 
@@ -130,7 +130,7 @@ class Renderer:
                     f"force_llama: tokenizer {tokenizer_id} has no {', '.join(missing)}. Hint: use"
                     " a Llama 3.1 tokenizer, or switch force_llama off"
                 )
-        name, source = template_source(settings, tokenizer)
+        name, source = template_source(settings, tokenizer.chat_template)
         template = ChatTemplate(
             source,
             name,
@@ -141,6 +141,14 @@ class Renderer:
         return cls(
             settings, tokenizer, tokenizer_id, template, probe_landmarks(template, tokenizer)
         )
+
+    @staticmethod
+    def check_files(settings: RenderSettings) -> None:
+        """Look whether tokenizer and template are there, in milliseconds: the tokenizer is not
+        loaded. Raises TokenizerError.
+        """
+        folder, _ = locate_tokenizer(settings.tokenizer, settings.cache_dir, settings.revision)
+        template_source(settings, own_template(folder))
 
     @property
     def tokenizer_sha256(self) -> str:

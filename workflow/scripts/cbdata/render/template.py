@@ -43,20 +43,21 @@ TEMPLATE_FAILURES = (
 )
 
 
-def template_source(settings: RenderSettings, tokenizer: PlainTokenizer) -> tuple[str, str]:
+def template_source(settings: RenderSettings, own: str | None) -> tuple[str, str]:
     """The name and the text of the template that the settings ask for.
 
-    The name is ``tokenizer``, a name in configs/chat_templates or a file's stem. Templates of the
-    project must have the SHA-256 that pins.json gives. Raises TokenizerError.
+    The name is ``tokenizer``, a name in configs/chat_templates or a file's stem; ``own`` is the
+    tokenizer's own template. Templates of the project must have the SHA-256 that pins.json gives.
+    Raises TokenizerError.
     """
     chosen = PROJECT_LLAMA_TEMPLATE if settings.force_llama else settings.chat_template
     if chosen is None:
-        if not tokenizer.chat_template:
+        if not own:
             raise TokenizerError(
                 f"tokenizer {settings.tokenizer!r} has no chat template. Hint: set chat_template to"
                 " a name in configs/chat_templates or to a file"
             )
-        return "tokenizer", tokenizer.chat_template
+        return "tokenizer", own
     named = CHAT_TEMPLATES / f"{chosen}.jinja"
     if "/" not in chosen and named.is_file():
         source = named.read_text(encoding="utf-8")
@@ -111,7 +112,7 @@ class ChatTemplate:
         Raises:
             TokenizerError: The template is not Jinja, or the date has another form.
         """
-        self.name, self.sha256 = name, template_sha256(source)
+        self.name, self.source, self.sha256 = name, source, template_sha256(source)
         self._marks = Marks()
         try:
             self._template = compile_marked(environment(date, self._marks), source)

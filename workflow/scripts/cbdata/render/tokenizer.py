@@ -99,7 +99,7 @@ def load_tokenizer(folder: Path) -> PlainTokenizer:
         byte_level=type(model.decoder).__name__ == "ByteLevel",
         normalises=model.normalizer is not None,
         special=_special_names(settings, folder),
-        chat_template=_own_template(folder, settings),
+        chat_template=_template_of(folder, settings),
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
@@ -219,7 +219,14 @@ def _special_names(settings: dict[str, Any], folder: Path) -> dict[str, str]:
     return special
 
 
-def _own_template(folder: Path, settings: dict[str, Any]) -> str | None:
+def own_template(folder: Path) -> str | None:
+    """The chat template that a tokenizer's directory brings, without loading the tokenizer. Raises
+    TokenizerError.
+    """
+    return _template_of(folder, _read_config(folder / "tokenizer_config.json"))
+
+
+def _template_of(folder: Path, settings: dict[str, Any]) -> str | None:
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,16 @@ from cbdata.progress import Progress
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
 from cbdata.sources.agentdojo_exposure import FoundInjection, find_injections
-from cbdata.sources.agentdojo_labels import RANK, RESISTED, RunLabels, label_run
-from cbdata.sources.agentdojo_messages import Transcript, normalise
+from cbdata.sources.agentdojo_labels import (
+    RANK,
+    RESISTED,
+    RunLabels,
+    is_denial_of_service,
+    label_run,
+)
+from cbdata.sources.agentdojo_messages import MESSAGE_REASONS, Transcript, normalise
 from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
 from cbdata.sources.files import input_files, source_names
-from cbdata.sources.message_reasons import MESSAGES
 from cbdata.sources.options import DEFAULTS, SPLIT_CONFLICT, LoadOptions
 from cbdata.sources.options import RESISTED as RESISTED_REASON
 from cbdata.sources.raw_lines import checked_json, parse_object
@@ -32,13 +36,18 @@ from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
 
-logger = logging.getLogger(__name__)
-
 DATASET = "agentdojo"
+
+WRITTEN_CALL = "<function_call>"
+"""How models write calls that are prompted for them, as DRIFT prompts: the record has such a call
+twice, read and as it was written.
+"""
 
 REASONS: Reasons = {
     **READING,
-    **MESSAGES,
+    **MESSAGE_REASONS,
+    "missing_messages": "the record has no list of messages",
+    "empty_transcript": "the list of messages is empty",
     "stopped_run": "the run has no verdict, and the model did not have the last word",
     "bad_security": "an injected run whose security is neither true nor false",
 }
@@ -248,8 +257,7 @@ def _trace(
     role = "complete" if talk.answered else "skeleton"
     identity = trace_id(benchmark.dataset, role, orjson.Fragment(messages))
     model, family, defense = split_pipeline(run.pipeline)
-    injection = f"{run.suite}/{run.injection_task}" if run.injection_task else None
-    assigned = assign.of(f"{run.suite}/{run.user_task}", injection)
+    assigned = assign.of(f"{run.suite}/{run.user_task}", _injection_key(run))
     split = assigned or SPLIT_CONFLICT
     class_id = run_labels.class_id.replace(DATASET, benchmark.dataset, 1)
     omitted = None if assigned else SPLIT_CONFLICT
@@ -312,6 +320,16 @@ def _trace(
     return dumps(trace), entry
 
 
+def _injection_key(run: Run) -> str | None:
+    """What splits compare of an attack: its goal, whatever words are around it. An attack that
+    stops the agent has the same words for every goal, so there it is the attack.
+    """
+    if run.injection_task is None:
+        return None
+    stopping = is_denial_of_service(run.attack_type)
+    return str(run.attack_type) if stopping else f"{run.suite}/{run.injection_task}"
+
+
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:
     """Flags of a run that neither its messages nor its labels show."""
     flags = set()
@@ -319,6 +337,8 @@ def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: 
         flags.add("exposure_cannot_be_told")
     if not talk.answered:
         flags.add("no_assistant_turn")
+    if any(WRITTEN_CALL in each["content"] and "tool_calls" in each for each in talk.messages):
+        flags.add("call_in_content_too")
     if run.user_task.startswith("injection_task"):
         flags.add("injection_task_as_user_task")
     if schema is not None and not talk.called.issubset(schema.names):

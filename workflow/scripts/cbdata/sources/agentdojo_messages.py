@@ -15,10 +15,20 @@ from typing import Any
 
 import orjson
 
-from cbdata.rejects import Reject
+from cbdata.rejects import Reasons, Reject
 from cbdata.sources import shown
-from cbdata.sources.message_parts import metadata, read_parts
+from cbdata.sources.message_parts import PART_REASONS, metadata, read_parts
 from cbdata.sources.strict_json import AmbiguousJson, strict_loads
+
+MESSAGE_REASONS: Reasons = {
+    **PART_REASONS,
+    "message_not_an_object": "a message is not an object",
+    "unknown_role": "a message has a role that trace_v1 does not know",
+    "bad_tool_call": "a tool call cannot be read",
+    "bad_arguments": "a call's arguments are not an object",
+    "misplaced_tool_calls": "a message that is not the model's has tool calls",
+    "bad_tool_result": "a tool result cannot be read",
+}
 
 _ROLES = {"developer": "system", "function": "tool"}
 """Newer and older names of roles."""

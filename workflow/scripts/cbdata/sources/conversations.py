@@ -20,12 +20,11 @@ from cbdata.jsonl import dumps
 from cbdata.progress import Progress
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
-from cbdata.sources.agentdojo_messages import normalise
+from cbdata.sources.agentdojo_messages import MESSAGE_REASONS, normalise
 from cbdata.sources.files import input_files, source_names
-from cbdata.sources.message_reasons import MESSAGES
 from cbdata.sources.options import DEFAULTS, LoadOptions
 from cbdata.sources.raw_lines import checked_json, parse_object
-from cbdata.sources.raw_records import read_rows
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.sharegpt import REASONS as SHAREGPT
 from cbdata.sources.sharegpt import openai_messages
@@ -40,9 +39,11 @@ DATASET = "conversations"
 
 REASONS: Reasons = {
     **READING,
-    **MESSAGES,
+    **MESSAGE_REASONS,
     **SHAREGPT,
     **TOOL_LISTS,
+    "missing_messages": "the record has no list of messages",
+    "empty_transcript": "the list of messages is empty",
     "no_answer": "the model says nothing in the conversation",
     "no_question": "the conversation has no user message",
 }
@@ -90,7 +91,9 @@ def convert(
         Spool(outputs.out, options.class_caps) as spool,
     ):
         for name, path in files:
-            for line in read_rows(path):
+            for line in read_records(path):
+                if not line.data and line.problem is None:
+                    continue
                 writer.take()
                 try:
                     record = parse_object(line)

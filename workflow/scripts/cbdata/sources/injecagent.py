@@ -24,7 +24,7 @@ from cbdata.sources.files import input_files, source_names
 from cbdata.sources.one_call import OneCall, Place, skeleton
 from cbdata.sources.options import DEFAULTS, LoadOptions
 from cbdata.sources.raw_lines import parse_object
-from cbdata.sources.raw_records import read_rows
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner, query_key
 from cbdata.sources.spool import Spool
@@ -43,7 +43,7 @@ REASONS: Reasons = {
 
 SLOT = "<Attacker Instruction>"
 TOOLS_FILE = "tools.json"
-CASES_FILE = re.compile(r"test_cases_(dh|ds)_(base|enhanced)\.jsonl?")
+CASES_FILE = re.compile(r"test_cases_(dh|ds)_(base|enhanced)\.jsonl?(?:\.gz|\.zst)?")
 FAMILIES = {"dh": "direct_harm", "ds": "data_stealing"}
 TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object"})
 
@@ -100,7 +100,9 @@ def convert(
         for name, path in cases:
             kind = CASES_FILE.fullmatch(path.name)
             setting = kind.groups() if kind else ("", "")
-            for line in read_rows(path):
+            for line in read_records(path):
+                if not line.data and line.problem is None:
+                    continue
                 writer.take()
                 try:
                     record = parse_object(line)

@@ -10,8 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from cbdata.rejects import Reject
+from cbdata.rejects import Reasons, Reject
 from cbdata.sources import shown
+
+PART_REASONS: Reasons = {
+    "content_not_text": "a message's content is neither text nor blocks of text",
+    "unknown_content_block": "a content block that trace_v1 has no place for",
+    "unknown_message_part": "a message has a part that trace_v1 has no place for",
+    "two_texts": "a message has its text, or its reasoning, in two places that differ",
+}
 
 METADATA = frozenset(
     {

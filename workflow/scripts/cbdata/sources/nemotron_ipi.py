@@ -22,7 +22,7 @@ from cbdata.sources import SourceError, shown
 from cbdata.sources.one_call import OneCall, Place, skeleton
 from cbdata.sources.options import DEFAULTS, LoadOptions
 from cbdata.sources.raw_lines import parse_object
-from cbdata.sources.raw_records import read_rows
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.simulated_read import REASONS as READ
 from cbdata.sources.simulated_read import simulate_read
@@ -85,7 +85,9 @@ def convert(
         ) as writer,
         Spool(outputs.out, options.class_caps) as spool,
     ):
-        for line in read_rows(path):
+        for line in read_records(path):
+            if not line.data and line.problem is None:
+                continue
             writer.take()
             try:
                 case, keys = _case(parse_object(line))
@@ -112,10 +114,9 @@ def _case(record: dict[str, Any]) -> tuple[OneCall, tuple[str, str]]:
             "unknown_tool", f"target_tool: expected a tool of the row, got {shown(target)}"
         )
     before = _messages(_field(request, "input", list))
-    needed = record.get("required_tools")
-    if needed is not None and not isinstance(needed, list):
-        raise Reject("wrong_type", f"required_tools: expected a list, got {shown(needed)}")
-    required = [name for name in needed or [] if isinstance(name, str)]
+    required = record.get("required_tools") or []
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise Reject("wrong_type", f"required_tools: expected names, got {shown(required)}")
     read = simulate_read(
         _field(record, "environment", dict),
         text,

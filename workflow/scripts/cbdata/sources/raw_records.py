@@ -67,11 +67,6 @@ def read_records(path: Path, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[RawL
         yield from _values(path, form == "array", max_bytes)
 
 
-def read_rows(path: Path) -> Iterator[RawLine]:
-    """Yield the records of a file as ``read_records`` does, without blank lines."""
-    return (line for line in read_records(path) if line.data or line.problem)
-
-
 def is_document(name: str) -> bool:
     """Whether a file of this name should hold one JSON document."""
     return name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".json")

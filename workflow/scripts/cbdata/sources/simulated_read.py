@@ -141,8 +141,11 @@ def _rest(tool: str, collection: str) -> int | None:
 
 def _arguments(parameters: Mapping[str, Any], spot: _Spot) -> dict[str, Any] | None:
     """The arguments that a tool needs, out of the record; None where one is not there."""
-    arguments = {}
-    for name in parameters.get("required") or []:
+    arguments: dict[str, Any] = {}
+    required = parameters.get("required") or []
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        return None
+    for name in required:
         value = spot.record.get(name)
         if value is None and spot.entry is not None and name.endswith("_id"):
             value = spot.entry
