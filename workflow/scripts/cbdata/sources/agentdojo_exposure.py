@@ -68,8 +68,8 @@ class _TextSearch:
     def __init__(self, texts: Iterable[str]) -> None:
         from cbdata.sources.printed_text import folded
 
-        self._texts = {text.strip() for text in texts if folded(text)}
-        self._folded = {folded(text) for text in self._texts}
+        self._texts = {text.strip() for text in texts if text.strip()}
+        self._folded = {folded(text) for text in self._texts} - {""}
         self._pieces = [piece for text in self._folded for piece in _pieces(text)]
         self.in_pieces = False
 
@@ -80,7 +80,7 @@ class _TextSearch:
         found = [
             place for text in self._texts if text in content for place in _places(content, text)
         ]
-        for reading in readings(content) if self._texts else ():
+        for reading in readings(content) if self._folded else ():
             read = reading.under(FOLDED)
             for text in self._folded:
                 found += (read.span(*place) for place in _places(read.text, text))
