@@ -156,6 +156,15 @@ def test_values_of_the_command_line_are_read_as_yaml_where_the_key_is_no_text(
     assert resolve_config({key: text}, environ={})[key] == value
 
 
+@pytest.mark.parametrize("key", ["tokenizer", "model", "chat_template", "mwcs_schedule"])
+def test_paths_with_variables(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS", "/data/models")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert resolve_config({key: "$MODELS/one"}, environ={})[key] == "/data/models/one"
+    assert resolve_config({key: "~/one"}, environ={})[key] == "/home/me/one"
+    assert resolve_config({key: "org/name"}, environ={})[key] == "org/name"
+
+
 def test_all_problems_come_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         resolve_config({"nope": 1, "mode": "dx", "batch_size": 0}, environ={})

@@ -22,7 +22,11 @@ def check_renderer(load=True):
         raise WorkflowError(str(error))
 
 
-BEFORE_THE_FIRST_JOB |= {"render_traces": check_renderer, "template_doctor": check_renderer}
+# The doctor says itself what is wrong with a template.
+BEFORE_THE_FIRST_JOB |= {
+    "render_traces": check_renderer,
+    "template_doctor": lambda: check_renderer(load=False),
+}
 IN_A_DRY_RUN["render_traces"] = lambda: check_renderer(load=False)
 
 
@@ -54,6 +58,7 @@ rule render_traces:
         control_tokens=config["control_tokens"],
         template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
+        template_fit=config["template_fit"],
         max_length=config["max_length"],
         overlength=config["overlength"],
         completion_tokens=config["completion_tokens"],
@@ -94,6 +99,7 @@ rule template_doctor:
         force_llama=config["force_llama"],
         template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
+        template_fit=config["template_fit"],
         code=code_digest("template_doctor"),
     message:
         "Try what the tokenizer and the chat template do to conversations; "

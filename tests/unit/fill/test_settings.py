@@ -54,6 +54,7 @@ LATER = {
     "kv_cache_dtype": "fp8",
     "speculative": {"method": "ngram", "num_speculative_tokens": 4},
     "engine_args": {"async_scheduling": False},
+    "template_fit": ["alternating_roles"],
 }
 
 

@@ -21,6 +21,8 @@ from cbdata.settings import Settings, settings_from
 from cbdata.suggest import did_you_mean
 
 CONFIG_SCHEMA = SCHEMAS / "config.schema.yaml"
+PATHS_OR_NAMES = ("tokenizer", "model", "chat_template", "mwcs_schedule")
+"""Keys whose values may be paths, and are used as they are where they are not."""
 
 NAME = r"[^/,'\"`$%\\\x7b\x7d\x00-\x1f\x7f]+"
 """What a data set, policy or curriculum may be called (a regular expression): everything but what
@@ -96,8 +98,8 @@ def resolve_config(
         resolved[key] = expand(resolved[key] or f"{scratch}/{below}")
         if resolved[key] == ".":
             resolved[key] = os.getcwd()
-    for key in ("model", "tokenizer", "chat_template"):
-        resolved[key] = resolved[key] and _in_checkout(resolved[key])
+    for key in PATHS_OR_NAMES:
+        resolved[key] = resolved[key] and _in_checkout(expand(resolved[key]))
     problems = _cross_field(resolved)
     for key in ("output_base", "log_dir"):
         problems += path_problems(key, resolved[key])
@@ -126,9 +128,8 @@ def expand(path: str) -> str:
 
 
 def _in_checkout(value: str) -> str:
-    path = expand(value)
-    elsewhere = not Path(path).exists() and (ROOT / path).exists()
-    return str(ROOT / path) if elsewhere else value
+    elsewhere = not Path(value).exists() and (ROOT / value).exists()
+    return str(ROOT / value) if elsewhere else value
 
 
 def path_problems(key: str, path: str) -> list[str]:
@@ -287,7 +288,7 @@ def _cross_field(config: Mapping[str, Any]) -> list[str]:
             f"mwcs_step: {config['mwcs_step']} without a schedule. Fix: set mwcs_schedule too, or"
             " leave mwcs_step out"
         )
-    if config["force_llama"] and config["chat_template"]:
+    if config["force_llama"] and config["chat_template"] not in (None, "auto"):
         problems.append(
             f"chat_template: {config['chat_template']!r} together with force_llama. Fix: give one"
             " of the two"

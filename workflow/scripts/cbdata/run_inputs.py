@@ -15,7 +15,13 @@ from cbdata.run_plan import RunPlan
 from cbdata.sources.files import input_files
 from cbdata.sources.registry import CONFIGURED, RawSource
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
 MODEL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja")
 
 

@@ -6,12 +6,13 @@ Neither class has defaults: those stand in workflow/schemas/config.schema.yaml a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from cbdata.ids import canonical_json
 from cbdata.records import MODES, ControlTokenMode, DrContext, DsCriterion, Mode
+from cbdata.render.fits import REPORT
 from cbdata.settings import settings_from
 
 FILL_VERSION = "3"
@@ -88,6 +89,7 @@ class FillSettings:
     control_tokens: ControlTokenMode
     template_date: str
     chat_template_kwargs: Mapping[str, Any]
+    template_fit: str | Sequence[str]
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> FillSettings:
@@ -162,6 +164,7 @@ LATER_KEYS = (
     "kv_cache_dtype",
     "speculative",
     "engine_args",
+    "template_fit",
 )
 """Keys that came after the first runs; where they are not set, they are no params."""
 
@@ -169,8 +172,8 @@ LATER_KEYS = (
 def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
-    Those of LATER_KEYS, and ``tool_schema_dirs``, are left out where they are null or empty: runs
-    made before there were such keys stay up to date.
+    Those of LATER_KEYS, and ``tool_schema_dirs``, are left out where they are null, empty or
+    ``report``: runs made before there were such keys stay up to date.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
     if config["tool_schema_dirs"]:
@@ -178,5 +181,5 @@ def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in params.items()
-        if key not in LATER_KEYS or value not in (None, {})
+        if key not in LATER_KEYS or value not in (None, {}, [], REPORT)
     }

@@ -62,7 +62,9 @@ def _contents(render: Render, layer: Layer) -> Iterator[Span]:
         if roles is None or turn["role"] in roles:
             start = turn["content_start"]
             if reasoning:
-                start = min(start, reasoning.get(turn["message_index"], start))
+                own = reasoning.get(turn["message_index"], start)
+                # Of a message with several turns (template_fit), one of them has the reasoning.
+                start = own if turn["token_start"] <= own < start else start
             yield start, turn["content_end"]
 
 

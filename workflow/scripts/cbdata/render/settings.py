@@ -19,8 +19,10 @@ from cbdata.records.words import (
     Overlength,
     RowKind,
 )
+from cbdata.render.fits import FITS, REPORT
 
 PROJECT_LLAMA_TEMPLATE = "llama31_tools"
+AUTO = "auto"
 CHUNK_TRACES = 64
 RESERVED = frozenset(
     ("messages", "tools", "documents", "add_generation_prompt", "continue_final_message")
@@ -48,13 +50,18 @@ class RenderSettings:
     Attributes:
         tokenizer: A directory with tokenizer.json and tokenizer_config.json, or a hub id that is
             in ``cache_dir``.
-        chat_template: A name in configs/chat_templates, or a path; None takes the tokenizer's own.
+        chat_template: A name in configs/chat_templates, or a path; None takes the tokenizer's own,
+            ``auto`` too unless that is a stock template that loses data and the project has one
+            for it (``cbdata.render.stock_templates``).
         force_llama: Use the project's Llama 3.1 template whatever the tokenizer's own one is.
         control_tokens: Control-token text inside messages becomes plain text (``escape``), or the
             conversation is rejected (``reject``).
         template_date: Today's date for templates that print one, as in "26 Jul 2024".
         chat_template_kwargs: What the template is given beside messages and tools, such as
             ``enable_thinking``.
+        template_fit: Names of changes that make a conversation fit the template
+            (``cbdata.render.fits``), or ``report``: none is made, and the reject says which would
+            help.
         cache_dir: Where hub ids are looked up (Hugging Face's cache layout); None means the user's
             own cache.
         revision: Branch, tag or commit of a hub id; None means ``main``.
@@ -66,6 +73,7 @@ class RenderSettings:
     control_tokens: ControlTokenMode
     template_date: str
     chat_template_kwargs: Mapping[str, Any]
+    template_fit: str | Sequence[str]
     cache_dir: str | None = None
     revision: str | None = None
 
@@ -76,17 +84,28 @@ class RenderSettings:
                 f"control_tokens: expected one of {', '.join(CONTROL_TOKEN_MODES)}, got"
                 f" {self.control_tokens!r}"
             )
+        unknown = [name for name in self.fits if name not in FITS]
+        if unknown or (isinstance(self.template_fit, str) and self.template_fit != REPORT):
+            raise TokenizerError(
+                f"template_fit: expected {REPORT} or a list out of {', '.join(FITS)}, got"
+                f" {self.template_fit!r}"
+            )
         taken = sorted(RESERVED & self.chat_template_kwargs.keys())
         if taken:
             raise TokenizerError(
                 f"chat_template_kwargs: {', '.join(taken)} is given by the workflow. Hint: remove"
                 " it; the date is the config key template_date"
             )
-        if self.force_llama and self.chat_template not in (None, PROJECT_LLAMA_TEMPLATE):
+        if self.force_llama and self.chat_template not in (None, AUTO, PROJECT_LLAMA_TEMPLATE):
             raise TokenizerError(
                 f"force_llama and chat_template={self.chat_template!r} contradict each other. "
                 "Hint: force_llama already sets the template; remove one of them"
             )
+
+    @property
+    def fits(self) -> tuple[str, ...]:
+        """The names of the fits to make; none for ``report``."""
+        return () if isinstance(self.template_fit, str) else tuple(self.template_fit)
 
 
 _ALLOWED: dict[str, tuple[str, ...]] = {

@@ -143,6 +143,7 @@ class _FileRenderer:
         )
         self.totals: Counter[str] = Counter()
         self.control_text: Counter[str] = Counter()
+        self.fits: Counter[str] = Counter()
 
     def chunks(self, traces: str | Path, size: int) -> Iterator[list[_Pending]]:
         """Drafts of a trace file, at most ``size`` at a time and fewer where they are long."""
@@ -295,6 +296,7 @@ class _FileRenderer:
         totals["tokens_cut"] += row.cut.length - row.cut.kept
         totals["characters"] += len(rendered.draft.text)
         totals.update(row.spans)
+        self.fits.update(rendered.draft.fits)
         if rendered.draft.control_text:
             totals["traces_with_control_text"] += 1
             for _, token, count in rendered.draft.control_text:
@@ -329,6 +331,8 @@ class _FileRenderer:
         if self.options.rows == "turn":
             figures["traces"] = totals["traces"]
         figures["control_text"] = dict(sorted(self.control_text.items()))
+        if self.fits:
+            figures["template_fit"] = dict(sorted(self.fits.items()))
         figures["tokenizer_id"] = renderer.tokenizer_id
         figures["tokenizer_sha256"] = renderer.tokenizer_sha256
         figures["chat_template_name"] = renderer.chat_template_name
