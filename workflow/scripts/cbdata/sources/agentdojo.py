@@ -264,7 +264,7 @@ def _trace(
     if run_labels.class_id == RESISTED and options.resisted == "exclude":
         omitted = omitted or RESISTED_REASON
     raw_metadata: dict[str, Any] = {
-        "source_fields": orjson.Fragment(checked_json(_source_fields(run, talk)))
+        "source_fields": orjson.Fragment(checked_json(talk.source_fields(run.source_fields)))
     }
     if schema is not None:
         raw_metadata["tool_schema_ref"] = schema.ref
@@ -328,15 +328,6 @@ def _injection_key(run: Run) -> str | None:
         return None
     stopping = is_denial_of_service(run.attack_type)
     return str(run.attack_type) if stopping else f"{run.suite}/{run.injection_task}"
-
-
-def _source_fields(run: Run, talk: Transcript) -> dict[str, Any]:
-    """What else the record says, that of its messages under ``message_fields``."""
-    if not talk.metadata:
-        return run.source_fields
-    if "message_fields" in run.source_fields:
-        raise Reject("wrong_type", "message_fields: the record has a field of this name itself")
-    return {**run.source_fields, "message_fields": talk.metadata}
 
 
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:
