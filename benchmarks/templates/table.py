@@ -21,7 +21,15 @@ def summary(trial: Trial) -> str:
     return f"{trial.name} ({cells[1]}): " + "; ".join(
         f"{title} {cell}"
         for title, cell in zip(
-            ("printed", "yield", "with reasoning", "without calls", "wrong", "differences", "rejects"),
+            (
+                "printed",
+                "yield",
+                "with reasoning",
+                "without calls",
+                "wrong",
+                "differences",
+                "rejects",
+            ),
             cells[2:],
             strict=True,
         )

@@ -93,9 +93,7 @@ def try_template(
             with_words(trace, tools, reasoning=True),
             without_calls(trace, tools),
         )
-        forms += [
-            (form, _renamed(each, form)) for form, each in zip(FORMS, made, strict=True)
-        ]
+        forms += [(form, _renamed(each, form)) for form, each in zip(FORMS, made, strict=True)]
     shown = _knows_tools(reference, forms[1][1])
     trial = Trial(name, base.name, len(appended), shown)
     try:
@@ -135,7 +133,9 @@ def _printed(
     last = max(
         index for index, each in enumerate(conversation.messages) if each["role"] == "assistant"
     )
-    wanted = (each for each in conversation.words if each.kind != "thinking" or each.message == last)
+    wanted = (
+        each for each in conversation.words if each.kind != "thinking" or each.message == last
+    )
     return text, all(word.text in text for word in wanted)
 
 

@@ -67,8 +67,9 @@ def locate(conversation: Conversation, text: str) -> Printed:
         start, end = found[0], found[0] + len(word.text)
         if word.kind == "call":
             name = conversation.messages[word.message]["tool_calls"][word.call]["function"]["name"]
-            before = max((at + len(w) for w, ats in places.items() for at in ats if at < start),
-                         default=0)
+            before = max(
+                (at + len(w) for w, ats in places.items() for at in ats if at < start), default=0
+            )
             at = text.find(name, before, start)
             start = at if at >= 0 else start
         low, high = anchors.get(word.message, (start, end))
@@ -117,8 +118,13 @@ def own_texts(
                 first,
                 last,
                 _ends(
-                    printed.text, last, tail, control, plain_ends,
-                    calls=calls, unmarked=any_plain and no_plain,
+                    printed.text,
+                    last,
+                    tail,
+                    control,
+                    plain_ends,
+                    calls=calls,
+                    unmarked=any_plain and no_plain,
                 ),
             )
         )
@@ -187,8 +193,9 @@ def _ends(
 ) -> tuple[int, ...]:
     own = [match for match in control.finditer(tail)]
     behind = control.match(text, last + len(tail) + _blank(text, last + len(tail)))
-    following = (last + len(tail) + _blank(text, last + len(tail)) + len(behind.group())
-                 if behind else None)
+    following = (
+        last + len(tail) + _blank(text, last + len(tail)) + len(behind.group()) if behind else None
+    )
     if not calls or any(match.group() in plain_ends for match in own):
         marked = [match for match in own if not calls or match.group() in plain_ends]
         if marked:

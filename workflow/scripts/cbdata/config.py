@@ -98,10 +98,8 @@ def resolve_config(
         resolved[key] = expand(resolved[key] or f"{scratch}/{below}")
         if resolved[key] == ".":
             resolved[key] = os.getcwd()
-    for key in ("model", "tokenizer", "chat_template"):
-        resolved[key] = resolved[key] and _in_checkout(resolved[key])
     for key in PATHS_OR_NAMES:
-        resolved[key] = expand(resolved[key]) if resolved[key] else resolved[key]
+        resolved[key] = resolved[key] and _in_checkout(expand(resolved[key]))
     problems = _cross_field(resolved)
     for key in ("output_base", "log_dir"):
         problems += path_problems(key, resolved[key])
@@ -130,9 +128,8 @@ def expand(path: str) -> str:
 
 
 def _in_checkout(value: str) -> str:
-    path = expand(value)
-    elsewhere = not Path(path).exists() and (ROOT / path).exists()
-    return str(ROOT / path) if elsewhere else value
+    elsewhere = not Path(value).exists() and (ROOT / value).exists()
+    return str(ROOT / value) if elsewhere else value
 
 
 def path_problems(key: str, path: str) -> list[str]:
@@ -260,14 +257,23 @@ def _wrong_value(error: ValidationError, known: Mapping[str, Any]) -> str:
     )
 
 
+def _split_problems(key: str, split: Any) -> list[str]:
+    """What is wrong with the fractions of a split."""
+    if not isinstance(split, dict):
+        return []
+    wrong = [part for part in split.values() if type(part) not in (int, float) or not 0 < part <= 1]
+    if wrong:
+        return [f"{key}: {wrong[0]!r} is no fraction. Fix: give numbers between 0 and 1"]
+    if abs(sum(split.values()) - 1) > 1e-9:
+        total = f"{sum(split.values()):g}"
+        return [f"{key}: the fractions {split!r} add up to {total}. Fix: make them add up to 1"]
+    return []
+
+
 def _cross_field(config: Mapping[str, Any]) -> list[str]:
-    problems = []
-    split = config["split"]
-    if isinstance(split, dict) and abs(sum(split.values()) - 1) > 1e-9:
-        problems.append(
-            f"split: the fractions {split!r} add up to {sum(split.values()):g}. Fix: make them add"
-            " up to 1"
-        )
+    problems = _split_problems("split", config["split"])
+    for name, split in config["source_splits"].items():
+        problems += _split_problems(f"source_splits: {name}", split)
     thinking = config["max_thinking_tokens"] or 0
     longest = config["max_tokens"] + thinking
     if config["max_model_len"] is not None and longest >= config["max_model_len"]:

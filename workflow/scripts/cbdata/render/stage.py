@@ -25,6 +25,7 @@ from cbdata.render.trace_tools import TraceTools
 from cbdata.schemas import first_error
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema
+from cbdata.traces.class_caps import ClassCaps
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def render_traces(
         run = _FileRenderer(
             renderer,
             RowWriter(renderer, options),
-            TraceTools(options.tool_schema_dir, options.tool_schema_file, options.tools_included),
+            TraceTools(options.tool_schema_dirs, options.tool_schema_file, options.tools_included),
             writer,
             Path(traces).name,
             options,
@@ -103,6 +104,7 @@ def render_traces(
         # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
         # rendered in this one.
         with ThreadPoolExecutor(max_workers=1) as pool:
+            run.pool = pool
             for chunk in run.chunks(traces, options.chunk_traces):
                 encoded = pool.submit(
                     renderer.encode, [item.draft for item in chunk if isinstance(item.draft, Draft)]
@@ -141,16 +143,22 @@ class _FileRenderer:
             file,
             options,
         )
+        self.pool: ThreadPoolExecutor
         self.totals: Counter[str] = Counter()
         self.control_text: Counter[str] = Counter()
         self.fits: Counter[str] = Counter()
 
     def chunks(self, traces: str | Path, size: int) -> Iterator[list[_Pending]]:
         """Drafts of a trace file, at most ``size`` at a time and fewer where they are long."""
+        caps = ClassCaps(traces, self.options.class_caps)
         chunk: list[_Pending] = []
         characters = 0
         for line, trace in read_records(traces):
             self.totals["traces"] += 1
+            if caps.leaves_out(trace):
+                self.writer.take()
+                self.writer.not_selected()
+                continue
             for item in self.items(line, cast("Trace", trace)):
                 self.writer.take()
                 chunk.append(item)
@@ -236,6 +244,7 @@ class _FileRenderer:
         outcomes = iter(encoded)
         for item in chunk:
             outcome = item.draft if isinstance(item.draft, Reject) else next(outcomes)
+            outcome = self._without_tools(item, outcome) or outcome
             if isinstance(outcome, Reject):
                 self._reject(item, outcome)
                 continue
@@ -249,6 +258,25 @@ class _FileRenderer:
                 continue
             self.writer.emit_bytes(row.line)
             self._count(row, outcome)
+
+    def _without_tools(
+        self, item: _Pending, outcome: Rendered | Reject
+    ) -> Rendered | Reject | None:
+        """The row without its tools, where they alone make it too long and nobody asked for them:
+        a suite's tools are longer than most transcripts, whose end would be cut off for them.
+        """
+        length = 0 if isinstance(outcome, Reject) else outcome.tokens.length
+        optional = item.tools_included and not self.tools.wanted(item.trace)
+        if not optional or length <= self.options.max_length:
+            return None
+        item.tools_included = False
+        self.totals["tools_left_out"] += 1
+        try:
+            draft = self._draft(item)
+        except Reject as error:
+            return error
+        # In the one thread that encodes, whose caches are not to be shared.
+        return self.pool.submit(self.renderer.encode, [draft]).result()[0]
 
     def _row(self, item: _Pending, rendered: Rendered) -> Row:
         if item.completes:
@@ -311,6 +339,7 @@ class _FileRenderer:
             "assistant_spans",
             "thinking_spans",
             "thinking_left_out",
+            "tools_left_out",
             "on_policy",
             "other_prompt",
         )

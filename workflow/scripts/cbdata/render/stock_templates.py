@@ -43,6 +43,12 @@ STOCK = {
     "d82792f95932f1c9cef5c4bd992f171225e3bf8c7b609b4557c9e1ec96be819f": Stock(
         "Llama 3.2", LLAMA_LOSES, "llama31_tools"
     ),
+    "e7deee034838db2bfc7487788a3013d8a307ab69f72f3c54a85f06fd76007d4e": Stock(
+        "Mistral Nemo",
+        "drops the system message and the text beside calls, and refuses call ids that have not"
+        " nine characters",
+        "mistral_tools",
+    ),
 }
 
 
