@@ -25,6 +25,7 @@ if not config["skip_load"]:
 if not config["skip_fill"]:
 
     include: "workflow/rules/fill.smk"
+    include: "workflow/rules/gpu_check.smk"
 
 
 include: "workflow/rules/render.smk"
@@ -34,6 +35,7 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
+    """The default: all loss masks, and the summary of the run."""
     default_target: True
     input:
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
@@ -43,6 +45,7 @@ rule all:
 
 
 rule load:
+    """Raw data to traces (was 01_load_data.sbatch)."""
     input:
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.loaded),
     message:
@@ -50,6 +53,7 @@ rule load:
 
 
 rule fill:
+    """Skeletons to harmful and benign traces, by the model (was 02_fill_skeletons.sbatch)."""
     input:
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.filled_names),
     message:
@@ -57,7 +61,13 @@ rule fill:
 
 
 rule lossmask:
+    """Traces to renders and loss masks (was 03_lossmask.sbatch)."""
     input:
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
     message:
         "The loss masks are there."
+
+
+# What --list-rules and --list-target-rules print of a rule.
+for RULE in workflow.rules:
+    RULE.docstring = RULE.docstring or (RULE.message or "").replace("{wildcards.", "{")

@@ -73,7 +73,7 @@ class IdsOracle:
             thinking=row.tokens(thinking, end) if end > thinking else (start, start),
             calls=calls,
             system=row.system(),
-            injection=row.tokens(*row.once(injection.encode(), wrote)) if injection else None,
+            injection=row.text(injection.encode(), wrote) if injection else None,
             length=len(ids),
         )
 
@@ -126,10 +126,11 @@ class _Row:
     def marker(self, text: str, start: int) -> Range:
         return self.places(text, start)[0]
 
-    def once(self, text: bytes, end: int) -> Range:
-        assert self.data.count(text, 0, end) == 1, text
-        start = self.data.index(text)
-        return start, start + len(text)
+    def text(self, text: bytes, end: int) -> Range | None:
+        """The tokens of a text that stands before a byte, once or not at all."""
+        assert self.data.count(text, 0, end) <= 1, text
+        start = self.data.find(text, 0, end)
+        return self.tokens(start, start + len(text)) if start >= 0 else None
 
     def calls(self, start: int) -> list[Range]:
         if "<|python_tag|>" in self.oracle.added:

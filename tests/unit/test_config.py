@@ -265,3 +265,16 @@ def test_the_users_own_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert config_file({"CB_CONFIG": str(tmp_path / "mine.yaml")}) == tmp_path / "mine.yaml"
     with pytest.raises(ConfigError, match=r"CB_CONFIG: 'nowhere\.yaml' is no file"):
         config_file({"CB_CONFIG": "nowhere.yaml"})
+
+
+def test_a_model_of_the_checkout_is_found_from_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, repo: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"model": "config/demo", "tokenizer": "org/name", "chat_template": "llama31_tools"}
+    found = resolve_config(given, environ={})
+    assert {key: found[key] for key in given} == {**given, "model": str(repo / "config/demo")}
+    (tmp_path / "config/demo").mkdir(parents=True)
+    assert resolve_config(given, environ={})["model"] == "config/demo"
+    monkeypatch.chdir(repo)
+    assert resolve_config(given, environ={})["model"] == "config/demo"

@@ -116,7 +116,7 @@ def test_the_launcher_says_what_is_missing(checkout: Path) -> None:
 def test_a_folder_may_be_spelt_in_any_way(snakemake: Snakemake, repo: Path, tmp_path: Path) -> None:
     demo = repo / "config/demo"
     output = snakemake(
-        *("--snakefile", repo / "Snakefile", "-n", "all"),
+        *("--snakefile", repo / "Snakefile", "-n", "load"),
         config={
             "fujitsu_b4_path": f"{demo}//./fujitsu_b4.jsonl",
             "agentdojo_path": f"{demo}/agentdojo.jsonl",

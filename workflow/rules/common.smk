@@ -2,6 +2,7 @@
 code digests. No rules here.
 """
 
+import atexit
 import os
 import shlex
 import sys
@@ -17,6 +18,7 @@ from snakemake.exceptions import ResourceValidationError, WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
+from cbdata.atomic_file import FileError
 from cbdata.code_digest import code_digest
 from cbdata.config import NAME, ConfigError, config_file, resolve_config
 from cbdata.config_words import read_words
@@ -62,7 +64,7 @@ def checked(function, *arguments):
         raise WorkflowError(str(error))
 
 
-def checked_input(function, *arguments):
+def found_input(function, *arguments):
     """The same for input functions. Where a file is already there, Snakemake takes any Exception of
     the functions of its rule as a reason to leave the file as it is, without a word; so this is
     none.
@@ -107,6 +109,15 @@ else:
 config.clear()
 config.update(resolved)
 
+
+def save_run_config():
+    """Write the file that jobs on a cluster read: before the first job, and never in a dry run."""
+    try:
+        RUN_CONFIG.save()
+    except FileError as error:
+        raise WorkflowError(str(error))
+
+
 PLAN = checked(RunPlan, config)
 INPUTS = checked(RunInputs, PLAN)
 if workflow.is_main_process:
@@ -117,11 +128,11 @@ ENVIRONMENT = "../../environment.yml"
 REGISTRY_FILE = str(POLICY_REGISTRY)
 
 
-def as_given(key):
-    """A setting that is a text of the user's, for `params:`. In a plain text Snakemake would take
-    braces for wildcards.
+def as_given(value):
+    """A value for `params:` that is, or may be, a text of the user's. In a plain text Snakemake
+    would take braces for wildcards.
     """
-    return lambda wildcards: config[key]
+    return lambda wildcards: value
 
 
 def growing(amount):
@@ -135,6 +146,9 @@ def growing(amount):
 BEFORE_THE_FIRST_JOB = {}
 IN_A_DRY_RUN = {}
 
+# Rules whose output is a page for people that a run prints when it is done.
+SHOWN_AT_THE_END = set()
+
 
 def look_ahead(checks):
     """Do the checks of the rules that have a job to run; what they find is one error."""
@@ -147,6 +161,15 @@ def look_ahead(checks):
             found.append(str(error))
     if found:
         raise WorkflowError("\n".join(found))
+
+
+def missing_here(error):
+    """What a job needs is not on this machine. A real run stops with this error; a dry run shows its
+    plan, whose last line then says that the run would fail.
+    """
+    if not workflow.dryrun:
+        raise WorkflowError(str(error))
+    atexit.register(print, f"This run would fail: {error}", file=sys.stderr)
 
 
 look_ahead_once = cache(lambda: look_ahead(IN_A_DRY_RUN))

@@ -23,28 +23,39 @@ def check_fill(make_grammar=True):
     """Look at the model, its tokenizer and the engine's options as a job would, before one waits
     for a GPU.
     """
+    from cbdata.fill.models import ModelMissing
     from cbdata.fill.planning import check_plan
 
-    planned = checked(
-        check_plan,
-        FillSettings.of(config),
-        RuntimeSettings.of(config),
-        FILL_BACKEND,
-        checked(INPUTS.resource, "tool_schema"),
-        make_grammar,
-    )
+    planned = None
+    try:
+        planned = checked(
+            check_plan,
+            FillSettings.of(config),
+            RuntimeSettings.of(config),
+            FILL_BACKEND,
+            checked(INPUTS.resource, "tool_schema"),
+            make_grammar,
+        )
+    except ModelMissing as error:
+        missing_here(error)
     for line in planned.lines if planned else ():
         logger.info(line)
 
 
+def check_fill_quickly():
+    """The same without what takes seconds."""
+    check_fill(make_grammar=False)
+
+
 BEFORE_THE_FIRST_JOB["fill_shard"] = check_fill
-IN_A_DRY_RUN["fill_shard"] = lambda: check_fill(make_grammar=False)
+IN_A_DRY_RUN["fill_shard"] = check_fill_quickly
 
 
 rule fill_shard:
+    """Complete the skeletons of one shard, on a GPU of its own."""
     input:
         skeletons=FILL_SKELETONS,
-        tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),
+        tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
         model=checked(INPUTS.model_files),
         template=checked(INPUTS.template_files),
     output:

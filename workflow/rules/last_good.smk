@@ -81,7 +81,7 @@ def put_outputs_back(jobs):
 
 onstart:
     if not workflow.touch:
-        RUN_CONFIG.save()
+        save_run_config()
     RUN_JOBS.extend(job for job in workflow.dag.needrun_jobs() if job.rule.name not in VERDICTS)
     if not workflow.touch:
         # Before anything is removed.
@@ -91,6 +91,9 @@ onstart:
 
 onsuccess:
     put_outputs_back(RUN_JOBS)
+    for job in RUN_JOBS:
+        if job.rule.name in SHOWN_AT_THE_END and not workflow.touch:
+            logger.info(Path(job.output[0]).read_text(encoding="utf-8"))
 
 
 onerror:

@@ -10,12 +10,14 @@ def check_renderer(load=True):
     there.
     """
     from cbdata.render.renderer import Renderer
-    from cbdata.render.settings import RenderSettings, TokenizerError
+    from cbdata.render.settings import RenderSettings, TokenizerError, TokenizerMissing
     from cbdata.settings import settings_from
 
     look = Renderer.load if load else Renderer.check_files
     try:
         look(settings_from(config, RenderSettings))
+    except TokenizerMissing as error:
+        missing_here(error)
     except TokenizerError as error:
         raise WorkflowError(str(error))
 
@@ -31,7 +33,7 @@ IN_A_DRY_RUN["render_traces"] = lambda: check_renderer(load=False)
 rule render_traces:
     input:
         traces=lambda wildcards: PLAN.traces(wildcards.name),
-        tool_schema=lambda wildcards: checked_input(INPUTS.resource, "tool_schema"),
+        tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
         tokenizer=checked(INPUTS.tokenizer_files),
         template=checked(INPUTS.template_files),
     output:
@@ -50,11 +52,11 @@ rule render_traces:
         mem_mb=growing(2000),
         runtime=told_in_a_dry_run(growing(60)),
     params:
-        tokenizer=as_given("tokenizer"),
-        chat_template=as_given("chat_template"),
+        tokenizer=as_given(config["tokenizer"]),
+        chat_template=as_given(config["chat_template"]),
         force_llama=config["force_llama"],
         control_tokens=config["control_tokens"],
-        template_date=as_given("template_date"),
+        template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
         template_fit=config["template_fit"],
         max_length=config["max_length"],
@@ -91,10 +93,10 @@ rule template_doctor:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        tokenizer=as_given("tokenizer"),
-        chat_template=as_given("chat_template"),
+        tokenizer=as_given(config["tokenizer"]),
+        chat_template=as_given(config["chat_template"]),
         force_llama=config["force_llama"],
-        template_date=as_given("template_date"),
+        template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
         template_fit=config["template_fit"],
         code=code_digest("template_doctor"),

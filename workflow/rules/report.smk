@@ -148,6 +148,7 @@ for EXPORT in EXPORTS:
 
 
 rule report:
+    """One page with the figures of the run and a viewer of tokens and masks."""
     input:
         rules.build_report.output,
     message:
@@ -155,6 +156,7 @@ rule report:
 
 
 rule export:
+    """Parquet files and pairs for trainers."""
     input:
         [
             getattr(rules, f"export_{export.name}").output
@@ -166,6 +168,7 @@ rule export:
 
 
 rule validate:
+    """Check every file of the run."""
     input:
         rules.validate_files.output,
     message:

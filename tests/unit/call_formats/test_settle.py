@@ -86,9 +86,14 @@ def test_a_template_that_prints_no_calls_is_read_as_its_system_message_asks(
     shared_dir: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "plain.jinja"
-    file.write_text(HEAD + TAIL)
+    plain = HEAD.replace("{%- for c in m.tool_calls or [] %}", "")
+    file.write_text(plain + TAIL.removeprefix("{%- endfor %}"))
     renderer = load(shared_dir, "qwen3", str(file))
     assert settle(renderer, turn_ends(renderer)).call_format == "hermes_json"
+    file.write_text(HEAD + TAIL)  # it names tool calls: they are never put into the text for it
+    renderer = load(shared_dir, "qwen3", str(file))
+    with pytest.raises(UnsettledFormat, match="does not print the probe"):
+        settle(renderer, turn_ends(renderer))
 
 
 @pytest.mark.parametrize(

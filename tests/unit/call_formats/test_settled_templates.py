@@ -11,9 +11,10 @@ import pytest
 from cbdata.call_formats.settle import Settled, UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.config import default_settings
+from cbdata.render.probes import probe_landmarks
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, TokenizerError
-from cbdata.render.template import ChatTemplate, probe_landmarks
+from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import ControlToken, control_pattern, load_tokenizer
 from tests.unit.render.test_trl_templates import MARKUP, SPECIAL, templates
 
@@ -21,9 +22,9 @@ ASKED_FOR = "hermes_json"
 """The format that the system message asks for where a template prints neither tools nor calls."""
 
 FORMAT_OF = {
-    **dict.fromkeys(("cohere", "deepseek_r1_distill", "gemma3", "llama3", "phi3"), ASKED_FOR),
-    **dict.fromkeys(("cohere2", "deepseekv3", "phi3_5"), ASKED_FOR),
-    "deepseekv3_training": "deepseek_v3",
+    **dict.fromkeys(("cohere", "gemma3", "llama3", "llava_next", "phi3"), ASKED_FOR),
+    **dict.fromkeys(("cohere2", "phi3_5"), ASKED_FOR),
+    **dict.fromkeys(("deepseekv3", "deepseekv3_training"), "deepseek_v3"),
     "diffusion_gemma": "gemma4",
     **dict.fromkeys(("gemma4", "gemma4_v2", "gemma4_v3", "gemma4_v4", "gemma4_v5"), "gemma4"),
     "glm4moe": "glm",
@@ -41,9 +42,11 @@ FORMAT_OF = {
 OPENS_REASONING = re.compile(r"deepseek|nemotron|qwen3_5_think|qwen3_6|qwen3_8")
 REFUSED = {
     "gemma": "System role not supported",
-    **dict.fromkeys(("idefics3", "lfm2", "smolvlm"), "does not print the probe 'one call'"),
+    **dict.fromkeys(
+        ("deepseek_r1_distill", "idefics3", "smolvlm"), "no call format reads its calls back"
+    ),
+    "lfm2": "does not print the probe 'one call'",
     **dict.fromkeys(("lfm2_2_5", "lfm2_2_5_v2"), r"Came close: pythonic: awkward arguments"),
-    "llava_next": "refuses a plain conversation",
     "muse_glimmer": r"no call format reads its calls back exactly.*Came close: none",
 }
 ONE_BAR = re.compile(r"<\|[a-z_]+>|<[a-z_]+\|>|<\|\"\|>")

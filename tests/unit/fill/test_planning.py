@@ -13,6 +13,7 @@ from cbdata.config import ConfigError
 from cbdata.fill.backends.base import Backend
 from cbdata.fill.backends.transformers_backend import TransformersBackend
 from cbdata.fill.backends.vllm_backend import VllmBackend
+from cbdata.fill.models import ModelMissing
 from cbdata.fill.planning import PlannedModel, check_plan
 from tests.fill_settings import fill_settings, runtime_settings
 
@@ -65,12 +66,9 @@ def test_planning_imports_no_engine(plan: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model": "org/name"}, ["make cache-model MODEL=org/name", "cache/models--org--name"]),
-        ({"model": "./nowhere"}, ["no such folder"]),
         ({"max_model_len": 4097}, ["max_model_len: 4097 is more than the model's own 4096"]),
         ({"max_tokens": 4096}, ["max_tokens: 4096 leaves no room", "4096 tokens"]),
-        ({"tensor_parallel": 3}, ["does not divide the model's 32", "one of 1, 2, 4, 8, 16"]),
-        ({"pipeline_parallel": 9}, ["pipeline_parallel: 9 is more than the model's 8 layers"]),
+        ({"max_tokens": 9, "max_model_len": 9}, ["max_tokens: 9 leaves no room", "context of 9"]),
         ({"engine_args": {"max_seqs": 1}}, ["'max_seqs' is no argument"]),
         ({"chat_template": "./none.jinja"}, ["none.jinja"]),
         ({"call_format": "glm", "constrain_tool_calls": True}, ["glm has no grammar"]),
@@ -85,10 +83,34 @@ def test_what_would_make_every_job_fail_is_told(
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "model.safetensors"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_part_that_is_missing_is_named(plan: Any, model_folder: Path, name: str) -> None:
     (model_folder / name).unlink()
-    with pytest.raises(ConfigError, match=name.removeprefix("model.")):
+    with pytest.raises(ModelMissing, match=name.removeprefix("model.")):
+        plan()
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("org/name", ["make cache-model MODEL=org/name", "cache/models--org--name"]),
+        ("./nowhere", ["no such folder"]),
+    ],
+)
+def test_a_model_that_is_not_here_is_another_error_unless_more_is_wrong(
+    plan: Any, model: str, words: list[str]
+) -> None:
+    with pytest.raises(ModelMissing) as caught:
+        plan(model=model)
+    with pytest.raises(ConfigError, match="quantization") as wrong:
+        plan(model=model, quantization="q")
+    for word in words:
+        assert word in str(caught.value) and word in str(wrong.value)
+
+
+def test_a_model_without_a_tokenizer_is_told(plan: Any, model_folder: Path) -> None:
+    (model_folder / "tokenizer.json").unlink()
+    with pytest.raises(ConfigError, match=r"expected a tokenizer\.json"):
         plan()
 
 
@@ -102,8 +124,8 @@ def test_a_model_without_a_chat_template_is_told(plan: Any, model_folder: Path) 
 
 def test_every_problem_is_told_at_once(plan: Any) -> None:
     with pytest.raises(ConfigError) as caught:
-        plan(max_model_len=9999, tensor_parallel=5, quantization="q", chat_template="./none")
-    assert len(caught.value.problems) == 4
+        plan(max_model_len=9999, quantization="q", chat_template="./none")
+    assert len(caught.value.problems) == 3
 
 
 def test_a_model_that_the_job_may_fetch_is_no_problem(plan: Any) -> None:
@@ -132,6 +154,23 @@ def test_how_many_cards_the_weights_want_is_a_hint(
     grow(model_folder, gigabytes * 1e9)
     hints = [line for line in plan(**changes).lines if line.startswith("hint")]
     assert [f"tensor_parallel={least} at least" in hint for hint in hints] == [True] * bool(least)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        (
+            {"tensor_parallel": 3},
+            "tensor_parallel=3 does not divide the model's 32 attention heads",
+        ),
+        ({"pipeline_parallel": 9}, "pipeline_parallel=9 is more than the model's 8 layers"),
+    ],
+)
+def test_a_division_that_vllm_refuses_is_a_warning(
+    plan: Any, changes: dict[str, Any], warning: str
+) -> None:
+    (line,) = plan(**changes).lines[1:]
+    assert line.startswith(f"warning: {warning}")
 
 
 def test_transformers_divides_nothing(plan: Any, model_folder: Path) -> None:

@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbdata.rejects import Reject
-from cbdata.render.escape import PLANE_SIZE, PLANES, Escaper
+from cbdata.render.escape import PLANES, Escaper
 from cbdata.render.tokenizer import PlainTokenizer
 
 TOKENS = ("<|im_start|>", "<|im_end|>")
 PLANE_A, PLANE_B = (chr(plane + 7) for plane in PLANES)
 
 
-def escaper(*tokens: str) -> Escaper:
-    pattern = re.compile(f"({'|'.join(map(re.escape, tokens))})")
+def escaper(*tokens: str, swallowing: bool = False) -> Escaper:
+    body = "|".join(map(re.escape, tokens))
+    pattern = re.compile(rf"(\s*(?:{body}))" if swallowing else f"({body})")
     tokenizer = SimpleNamespace(pattern=pattern, control=dict.fromkeys(tokens))
     return Escaper(cast(PlainTokenizer, tokenizer))
 
@@ -61,10 +62,32 @@ def test_text_that_uses_both_planes_is_refused() -> None:
     assert caught.value.reason == "private_use_conflict"
 
 
-def test_a_token_outside_the_basic_plane_is_refused() -> None:
-    token = f"<{chr(PLANE_SIZE)}>"
-    hider = escaper(token)
-    hider.prepare(token)
+def test_a_token_of_any_characters_is_hidden() -> None:
+    tokens = ("<\uff5cUser\uff5c>", "<\U0001f600>")
+    hider = escaper(*tokens)
+    text = f"say {tokens[0]} and {tokens[1]}"
+    hider.prepare(text)
+    hidden = hider.hide(text, 0)
+    assert len(hidden) == len(text)
+    assert not any(token in hidden for token in tokens)
+    assert hider.reveal(hidden) == text
+
+
+def test_a_token_with_white_space_of_a_rare_kind_is_refused() -> None:
+    hider = escaper("<a>", swallowing=True)
+    hider.prepare("x")
     with pytest.raises(Reject) as caught:
-        hider.hide(f"say {token}", 0)
+        hider.hide("say\u2003<a>", 0)
     assert caught.value.reason == "control_token_unescapable"
+
+
+def test_an_assistant_s_own_reasoning_markers_stay_and_others_do_not() -> None:
+    hider = escaper("<think>", "</think>")
+    text = "<think>so</think> then <think>"
+    hider.prepare(text)
+    own = hider.hide_message({"role": "assistant", "content": text}, 0)["content"]
+    assert own.startswith("<think>so</think> then ")
+    assert "<think>" not in own[len("<think>") :]
+    other = hider.hide_message({"role": "user", "content": text}, 0)["content"]
+    assert "think" not in other
+    assert hider.reveal(own) == hider.reveal(other) == text

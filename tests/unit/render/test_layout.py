@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from cbdata.rejects import Reject
-from cbdata.render.layout import Landmarks, collect, lay_out
+from cbdata.render.layout import lay_out
+from cbdata.render.runs import collect
 from cbdata.render.traced_text import Origin, Part, TracedText, traced, with_parts
+from cbdata.render.turns import Landmarks
 
 LANDMARKS = Landmarks(generation_prompt="A:", turn_ends=frozenset({"."}))
 

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.render.traced_text import Origin, TracedText, concat, dump_json, join, traced
+from cbdata.render.thinking import left_out
+from cbdata.render.traced_text import (
+    Origin,
+    TracedText,
+    as_text,
+    concat,
+    dump_json,
+    join,
+    leaves_of,
+    traced,
+    traced_leaves,
+)
 
 A, B = Origin("content", 0), Origin("content", 1)
 TEXT = st.text(alphabet='ab \n\t"\\é😀,', max_size=8)
@@ -109,10 +120,35 @@ def test_json_of_a_known_value_is_its_origin_as_a_whole() -> None:
     assert [tuple(part[:3]) for part in value.parts] == [(0, 8, Origin("arguments", 2, 1))]
 
 
-def test_ascii_escapes_lose_the_origin_rather_than_misplace_it() -> None:
-    value = dump_json(traced("é", A), json.dumps, {})
-    assert value == '"\\u00e9"'
-    assert shown(value, A) == ""
+def test_ascii_escapes_keep_the_origin() -> None:
+    value = dump_json(traced("é😀", A), json.dumps, {})
+    assert value == '"\\u00e9\\ud83d\\ude00"'
+    assert shown(value, A) == str.__str__(value)[1:-1]
+    (part,) = value.parts
+    assert (part.escape, part.in_ascii) == ("é😀", True)
+    nested = dump_json({"k": [traced("é", A)]}, json.dumps, {})
+    assert nested == '{"k": ["\\u00e9"]}'
+    assert shown(nested, A) == "\\u00e9"
+
+
+@given(st.recursive(TEXT, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner)))
+def test_python_s_own_form_keeps_every_string(value: object) -> None:
+    marked = traced_leaves(value, A)
+    text = as_text(marked)
+    assert text == str(value)
+    if not isinstance(value, str):
+        leaves = [leaf for leaf in leaves_of(value) if isinstance(leaf, str)]
+        parts = text.parts if isinstance(text, TracedText) else ()
+        assert [part.origin.leaf for part in parts] == list(range(len(leaves)))
+        assert [part.covered() for part in parts] == list(map(len, leaves))
+
+
+@given(TEXT, st.sampled_from(["'", '"', "\\", "\n"]))
+def test_escaping_by_replacement_keeps_what_is_escaped(text: str, old: str) -> None:
+    new = "\\n" if old == "\n" else "\\" + old
+    value = traced(text, A).replace(old, new)
+    assert value == text.replace(old, new)
+    assert left_out(text, value.parts if isinstance(value, TracedText) else ()) == ""
 
 
 def test_an_empty_stretch_keeps_its_place() -> None:

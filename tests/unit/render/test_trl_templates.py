@@ -18,9 +18,10 @@ from cbdata.config import default_settings
 from cbdata.rejects import Reject
 from cbdata.render.chat import TemplateInput
 from cbdata.render.instrument import Marks
+from cbdata.render.probes import probe_landmarks
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, TokenizerError
-from cbdata.render.template import ChatTemplate, probe_landmarks
+from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import ControlToken, PlainTokenizer, control_pattern
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -161,13 +162,7 @@ def test_text_is_transformers_and_spans_are_right(
             except Reject:
                 outcomes["refused"] += 1
                 continue
-            chat = TemplateInput(
-                messages,
-                None,
-                tools_known=template.tools_known,
-                calls_known=template.calls_known,
-                marks=Marks(),
-            )
+            chat = TemplateInput(messages, None, template.facts, Marks())
             plain, _ = utils.render_jinja_template(
                 [chat.messages], chat_template=source, date_string="26 Jul 2024", **SPECIAL
             )

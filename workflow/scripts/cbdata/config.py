@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from cbdata.config_words import typed_value
-from cbdata.paths import SCHEMAS
+from cbdata.paths import ROOT, SCHEMAS
 from cbdata.settings import Settings, settings_from
 from cbdata.suggest import did_you_mean
 
@@ -41,7 +41,10 @@ class ConfigError(ValueError):
 
 def config_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration, with ``x-seed`` and ``x-reruns`` notes on its keys."""
-    schema: dict[str, Any] = yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    # libyaml's reader, a tenth of the time, where PyYAML was built with it.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = CONFIG_SCHEMA.read_text(encoding="utf-8")
+    schema: dict[str, Any] = yaml.load(text, loader)
     return schema
 
 
@@ -65,8 +68,9 @@ def resolve_config(
 
     ``output_base``, ``log_dir`` and ``cache_dir`` that are null become ``$CB_SCRATCH/data``,
     ``$CB_SCRATCH/logs`` and ``$CB_SCRATCH/cache/hf``, with ``scratch`` in the working directory
-    where CB_SCRATCH is not set. Environment variables and ``~`` in path values are expanded. Raises
-    ConfigError with all problems at once.
+    where CB_SCRATCH is not set. Environment variables and ``~`` in path values are expanded. A
+    model, tokenizer or template that is a folder or file of the checkout, and none of the working
+    directory, becomes its whole path. Raises ConfigError with all problems at once.
     """
     environ = os.environ if environ is None else environ
     schema = config_schema()
@@ -94,6 +98,8 @@ def resolve_config(
         resolved[key] = expand(resolved[key] or f"{scratch}/{below}")
         if resolved[key] == ".":
             resolved[key] = os.getcwd()
+    for key in ("model", "tokenizer", "chat_template"):
+        resolved[key] = resolved[key] and _in_checkout(resolved[key])
     for key in PATHS_OR_NAMES:
         resolved[key] = expand(resolved[key]) if resolved[key] else resolved[key]
     problems = _cross_field(resolved)
@@ -121,6 +127,12 @@ def expand(path: str) -> str:
     """
     tidy = str(Path(os.path.expanduser(os.path.expandvars(path))))
     return "/" + tidy.lstrip("/") if tidy.startswith("/") else tidy
+
+
+def _in_checkout(value: str) -> str:
+    path = expand(value)
+    elsewhere = not Path(path).exists() and (ROOT / path).exists()
+    return str(ROOT / path) if elsewhere else value
 
 
 def path_problems(key: str, path: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -219,7 +219,7 @@ def _given_calls(template: ChatTemplate) -> ChatTemplate:
     if template.calls_known or not template.tools_known:
         return template
     given = copy(template)
-    given.calls_known = True
+    given.facts = replace(given.facts, calls_known=True)
     return given
 
 

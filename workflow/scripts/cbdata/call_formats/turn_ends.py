@@ -8,9 +8,9 @@ import orjson
 
 from cbdata.call_formats.registry import CALL_MARKERS
 from cbdata.rejects import Reject
+from cbdata.render.probes import ANSWER, CALL, RESULT, USER
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import TokenizerError
-from cbdata.render.template import ANSWER, CALL, RESULT, USER
 
 GENERATION_CONFIG = "generation_config.json"
 

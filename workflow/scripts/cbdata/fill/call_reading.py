@@ -104,8 +104,10 @@ def settle_calls(
     return CallReading(settled, stops, grammar, thinking)
 
 
-def check_calls(settings: FillSettings, folder: Path, tool_schema: str, make_grammar: bool) -> None:
-    """Settle a run's call format while it is planned.
+def check_calls(
+    settings: FillSettings, folder: Path, tool_schema: str, make_grammar: bool
+) -> CallReading:
+    """Settle a run's call format while it is planned; without ``make_grammar`` it has no grammar.
 
     Args:
         settings: The run's settings.
@@ -119,7 +121,7 @@ def check_calls(settings: FillSettings, folder: Path, tool_schema: str, make_gra
         ToolSchemaError: The tool schema cannot be used.
     """
     tools = load_tool_schema(tool_schema)
-    settle_calls(load_renderer(settings, folder), folder, settings, tools, make_grammar)
+    return settle_calls(load_renderer(settings, folder), folder, settings, tools, make_grammar)
 
 
 class TokenText(Protocol):

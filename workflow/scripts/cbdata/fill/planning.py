@@ -64,6 +64,7 @@ def check_plan(
 
     Raises:
         ConfigError: The jobs would fail: every problem that was found, each with its fix.
+        ModelMissing: Nothing is wrong but that the model is not here, or not whole.
     """
     problems = backend.option_problems(settings.engine, runtime)
     try:
@@ -72,30 +73,29 @@ def check_plan(
         )
         config = read_config(folder)
     except ModelMissing as error:
-        if not runtime.offline:
-            _tell(problems)
-            return None
-        raise ConfigError([*problems, str(error)]) from error
-    problems += _context_problems(settings, context_length(config))
-    if backend.name == "vllm":
-        problems += _split_problems(config, runtime)
+        if problems:
+            raise ConfigError([*problems, *([str(error)] if runtime.offline else [])]) from error
+        if runtime.offline:
+            raise
+        return None
+    thinking = 0
     try:
-        check_calls(settings, folder, tool_schema, make_grammar)
+        thinking = check_calls(settings, folder, tool_schema, make_grammar).thinking_tokens
     except (TokenizerError, ToolSchemaError, UnsettledFormat) as error:
         problems.append(str(error))
-    _tell(problems)
+    problems += _context_problems(settings, thinking, context_length(config))
+    if problems:
+        raise ConfigError(problems)
     size = sum(path.stat().st_size for path in weight_files(folder))
     named = f"{settings.model} at {commit[:12]}" if commit else settings.model
     line = f"model {named}: context {context_length(config)} tokens, weights {size / 2**30:.1f} GiB"
-    return PlannedModel(folder, (line, *_size_hints(config, size, settings, runtime, backend)))
+    split = _split_warnings(config, runtime) if backend.name == "vllm" else []
+    hints = _size_hints(config, size, settings, runtime, backend)
+    return PlannedModel(folder, (line, *split, *hints))
 
 
-def _tell(problems: list[str]) -> None:
-    if problems:
-        raise ConfigError(problems)
-
-
-def _context_problems(settings: FillSettings, context: int | None) -> list[str]:
+def _context_problems(settings: FillSettings, thinking: int, context: int | None) -> list[str]:
+    """What does not fit the model's context; ``thinking`` are tokens for its reasoning."""
     longest = settings.max_model_len
     if context is None:
         return (
@@ -108,33 +108,36 @@ def _context_problems(settings: FillSettings, context: int | None) -> list[str]:
                 " or leave it out"
             )
         ]
-    if settings.max_tokens >= context:
+    if settings.max_tokens + thinking >= (longest or context):
+        reasoning = f" and {thinking} for reasoning" if thinking else ""
         return [
             (
-                f"max_tokens: {settings.max_tokens} leaves no room for a prompt in the model's"
-                f" context of {context} tokens. Fix: lower it"
+                f"max_tokens: {settings.max_tokens}{reasoning} leaves no room for a prompt in a"
+                f" context of {longest or context} tokens. Fix: lower it"
             )
         ]
     return []
 
 
-def _split_problems(config: dict[str, Any], runtime: RuntimeSettings) -> list[str]:
-    """What vLLM would refuse when it divides the model among GPUs."""
-    problems = []
+def _split_warnings(config: dict[str, Any], runtime: RuntimeSettings) -> list[str]:
+    """What vLLM 0.32 would refuse when it divides the model among GPUs: warnings, for another
+    version may do it.
+    """
+    found = []
     heads = _number(config, "num_attention_heads")
     if heads and heads % runtime.tensor_parallel:
         fits = [str(count) for count in range(1, heads + 1) if heads % count == 0 and count <= 16]
-        problems.append(
-            f"tensor_parallel: {runtime.tensor_parallel} does not divide the model's {heads}"
-            f" attention heads. Fix: take one of {', '.join(fits)}"
+        found.append(
+            f"warning: tensor_parallel={runtime.tensor_parallel} does not divide the model's"
+            f" {heads} attention heads, which vLLM refuses: take one of {', '.join(fits)}"
         )
     layers = _number(config, "num_hidden_layers")
     if layers and runtime.pipeline_parallel > layers:
-        problems.append(
-            f"pipeline_parallel: {runtime.pipeline_parallel} is more than the model's {layers}"
-            " layers. Fix: lower it"
+        found.append(
+            f"warning: pipeline_parallel={runtime.pipeline_parallel} is more than the model's"
+            f" {layers} layers, which vLLM refuses"
         )
-    return problems
+    return found
 
 
 def _size_hints(

@@ -57,11 +57,11 @@ def _messages(render: Render, layer: Layer) -> Iterator[Span]:
 
 def _contents(render: Render, layer: Layer) -> Iterator[Span]:
     """What turns contain; what the model wrote begins with its reasoning."""
-    reasoning = _reasoning_starts(render)
+    reasoning, roles = _reasoning_starts(render), layer.roles
     for turn in render["alignment"]["message_spans"]:
-        if layer.roles is None or turn["role"] in layer.roles:
+        if roles is None or turn["role"] in roles:
             start = turn["content_start"]
-            own = reasoning.get(turn["message_index"], start)
+            own = reasoning.get(turn["message_index"], start) if reasoning else start
             # Of a message with several turns (template_fit), one of them has the reasoning.
             yield own if turn["token_start"] <= own < start else start, turn["content_end"]
 

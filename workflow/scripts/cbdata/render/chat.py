@@ -9,12 +9,22 @@ object per call).
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cbdata.render.instrument import Marks
-from cbdata.render.traced_text import Origin, Part, TracedText, join, traced, with_parts
+from cbdata.render.json_text import dump
+from cbdata.render.thinking import inline_reasoning
+from cbdata.render.traced_text import (
+    Origin,
+    Part,
+    TracedText,
+    join,
+    traced,
+    traced_leaves,
+    with_parts,
+)
 
 Message = Mapping[str, Any]
 
@@ -29,30 +39,49 @@ TOOLS_FOOTER = (
 )
 
 
-def tools_text(tools: Sequence[Mapping[str, Any]]) -> str:
-    """The tool list as text for a system message."""
-    return (
-        TOOLS_HEADER
-        + "".join("\n" + json.dumps(tool, ensure_ascii=False) for tool in tools)
-        + TOOLS_FOOTER
-    )
+@dataclass(frozen=True, slots=True)
+class TemplateFacts:
+    """What a template has turned out to want.
+
+    Attributes:
+        tools_known: It prints tools itself.
+        calls_known: It prints calls itself.
+        string_arguments: It wants a call's arguments as JSON text, not as a mapping.
+        leaves: It prints arguments one by one, so that each string in them needs its own origin.
+        blocks: It wants contents as lists of blocks with a type.
+        null_content: It prints calls only where the content beside them is null.
+    """
+
+    tools_known: bool = True
+    calls_known: bool = True
+    string_arguments: bool = False
+    leaves: bool = True
+    blocks: bool = False
+    null_content: bool = False
 
 
-def call_text(name: str, arguments: Mapping[str, Any], message: int, call: int) -> TracedText:
+def tools_text(tools: Sequence[Mapping[str, Any]], hidden: Mapping[str, str]) -> str:
+    """The tool list as text for a system message; ``hidden`` as for ``json_text.dump``."""
+    return TOOLS_HEADER + "".join("\n" + dump(tool, hidden) for tool in tools) + TOOLS_FOOTER
+
+
+def call_text(
+    function: Mapping[str, Any], message: int, call: int, hidden: Mapping[str, str]
+) -> TracedText:
     """One call as text, with its own origin, its name's and its arguments'.
 
     Args:
-        name: The tool's name.
-        arguments: The call's arguments.
+        function: The call's name and arguments.
         message: Index of the message that makes the call.
         call: Index of the call in that message.
+        hidden: As for ``json_text.dump``.
     """
-    values = traced(json.dumps(arguments, ensure_ascii=False), Origin("arguments", message, call))
+    values = traced(dump(function["arguments"], hidden), Origin("arguments", message, call))
     text = join(
         "",
         [
             '<tool_call>\n{"name": ',
-            _quoted(name, message, call),
+            _quoted(function["name"], message, call, hidden),
             ', "arguments": ',
             values,
             "}\n</tool_call>",
@@ -61,9 +90,9 @@ def call_text(name: str, arguments: Mapping[str, Any], message: int, call: int) 
     return with_parts(text, (Part(0, len(text), Origin("call", message, call)), *text.parts))  # type: ignore[attr-defined]
 
 
-def _quoted(name: str, message: int, call: int) -> TracedText:
+def _quoted(name: str, message: int, call: int, hidden: Mapping[str, str]) -> TracedText:
     """A name as a JSON string; the origin is that of the escaped characters between the quotes."""
-    text = json.dumps(name, ensure_ascii=False)
+    text = dump(name, hidden)
     return with_parts(text, (Part(1, len(text) - 1, Origin("name", message, call), 0, name),))
 
 
@@ -88,56 +117,60 @@ class TemplateInput:
         self,
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, Any]] | None,
-        *,
-        tools_known: bool,
-        calls_known: bool,
+        facts: TemplateFacts,
         marks: Marks,
+        hidden: Mapping[str, str] | None = None,
     ) -> None:
         """Give every value its origin, and a mark to every message and call.
 
         Args:
             messages: The messages of a trace.
             tools: The tools to show, as JSON Schemas of functions, or None.
-            tools_known: Whether the template prints tools itself.
-            calls_known: Whether the template prints calls itself.
+            facts: What the template wants.
             marks: Where the template's loops look up what they print; emptied first.
+            hidden: What each hidden character of a control token stands for.
         """
-        self.marks = marks
-        self.calls_known = calls_known
-        marks.start, marks.end, marks.values = {}, {}, {}
-        self.tools = list(tools) if tools and tools_known else None
+        self.marks, self.facts = marks, facts
+        marks.clear()
+        marks.hidden = hidden or {}
+        self.tools = list(tools) if tools and facts.tools_known else None
         self.messages = [self._message(index, message) for index, message in enumerate(messages)]
-        if tools and not tools_known:
-            text = tools_text(tools)
+        if tools and not facts.tools_known:
+            text = tools_text(tools, marks.hidden)
             if messages and messages[0]["role"] == "system":
                 content = self.messages[0]["content"]
                 self.messages[0]["content"] = content + ("\n\n" if content else "") + text
             else:
                 self.messages.insert(0, {"role": "system", "content": text})
+        if facts.blocks:
+            for message in self.messages:
+                message["content"] = message["content"] and [
+                    {"type": "text", "text": message["content"]}
+                ]
 
     def _message(self, index: int, message: Message) -> dict[str, Any]:
         marks = self.marks
-        content: str = traced(message["content"], Origin("content", index))
+        content: str = _content(message, index)
         out: dict[str, Any] = {"role": message["role"], "content": content}
         marks.start[id(out)], marks.end[id(out)] = _visit(index, -1)
         for key in ("name", "tool_call_id"):
             if message.get(key):
-                out[key] = message[key]
+                out[key] = traced(message[key], Origin("id", index))
         if message.get("thinking"):
             out["reasoning_content"] = out["thinking"] = traced(
                 message["thinking"], Origin("thinking", index)
             )
         if message.get("tool_calls"):
-            if self.calls_known:
+            if self.facts.calls_known:
                 out["tool_calls"] = [
                     self._call(index, number, call)
                     for number, call in enumerate(message["tool_calls"])
                 ]
+                if self.facts.null_content and not content:
+                    out["content"] = None
             else:
                 texts = [
-                    call_text(
-                        call["function"]["name"], call["function"]["arguments"], index, number
-                    )
+                    call_text(call["function"], index, number, marks.hidden)
                     for number, call in enumerate(message["tool_calls"])
                 ]
                 out["content"] = join(
@@ -146,13 +179,33 @@ class TemplateInput:
         return out
 
     def _call(self, index: int, number: int, call: Message) -> dict[str, Any]:
+        marks = self.marks
+        given, origin = call["function"]["arguments"], Origin("arguments", index, number)
+        arguments: Any
+        if self.facts.string_arguments:
+            arguments = traced(dump(given, marks.hidden), origin)
+        else:
+            arguments = traced_leaves(given, origin) if self.facts.leaves else dict(given)
+            marks.values[id(arguments)] = origin
         function = {
             "name": traced(call["function"]["name"], Origin("name", index, number)),
-            "arguments": dict(call["function"]["arguments"]),
+            "arguments": arguments,
         }
-        out = {"type": "function", "id": call["call_id"], "function": function}
-        marks = self.marks
+        call_id = traced(call["call_id"], Origin("id", index, number))
+        out = {"type": "function", "id": call_id, "function": function}
         for value in (out, function):
             marks.start[id(value)], marks.end[id(value)] = _visit(index, number)
-        marks.values[id(function["arguments"])] = Origin("arguments", index, number)
         return out
+
+
+def _content(message: Message, index: int) -> TracedText:
+    """A message's content; the reasoning with which an assistant's begins has an origin of its
+    own.
+    """
+    content, origin = message["content"], Origin("content", index)
+    found = inline_reasoning(content) if message["role"] == "assistant" else None
+    if found is None:
+        return traced(content, origin)
+    end = found[-1]
+    reasoning = Part(0, end, Origin("inline", index))
+    return with_parts(content, (reasoning, Part(end, len(content), origin, end)))

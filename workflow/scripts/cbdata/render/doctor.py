@@ -12,12 +12,12 @@ from cbdata.call_formats.settle import UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
-from cbdata.render.layout import Turn
 from cbdata.render.locate import locate_tokenizer
+from cbdata.render.probes import ANSWER, CALL, RESULT, SYSTEM, USER
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, TokenizerError
 from cbdata.render.stock_templates import stock_of
-from cbdata.render.template import ANSWER, CALL, RESULT, SYSTEM, USER
+from cbdata.render.turns import Turn
 
 YES, NO = "yes", "no"
 

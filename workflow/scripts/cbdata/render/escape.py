@@ -3,15 +3,18 @@ the same length.
 
 Every character of such text is moved into a private-use plane before the template sees it and moved
 back before tokenising. Same length, so no position shifts; private use, so no template reads
-structure into it; and what the template itself prints stays the only source of control tokens.
+structure into it; and what the template itself prints stays the only source of control tokens. One
+thing is left as it is: the markers around reasoning with which an assistant's own text begins.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cbdata.rejects import Reject
+from cbdata.render.thinking import inline_reasoning
 from cbdata.render.tokenizer import PlainTokenizer
 
 PLANES = (0xF0000, 0x100000)  # supplementary private use areas A and B
@@ -26,6 +29,11 @@ class Escaper:
     def __init__(self, tokenizer: PlainTokenizer) -> None:
         self._pattern = tokenizer.pattern
         self._tokens = tokenizer.control
+        # Each character of a control token, and of the white space that one may swallow, stands at
+        # its own place in the plane.
+        letters = sorted(set().union(*tokenizer.control) | set(" \t\n\r\f\v"))
+        self._place = {letter: place for place, letter in enumerate(letters)}
+        self._letters = letters
         self._plane = PLANES[0]
         self.counts: Counter[tuple[int, str]] = Counter()
         """(message index, control token) -> how often; index -1 stands for the tool schemas."""
@@ -64,26 +72,53 @@ class Escaper:
             }
         return value
 
+    def hide_message(self, message: Mapping[str, Any], index: int) -> dict[str, Any]:
+        """A copy of a message in which no control token can be read but the markers around
+        reasoning with which an assistant's content begins.
+        """
+        hidden = {
+            key: value if key in ("role", "content") else self.hide(value, index)
+            for key, value in message.items()
+        }
+        content = message["content"]
+        found = inline_reasoning(content) if message["role"] == "assistant" else None
+        if found is None:
+            hidden["content"] = self.hide(content, index)
+        else:
+            _, opened, closed, end = found
+            hidden["content"] = (
+                content[:opened]
+                + self.hide(content[opened:closed], index)
+                + content[closed:end]
+                + self.hide(content[end:], index)
+            )
+        return hidden
+
     def reveal(self, text: str) -> str:
         """The text as it was written."""
-        low, high = self._plane, self._plane + PLANE_SIZE
         if text.isascii():
             return text
+        low, high = self._plane, self._plane + len(self._letters)
         table = {
-            ord(character): chr(ord(character) - low)
+            ord(character): self._letters[ord(character) - low]
             for character in set(text)
             if low <= ord(character) < high
         }
         return text.translate(table) if table else text
 
+    def hidden(self) -> dict[str, str]:
+        """What each hidden character stands for."""
+        return {chr(self._plane + place): letter for place, letter in enumerate(self._letters)}
+
     def _hidden(self, token: str, message: int) -> str:
         self.counts[message, token if token in self._tokens else token.strip()] += 1
-        if any(ord(character) >= PLANE_SIZE for character in token):
+        places = [self._place.get(character) for character in token]
+        if None in places:  # white space of another kind, which the token swallows
             raise Reject(
                 "control_token_unescapable",
-                f"the control token {token!r} in a message has characters outside the basic plane",
+                f"the control token {token!r} in a message has rare white space around it",
             )
-        return "".join([chr(self._plane + ord(character)) for character in token])
+        return "".join([chr(self._plane + place) for place in places if place is not None])
 
 
 def strings_of(value: Any) -> list[str]:
@@ -97,3 +132,28 @@ def strings_of(value: Any) -> list[str]:
             text for key, item in value.items() for text in (*strings_of(key), *strings_of(item))
         ]
     return []
+
+
+def said(message: Mapping[str, Any]) -> Iterator[str]:
+    """The strings of a message that a template may print."""
+    yield message["content"]
+    for key in ("thinking", "name", "tool_call_id"):
+        if key in message:
+            yield message[key]
+    for call in message.get("tool_calls") or ():
+        yield call["call_id"]
+        yield call["function"]["name"]
+        yield from strings_of(call["function"]["arguments"])
+
+
+def first_with(
+    pattern: Any, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None
+) -> str | None:
+    """The first string of a conversation in which the pattern is found."""
+    for message in messages:
+        for text in said(message):
+            if pattern.search(text):
+                return text
+    if tools:
+        return next((text for text in strings_of(list(tools)) if pattern.search(text)), None)
+    return None

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from cbdata.rejects import Reject
 from cbdata.render.fits import Fitting, Source
-from cbdata.render.layout import Turn
 from cbdata.render.traced_text import Part
+from cbdata.render.turns import Turn
 
 
 def restored(turns: Sequence[Turn], fitting: Fitting) -> list[Turn]:

@@ -18,7 +18,7 @@ from cbdata.records import CompletionSpans, Trace
 from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText
 from cbdata.render.encoder import Segment, SegmentEncoder
-from cbdata.render.layout import CallSpan, Turn
+from cbdata.render.turns import CallSpan, Turn
 from cbdata.render.written import Run, Speller, Written
 
 

@@ -1,48 +1,28 @@
-"""Marks in a chat template's syntax tree, and the Jinja environment that Hugging Face gives to chat
-templates.
+"""Marks in a chat template's syntax tree.
 
 Every loop that prints gets one output node at the start and one at the end of its body (and before
-each ``break`` and ``continue``). They print an empty TracedText that says which message or tool
-call the loop variable is. Whitespace control has already happened in Jinja's lexer and the printed
-text is empty, so the rendered text is that of the plain template.
+each ``break`` and ``continue``), and so do macros and messages that a loop over numbers looks up.
+They print an empty TracedText that says which message or tool call the variable is. Text that the
+template puts into a variable instead of printing it carries the same as its origin. Whitespace
+control has already happened in Jinja's lexer and the printed text is empty, so the rendered text is
+that of the plain template.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.runtime import LoopContext
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
 
 from cbdata.render import traced_text
+from cbdata.render.growing import ENDS, GROW, grown_attribute
 
 VISIT_START, VISIT_END, CONCAT = "cb_visit_start", "cb_visit_end", "cb_concat"
-DATE_FORMAT = "%d %b %Y"
-DICT_ATTRIBUTES = frozenset(dir(dict))
-LOOP_ATTRIBUTES = frozenset(name for name in dir(LoopContext) if not name.startswith("_"))
-TEXT_METHODS = frozenset(("startswith", "endswith", "strip", "lstrip", "rstrip", "split"))
-
-
-class GenerationTag(Extension):
-    """``{% generation %}...{% endgeneration %}``, which some templates put around the model's text:
-    parsed, and not relied on.
-    """
-
-    tags = {"generation"}  # noqa: RUF012 (Jinja's own interface)
-
-    def parse(self, parser: Any) -> nodes.Node:
-        """The body alone, in a scope of its own."""
-        line = next(parser.stream).lineno
-        return nodes.Scope(
-            parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line
-        )
+MESSAGE_START, MESSAGE_END, LITERAL = "cb_message_start", "cb_message_end", "cb_literal"
+PRINTS = (nodes.Output, nodes.Call)
 
 
 class Marks:
@@ -50,105 +30,156 @@ class Marks:
     conversation.
 
     ``start`` and ``end`` hold the empty texts to print for a message or call, ``values`` the origin
-    of a call's arguments.
+    of a call's arguments, ``hidden`` what hidden characters stand for, ``scope`` the messages and
+    calls that loops are at.
     """
 
     def __init__(self) -> None:
         self.start: dict[int, traced_text.TracedText] = {}
         self.end: dict[int, traced_text.TracedText] = {}
         self.values: dict[int, traced_text.Origin] = {}
+        self.hidden: Mapping[str, str] = {}
+        self.scope: list[traced_text.Origin] = []
+
+    def clear(self) -> None:
+        """Forget the conversation before."""
+        self.start, self.end, self.values, self.hidden, self.scope = {}, {}, {}, {}, []
 
     def visit_start(self, value: Any) -> str:
         """Return the empty text that marks the start of a message or call."""
-        return self.start.get(id(value), "")
+        mark = self.start.get(id(value))
+        if mark is None:
+            return ""
+        self.scope.append(mark.parts[0].origin)
+        return mark
 
     def visit_end(self, value: Any) -> str:
         """Return the empty text that marks its end."""
-        return self.end.get(id(value), "")
+        mark = self.end.get(id(value))
+        if mark is None:
+            return ""
+        leave(self.scope, mark.parts[0].origin)
+        return mark
+
+    def message_start(self, value: Any) -> str:
+        """As ``visit_start``, for messages alone."""
+        mark = self.start.get(id(value))
+        return "" if mark is None or mark.parts[0].origin.call >= 0 else self.visit_start(value)
+
+    def message_end(self, value: Any) -> str:
+        """As ``visit_end``, for messages alone."""
+        mark = self.end.get(id(value))
+        return "" if mark is None or mark.parts[0].origin.call >= 0 else self.visit_end(value)
+
+    def literal(self, value: str) -> str:
+        """Text of the template that is not printed at once, with where it comes from."""
+        if not self.scope:
+            return value
+        _, message, call, _ = self.scope[-1]
+        return traced_text.traced(value, traced_text.Origin("literal", message, call))
 
 
-class ChatEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja as transformers sets it up for chat templates, with origins kept through joins, and a
-    shorter way to dict items.
-    """
-
-    concat = staticmethod(traced_text.concat)
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        """What the sandbox gives, sooner: items of dicts, public attributes of loops and
-        namespaces, and harmless methods of strings.
-        """
-        kind = type(obj)
-        if kind is dict and attribute not in DICT_ATTRIBUTES:
-            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
-        if (kind is LoopContext and attribute in LOOP_ATTRIBUTES) or (
-            attribute in TEXT_METHODS and isinstance(obj, str)
-        ):
-            return getattr(obj, attribute)
-        if kind is Namespace and not attribute.startswith("_"):
-            try:
-                return getattr(obj, attribute)
-            except AttributeError:
-                return self.undefined(obj=obj, name=attribute)
-        return super().getattr(obj, attribute)
+def leave(scope: list[traced_text.Origin], origin: traced_text.Origin) -> None:
+    """Take the innermost visit of a message or call off the stack, and what was left open in it."""
+    for index in range(len(scope) - 1, -1, -1):
+        if scope[index][1:3] == origin[1:3]:
+            del scope[index:]
+            return
 
 
-def environment(date: str, marks: Marks) -> ChatEnvironment:
-    """A sandboxed environment with transformers' filters and globals, in which today is ``date``
-    (as in "26 Jul 2024").
-
-    Follows ``transformers.utils.chat_template_utils``: trim_blocks, lstrip_blocks, loop controls,
-    tojson without HTML escapes, raise_exception, strftime_now. Raises ValueError for a date in
-    another form.
-    """
-    today = datetime.strptime(date, DATE_FORMAT)
-
-    def raise_exception(message: str) -> None:
-        raise jinja2.exceptions.TemplateError(message)
-
-    def tojson(
-        value: Any,
-        ensure_ascii: bool = False,
-        indent: Any = None,
-        separators: Any = None,
-        sort_keys: bool = False,
-    ) -> str:
-        def dumps(item: Any) -> str:
-            return json.dumps(
-                item,
-                ensure_ascii=ensure_ascii,
-                indent=indent,
-                separators=separators,
-                sort_keys=sort_keys,
-            )
-
-        return traced_text.dump_json(value, dumps, marks.values)
-
-    env = ChatEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
-    )
-    env.filters["tojson"] = tojson
-    env.filters[VISIT_START], env.filters[VISIT_END], env.filters[CONCAT] = (
-        marks.visit_start,
-        marks.visit_end,
-        traced_text.concat,
-    )
-    env.globals["raise_exception"] = raise_exception
-    env.globals["strftime_now"] = today.strftime
-    return env
-
-
-def compile_marked(env: ChatEnvironment, source: str) -> jinja2.Template:
+def compile_marked(env: jinja2.Environment, source: str) -> jinja2.Template:
     """Compile a template with the marks in it. Raises jinja2.TemplateSyntaxError."""
     tree = env.parse(source)
+    grown = set()
+    for assign in list(tree.find_all(nodes.Assign)):
+        attribute = grown_attribute(assign)
+        if isinstance(assign.node, (nodes.Add, nodes.Concat, nodes.List)):
+            assign.node = _with_literals(assign.node)
+        if attribute:
+            grown.add(attribute)
+            _grow(assign)
+    for call in list(tree.find_all(nodes.Call)):
+        method = call.node
+        if (
+            isinstance(method, nodes.Getattr)
+            and method.attr == "endswith"
+            and isinstance(method.node, nodes.Getattr)
+            and isinstance(method.node.node, nodes.Name)
+            and (method.node.node.name, method.node.attr) in grown
+        ):
+            name, attr = method.node.node, nodes.Const(method.node.attr, lineno=call.lineno)
+            ends = nodes.Filter(name, ENDS, [attr, *call.args], [], None, None, lineno=call.lineno)
+            _replace(tree, call, partial(_instead, ends))
     for node in list(tree.find_all(nodes.Concat)):
         _replace(tree, node, lambda old: _filter(CONCAT, nodes.List(old.nodes, lineno=old.lineno)))
     for loop in list(tree.find_all(nodes.For)):
-        if next(loop.find_all((nodes.Output, nodes.Call)), None) is not None:
+        if _may_print(loop):
             _mark_loop(loop)
+    for macro in list(tree.find_all(nodes.Macro)):
+        names = [argument.name for argument in macro.args]
+        start = _printed(VISIT_START, names, macro.lineno)
+        end = _printed(VISIT_END, names[::-1], macro.lineno)
+        macro.body = [*start, *macro.body, *end]
     tree.set_environment(env)
     code = env.compile(tree, name="chat_template", filename="<chat template>")
     return jinja2.Template.from_code(env, code, env.make_globals(None))
+
+
+def _may_print(loop: nodes.For) -> bool:
+    """Whether a loop prints, or puts text together to be printed later."""
+    if next(loop.find_all(PRINTS), None) is not None:
+        return True
+    return any(node.name in (GROW, LITERAL) for node in loop.find_all(nodes.Filter)) or bool(
+        next(loop.find_all(nodes.AssignBlock), None)
+    )
+
+
+def _with_literals(value: nodes.Expr) -> nodes.Expr:
+    """The expression with the template's own text in it marked."""
+    match value:
+        case nodes.Const(value=str(text)) if text:
+            return _filter(LITERAL, value)
+        case nodes.Add():
+            value.left, value.right = _with_literals(value.left), _with_literals(value.right)
+        case nodes.Concat():
+            value.nodes = [_with_literals(node) for node in value.nodes]
+        case nodes.List() | nodes.Tuple():
+            value.items = [_with_literals(node) for node in value.items]
+        case nodes.CondExpr():
+            value.expr1 = _with_literals(value.expr1)
+            value.expr2 = _with_literals(value.expr2) if value.expr2 is not None else None
+    return value
+
+
+def _grow(assign: nodes.Assign) -> None:
+    """Let text be put behind an attribute of a namespace without a copy of what it has."""
+    value, behind = assign.node, []
+    concat = isinstance(value, nodes.Concat)
+    if isinstance(value, nodes.Concat):
+        behind = value.nodes[1:]
+    else:
+        while isinstance(value, nodes.Add):
+            behind.insert(0, value.right)
+            value = value.left
+    target, line = assign.target, assign.lineno
+    assert isinstance(target, nodes.NSRef)
+    assign.node = nodes.Filter(
+        nodes.Name(target.name, "load", lineno=line),
+        GROW,
+        [
+            nodes.Const(target.attr, lineno=line),
+            nodes.List(behind, lineno=line),
+            nodes.Const(concat, lineno=line),
+        ],
+        [],
+        None,
+        None,
+        lineno=line,
+    )
+
+
+def _instead(new: nodes.Node, _: nodes.Node) -> nodes.Node:
+    return new
 
 
 def _filter(name: str, value: nodes.Expr) -> nodes.Filter:
@@ -167,30 +198,59 @@ def _replace(parent: nodes.Node, old: nodes.Node, make: Callable[[Any], nodes.No
             _replace(child, old, make)
 
 
+def _printed(mark: str, names: list[str], line: int) -> list[nodes.Node]:
+    """Output nodes that print the marks of variables."""
+    return [
+        nodes.Output([_filter(mark, nodes.Name(name, "load", lineno=line))], lineno=line)
+        for name in names
+    ]
+
+
+BRANCHES = ("body", "elif_", "else_")
+
+
 def _mark_loop(loop: nodes.For) -> None:
+    line = loop.lineno
     target = loop.target
     names = [
         name.name
         for name in ([target] if isinstance(target, nodes.Name) else target.find_all(nodes.Name))
     ]
+    looked_up = sorted({name for name in _looked_up(loop.body) if name not in names})
 
-    def printed(mark: str) -> list[nodes.Node]:
-        line = loop.lineno
-        return [
-            nodes.Output([_filter(mark, nodes.Name(name, "load", lineno=line))], lineno=line)
-            for name in names
-        ]
+    def end() -> list[nodes.Node]:
+        return [*_printed(MESSAGE_END, looked_up, line), *_printed(VISIT_END, names, line)]
 
-    def before_leaving(body: list[nodes.Node]) -> list[nodes.Node]:
+    def marked(body: list[nodes.Node]) -> list[nodes.Node]:
         out: list[nodes.Node] = []
         for node in body:
             if isinstance(node, (nodes.Break, nodes.Continue)):
-                out += printed(VISIT_END)
-            elif not isinstance(node, nodes.For):  # a loop inside has its own break
-                for field in ("body", "elif_", "else_"):
+                out += end()
+            elif not isinstance(node, nodes.For):  # a loop inside has its own
+                for field in BRANCHES:
                     if isinstance(getattr(node, field, None), list):
-                        setattr(node, field, before_leaving(getattr(node, field)))
+                        setattr(node, field, marked(getattr(node, field)))
             out.append(node)
+            if (name := _target(node)) in looked_up:
+                out += _printed(MESSAGE_START, [str(name)], line)
         return out
 
-    loop.body = [*printed(VISIT_START), *before_leaving(loop.body), *printed(VISIT_END)]
+    loop.body = [*_printed(VISIT_START, names, line), *marked(loop.body), *end()]
+
+
+def _target(node: nodes.Node) -> str | None:
+    """The variable that an assignment gives an item of a list to."""
+    if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name):
+        return node.target.name if isinstance(node.node, nodes.Getitem) else None
+    return None
+
+
+def _looked_up(body: list[nodes.Node]) -> Iterator[str]:
+    for node in body:
+        if (name := _target(node)) is not None:
+            yield name
+        if not isinstance(node, nodes.For):
+            for field in BRANCHES:
+                inside = getattr(node, field, None)
+                if isinstance(inside, list):
+                    yield from _looked_up(inside)

@@ -11,11 +11,12 @@ import orjson
 from cbdata.ids import derived_id
 from cbdata.records import CharSpan, PromptPart, Trace
 from cbdata.render.align import TokenizedText
-from cbdata.render.layout import Turn
+from cbdata.render.draft import Draft, Rendered
 from cbdata.render.overlength import Cut, choose_cut, cut_commitments, cut_spans
-from cbdata.render.renderer import Rendered, Renderer
+from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RowSettings
 from cbdata.render.signals import commitment, injection_token_spans
+from cbdata.render.turns import Turn
 from cbdata.tools import ToolSchema
 from cbdata.traces.injections import injection_spans
 
@@ -37,6 +38,7 @@ class RowWriter:
     def __init__(self, renderer: Renderer, settings: RowSettings) -> None:
         self._renderer, self._settings = renderer, settings
         control = renderer.tokenizer.control
+        self._answer_ends = renderer.landmarks.answer_ends
         ends = {*renderer.landmarks.turn_ends, renderer.tokenizer.special.get("eos_token", "")}
         self._eos_ids = frozenset(control[token].id for token in ends if token in control)
         self._python_tag = control[PYTHON_TAG].id if PYTHON_TAG in control else None
@@ -93,7 +95,7 @@ class RowWriter:
             self._settings.overlength,
             spans["message_spans"],
         )
-        eos, tags = self._special_positions(tokens)
+        eos, tags = self._special_positions(draft, tokens)
         prompt = self._prompt(rendered, cut)
         if cut.side != "none":
             spans = _cut_alignment(spans, cut)
@@ -190,15 +192,41 @@ class RowWriter:
             "rows": self._settings.rows,
         }
 
-    def _special_positions(self, tokens: TokenizedText) -> tuple[list[int], list[int]]:
+    def _special_positions(
+        self, draft: Draft, tokens: TokenizedText
+    ) -> tuple[list[int], list[int]]:
+        """The tokens that end a turn, and the python tags. A token ends a turn if it ends an
+        answer, or if it stands at the end of another turn and is one that ends answers too.
+        """
+        stops = {turn.stop[0]: turn.role == "assistant" for turn in draft.turns if turn.stop}
+        unowned = [
+            (stretch.start, stretch.end)
+            for stretch in draft.stretches
+            if stretch.kind == "unowned" and draft.turns and stretch.end <= draft.turns[0].start
+        ]
+        length, written = tokens.length, draft.written is not None
         eos, tags = [], []
-        for position, segment in zip(tokens.token_starts, tokens.segments, strict=True):
-            if not segment.text:  # a control token of the template
-                token = segment.packed[0]
-                if token in self._eos_ids:
+        ends = self._answer_ends | {
+            draft.text[turn.stop[0] : turn.stop[1]].strip()
+            for turn in draft.turns
+            if turn.stop and turn.role == "assistant"
+        }
+        control = self._renderer.tokenizer.control
+        ids = {control[token].id for token in ends if token in control}
+        rows = zip(tokens.token_starts, tokens.char_starts, tokens.segments, strict=True)
+        for position, character, segment in rows:
+            if segment.text:  # not a control token of the template
+                continue
+            token = segment.packed[0]
+            if token == self._python_tag:
+                tags.append(position)
+            elif character in stops:
+                if stops[character] or token in ids:
                     eos.append(position)
-                elif token == self._python_tag:
-                    tags.append(position)
+            elif (token in ids and any(a <= character < b for a, b in unowned)) or (
+                written and position == length - 1 and token in self._eos_ids
+            ):
+                eos.append(position)
         return eos, tags
 
     @staticmethod
@@ -225,14 +253,19 @@ def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dic
     assistant: list[dict[str, Any]] = []
     thinking: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
+    behind = 0
     for turn in turns:
-        start, end = tokens.start(turn.content_start), tokens.end(turn.content_end)
+        # A token that two turns share belongs to the first one.
+        first = max(tokens.start(turn.start), behind)
+        start = max(tokens.start(turn.content_start), first)
+        end = max(tokens.end(turn.content_end), start)
+        behind = end if turn.end == turn.content_end else max(tokens.end(turn.end), end)
         messages.append(
             {
                 "message_index": turn.index,
                 "role": turn.role,
-                "token_start": tokens.start(turn.start),
-                "token_end": end if turn.end == turn.content_end else tokens.end(turn.end),
+                "token_start": first,
+                "token_end": behind,
                 "content_start": start,
                 "content_end": end,
             }
@@ -243,7 +276,7 @@ def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dic
             thinking.append(
                 {
                     "message_index": turn.index,
-                    "token_start": tokens.start(low),
+                    "token_start": max(tokens.start(low), first),
                     "token_end": tokens.end(high),
                 }
             )
@@ -253,7 +286,7 @@ def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dic
                     "message_index": turn.index,
                     "call_index": call.index,
                     "tool_name": call.name,
-                    "token_start": tokens.start(call.start),
+                    "token_start": max(tokens.start(call.start), start),
                     "token_end": tokens.end(call.end),
                     "name_token_start": tokens.start(call.name_start),
                     "name_token_end": tokens.end(call.name_end),

@@ -4,8 +4,8 @@ alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -13,18 +13,23 @@ from cbdata.ids import token_ids_sha256
 from cbdata.records import CompletionSpans, EarlierThinking
 from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText, assemble, split
+from cbdata.render.answers import AnswerStarts, learn_headers
+from cbdata.render.draft import Draft, Rendered, split_at
 from cbdata.render.encoder import CACHE_CHARACTERS, Segment, SegmentEncoder
-from cbdata.render.escape import Escaper, strings_of
+from cbdata.render.escape import Escaper, first_with
 from cbdata.render.fit_advice import FitAdvisor
 from cbdata.render.fit_spans import restored
 from cbdata.render.fits import REPORT, Fitting, fit
 from cbdata.render.generated import WrittenText, completion_turn
-from cbdata.render.layout import Landmarks, Turn, lay_out
+from cbdata.render.layout import lay_out
 from cbdata.render.locate import locate_tokenizer
+from cbdata.render.partition import partition
+from cbdata.render.probes import probe_landmarks
 from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
-from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
+from cbdata.render.template import ChatTemplate, template_source
 from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer, own_template
 from cbdata.render.traced_text import Part
+from cbdata.render.turns import Landmarks
 from cbdata.render.written import Speller, Written
 
 LLAMA31_TOKENS = (
@@ -39,51 +44,6 @@ LLAMA31_TOKENS = (
 Result = TypeVar("Result")
 Messages = Sequence[Mapping[str, Any]]
 Tools = Sequence[Mapping[str, Any]]
-
-
-@dataclass(slots=True)
-class Draft:
-    """A rendered conversation before tokenising: ``pieces`` are plain text and control tokens in
-    turn, beginning with plain text. ``written``: what a model wrote behind them in tokens of its
-    own, which ``text`` and ``turns`` have too. ``fits``: what was changed for the template.
-    """
-
-    text: str
-    parts: list[Part]
-    pieces: list[str]
-    turns: list[Turn]
-    control_text: list[tuple[int, str, int]]
-    written: Written | None = None
-    fits: tuple[str, ...] = ()
-
-    def plain(self) -> Iterator[str]:
-        """The stretches to encode."""
-        return filter(None, self.pieces[::2])
-
-    def prompt_end(self) -> int | None:
-        """The character at which the last assistant turn's own text starts, or None without such a
-        turn.
-        """
-        last = next((turn for turn in reversed(self.turns) if turn.role == "assistant"), None)
-        if last is None:
-            return None
-        # A message may have several turns (template_fit)
-        return next(turn.own_start for turn in self.turns if turn.index == last.index)
-
-
-@dataclass(slots=True)
-class Rendered:
-    """A draft with its token ids."""
-
-    draft: Draft
-    tokens: TokenizedText
-
-    def prompt_length(self) -> int | None:
-        """The number of tokens before the last assistant turn's own text, or None without such a
-        turn.
-        """
-        end = self.draft.prompt_end()
-        return None if end is None else self.tokens.start(end)
 
 
 class Renderer:
@@ -110,16 +70,18 @@ class Renderer:
             landmarks: What probing the template has shown.
             cache_characters: Characters of text whose ids are kept.
         """
-        self.settings, self.tokenizer, self.tokenizer_id, self.template, self.landmarks = (
+        self.settings, self.tokenizer, self.tokenizer_id, self.template = (
             settings,
             tokenizer,
             tokenizer_id,
             template,
-            landmarks,
         )
         self.encoder = SegmentEncoder(tokenizer, cache_characters)
         self.speller = Speller(tokenizer)
         self._escaper = Escaper(tokenizer)
+        self._answers = AnswerStarts(template, tokenizer)
+        headers = learn_headers(self._answers, template, tokenizer, landmarks)
+        self.landmarks = replace(landmarks, headers=headers)
         self._advisor = FitAdvisor()
 
     @classmethod
@@ -222,7 +184,7 @@ class Renderer:
         draft = self._fitted(messages, attempt)
         boundary = draft.prompt_end() if split_prompt else None
         if boundary is not None:
-            draft.pieces = _split_at(draft.pieces, boundary)
+            draft.pieces = split_at(draft.pieces, boundary)
         return draft
 
     def _draft(
@@ -232,9 +194,9 @@ class Renderer:
         earlier_thinking: EarlierThinking,
         fits: Sequence[str],
     ) -> Draft:
-        messages, tools, escaped = self._escape(messages, tools)
+        messages, tools, hidden = self._escape(messages, tools)
         fitting = fit(messages, fits)
-        text, parts = self.template.render(fitting.messages, tools)
+        text, parts = self.template.render(fitting.messages, tools, hidden=hidden)
         last = max(
             (
                 index
@@ -244,7 +206,7 @@ class Renderer:
             default=0,
         )
         thinking_from = last if earlier_thinking == "as_template" else 0
-        return self._lay_out(text, parts, fitting, len(text), escaped, thinking_from)
+        return self._lay_out(text, parts, fitting, tools, len(text), hidden, thinking_from)
 
     def _fitted(self, messages: Messages, attempt: Callable[[Sequence[str]], Result]) -> Result:
         """What ``attempt`` makes with the fits of the settings; a reject says which others would
@@ -279,9 +241,11 @@ class Renderer:
         Raises:
             Reject: As for ``draft``, and where the spans do not hold what the last message says.
         """
-        hidden, tools, escaped = self._escape(messages, tools)
-        fitting = fit(hidden[:-1], self.settings.fits)
-        text, parts = self.template.render(fitting.messages, tools, generation_prompt=True)
+        clean, tools, hidden = self._escape(messages, tools)
+        fitting = fit(clean[:-1], self.settings.fits)
+        text, parts = self.template.render(
+            fitting.messages, tools, generation_prompt=True, hidden=hidden
+        )
         asking = self.landmarks.generation_prompt
         body = len(text) - len(asking) if asking and text.endswith(asking) else len(text)
         if body < len(text):  # some templates print it in the loop over the messages
@@ -290,7 +254,7 @@ class Renderer:
                 for part in parts
             ]
         thinking_from = len(fitting.messages) if earlier_thinking == "as_template" else 0
-        draft = self._lay_out(text, parts, fitting, body, escaped, thinking_from)
+        draft = self._lay_out(text, parts, fitting, tools, body, hidden, thinking_from)
         start = body if body < len(text) else draft.turns[-1].end if draft.turns else 0
         start += len(text[start:]) - len(text[start:].lstrip())
         draft.turns.append(
@@ -305,8 +269,9 @@ class Renderer:
         text: str,
         parts: list[Part],
         fitting: Fitting,
+        tools: Tools | None,
         body: int,
-        escaped: bool,
+        hidden: Mapping[str, str] | None,
         thinking_from: int,
     ) -> Draft:
         """The draft of a text of which the messages take up the first ``body`` characters."""
@@ -315,19 +280,22 @@ class Renderer:
         self._check_bos(controls)
         if body < len(text):
             controls = [control for control in controls if control[1] <= body]
+        ask = self._answers.of(text, fitting.messages, tools, hidden)
         laid_out = lay_out(
-            text[:body], parts, fitting.messages, controls, self.landmarks, thinking_from
+            text[:body], parts, fitting.messages, controls, self.landmarks, thinking_from, ask
         )
+        bos = self.landmarks.bos
+        stretches = partition(laid_out, body, len(bos) if text.startswith(bos) else 0)
         turns = restored(laid_out, fitting)
         control_text: list[tuple[int, str, int]] = []
-        if escaped:
+        if hidden:
             counts = self._escaper.counts.items()
             control_text = sorted((message, token, count) for (message, token), count in counts)
             pieces = [self._escaper.reveal(piece) for piece in pieces]
             for call in (call for turn in turns for call in turn.calls):
                 call.name = self._escaper.reveal(call.name)
-        whole = "".join(pieces) if escaped else text
-        return Draft(whole, parts, pieces, turns, control_text, None, fitting.applied)
+        whole = "".join(pieces) if hidden else text
+        return Draft(whole, parts, pieces, turns, control_text, None, fitting.applied, stretches)
 
     def encode(self, drafts: Sequence[Draft]) -> list[Rendered | Reject]:
         """Tokenise drafts together; a draft whose text cannot be tokenised exactly gives its error
@@ -381,16 +349,14 @@ class Renderer:
 
     def _escape(
         self, messages: Messages, tools: Tools | None
-    ) -> tuple[Messages, Tools | None, bool]:
-        """The same conversation with control-token text hidden, and whether there was any."""
+    ) -> tuple[Messages, Tools | None, Mapping[str, str] | None]:
+        """The same conversation with control-token text hidden, and what the hidden characters
+        stand for; None where there was no such text.
+        """
         search = self.tokenizer.pattern.search
-        dirty = next(
-            (text for message in messages for text in _said(message) if search(text)), None
-        )
-        if dirty is None and tools:
-            dirty = next((text for text in strings_of(list(tools)) if search(text)), None)
+        dirty = first_with(self.tokenizer.pattern, messages, tools)
         if dirty is None:
-            return messages, tools, False
+            return messages, tools, None
         if self.settings.control_tokens == "reject":
             match = search(dirty)
             raise Reject(
@@ -399,14 +365,8 @@ class Renderer:
             )
         escaper = self._escaper
         escaper.prepare(list(messages), list(tools or ()))
-        hidden = [
-            {
-                key: value if key == "role" else escaper.hide(value, index)
-                for key, value in message.items()
-            }
-            for index, message in enumerate(messages)
-        ]
-        return hidden, escaper.hide(list(tools), -1) if tools else tools, True
+        clean = [escaper.hide_message(message, index) for index, message in enumerate(messages)]
+        return clean, escaper.hide(list(tools), -1) if tools else tools, escaper.hidden()
 
     def _prompt_pieces(self, messages: Messages, tools: Tools | None) -> list[str]:
         return self._fitted(messages, lambda fits: self._asking_pieces(messages, tools, fits))
@@ -414,11 +374,11 @@ class Renderer:
     def _asking_pieces(
         self, messages: Messages, tools: Tools | None, fits: Sequence[str]
     ) -> list[str]:
-        messages, tools, escaped = self._escape(messages, tools)
+        messages, tools, hidden = self._escape(messages, tools)
         fitted = fit(messages, fits).messages
-        text, _ = self.template.render(fitted, tools, generation_prompt=True)
+        text, _ = self.template.render(fitted, tools, generation_prompt=True, hidden=hidden)
         pieces = self.tokenizer.pattern.split(text)
-        return [self._escaper.reveal(piece) for piece in pieces] if escaped else pieces
+        return [self._escaper.reveal(piece) for piece in pieces] if hidden else pieces
 
     def _check_bos(self, controls: Sequence[tuple[int, int, str]]) -> None:
         bos = self.landmarks.bos
@@ -429,28 +389,3 @@ class Renderer:
                     "bos_count",
                     f"expected exactly one {bos}, at the start of the text; found {len(places)}",
                 )
-
-
-def _said(message: Mapping[str, Any]) -> Iterator[str]:
-    """The strings of a message that a template may print."""
-    yield message["content"]
-    for key in ("thinking", "name", "tool_call_id"):
-        if key in message:
-            yield message[key]
-    for call in message.get("tool_calls") or ():
-        yield call["call_id"]
-        yield call["function"]["name"]
-        yield from strings_of(call["function"]["arguments"])
-
-
-def _split_at(pieces: list[str], character: int) -> list[str]:
-    """Cut the plain piece that holds a position in two, with an empty control piece between so that
-    they still alternate.
-    """
-    position = 0
-    for index, piece in enumerate(pieces):
-        if position < character < position + len(piece) and not index & 1:
-            cut = character - position
-            return [*pieces[:index], piece[:cut], "", piece[cut:], *pieces[index + 1 :]]
-        position += len(piece)
-    return pieces

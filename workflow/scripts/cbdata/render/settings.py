@@ -36,6 +36,10 @@ class TokenizerError(ValueError):
     """
 
 
+class TokenizerMissing(TokenizerError):
+    """There is no tokenizer at the place that the settings name."""
+
+
 @dataclass(frozen=True)
 class RenderSettings:
     """How conversations become token ids; the same settings give the same ids in the fill stage and

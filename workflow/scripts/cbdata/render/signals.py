@@ -12,8 +12,8 @@ from typing import Any
 from cbdata.records import CharSpan
 from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText
-from cbdata.render.layout import CallSpan, Turn
 from cbdata.render.traced_text import Part
+from cbdata.render.turns import CallSpan, Turn
 
 
 @functools.lru_cache(maxsize=4096)
@@ -81,7 +81,7 @@ def injection_token_spans(
     Args:
         places: Where the injection stands in the contents of the messages.
         messages: The messages of the trace.
-        turns: The same messages as they stand in the rendered text, in the same order.
+        turns: The same messages as they stand in the rendered text.
         tokens: The tokens of the rendered text.
 
     Returns:
@@ -115,16 +115,15 @@ def _project(part: Part, low: int, high: int) -> tuple[int, int]:
     """Where characters ``[low, high)`` of the original string stand in the text, as far as this
     part shows them.
     """
-    length = part.end - part.start if part.escape is None else len(part.escape)
+    length = part.covered()
     low, high = max(low - part.source, 0), min(high - part.source, length)
     if low >= high:
         return part.start, part.start
     if part.escape is None or part.end - part.start == length:
         return part.start + low, part.start + high
-    return part.start + _escaped_length(part.escape[:low]), part.start + _escaped_length(
-        part.escape[:high]
-    )
+    return part.start + _escaped_length(part, low), part.start + _escaped_length(part, high)
 
 
-def _escaped_length(text: str) -> int:
-    return len(json.dumps(text, ensure_ascii=False)) - 2
+def _escaped_length(part: Part, length: int) -> int:
+    """How long the escaped form of the first characters of a part is."""
+    return len(json.dumps((part.escape or "")[:length], ensure_ascii=part.in_ascii)) - 2

@@ -15,10 +15,11 @@ from cbdata.progress import Progress
 from cbdata.records import Trace
 from cbdata.records.words import ROLES
 from cbdata.rejects import Reject
+from cbdata.render.draft import Draft, Rendered
 from cbdata.render.generated import spell_completion
 from cbdata.render.reasons import REASONS
 from cbdata.render.record import Row, RowWriter
-from cbdata.render.renderer import Draft, Rendered, Renderer
+from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.trace_tools import TraceTools
 from cbdata.schemas import first_error

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,11 @@ import jinja2
 
 from cbdata.paths import CHAT_TEMPLATES
 from cbdata.rejects import Reject
-from cbdata.render.chat import TemplateInput
-from cbdata.render.instrument import Marks, compile_marked, environment
-from cbdata.render.layout import Landmarks, collect
+from cbdata.render.chat import TemplateFacts, TemplateInput
+from cbdata.render.environment import environment
+from cbdata.render.instrument import Marks, compile_marked
+from cbdata.render.probes import probe_facts
+from cbdata.render.runs import collect
 from cbdata.render.settings import (
     AUTO,
     PROJECT_LLAMA_TEMPLATE,
@@ -26,10 +27,7 @@ from cbdata.render.settings import (
 )
 from cbdata.render.stock_templates import stand_in
 from cbdata.render.thinking import may_reason
-from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.render.traced_text import Part
-
-logger = logging.getLogger(__name__)
 
 PINS = "pins.json"
 # What a template does to its data can fail in any of these ways; each is a refusal of one
@@ -141,8 +139,18 @@ class ChatTemplate:
             ) from error
         self._given = {**special, "documents": None, "date_string": date, **(kwargs or {})}
         self.reasons = may_reason(source)
-        self.tools_known = self.calls_known = True
-        self.tools_known, self.calls_known = self._knows_tools(), self._knows_calls()
+        self.facts = TemplateFacts()
+        self.facts = probe_facts(self, source)
+
+    @property
+    def tools_known(self) -> bool:
+        """Whether the template prints tools itself."""
+        return self.facts.tools_known
+
+    @property
+    def calls_known(self) -> bool:
+        """Whether the template prints calls itself."""
+        return self.facts.calls_known
 
     def render(
         self,
@@ -150,6 +158,7 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] | None,
         *,
         generation_prompt: bool = False,
+        hidden: Mapping[str, str] | None = None,
     ) -> tuple[str, list[Part]]:
         """Render a conversation into text.
 
@@ -157,6 +166,7 @@ class ChatTemplate:
             messages: The messages of a trace.
             tools: The tools to show, or None.
             generation_prompt: Whether the text ends with what asks the model to answer.
+            hidden: What each hidden character of a control token stands for.
 
         Returns:
             The text, and the stretches of it whose origin is known.
@@ -164,26 +174,14 @@ class ChatTemplate:
         Raises:
             Reject: ``template_refused`` or ``template_error``.
         """
-        chat = TemplateInput(
-            messages,
-            tools,
-            tools_known=self.tools_known,
-            calls_known=self.calls_known,
-            marks=self._marks,
-        )
+        chat = TemplateInput(messages, tools, self.facts, self._marks, hidden)
         return self._run(chat, generation_prompt)
 
     def render_null_content(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """The text where every empty content is null, as raw transcripts have it: for the template
         doctor alone.
         """
-        chat = TemplateInput(
-            messages,
-            None,
-            tools_known=self.tools_known,
-            calls_known=self.calls_known,
-            marks=self._marks,
-        )
+        chat = TemplateInput(messages, None, self.facts, self._marks)
         for message in chat.messages:
             message["content"] = message["content"] or None
         return self._run(chat, False)[0]
@@ -203,104 +201,3 @@ class ChatTemplate:
             raise Reject(
                 "template_error", f"{self.name}: {type(error).__name__}: {error}"
             ) from error
-
-    def _knows_tools(self) -> bool:
-        tool = {
-            "type": "function",
-            "function": {
-                "name": "probe_tool",
-                "description": "d",
-                "parameters": {"type": "object", "properties": {}},
-            },
-        }
-        return self._prints("probe_tool", [USER], [tool])
-
-    def _knows_calls(self) -> bool:
-        return self._prints("probe_tool", [USER, CALL], None)
-
-    def _prints(
-        self,
-        wanted: str,
-        messages: Sequence[Mapping[str, Any]],
-        tools: Sequence[Mapping[str, Any]] | None,
-    ) -> bool:
-        """Whether a text appears; a template that wants a system message first gets one."""
-        for attempt in (messages, [SYSTEM, *messages]):
-            try:
-                return wanted in self.render(attempt, tools)[0]
-            except Reject:
-                continue
-        return False
-
-
-SYSTEM = {"role": "system", "content": "probe system"}
-USER = {"role": "user", "content": "probe user"}
-ANSWER = {"role": "assistant", "content": "probe answer"}
-RESULT = {
-    "role": "tool",
-    "content": "probe result",
-    "name": "probe_tool",
-    "tool_call_id": "call00000",
-}
-CALL = {
-    "role": "assistant",
-    "content": "",
-    "tool_calls": [
-        {"call_id": "call00000", "function": {"name": "probe_tool", "arguments": {"x": "y"}}}
-    ],
-}
-
-
-def _turn_ends(text: str, parts: Sequence[Part], count: int, tokenizer: PlainTokenizer) -> set[str]:
-    """The last control token after the text of each message that a loop over the messages
-    printed.
-    """
-    visits: dict[int, list[int]] = {}
-    said: dict[int, int] = {}
-    for part in parts:
-        if part.origin.kind in ("visit_start", "visit_end") and part.origin.call < 0:
-            visits.setdefault(part.origin.message, []).append(part.start)
-        elif part.origin.kind in ("content", "arguments", "name"):
-            said[part.origin.message] = max(part.end, said.get(part.origin.message, 0))
-    ends: set[str] = set()
-    for index in range(count):
-        if index in said and index in visits:
-            found = [
-                match.group().strip()
-                for match in tokenizer.pattern.finditer(text, said[index], max(visits[index]))
-            ]
-            ends.update(found[-1:])
-    return ends
-
-
-def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landmarks:
-    """What the template adds for the model to answer, how it ends turns and whether it starts a
-    sequence with a BOS.
-
-    Raises TokenizerError for a template that renders not even one question and answer.
-    """
-    longer = [USER, ANSWER, USER, ANSWER, USER]
-    try:
-        plain, parts = template.render(longer, None)
-        prompted, _ = template.render(longer, None, generation_prompt=True)
-    except Reject as error:
-        raise TokenizerError(
-            f"chat template {template.name} refuses a plain conversation of a user and an"
-            f" assistant: {error.detail}"
-        ) from error
-    ends = _turn_ends(plain, parts, len(longer), tokenizer)
-    try:
-        ends |= _turn_ends(*template.render([USER, CALL, RESULT, ANSWER], None), 4, tokenizer)
-    except Reject:
-        logger.info(
-            "chat template %s refuses a conversation with a tool call and its result", template.name
-        )
-    bos = tokenizer.special.get("bos_token", "")
-    if bos and not (plain.startswith(bos) and plain.count(bos) == 1):
-        if plain.startswith(bos * 2):
-            raise TokenizerError(
-                f"chat template {template.name} prints {bos} twice. Hint: correct the template"
-            )
-        bos = ""
-    generation_prompt = prompted[len(plain) :] if prompted.startswith(plain) else ""
-    return Landmarks(generation_prompt, frozenset(ends), bos, template.reasons)

@@ -55,6 +55,21 @@ def behind_empty_block(text: str, own_start: int, edge: int) -> int:
     return found.end() if found else own_start
 
 
+def inline_reasoning(content: str) -> tuple[int, int, int, int] | None:
+    """Where the reasoning stands with which a text begins: its start, the end of the opening
+    marker, the start of the closing marker and the end; None where the text begins otherwise.
+    """
+    start = len(content) - len(content.lstrip())
+    for notation in NOTATIONS:
+        opening = notation.opening + notation.label
+        if content.startswith(opening, start):
+            opened = start + len(opening)
+            closed = content.find(notation.closing, opened)
+            if closed >= 0:
+                return start, opened, closed, closed + len(notation.closing)
+    return None
+
+
 def left_out(original: str, parts: Sequence[Part]) -> str:
     """A string from the first character on that none of its parts shows; "" where that is at most
     white space at its edges.
@@ -64,11 +79,10 @@ def left_out(original: str, parts: Sequence[Part]) -> str:
         return ""
     begin = original.index(wanted)
     reached = begin
-    for part in sorted(parts, key=lambda part: part.source):
+    for part in sorted(parts, key=lambda part: part.source) if len(parts) > 1 else parts:
         if part.source > reached and original[reached : part.source].strip():
             break
-        length = len(part.escape) if part.escape is not None else part.end - part.start
-        reached = max(reached, part.source + length)
+        reached = max(reached, part.source + part.covered())
     return original[reached:] if original[reached : begin + len(wanted)].strip() else ""
 
 

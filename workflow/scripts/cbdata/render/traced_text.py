@@ -13,20 +13,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, SupportsIndex
 
-HELD = re.compile('"\U0010fffc([0-9]+)\U0010fffd"')
+HELD = re.compile(
+    '"(?:\U0010fffc|' + r"\\udbff\\udffc)([0-9]+)(?:" + "\U0010fffd|" + r'\\udbff\\udffd)"'
+)
+QUOTES = ("'", '"', "\\")
 
 
 class Origin(NamedTuple):
-    """What a piece of text is: ``kind`` is one of content, thinking, name, call, arguments,
-    visit_start, visit_end.
+    """What a piece of text is.
+
+    ``kind``: ``content`` and ``thinking`` of a message, ``inline`` (reasoning that stands in the
+    content), ``name``, ``arguments`` and ``id`` of a call or message; ``call`` for the whole of a
+    call; ``literal`` for text of the template that was put into a variable, with the message and
+    call at work then; ``visit_start`` and ``visit_end`` for the empty marks of loops.
+
+    ``leaf`` counts the strings in a call's arguments; -1 is all of the arguments.
     """
 
     kind: str
     message: int
     call: int = -1
+    leaf: int = -1
 
 
 class Part(NamedTuple):
@@ -34,7 +44,7 @@ class Part(NamedTuple):
 
     ``source`` is the index in the original string of the first character. Where the stretch is a
     JSON-escaped form, ``escape`` is the stretch of the original string that it stands for, else
-    None.
+    None; ``in_ascii`` says that the form has ASCII characters alone.
     """
 
     start: int
@@ -42,14 +52,19 @@ class Part(NamedTuple):
     origin: Origin
     source: int = 0
     escape: str | None = None
+    in_ascii: bool = False
+
+    def covered(self) -> int:
+        """Characters of the original string that the stretch stands for."""
+        return self.end - self.start if self.escape is None else len(self.escape)
 
 
 def shifted(parts: Iterable[Part], by: int) -> tuple[Part, ...]:
     """The same parts ``by`` characters further on."""
     return tuple(
         [
-            Part(start + by, end + by, origin, source, escape)
-            for start, end, origin, source, escape in parts
+            Part(start + by, end + by, origin, source, escape, in_ascii)
+            for start, end, origin, source, escape, in_ascii in parts
         ]
     )
 
@@ -79,14 +94,16 @@ class TracedText(str):
         stay.
         """
         parts = []
-        for a, b, origin, source, escape in self.parts:
+        for a, b, origin, source, escape, in_ascii in self.parts:
             if a <= end and b >= start:
                 low, high = max(a, start), min(b, end)
                 if escape is not None and (low, high) != (a, b):
                     # Part of an escaped form: which characters these are is not worked out
                     continue
                 if low < high or a == b:
-                    parts.append(Part(low - start, high - start, origin, source + low - a, escape))
+                    parts.append(
+                        Part(low - start, high - start, origin, source + low - a, escape, in_ascii)
+                    )
         return with_parts(str.__getitem__(self, slice(start, end)), tuple(parts))
 
     def strip(self, chars: str | None = None) -> TracedText:
@@ -107,20 +124,72 @@ class TracedText(str):
         return str.__getitem__(self, index)
 
     def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
-        plain = str.split(self, sep, maxsplit)
         if sep is None:
-            return plain
+            return self._find_each(str.split(self, None, maxsplit))
+        return self._find_each(str.split(self, sep, maxsplit), len(sep))
+
+    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        if sep is None:
+            return self._find_each(str.rsplit(self, None, maxsplit))
+        return self._find_each(str.rsplit(self, sep, maxsplit), len(sep))
+
+    def splitlines(self, keepends: bool = False) -> list[str]:
+        lines = self._find_each(str.splitlines(self, True), 0)
+        if keepends:
+            return lines
+        plain = str.splitlines(self)
+        return [line[: len(text)] for line, text in zip(lines, plain, strict=True)]
+
+    def partition(self, sep: str) -> tuple[str, str, str]:
+        return self._three(str.partition(self, sep))
+
+    def rpartition(self, sep: str) -> tuple[str, str, str]:
+        return self._three(str.rpartition(self, sep))
+
+    def removeprefix(self, prefix: str, /) -> str:
+        return self.cut(len(self) - len(str.removeprefix(self, prefix)), len(self))
+
+    def removesuffix(self, suffix: str, /) -> str:
+        return self.cut(0, len(str.removesuffix(self, suffix)))
+
+    def _three(self, plain: tuple[str, str, str]) -> tuple[str, str, str]:
+        first, second, third = self._find_each(list(plain), 0)
+        return first, second, third
+
+    def _find_each(self, plain: list[str], gap: int | None = None) -> list[str]:
+        """The pieces of a split with their origins; ``gap`` characters stand between two, white
+        space if None.
+        """
         pieces: list[str] = []
         position = 0
         for piece in plain:
+            if gap is None:
+                position = str.index(self, piece, position)
             pieces.append(self.cut(position, position + len(piece)))
-            position += len(piece) + len(sep)
+            position += len(piece) + (gap or 0)
         return pieces
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
         if not old:
             return str.replace(self, old, new, count)
-        return join(new, self.split(old, count))
+        pieces = self.split(old, count)
+        escapes = [json.dumps(old)[1:-1], *(["\\" + old] if old in QUOTES else [])]
+        if new == old or new not in escapes:
+            return join(new, pieces)
+        # An escaped form stands for what it replaces.
+        row: list[str] = [pieces[0]]
+        position = len(pieces[0])
+        for piece in pieces[1:]:
+            gone = self.cut(position, position + len(old)).parts
+            whole = [part for part in gone if part.end - part.start == len(old)]
+            row += [
+                with_parts(
+                    new, tuple([Part(0, len(new), part[2], part.source, old) for part in whole[:1]])
+                ),
+                piece,
+            ]
+            position += len(old) + len(piece)
+        return join("", row)
 
 
 def with_parts(text: str, parts: tuple[Part, ...]) -> TracedText:
@@ -154,7 +223,40 @@ def concat(pieces: Iterable[Any]) -> str:
     """Join printed values, keeping origins: what Jinja uses for captured blocks, macros and the
     ``~`` operator.
     """
-    return join("", map(str, pieces))
+    return join("", map(as_text, pieces))
+
+
+def as_text(value: Any) -> str:
+    """``str(value)``, keeping the origins of the texts in lists and mappings."""
+    if type(value) not in (list, dict) or not any(
+        isinstance(leaf, TracedText) for leaf in leaves_of(value)
+    ):
+        return str(value)
+    return _written(value)
+
+
+def _written(value: Any) -> str:
+    """``repr(value)`` with the origins of the texts in it."""
+    if isinstance(value, TracedText):
+        text = repr(str.__str__(value))
+        return _escaped(value, text, lambda letter: _letter(letter, text[0]))
+    pieces: list[str] = []
+    if type(value) is list:
+        for item in value:
+            pieces += [", ", _written(item)]
+        return join("", ["[", *pieces[1:], "]"])
+    if type(value) is dict:
+        for key, item in value.items():
+            pieces += [", ", _written(key), ": ", _written(item)]
+        return join("", ["{", *pieces[1:], "}"])
+    return repr(value)
+
+
+def _letter(letter: str, quote: str) -> str:
+    """A letter of a text that Python writes in these quotes, in quotes."""
+    if letter in "'\"":
+        return f"'\\{letter}'" if letter == quote else f"'{letter}'"
+    return repr(letter)
 
 
 def dump_json(value: Any, dumps: Callable[[Any], str], known: Mapping[int, Origin]) -> str:
@@ -170,12 +272,12 @@ def dump_json(value: Any, dumps: Callable[[Any], str], known: Mapping[int, Origi
         known: Origins of whole values by ``id``: the text of such a value has that origin.
     """
     if isinstance(value, TracedText):
-        return _escaped(value, dumps(str.__str__(value)))
+        return _escaped(value, dumps(str.__str__(value)), dumps)
     origin = known.get(id(value))
     if origin is not None:
         return traced(dumps(value), origin)
-    found: list[TracedText] = []
-    held = _hold(value, found)
+    found: list[Any] = []
+    held = _hold(value, found, known, _sorts(dumps))
     if not found:
         return dumps(value)
     pieces = HELD.split(
@@ -183,38 +285,73 @@ def dump_json(value: Any, dumps: Callable[[Any], str], known: Mapping[int, Origi
     )  # text, number, text, number, ..., in the order in which the keys come out
     if sorted(map(int, pieces[1::2])) != list(range(len(found))):
         return dumps(value)  # the origins are lost, the text is right
-    return join(
-        "",
-        [
-            (
-                _escaped(found[int(piece)], dumps(str.__str__(found[int(piece)])))
-                if index & 1
-                else piece
-            )
-            for index, piece in enumerate(pieces)
-        ],
-    )
+    for index in range(1, len(pieces), 2):
+        item = found[int(pieces[index])]
+        if isinstance(item, TracedText):
+            pieces[index] = _escaped(item, dumps(str.__str__(item)), dumps)
+        else:
+            line = pieces[index - 1].rpartition("\n")[2]
+            text = dumps(item).replace("\n", "\n" + line[: len(line) - len(line.lstrip())])
+            pieces[index] = traced(text, known[id(item)])
+    return join("", pieces)
 
 
-def _place(index: int) -> str:
-    return f"\U0010fffc{index}\U0010fffd"
+def _sorts(dumps: Callable[[Any], str]) -> bool:
+    text = dumps({"b": 0, "a": 0})
+    return text.find("a") < text.find("b")
 
 
-def _hold(value: Any, found: list[TracedText]) -> Any:
-    """A copy of nested lists and mappings in which place holders stand for traced texts; these are
-    appended to ``found``.
+def _hold(value: Any, found: list[Any], known: Mapping[int, Origin], sorts: bool) -> Any:
+    """A copy of nested lists and mappings in which place holders stand for traced texts and for
+    values of known origin; these are appended to ``found``.
     """
-    if isinstance(value, TracedText):
+    if isinstance(value, TracedText) or id(value) in known:
         found.append(value)
-        return _place(len(found) - 1)
+        return f"\U0010fffc{len(found) - 1:08}\U0010fffd"  # of one length, so that they sort
     if isinstance(value, dict):
-        return {key: _hold(item, found) for key, item in value.items()}
+        items = sorted(value.items()) if sorts else value.items()
+        return {
+            _hold(key, found, known, sorts): _hold(item, found, known, sorts) for key, item in items
+        }
     if isinstance(value, (list, tuple)):
-        return [_hold(item, found) for item in value]
+        return [_hold(item, found, known, sorts) for item in value]
     return value
 
 
-def _escaped(value: TracedText, text: str) -> TracedText:
+def traced_leaves(value: Any, origin: Origin) -> Any:
+    """A copy of nested lists and mappings in which every string, keys included, has its own origin:
+    ``origin`` with the string's number, as ``leaves_of`` counts.
+    """
+    count = 0
+
+    def copy(item: Any) -> Any:
+        nonlocal count
+        if isinstance(item, str):
+            count += 1
+            return traced(str.__str__(item), origin._replace(leaf=count - 1))
+        if isinstance(item, dict):
+            return {copy(key): copy(inner) for key, inner in item.items()}
+        if isinstance(item, list):
+            return [copy(inner) for inner in item]
+        return item
+
+    return copy(value)
+
+
+def leaves_of(value: Any) -> Iterator[Any]:
+    """Every string, number, boolean and None in nested lists and mappings, keys before values."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from leaves_of(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from leaves_of(item)
+    else:
+        yield value
+
+
+def _escaped(value: TracedText, text: str, dumps: Callable[[Any], str]) -> TracedText:
     """``text`` is the JSON form of ``value``, quotes included: its parts moved to where their
     escaped characters are.
     """
@@ -222,17 +359,21 @@ def _escaped(value: TracedText, text: str) -> TracedText:
         return with_parts(text, shifted(value.parts, 1))
     at = [1]
     for character in str.__str__(value):
-        at.append(at[-1] + len(json.dumps(character, ensure_ascii=False)) - 2)
+        at.append(at[-1] + len(dumps(character)) - 2)
     if at[-1] != len(text) - 1:
-        return with_parts(
-            text, ()
-        )  # an encoder that escapes otherwise (ensure_ascii): the origins are lost
+        return with_parts(text, ())  # an encoder that escapes otherwise: the origins are lost
     whole = str.__str__(value)
+    in_ascii = text.isascii() and not whole.isascii()
     return with_parts(
         text,
         tuple(
             Part(
-                at[part.start], at[part.end], part.origin, part.source, whole[part.start : part.end]
+                at[part.start],
+                at[part.end],
+                part.origin,
+                part.source,
+                whole[part.start : part.end],
+                in_ascii,
             )
             for part in value.parts
         ),

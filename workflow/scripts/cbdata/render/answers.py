@@ -1,0 +1,202 @@
+"""The template's own answer to where an assistant's text starts: what it prints when it is asked
+for that answer, compared with what it prints where the answer is there.
+
+The template is asked once for each shape of what stands before an answer, not once a trace, so that
+the cost does not grow with the conversations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cbdata.rejects import Reject
+from cbdata.render.align import split
+from cbdata.render.layout import Ask, lay_out
+from cbdata.render.placing import Gap, is_own
+from cbdata.render.probes import ANSWER, CALL, OTHER_RESULT, RESULT, TOOL, TWO_CALLS, USER
+from cbdata.render.runs import Run, flatten
+from cbdata.render.template import ChatTemplate
+from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.render.turns import Landmarks
+
+SHAPES = 4096  # kept; a data set has a few dozen
+Messages = Sequence[Mapping[str, Any]]
+
+
+class AnswerStarts:
+    """What a template says of where answers start, for the conversations of one renderer."""
+
+    def __init__(self, template: ChatTemplate, tokenizer: PlainTokenizer) -> None:
+        self._template, self._pattern = template, tokenizer.pattern
+        self._known: dict[tuple[Any, ...], tuple[int, int] | None] = {}
+
+    def of(
+        self, text: str, messages: Messages, tools: Any, hidden: Mapping[str, str] | None
+    ) -> Ask:
+        """Make the question of ``layout.lay_out`` for one conversation.
+
+        Args:
+            text: What the template printed for it.
+            messages: The messages as the template was given them.
+            tools: The tools likewise.
+            hidden: As for ``ChatTemplate.render``.
+        """
+
+        def ask(index: int, runs: Sequence[Run], gap: Gap) -> int | None:
+            # No template is asked for an answer behind an answer.
+            if index == 0 or messages[index - 1]["role"] == "assistant":
+                return None
+            inside = _runs_in(runs, gap)
+            key = self._shape(text, messages, index, inside, gap)
+            if key not in self._known:
+                if len(self._known) >= SHAPES:
+                    self._known.clear()
+                start = self._ask(text, messages[:index], tools, hidden, runs, gap)
+                self._known[key] = None if start is None else _place(inside, gap, start)
+            place = self._known[key]
+            if place is None:
+                return None
+            run, offset = place
+            return (max(inside[run].start, gap.start) if run >= 0 else gap.end) + offset
+
+        return ask
+
+    def _shape(
+        self, text: str, messages: Messages, index: int, inside: Sequence[Run], gap: Gap
+    ) -> tuple[Any, ...]:
+        """What stands before an answer, without what belongs to this conversation alone."""
+        shown = [
+            text[max(run.start, gap.start) : min(run.end, gap.end)]
+            if run.kind == "literal"
+            else run.kind
+            for run in inside
+        ]
+        message = messages[index]
+        says = bool(message["content"]), bool(message.get("thinking"))
+        return (
+            messages[index - 1]["role"],
+            says,
+            bool(message.get("tool_calls")),
+            *shown,
+        )
+
+    def _ask(
+        self,
+        text: str,
+        messages: Messages,
+        tools: Any,
+        hidden: Mapping[str, str] | None,
+        runs: Sequence[Run],
+        gap: Gap,
+    ) -> int | None:
+        """The character at which the answer starts, or None where the template cannot be asked."""
+        render = self._template.render
+        try:
+            prompt, parts = render(messages, tools, generation_prompt=True, hidden=hidden)
+        except Reject:
+            return None
+        last = _last_own(runs, gap.start)
+        asked = _last_own(flatten(parts, len(prompt)), len(prompt))
+        if (last is None) != (asked is None):
+            return None
+        if last and asked and (last.kind, last.message, last.call) != asked_of(asked):
+            return None
+        start = last.end if last else 0
+        printed = text[start : gap.end]
+        wanted = prompt[asked.end if asked else 0 :]
+        common = _common(printed, wanted)
+        if common < len(wanted):
+            # The template prints the conversation otherwise where an answer follows: what it adds
+            # to ask for one may be the same for all that.
+            plain = render(messages, tools, hidden=hidden)[0]
+            added = prompt[len(plain) :] if prompt.startswith(plain) else ""
+            place = printed.rfind(added) if added.strip() else -1
+            common = place + len(added) if place >= 0 else self._whole(printed, common)
+        return start + common
+
+    def _whole(self, printed: str, common: int) -> int:
+        """The last place up to ``common`` at which no word or marker is cut through."""
+        for match in self._pattern.finditer(printed):
+            if match.start() < common < match.end():
+                return match.start()
+            if match.end() == common:
+                return common
+        while 0 < common < len(printed) and not (
+            printed[common - 1].isspace() or printed[common - 1] in ">]"
+        ):
+            common -= 1
+        return common
+
+
+def asked_of(run: Run) -> tuple[str, int, int]:
+    """Which value a run is of."""
+    return run.kind, run.message, run.call
+
+
+def _common(left: str, right: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = zip(left, right, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
+
+
+def _runs_in(runs: Sequence[Run], gap: Gap) -> Sequence[Run]:
+    low, high = 0, len(runs)
+    while low < high:
+        middle = (low + high) // 2
+        if runs[middle].end <= gap.start:
+            low = middle + 1
+        else:
+            high = middle
+    stop = low
+    while stop < len(runs) and runs[stop].start < gap.end:
+        stop += 1
+    return runs[low:stop]
+
+
+def _place(inside: Sequence[Run], gap: Gap, start: int) -> tuple[int, int]:
+    """A character as one of the runs of a gap and the characters from that run's start; -1 stands
+    for the end of the gap.
+    """
+    for index in range(len(inside) - 1, -1, -1):
+        low = max(inside[index].start, gap.start)
+        if low <= start < inside[index].end:
+            return index, start - low
+    return -1, start - gap.end
+
+
+def _last_own(runs: Sequence[Run], end: int) -> Run | None:
+    """The last own text of a message that ends at or before a character."""
+    return next(
+        (run for run in reversed(runs) if run.end <= end and run.start < run.end and is_own(run)),
+        None,
+    )
+
+
+def learn_headers(
+    answers: AnswerStarts, template: ChatTemplate, tokenizer: PlainTokenizer, landmarks: Landmarks
+) -> frozenset[str]:
+    """What the template prints before answers to small conversations, for answers of which it says
+    nothing.
+    """
+    headers = {landmarks.generation_prompt} - {""}
+    for messages in (
+        [USER, ANSWER, USER, ANSWER],
+        [USER, CALL, RESULT, ANSWER],
+        [USER, TWO_CALLS, RESULT, OTHER_RESULT, ANSWER],
+    ):
+        for tools in (None, [TOOL]):
+            try:
+                text, parts = template.render(messages, tools)
+                controls = split(text, tokenizer.pattern.split(text))
+                ask = answers.of(text, messages, tools, None)
+                turns = lay_out(text, parts, messages, controls, landmarks, 0, ask)
+            except Reject:
+                continue
+            headers |= {
+                text[turn.start : turn.own_start]
+                for turn in turns
+                if turn.role == "assistant" and turn.start < turn.own_start
+            }
+            break
+    return frozenset(headers)

@@ -1,0 +1,179 @@
+"""Where each tool call of a turn stands in a rendered text: its own markup, name and arguments, and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from cbdata.rejects import Reject
+from cbdata.render.placing import Found
+from cbdata.render.thinking import left_out
+from cbdata.render.traced_text import Part, leaves_of
+from cbdata.render.turns import CallSpan, Landmarks, Turn
+
+
+def place_calls(
+    text: str, message: Mapping[str, Any], mine: Found, turn: Turn, landmarks: Landmarks
+) -> list[CallSpan]:
+    """The calls of a turn, in order and disjoint.
+
+    Args:
+        text: The rendered text.
+        message: The message that makes the calls.
+        mine: What is known of where it is printed.
+        turn: The turn, with its reasoning and its end.
+        landmarks: What is known of the template beforehand.
+
+    Raises:
+        Reject: A call, its name or something of its arguments cannot be placed.
+    """
+    calls = message.get("tool_calls") or ()
+    if not calls:
+        return []
+    cores = [_core(turn.index, number, call, mine) for number, call in enumerate(calls)]
+    for number, (left, right) in enumerate(pairwise(cores), start=1):
+        if right[0] < left[1]:
+            raise Reject(
+                "calls_overlap",
+                f"message {turn.index}: call {number} starts before call {number - 1} ends",
+            )
+    limit = turn.stop[0] if turn.stop else turn.content_end
+    begin = turn.own_start
+    if begin <= turn.content_start <= cores[0][0]:
+        begin = turn.content_start  # behind an empty block for reasoning
+    bounds = [(begin, limit)] * len(cores)
+    if len(cores) > 1:
+        inner = [
+            _between(text, mine, turn.index, number, left[1], right[0], landmarks)
+            for number, (left, right) in enumerate(pairwise(cores))
+        ]
+        starts = [begin, *(start for _, start in inner)]
+        bounds = list(zip(starts, [*(end for end, _ in inner), limit], strict=True))
+    said = [*turn.thinking, *((part.start, part.end) for part in turn.pieces)]
+    spans = []
+    for number, (call, core, (low, high)) in enumerate(zip(calls, cores, bounds, strict=True)):
+        low = max([low, *(end for _, end in said if end <= core[0])])
+        high = min([high, *(start for start, _ in said if start >= core[1])])
+        low = _behind_header(text, low, core[0], landmarks)
+        if number == len(cores) - 1:
+            high = _own_end(text, mine.scopes.get(number, ()), core[1], high, landmarks)
+        stretch = text[low:high]
+        low += len(stretch) - len(stretch.lstrip())
+        high -= len(stretch) - len(stretch.rstrip())
+        name = mine.names[number][0]
+        if any(low < end and start < high for start, end in said):
+            raise Reject(
+                "call_not_placed",
+                f"message {turn.index}, call {number}: text or reasoning stands inside it",
+            )
+        _check_arguments(text[low:high], call["function"]["arguments"], mine, turn.index, number)
+        spans.append(CallSpan(number, call["function"]["name"], low, high, name.start, name.end))
+    return spans
+
+
+def _core(index: int, number: int, call: Any, mine: Found) -> tuple[int, int]:
+    """The stretch from the first to the last character of a call that is the conversation's."""
+    names = mine.names.get(number)
+    if not names:
+        raise Reject(
+            "call_not_rendered",
+            f"message {index}, call {number}: the template does not print the name"
+            f" {call['function']['name']!r}",
+        )
+    parts = [*names, *mine.arguments.get(number, ()), *mine.ids.get(number, ())]
+    return min(part.start for part in parts), max(part.end for part in parts)
+
+
+def _between(
+    text: str,
+    mine: Found,
+    index: int,
+    number: int,
+    start: int,
+    end: int,
+    landmarks: Landmarks,
+) -> tuple[int, int]:
+    """Where call ``number`` ends and the next one starts, between their own characters at
+    ``start`` and ``end``.
+    """
+    ended = [stop for low, stop in mine.scopes.get(number, ()) if low >= start and stop <= end]
+    begun = [low for low, stop in mine.scopes.get(number + 1, ()) if low >= start and stop <= end]
+    if ended or begun:
+        last = max(ended, default=start)
+        first = min((low for low in begun if low >= last), default=end if begun or ended else last)
+        return last, first
+    close = landmarks.call_close
+    if close and text.startswith(close, start):
+        return start + len(close), start + len(close)
+    raise Reject(
+        "call_not_placed",
+        f"message {index}: nothing says where in {text[start:end][:60]!r} call {number} ends and"
+        f" call {number + 1} begins",
+    )
+
+
+def _behind_header(text: str, start: int, end: int, landmarks: Landmarks) -> int:
+    """Behind a header that the template prints before each call of a turn."""
+    header = landmarks.generation_prompt.strip()
+    if header:
+        found = text.rfind(header, start, end)
+        if found >= 0:
+            return found + len(header)
+    return start
+
+
+def _own_end(
+    text: str,
+    scopes: Iterable[tuple[int, int]],
+    start: int,
+    limit: int,
+    landmarks: Landmarks,
+) -> int:
+    """Where the last call ends, behind its own last character at ``start``: the end of the call
+    section is not its own.
+    """
+    close = landmarks.call_close
+    ends = [min(high, limit) for low, high in scopes if start <= low < limit]
+    end = max(ends, default=limit)
+    if close:
+        if text.startswith(close, start, end):
+            return start + len(close)
+        found = text.rfind(close, start, end)  # without arguments something stands before it
+        if found >= 0:
+            return found + len(close)
+    return end
+
+
+def _check_arguments(
+    shown: str, arguments: Mapping[str, Any], mine: Found, index: int, number: int
+) -> None:
+    """Everything in a call's arguments must have been printed."""
+    printed = mine.arguments.get(number, [])
+    if any(part.origin.leaf < 0 and part.start < part.end for part in printed):
+        return
+    by_leaf: dict[int, list[Part]] = {}
+    for part in printed:
+        by_leaf.setdefault(part.origin.leaf, []).append(part)
+    text = 0
+    for leaf in leaves_of(arguments):
+        if isinstance(leaf, str):
+            missing = left_out(leaf, by_leaf.get(text, ()))
+            if missing and text not in by_leaf and leaf in shown:
+                missing = ""  # printed by a step that loses where a text comes from
+            text += 1
+        else:
+            missing = "" if any(form in shown for form in _forms(leaf)) else json.dumps(leaf)
+        if missing:
+            raise Reject(
+                "arguments_dropped",
+                f"message {index}, call {number}: the template leaves out {missing[:60]!r}",
+            )
+
+
+def _forms(value: Any) -> Sequence[str]:
+    """How templates print a number, a boolean or None."""
+    return json.dumps(value), str(value), str(value).lower()

@@ -1,0 +1,203 @@
+"""The Jinja environment that Hugging Face gives to chat templates, with origins kept through what
+templates do with text.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import jinja2
+from jinja2 import nodes, pass_context, pass_environment
+from jinja2.ext import Extension, loopcontrols
+from jinja2.filters import make_attrgetter
+from jinja2.runtime import LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+from cbdata.render import instrument, traced_text
+from cbdata.render.growing import ENDS, GROW, Growing, ends, grow, stored
+from cbdata.render.instrument import Marks
+from cbdata.render.json_text import dump
+from cbdata.render.safe_text import mark_safe
+
+DATE_FORMAT = "%d %b %Y"
+DICT_ATTRIBUTES = frozenset(dir(dict))
+LOOP_ATTRIBUTES = frozenset(name for name in dir(LoopContext) if not name.startswith("_"))
+TEXT_METHODS = frozenset(("startswith", "endswith", "strip", "lstrip", "rstrip", "split"))
+OWN_METHODS = frozenset(dir(traced_text.TracedText)) - frozenset(dir(str)) | {"parts"}
+
+
+class GenerationTag(Extension):
+    """``{% generation %}...{% endgeneration %}``, which some templates put around the model's text:
+    parsed, and not relied on.
+    """
+
+    tags = {"generation"}  # noqa: RUF012 (Jinja's own interface)
+
+    def parse(self, parser: Any) -> nodes.Node:
+        """The body alone, in a scope of its own."""
+        line = next(parser.stream).lineno
+        return nodes.Scope(
+            parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line
+        )
+
+
+class ChatEnvironment(ImmutableSandboxedEnvironment):
+    """Jinja as transformers sets it up for chat templates, with origins kept through joins, and a
+    shorter way to dict items.
+    """
+
+    concat = staticmethod(traced_text.concat)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """What the sandbox gives, sooner: items of dicts, public attributes of loops and
+        namespaces, and harmless methods of strings.
+        """
+        kind = type(obj)
+        if kind is dict and attribute not in DICT_ATTRIBUTES:
+            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+        if isinstance(obj, str):
+            if attribute in TEXT_METHODS:
+                return getattr(obj, attribute)
+            if attribute in OWN_METHODS:  # a plain string has none
+                return self.undefined(obj=obj, name=attribute)
+        elif kind is LoopContext and attribute in LOOP_ATTRIBUTES:
+            return getattr(obj, attribute)
+        elif kind is Namespace and not attribute.startswith("_"):
+            try:
+                value = stored(obj, attribute)
+            except AttributeError:
+                return self.undefined(obj=obj, name=attribute)
+            return value.text() if type(value) is Growing else value
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """What the sandbox gives; a growing text of a namespace as text."""
+        value = super().getitem(obj, argument)
+        return value.text() if type(value) is Growing else value
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """Formatting that keeps origins where the format has nothing but ``{}``, ``{0}`` and
+        ``{name}``.
+        """
+        plain = super().wrap_str_format(value)
+        if plain is None or value.__name__ != "format":
+            return plain
+        text = value.__self__
+
+        def wrapper(*args: Any, **kwargs: Any) -> str:
+            if any(isinstance(item, traced_text.TracedText) for item in (*args, *kwargs.values())):
+                pieces = _formatted(text, args, kwargs)
+                if pieces is not None:
+                    return traced_text.concat(pieces)
+            return plain(*args, **kwargs)
+
+        return wrapper
+
+
+def _formatted(text: str, args: Any, kwargs: Any) -> list[Any] | None:
+    """The pieces that a simple format is put together from, or None for another one."""
+    if hasattr(text, "__html__"):
+        return None
+    pieces: list[Any] = []
+    count = 0
+    for literal, name, spec, conversion in string.Formatter().parse(str.__str__(text)):
+        pieces.append(literal)
+        if name is None:
+            continue
+        if spec or conversion:
+            return None
+        if name == "" or name.isdigit():
+            place = int(name) if name else count
+            count += 1
+            if place >= len(args):
+                return None
+            pieces.append(args[place])
+        elif name in kwargs:
+            pieces.append(kwargs[name])
+        else:
+            return None
+    return pieces
+
+
+def _printed(value: Any) -> Any:
+    """A value as Jinja prints it: lists and mappings as Python writes them, with origins kept."""
+    return traced_text.as_text(value) if type(value) in (list, dict) else value
+
+
+@pass_environment
+def _join(env: jinja2.Environment, value: Any, d: str = "", attribute: Any = None) -> str:
+    """Jinja's ``join`` with origins kept."""
+    if attribute is not None:
+        value = map(make_attrgetter(env, attribute), value)
+    return traced_text.join(str(d), map(traced_text.as_text, value))
+
+
+def _unfolded(mark: Callable[[Any], str]) -> Callable[[Any, Any], str]:
+    """A filter that Jinja does not evaluate when it compiles a template."""
+
+    @pass_context
+    def at_work(context: Any, value: Any) -> str:
+        return mark(value)
+
+    return at_work
+
+
+def environment(date: str, marks: Marks) -> ChatEnvironment:
+    """A sandboxed environment with transformers' filters and globals, in which today is ``date``
+    (as in "26 Jul 2024").
+
+    Follows ``transformers.utils.chat_template_utils``: trim_blocks, lstrip_blocks, loop controls,
+    tojson without HTML escapes, raise_exception, strftime_now. Raises ValueError for a date in
+    another form.
+    """
+    today = datetime.strptime(date, DATE_FORMAT)
+
+    def raise_exception(message: str) -> None:
+        raise jinja2.exceptions.TemplateError(message)
+
+    def tojson(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: Any = None,
+        separators: Any = None,
+        sort_keys: bool = False,
+    ) -> str:
+        def dumps(item: Any) -> str:
+            return dump(
+                item,
+                marks.hidden,
+                ensure_ascii=ensure_ascii,
+                indent=indent,
+                separators=separators,
+                sort_keys=sort_keys,
+            )
+
+        return traced_text.dump_json(value, dumps, marks.values)
+
+    env = ChatEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[GenerationTag, loopcontrols],
+        finalize=_printed,
+    )
+    env.filters |= {
+        "tojson": tojson,
+        "join": _join,
+        "safe": mark_safe,
+        "string": traced_text.as_text,
+        instrument.VISIT_START: marks.visit_start,
+        instrument.VISIT_END: marks.visit_end,
+        instrument.MESSAGE_START: marks.message_start,
+        instrument.MESSAGE_END: marks.message_end,
+        instrument.LITERAL: _unfolded(marks.literal),
+        instrument.CONCAT: traced_text.concat,
+        GROW: grow,
+        ENDS: ends,
+    }
+    env.globals["raise_exception"] = raise_exception
+    env.globals["strftime_now"] = today.strftime
+    return env

@@ -1,0 +1,96 @@
+"""Text that a template collects in a namespace, piece by piece, in time linear in its length.
+
+``ns.text = ns.text + piece`` copies all of the text for every piece. Here the pieces are kept, and
+joined where the attribute is read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.utils import Namespace
+
+from cbdata.render import traced_text
+
+GROW, ENDS = "cb_grow", "cb_ends"
+
+
+class Growing:
+    """A text in pieces."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, pieces: list[str]) -> None:
+        self.pieces = pieces
+
+    def text(self) -> str:
+        """The whole text."""
+        if len(self.pieces) > 1:
+            self.pieces = [traced_text.join("", self.pieces)]
+        return self.pieces[0]
+
+    def endswith(self, ending: Any) -> bool:
+        """Whether the text ends so; reads no more of it than it must."""
+        if isinstance(ending, str):
+            for piece in reversed(self.pieces):
+                if len(piece) >= len(ending) or (piece and not ending.endswith(piece)):
+                    return piece.endswith(ending)
+                if piece:
+                    break
+        return self.text().endswith(ending)
+
+
+def grown_attribute(assign: nodes.Assign) -> tuple[str, str] | None:
+    """The namespace and attribute that an assignment adds something to the end of."""
+    target, value = assign.target, assign.node
+    if not isinstance(target, nodes.NSRef):
+        return None
+    if isinstance(value, nodes.Concat):
+        value = value.nodes[0]
+    elif isinstance(value, nodes.Add):
+        while isinstance(value, nodes.Add):
+            value = value.left
+    else:
+        return None
+    if (
+        isinstance(value, nodes.Getattr)
+        and value.attr == target.attr
+        and isinstance(value.node, nodes.Name)
+        and value.node.name == target.name
+    ):
+        return target.name, target.attr
+    return None
+
+
+def stored(namespace: Namespace, attribute: str) -> Any:
+    """An attribute of a namespace, with a growing text as such. Raises AttributeError."""
+    return Namespace.__getattribute__(namespace, attribute)
+
+
+def grow(namespace: Any, attribute: str, pieces: list[Any], concat: bool) -> Any:
+    """What a namespace's attribute becomes with something put behind it.
+
+    Args:
+        namespace: The namespace.
+        attribute: Its attribute's name.
+        pieces: What comes behind it.
+        concat: Whether that is done with ``~``, which makes text of anything, or with ``+``.
+    """
+    value = stored(namespace, attribute)
+    plain = all(isinstance(piece, str) and not hasattr(piece, "__html__") for piece in pieces)
+    if concat or (plain and isinstance(value, (str, Growing)) and not hasattr(value, "__html__")):
+        if not isinstance(value, Growing):
+            value = Growing([traced_text.as_text(value)])
+        value.pieces += map(traced_text.as_text, pieces)
+        return value
+    if isinstance(value, Growing):
+        value = value.text()
+    for piece in pieces:
+        value = value + piece
+    return value
+
+
+def ends(namespace: Any, attribute: str, ending: Any) -> bool:
+    """Whether the text in a namespace's attribute ends so."""
+    return bool(stored(namespace, attribute).endswith(ending))

@@ -1,0 +1,44 @@
+"""JSON text of values with hidden control-token text in them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_NOT_ASCII = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
+
+
+def dump(value: Any, hidden: Mapping[str, str], **options: Any) -> str:
+    """What ``json.dumps`` gives for the value as it was written, with control-token text hidden.
+
+    Args:
+        value: Anything that ``json.dumps`` takes.
+        hidden: What each hidden character stands for; a character that JSON escapes comes out
+            escaped, because no control token has such escapes.
+        options: As for ``json.dumps``; ``ensure_ascii`` is False if it is not given.
+    """
+    options.setdefault("ensure_ascii", False)
+    text = json.dumps(value, **options)
+    if not hidden:
+        return text
+    if options["ensure_ascii"]:
+        return _NOT_ASCII.sub(lambda match: _form(match.group(), hidden), text)
+    if text.isascii():
+        return text
+    forms = {}
+    for character in set(text) & hidden.keys():
+        form = json.dumps(hidden[character], ensure_ascii=False)[1:-1]
+        if form != hidden[character]:
+            forms[ord(character)] = form
+    return text.translate(forms) if forms else text
+
+
+def _form(escape: str, hidden: Mapping[str, str]) -> str:
+    """What a pair of ``\\\\u`` escapes comes out as."""
+    character = json.loads(f'"{escape}"')
+    if character not in hidden:
+        return escape
+    form = json.dumps(hidden[character])[1:-1]
+    return str(character) if form == hidden[character] else form

@@ -1,0 +1,199 @@
+"""Which stretch of a rendered text each message takes up: from its first own character to the last,
+and how the template's text between two messages is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from cbdata.rejects import Reject
+from cbdata.render.runs import Run
+from cbdata.render.traced_text import Part
+
+Control = tuple[int, int, str]
+
+
+@dataclass(slots=True)
+class Found:
+    """What the runs say of one message.
+
+    ``own``: the stretch from its first to its last own character, ``empty``: where an empty value
+    of it is printed, ``visited``: the template's text that is printed for it. For its calls, by
+    number: ``names``, ``arguments``, ``ids``; ``scopes``: the template's text that is printed for
+    the call. ``looped``: marks say which text is printed for the message.
+    """
+
+    own: tuple[int, int] | None = None
+    empty: int | None = None
+    visited: list[tuple[int, int]] = field(default_factory=list)
+    content: list[Part] = field(default_factory=list)
+    thinking: list[Part] = field(default_factory=list)
+    inline: list[Part] = field(default_factory=list)
+    names: dict[int, list[Part]] = field(default_factory=dict)
+    arguments: dict[int, list[Part]] = field(default_factory=dict)
+    ids: dict[int, list[Part]] = field(default_factory=dict)
+    scopes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    looped: bool = False
+
+
+@dataclass(slots=True)
+class Block:
+    """A message in the order of the text: its own characters are ``[first, last)``."""
+
+    index: int
+    first: int
+    last: int
+    found: Found
+
+
+def is_own(run: Run) -> bool:
+    """Whether a run is a message's own text, wherever it stands. A tool's name or id that is
+    printed for another message, such as its result, is not.
+    """
+    if run.kind in ("content", "thinking", "inline", "arguments"):
+        return True
+    return run.kind == "name" and run.scope[0] in (-1, run.message)
+
+
+def gather(runs: Sequence[Run], count: int) -> list[Found]:
+    """What the runs say of each of ``count`` messages.
+
+    Raises:
+        Reject: A message is printed twice, or stands in two places with another one between.
+    """
+    found = [Found() for _ in range(count)]
+    current = -1
+    for run in runs:
+        if run.kind == "literal":
+            if run.message >= 0:
+                mine = found[run.message]
+                mine.looped = True
+                mine.visited.append((run.start, run.end))
+                if run.call >= 0:
+                    mine.scopes.setdefault(run.call, []).append((run.start, run.end))
+            continue
+        mine, part = found[run.message], run.part
+        assert part is not None
+        again = run.kind == "name" and mine.own is not None and run.message != current
+        if again or not is_own(run):
+            if run.call >= 0 and run.kind == "id" and run.scope[0] == run.message:
+                mine.ids.setdefault(run.call, []).append(part)
+            elif run.scope[0] >= 0:
+                found[run.scope[0]].visited.append((run.start, run.end))
+            continue
+        mine.looped = mine.looped or run.scope[0] == run.message
+        match run.kind:
+            case "name":
+                mine.names.setdefault(run.call, []).append(part)
+            case "arguments":
+                mine.arguments.setdefault(run.call, []).append(part)
+            case kind:
+                getattr(mine, kind).append(part)
+        if run.start == run.end:
+            if mine.empty is None or run.scope[0] == run.message:
+                mine.empty = run.start
+            continue
+        if mine.own is None:
+            mine.own = run.start, run.end
+        elif run.message == current:
+            mine.own = mine.own[0], run.end
+        else:
+            again = any(
+                other is not part and other.source <= part.source < other.source + other.covered()
+                for other in mine.content
+            )
+            raise Reject(
+                "message_rendered_twice" if again else "turns_overlap",
+                f"message {run.message} stands at character {mine.own[0]} and, behind another"
+                f" message, at {run.start}",
+            )
+        current = run.message
+    return found
+
+
+def blocks_of(
+    found: Sequence[Found],
+    messages: Sequence[Mapping[str, Any]],
+    controls: Sequence[Control],
+) -> list[Block]:
+    """The messages in the order of the text.
+
+    Raises:
+        Reject: ``message_not_rendered``: nothing is printed for a message that says something.
+    """
+    blocks: list[Block] = []
+    behind = 0
+    for index, (mine, message) in enumerate(zip(found, messages, strict=True)):
+        if mine.own is not None:
+            first, last = mine.own
+        elif mine.empty is not None:
+            first = last = mine.empty
+        elif mine.visited:
+            first = last = _empty_place(mine.visited, controls)
+        elif says_nothing(message):
+            first = last = behind
+        else:
+            raise Reject("message_not_rendered", f"the template prints nothing for message {index}")
+        blocks.append(Block(index, first, last, mine))
+        behind = max(behind, last)
+    if all(left.last <= right.first for left, right in pairwise(blocks)):
+        return blocks
+    return sorted(blocks, key=lambda block: (block.first, block.last))
+
+
+def says_nothing(message: Mapping[str, Any]) -> bool:
+    """Whether there is nothing in a message to be printed."""
+    return not (message["content"].strip() or message.get("tool_calls") or message.get("thinking"))
+
+
+def _empty_place(visited: Sequence[tuple[int, int]], controls: Sequence[Control]) -> int:
+    """Where the content of a message would stand of which only header and end are printed."""
+    start, end = visited[0][0], visited[-1][1]
+    last = [low for low, high, _ in controls if start < low and high <= end]
+    return last[-1] if last else end
+
+
+@dataclass(slots=True)
+class Gap:
+    """The template's text between two messages: ``[start, closed)`` is printed for the one before,
+    ``[opened, end)`` for the one behind. ``marked``: something is printed for the one behind.
+    """
+
+    start: int
+    closed: int
+    opened: int
+    end: int
+    marked: bool
+
+
+def share(
+    runs: Sequence[Run], cursor: int, before: Block | None, behind: Block | None, length: int
+) -> tuple[Gap, int]:
+    """The gap between two messages, and a run that does not end behind the next gap's start.
+
+    Args:
+        runs: The runs of the text.
+        cursor: A run that does not end behind the gap's start.
+        before: The message before, None at the start of the text.
+        behind: The message behind, None at its end.
+        length: Characters of the text.
+    """
+    start = before.last if before else 0
+    end = behind.first if behind else length
+    while cursor < len(runs) and runs[cursor].end <= start:
+        cursor += 1
+    closed = start
+    opened: int | None = None
+    last = cursor
+    while last < len(runs) and runs[last].start < end:
+        owner = runs[last].scope[0]
+        if opened is None and before is not None and owner == before.index:
+            closed = min(runs[last].end, end)
+        elif opened is None and owner >= 0:
+            opened = max(runs[last].start, start)
+        last += 1
+    gap = Gap(start, closed, closed if opened is None else opened, end, opened is not None)
+    return gap, cursor
