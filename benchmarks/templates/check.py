@@ -72,10 +72,13 @@ def check_words(
 ) -> Iterator[Difference]:
     """Every word lies in the spans that must hold it, and in no other."""
     alignment = row["alignment"]
-    said = {s["message_index"]: (s["content_start"], s["content_end"])
-            for s in alignment["message_spans"]}
-    whole = {s["message_index"]: (s["token_start"], s["token_end"])
-             for s in alignment["message_spans"]}
+    said = {
+        s["message_index"]: (s["content_start"], s["content_end"])
+        for s in alignment["message_spans"]
+    }
+    whole = {
+        s["message_index"]: (s["token_start"], s["token_end"]) for s in alignment["message_spans"]
+    }
     calls = {
         (s["message_index"], s["call_index"]): (s["token_start"], s["token_end"])
         for s in alignment["tool_call_spans"]
@@ -87,8 +90,7 @@ def check_words(
         )
     for word in conversation.words:
         held = [
-            (tokens.first(at), tokens.last(at + len(word.text)))
-            for at in printed.places[word.text]
+            (tokens.first(at), tokens.last(at + len(word.text))) for at in printed.places[word.text]
         ]
         if not held:
             continue
@@ -141,7 +143,8 @@ def check_turns(
         start, end = span["content_start"], span["content_end"]
         if turn.begin is not None:
             if start < tokens.first(turn.begin):
-                yield "start", f"{tokens.spelled(start, tokens.first(turn.begin))!r} is the prompt's"
+                extra = tokens.spelled(start, tokens.first(turn.begin))
+                yield "start", f"{extra!r} is the prompt's"
             missed = tokens.spelled(tokens.first(turn.begin), start)
             if missed.strip() and not REASONING.search(missed):
                 yield "start", f"{missed!r} of message {turn.message} is left out"
@@ -149,7 +152,8 @@ def check_turns(
         if allowed and end not in allowed:
             wanted = max(allowed)
             seen = tokens.spelled(min(end, wanted), max(end, wanted))
-            yield "end", f"message {turn.message}: {seen!r} {'missing' if end < wanted else 'extra'}"
+            kind = "missing" if end < wanted else "extra"
+            yield "end", f"message {turn.message}: {seen!r} {kind}"
         for call in calls.get(turn.message, ()):
             if turn.ends and call["token_end"] > tokens.first(max(turn.ends) - 1):
                 yield "call_holds_end", f"message {turn.message}, call {call['call_index']}"

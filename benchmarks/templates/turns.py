@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from conversations import Conversation
 from reference import Reference, Refused
 
 REASONING = re.compile(r"think|THINK|analysis|reason|RESPONSE")
+WHITE = re.compile(r"\s*")
 OPENED = re.compile(r"\s*(?:<think>|\[THINK\]|<seed:think>|<\|START_THINKING\|>)\s*\Z")
 
 
@@ -67,8 +69,9 @@ def locate(conversation: Conversation, text: str) -> Printed:
         start, end = found[0], found[0] + len(word.text)
         if word.kind == "call":
             name = conversation.messages[word.message]["tool_calls"][word.call]["function"]["name"]
-            before = max((at + len(w) for w, ats in places.items() for at in ats if at < start),
-                         default=0)
+            before = max(
+                (at + len(w) for w, ats in places.items() for at in ats if at < start), default=0
+            )
             at = text.find(name, before, start)
             start = at if at >= 0 else start
         low, high = anchors.get(word.message, (start, end))
@@ -117,8 +120,13 @@ def own_texts(
                 first,
                 last,
                 _ends(
-                    printed.text, last, tail, control, plain_ends,
-                    calls=calls, unmarked=any_plain and no_plain,
+                    printed.text,
+                    last,
+                    tail,
+                    control,
+                    plain_ends,
+                    calls=calls,
+                    unmarked=any_plain and no_plain,
                 ),
             )
         )
@@ -185,26 +193,29 @@ def _ends(
     calls: bool,
     unmarked: bool,
 ) -> tuple[int, ...]:
-    own = [match for match in control.finditer(tail)]
-    behind = control.match(text, last + len(tail) + _blank(text, last + len(tail)))
-    following = (last + len(tail) + _blank(text, last + len(tail)) + len(behind.group())
-                 if behind else None)
-    if not calls or any(match.group() in plain_ends for match in own):
-        marked = [match for match in own if not calls or match.group() in plain_ends]
-        if marked:
-            ends = [marked[-1].end()]
-            gaps = zip(marked, marked[1:], strict=False)
-            ends += [a.end() for a, b in gaps if a.end() < b.start()]  # such as <|im_end|>\n<eos>
-            return tuple(last + end for end in ends)
-        return (following,) if following is not None else ()
+    """Where a model may end a turn.
+
+    Args:
+        text: The whole text.
+        last: Behind the turn's last word.
+        tail: What is printed behind it when nothing follows the turn, too.
+        control: Finds control tokens.
+        plain_ends: The tokens that end answers without calls.
+        calls: Whether the turn has calls.
+        unmarked: Whether the template prints no end of its own behind answers without calls.
+    """
+    own = list(control.finditer(tail))
+    header = WHITE.match(text, last + len(tail))
+    next_one = control.match(text, header.end() if header else last + len(tail))
+    following = (next_one.end(),) if next_one else ()
+    marked = [match for match in own if not calls or match.group() in plain_ends]
+    if marked:
+        # Of two with white space between them (<|im_end|>, newline, <eos>) either may be the end.
+        gaps = [a.end() for a, b in pairwise(marked) if a.end() < b.start()]
+        return tuple(last + end for end in (marked[-1].end(), *gaps))
     if unmarked or not own:
-        return (following,) if following is not None else ()
-    ends = [last + own[-1].end()]
-    return (*ends, following) if following is not None else tuple(ends)
-
-
-def _blank(text: str, start: int) -> int:
-    return len(text[start:]) - len(text[start:].lstrip())
+        return following
+    return (last + own[-1].end(), *following)
 
 
 def _pattern(control: set[str]) -> re.Pattern[str]:
