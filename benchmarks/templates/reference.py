@@ -85,6 +85,7 @@ class Tokens:
 
     def spelled(self, start: int, end: int) -> str:
         """The characters of tokens ``[start, end)``."""
+        end = min(end, len(self.ids))
         return self.text[self.starts[start] : self.ends[end - 1]] if start < end else ""
 
 
