@@ -16,6 +16,10 @@ REASONS: Reasons = {
     "message_not_rendered": "the template prints nothing for a message",
     "message_rendered_twice": "the template prints a message more than once",
     "turns_overlap": "two messages share characters of the rendered text",
+    "spans_disagree": (
+        "the template asks for an answer at another place than where it prints the answer"
+    ),
+    "partition_broken": "a stretch of the rendered text would belong to two things",
     "content_not_placed": "a message's content cannot be found in the text exactly",
     "content_dropped": "the template leaves out a part of a message's content",
     "thinking_dropped": "the template leaves out a part of a message's reasoning",
