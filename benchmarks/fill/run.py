@@ -54,9 +54,7 @@ def run_way(
             }
         )
     )
-    # On the CPU vLLM's default is most of the main memory, and it dies where that is not free.
-    cache = {"VLLM_CPU_KVCACHE_SPACE": "2"}
-    environ = {**cache, **os.environ, "VLLM_LOGGING_LEVEL": "ERROR"}
+    environ = {**os.environ, "VLLM_LOGGING_LEVEL": "ERROR"}
     if options.batch_invariant:
         environ["VLLM_BATCH_INVARIANT"] = "1"
     subprocess.run([sys.executable, HERE / "way.py", given], env=environ, check=True)

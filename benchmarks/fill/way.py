@@ -25,6 +25,7 @@ from gpu_load import GpuLoad  # noqa: E402
 
 from cbdata.config import default_settings, resolve_config  # noqa: E402
 from cbdata.fill.backends.base import EngineOptions  # noqa: E402
+from cbdata.fill.backends.vllm_arguments import CPU_KV_CACHE_BYTES  # noqa: E402
 from cbdata.fill.backends.vllm_backend import (  # noqa: E402
     VllmBackend,
     VllmEngine,
@@ -265,14 +266,23 @@ class BareEngine(VllmEngine):
         self._grammar, self._stops = None, []
         given: dict[str, Any] = {}
         if options.device == "cpu":
-            # Seeded requests die in the CPU build where prompts are prefilled in chunks, and it
-            # takes minutes to compile.
-            given = {"enable_chunked_prefill": False, "enforce_eager": True, "dtype": options.dtype}
+            # Without the first, seeded requests die; without the second, it wants nearly all of
+            # the main memory; without the third, it compiles for minutes.
+            given = {
+                "enable_chunked_prefill": False,
+                "kv_cache_memory_bytes": CPU_KV_CACHE_BYTES,
+                "enforce_eager": True,
+                "dtype": options.dtype,
+            }
         elif options.dtype != "auto":
             given = {"dtype": options.dtype}
         given |= options.engine.engine_args
         self._llm = LLM(model=str(options.model), seed=options.seed, **given)
         self._engine = self._llm.llm_engine
+
+    def close(self) -> None:
+        """Shut the engine's processes down."""
+        self._engine.engine_core.shutdown()
 
 
 def since_start() -> float:

@@ -85,6 +85,8 @@ WITHOUT: dict[str, str] = {
     "report/inputs.py": "test_page",
     "schemas.py": "test_records and the validation",
     "sources/agentdojo_runs.py": "test_agentdojo",
+    "sources/one_call.py": "test_injecagent and test_nemotron_ipi",
+    "sources/options.py": "settings alone; test_agentdyn, test_conversations and test_splits",
     "sources/raw_bytes.py": "test_raw_records and test_raw_lines",
     "sources/reasons.py": TABLE,
     "sources/strict_json.py": "test_raw_lines and test_agentdojo",

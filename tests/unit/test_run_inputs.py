@@ -15,8 +15,9 @@ from cbdata.run_inputs import RunInputs
 from cbdata.run_plan import RunPlan
 from cbdata.sources import SourceError
 from cbdata.sources.registry import SOURCES
+from tests.schemas import schema_file
 
-B4, DOJO = SOURCES
+B4, DOJO, DYN = SOURCES[:3]
 
 
 def inputs(**settings: Any) -> RunInputs:
@@ -50,6 +51,15 @@ def test_tool_schemas_are_the_configured_one_or_the_suites() -> None:
     assert run.tool_schemas(DOJO) == [
         str(TOOL_SCHEMAS / f"agentdojo_{suite}_v1.json") for suite in suites
     ]
+
+
+def test_tool_schemas_of_further_folders_count_for_sources_and_traces(tmp_path: Path) -> None:
+    schema_file(tmp_path, "agentdyn_mine_v1")
+    run = inputs(tool_schema_dirs=[str(tmp_path)])
+    assert run.tool_schema_dirs() == [str(TOOL_SCHEMAS), str(tmp_path)]
+    assert f"{tmp_path}/agentdyn_mine_v1.json" in run.tool_schemas(DYN)
+    with pytest.raises(ConfigError, match=r"tool_schema_dirs: 'nowhere' does not exist"):
+        inputs(tool_schema_dirs=["nowhere"]).tool_schema_dirs()
 
 
 def test_files_of_a_local_model_are_inputs_and_a_hub_id_has_none(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from cbdata.export.registry import EXPORTS
 from cbdata.fill.job import EXECUTOR_JOB
 from cbdata.lossmask.policies import PolicyError
 from cbdata.mwcs.schedule import ScheduleError
-from cbdata.paths import POLICY_REGISTRY, TOOL_SCHEMAS
+from cbdata.paths import POLICY_REGISTRY
 from cbdata.run_config import RunConfig, named_run_config, read_run_config
 from cbdata.run_inputs import RunInputs
 from cbdata.run_plan import RunPlan

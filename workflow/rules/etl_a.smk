@@ -28,7 +28,13 @@ for SOURCE in PLAN.converted:
             runtime=growing(30),
         params:
             module=SOURCE.module,
-            split=as_given(config["split"]),
+            split=as_given(config["source_splits"].get(SOURCE.name, config["split"])),
+            options=as_given(
+                {
+                    **{key: config[key] for key in ("split_by", "class_caps", "resisted")},
+                    "own": {key: config[key] for key in SOURCE.options},
+                }
+            ),
             max_reject_fraction=config["max_reject_fraction"],
             code=code_digest("convert_source", SOURCE.module),
         message:

@@ -10,8 +10,8 @@ SHOWN_AT_THE_END.add("gpu_check")
 
 rule gpu_check:
     input:
-        model=INPUTS.model_files(),
-        template=INPUTS.template_files(),
+        model=checked(INPUTS.model_files),
+        template=checked(INPUTS.template_files),
     output:
         f"{OUT}/gpu_check.txt",
     log:

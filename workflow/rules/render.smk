@@ -67,7 +67,8 @@ rule render_traces:
         include_text=config["include_text"],
         allow_skeleton=config["allow_skeleton"],
         tools_included=config["tools_included"],
-        tool_schema_dir=str(TOOL_SCHEMAS),
+        tool_schema_dirs=checked(INPUTS.tool_schema_dirs),
+        class_caps=config["class_caps"],
         code=code_digest("render_traces"),
     message:
         "Render and tokenise {wildcards.name}."

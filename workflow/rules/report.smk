@@ -39,6 +39,7 @@ rule validate_files:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        split_by=config["split_by"],
         code=code_digest("validate_files"),
     message:
         "Check every file of the run: schemas, joins, lengths, masks within roles, weights, "

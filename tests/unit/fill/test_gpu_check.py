@@ -1,4 +1,4 @@
-"""The check of one machine: which prompts it sends, what it reports, and what it says on failure."""
+"""The check of one machine: which prompts it sends, what it reports, what it says on failure."""
 
 from __future__ import annotations
 

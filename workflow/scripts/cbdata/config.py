@@ -98,10 +98,8 @@ def resolve_config(
         resolved[key] = expand(resolved[key] or f"{scratch}/{below}")
         if resolved[key] == ".":
             resolved[key] = os.getcwd()
-    for key in ("model", "tokenizer", "chat_template"):
-        resolved[key] = resolved[key] and _in_checkout(resolved[key])
     for key in PATHS_OR_NAMES:
-        resolved[key] = expand(resolved[key]) if resolved[key] else resolved[key]
+        resolved[key] = resolved[key] and _in_checkout(expand(resolved[key]))
     problems = _cross_field(resolved)
     for key in ("output_base", "log_dir"):
         problems += path_problems(key, resolved[key])
@@ -130,9 +128,8 @@ def expand(path: str) -> str:
 
 
 def _in_checkout(value: str) -> str:
-    path = expand(value)
-    elsewhere = not Path(path).exists() and (ROOT / path).exists()
-    return str(ROOT / path) if elsewhere else value
+    elsewhere = not Path(value).exists() and (ROOT / value).exists()
+    return str(ROOT / value) if elsewhere else value
 
 
 def path_problems(key: str, path: str) -> list[str]:

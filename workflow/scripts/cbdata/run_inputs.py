@@ -33,6 +33,14 @@ def exists(value: str) -> bool:
     return Path(path).exists() or (ROOT / path).exists()
 
 
+def tool_schema_dirs(config: Mapping[str, Any]) -> list[str]:
+    """The folders of the tool schemas that traces may name: the project's, and the configured ones.
+    Raises ConfigError.
+    """
+    key = "tool_schema_dirs"
+    return [str(TOOL_SCHEMAS), *(find_file(key, folder, ROOT) for folder in config[key])]
+
+
 class RunInputs:
     """The files that the settings of a run mean.
 
@@ -52,7 +60,8 @@ class RunInputs:
         """
         for source in self.plan.converted:
             for path in filter(exists, self._given(source)):
-                check_json_objects(source.config_key, self._below(source, path)[0])
+                first = self._below(source, path)[0]
+                check_json_objects(source.config_key, first, arrays=True)
         if not self.config["skip_fill"]:
             for skeletons in self.plan.skeleton_sets:
                 check_traces("skeleton_traces", skeletons.path)
@@ -120,7 +129,15 @@ class RunInputs:
             return []
         if source.tool_schemas == CONFIGURED:
             return [self.resource(CONFIGURED)]
-        return sorted(str(path) for path in TOOL_SCHEMAS.glob(source.tool_schemas))
+        return sorted(
+            str(path)
+            for folder in self.tool_schema_dirs()
+            for path in Path(folder).glob(source.tool_schemas)
+        )
+
+    def tool_schema_dirs(self) -> list[str]:
+        """The folders of the tool schemas that traces may name."""
+        return tool_schema_dirs(self.config)
 
     # Loss masks
 

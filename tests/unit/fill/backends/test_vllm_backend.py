@@ -74,6 +74,22 @@ def test_the_gpu_build_without_a_gpu_that_it_can_use_says_why(
         assert word in str(problem)
 
 
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (TorchSees("2.13.0+cpu", ""), "but torch 2.13.0+cpu is a CPU build. Fix: "),
+        (TorchSees("", "", error="torch cannot be used: OSError: x"), "OSError: x. Fix: "),
+    ],
+)
+def test_the_gpu_build_beside_a_torch_that_has_none_is_told(
+    monkeypatch: pytest.MonkeyPatch, seen: TorchSees, words: str
+) -> None:
+    sees(monkeypatch)
+    monkeypatch.setattr(vllm_backend, "torch_sees", lambda: seen)
+    problem = VllmBackend().look(runtime_settings(), HELD).problem
+    assert words in str(problem) and "make setup-gpu" in str(problem)
+
+
 def test_the_gpu_build_cannot_be_told_to_compute_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -72,7 +72,7 @@ def completed_trace(
         hints["content_flags"] = flags
     if kept := skeleton["signal_hints"].get("record_flags"):
         hints["record_flags"] = list(kept)
-    return {
+    trace: Trace = {
         "id": trace_id(dataset, mode, conversation, salt=skeleton["id"]),
         "completeness": "complete",
         "tier": "B2",
@@ -110,9 +110,13 @@ def completed_trace(
                 "arguments_valid": bool(judgement.arguments_valid),
                 "completion_token_ids": list(completion_token_ids),
             },
-            "tool_schema_ref": tool_schema.ref,
         },
     }
+    if "tools" in skeleton:
+        trace["tools"] = skeleton["tools"]
+    else:
+        trace["raw_metadata"]["tool_schema_ref"] = tool_schema.ref
+    return trace
 
 
 def assistant_message(judgement: Judgement, messages: Sequence[Message] = ()) -> Message:

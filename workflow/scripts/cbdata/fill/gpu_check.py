@@ -98,7 +98,7 @@ def run_check(job: FillJob) -> Measured:
     paths = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     with _gpu_memory() as seen:
         status = subprocess.run(
-            [sys.executable, "-m", "cbdata.fill", str(job.job_file)],
+            [sys.executable, "-m", str(__package__), str(job.job_file)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         ).returncode
     if status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,7 +34,8 @@ class FillJob:
     ``output`` is the file of rows that ``merge_fill`` reads, ``progress_dir`` the folder of what
     all shards have stored. This is shard ``shard`` of ``shards``, counted from 0. ``log`` is None
     where messages go to stderr alone. ``gpus`` is how many the rule asked an executor for; 0 where
-    the job runs on the machine that Snakemake was started on.
+    the job runs on the machine that Snakemake was started on. ``tool_schema`` is for skeletons that
+    neither have nor name tools; ``tool_schema_dirs`` are the folders of those that they may name.
     """
 
     skeletons: str
@@ -46,6 +48,11 @@ class FillJob:
     settings: FillSettings
     runtime: RuntimeSettings
     gpus: int = 0
+    tool_schema_dirs: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """A job file has a list where a job that was made here may have a tuple."""
+        object.__setattr__(self, "tool_schema_dirs", tuple(self.tool_schema_dirs))
 
     @property
     def label(self) -> str:

@@ -56,7 +56,7 @@ class ShardJudge:
 
         Args:
             reader: Takes completions apart.
-            tools: The schema that calls are judged by.
+            tools: The schema for skeletons whose own tools are not known.
             settings: The run's settings: the criterion of DS, whether arguments must fit.
             skeletons: The shard's skeletons by trace id.
         """
@@ -66,16 +66,18 @@ class ShardJudge:
 
     def __call__(self, item: WorkItem, stored: Stored) -> Judgement:
         """What a stored completion of an item is."""
-        attack = self._skeletons[item.trace_id].record.get("tool_attack") or {}
+        skeleton = self._skeletons[item.trace_id]
+        attack = skeleton.record.get("tool_attack") or {}
+        tools = skeleton.tools or self._tools
         rules = self._reader.rules(item.prompt_ids)
-        parsed = read_completion(self._reader.completion(stored.token_ids), self._tools, rules)
+        parsed = read_completion(self._reader.completion(stored.token_ids), tools, rules)
         judgement = judge(
             parsed,
             finish_reason=stored.finish_reason,
             mode=item.mode,
             expected_tool=attack.get("expected_tool"),
             simulated_tool=attack.get("simulated_tool"),
-            tool_schema=self._tools,
+            tool_schema=tools,
             ds_criterion=self._settings.ds_criterion,
             strict_arguments=self._settings.strict_arguments,
             rules=rules,

@@ -115,7 +115,7 @@ def attempted_row(
         completion_text=stored.text,
         completion_token_ids=stored.token_ids,
         generation=generation,
-        tool_schema=inputs.tools,
+        tool_schema=skeleton.tools or inputs.tools,
     )
     return {
         "row": "trace",

@@ -20,7 +20,7 @@ FILL_VERSION = "3"
 in place of a code digest, so that a refactoring does not cost GPU hours.
 """
 FILL_BEHAVIOUR = {
-    "judge": "eafba14fd64dc587",
+    "judge": "12b3a624772633d8",
     "prompts": "2c62867c5a2dca87",
     "formats": "caad124652185ad2",
     "requests": "cab2084ddfb7222b",
@@ -172,10 +172,12 @@ LATER_KEYS = (
 def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
-    Those of LATER_KEYS are left out where they are null, empty or ``report``: runs made before
-    there were such keys stay up to date.
+    Those of LATER_KEYS, and ``tool_schema_dirs``, are left out where they are null, empty or
+    ``report``: runs made before there were such keys stay up to date.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
+    if config["tool_schema_dirs"]:
+        params["tool_schema_dirs"] = config["tool_schema_dirs"]
     return {
         key: value
         for key, value in params.items()

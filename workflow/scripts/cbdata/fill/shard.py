@@ -57,7 +57,7 @@ def run_shard(
         Stopped: The job was told to stop; what finished is kept.
         EngineDied: The engine is gone; what finished is kept.
     """
-    settings, tools = job.settings, list(inputs.tools.tools)
+    settings = job.settings
     with ShardLock(job.lock_file):
         grammar, settled, stops = (
             inputs.calls.grammar,
@@ -90,7 +90,7 @@ def run_shard(
         plan = plan_shard(
             job,
             inputs.tools,
-            lambda messages: renderer.prompt(messages, tools),
+            renderer.prompt,
             sampling,
             limit,
         )

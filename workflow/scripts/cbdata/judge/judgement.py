@@ -104,10 +104,10 @@ def ineligible(
     Returns:
         (outcome, detail), or None if a completion can be accepted.
     """
-    if not expected_tool:
+    if not expected_tool and (mode == "dr" or ds_criterion == "any_wrong_tool"):
         return "no_expected_tool", "tool_attack.expected_tool is missing"
     if mode == "ds":
-        if expected_tool == simulated_tool:
+        if expected_tool and expected_tool == simulated_tool:
             return "equal_tools", f"expected and simulated tool are both {expected_tool}"
         if ds_criterion == "any_wrong_tool":
             return None

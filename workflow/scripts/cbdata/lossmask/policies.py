@@ -61,9 +61,11 @@ def _contents(render: Render, layer: Layer) -> Iterator[Span]:
     for turn in render["alignment"]["message_spans"]:
         if roles is None or turn["role"] in roles:
             start = turn["content_start"]
-            own = reasoning.get(turn["message_index"], start) if reasoning else start
-            # Of a message with several turns (template_fit), one of them has the reasoning.
-            yield own if turn["token_start"] <= own < start else start, turn["content_end"]
+            if reasoning:
+                own = reasoning.get(turn["message_index"], start)
+                # Of a message with several turns (template_fit), one of them has the reasoning.
+                start = own if turn["token_start"] <= own < start else start
+            yield start, turn["content_end"]
 
 
 def _reasoning_starts(render: Render) -> dict[int, int]:

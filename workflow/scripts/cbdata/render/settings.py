@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -153,18 +153,20 @@ class RenderStageSettings(RowSettings):
         completion_tokens: Whether the last turn of a trace that was completed here is the ids that
             the model wrote (``generated``) or the template's print of it (``template``).
         allow_skeleton: Render traces without a completion too, instead of rejecting them.
-        tools_included: Put the tools into renders of traces that were not completed here; the
-            others have them always.
-        tool_schema_file: The configured tool schema, for traces that name none or this one.
-        tool_schema_dir: The folder of ``{version}.json`` files for traces that name another one.
+        tools_included: Whether renders of traces that were not completed here show the trace's
+            tools; None: where it has or names any. Completed ones always show them.
+        tool_schema_file: The configured tool schema, for traces that name it.
+        class_caps: The most traces by class; the others are not selected.
+        tool_schema_dirs: Folders of ``{version}.json`` files, for traces that name another one.
         chunk_traces: Traces that are tokenised together at most; the rows do not depend on it.
     """
 
     completion_tokens: CompletionTokens
     allow_skeleton: bool
-    tools_included: bool
+    tools_included: bool | None
     tool_schema_file: str | Path | None = None
-    tool_schema_dir: str | Path | None = None
+    tool_schema_dirs: Sequence[str | Path] = ()
+    class_caps: Mapping[str, int] = field(default_factory=dict)
     chunk_traces: int = CHUNK_TRACES
 
 

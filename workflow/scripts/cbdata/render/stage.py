@@ -25,6 +25,7 @@ from cbdata.render.trace_tools import TraceTools
 from cbdata.schemas import first_error
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema
+from cbdata.traces.class_caps import ClassCaps
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def render_traces(
         run = _FileRenderer(
             renderer,
             RowWriter(renderer, options),
-            TraceTools(options.tool_schema_dir, options.tool_schema_file, options.tools_included),
+            TraceTools(options.tool_schema_dirs, options.tool_schema_file, options.tools_included),
             writer,
             Path(traces).name,
             options,
@@ -147,10 +148,15 @@ class _FileRenderer:
 
     def chunks(self, traces: str | Path, size: int) -> Iterator[list[_Pending]]:
         """Drafts of a trace file, at most ``size`` at a time and fewer where they are long."""
+        caps = ClassCaps(traces, self.options.class_caps)
         chunk: list[_Pending] = []
         characters = 0
         for line, trace in read_records(traces):
             self.totals["traces"] += 1
+            if caps.leaves_out(trace):
+                self.writer.take()
+                self.writer.not_selected()
+                continue
             for item in self.items(line, cast("Trace", trace)):
                 self.writer.take()
                 chunk.append(item)

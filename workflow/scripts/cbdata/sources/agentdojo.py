@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,18 @@ from cbdata.progress import Progress
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
 from cbdata.sources.agentdojo_exposure import FoundInjection, find_injections
-from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
+from cbdata.sources.agentdojo_labels import (
+    RANK,
+    RESISTED,
+    RunLabels,
+    is_denial_of_service,
+    label_run,
+)
 from cbdata.sources.agentdojo_messages import MESSAGE_REASONS, Transcript, normalise
 from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
 from cbdata.sources.files import input_files, source_names
+from cbdata.sources.options import DEFAULTS, SPLIT_CONFLICT, LoadOptions
+from cbdata.sources.options import RESISTED as RESISTED_REASON
 from cbdata.sources.raw_lines import checked_json, parse_object
 from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
@@ -42,6 +51,25 @@ REASONS: Reasons = {
 }
 
 
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark that writes its runs as AgentDojo does.
+
+    - ``dataset``: its name in traces, classes and tool schemas
+    - ``config_key``: the configuration's key of its path, for errors
+    - ``reasons``: what its records are rejected for
+    - ``adapt``: makes of a record, and the path of its file, a record as AgentDojo's own
+    """
+
+    dataset: str
+    config_key: str
+    reasons: Reasons
+    adapt: Callable[[dict[str, Any], Path], dict[str, Any]] = lambda record, path: record
+
+
+AGENTDOJO = Benchmark(DATASET, "agentdojo_path", REASONS)
+
+
 class RecordPlace(NamedTuple):
     """Where a record lies: the file's name in the output, the line (None for a whole file)."""
 
@@ -56,6 +84,29 @@ def convert(
     split: Split,
     outputs: StageFiles,
     max_reject_fraction: float,
+    options: LoadOptions = DEFAULTS,
+) -> None:
+    """Convert AgentDojo's transcripts to traces; see ``convert_runs``."""
+    convert_runs(
+        AGENTDOJO,
+        raw,
+        tool_schemas=tool_schemas,
+        split=split,
+        outputs=outputs,
+        max_reject_fraction=max_reject_fraction,
+        options=options,
+    )
+
+
+def convert_runs(
+    benchmark: Benchmark,
+    raw: Sequence[str | Path],
+    *,
+    tool_schemas: Sequence[str | Path],
+    split: Split,
+    outputs: StageFiles,
+    max_reject_fraction: float,
+    options: LoadOptions,
 ) -> None:
     """Convert transcripts to traces; write traces, rejects and stats, published together.
 
@@ -65,32 +116,34 @@ def convert(
     are rejected (``conflicting_labels``).
 
     Args:
+        benchmark: Which benchmark's they are.
         raw: Files, and folders of files.
-        tool_schemas: The files ``agentdojo_<suite>_v1.json`` that traces refer to. The traces of a
-            suite without one have no reference.
+        tool_schemas: The files ``{benchmark}_{suite}_v1.json`` that traces refer to. The traces of
+            a suite without one have no reference.
         split: A split's name, or names with fractions that add up to 1. Fractions go by suite and
-            user task.
+            user task, or by suite and injection task.
         outputs: Where traces, rejects and stats go.
         max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
+        options: What takes part.
 
     Raises:
         SourceError: No run can use the input.
         TooManyRejects: More was rejected than is allowed.
     """
-    files = source_names(input_files(raw, "agentdojo_path"))
-    assign = SplitAssigner(split)
-    schemas = _suite_schemas(tool_schemas)
-    progress = Progress("agentdojo transcripts")
+    files = source_names(input_files(raw, benchmark.config_key))
+    assign = SplitAssigner(split, options.split_by)
+    schemas = _suite_schemas(tool_schemas, benchmark.dataset)
+    progress = Progress(f"{benchmark.dataset} transcripts")
     blank = 0
     with (
         StageWriter(
             "etl_a",
-            "agentdojo_complete",
+            f"{benchmark.dataset}_complete",
             outputs,
-            REASONS,
+            benchmark.reasons,
             max_reject_fraction=max_reject_fraction,
         ) as writer,
-        Spool(outputs.out) as spool,
+        Spool(outputs.out, options.class_caps) as spool,
     ):
         for number, (name, path) in enumerate(files, start=1):
             for line in read_records(path):
@@ -103,7 +156,9 @@ def convert(
                     if _is_header(record):
                         writer.header()
                         continue
-                    trace = _trace(record, RecordPlace(name, line.number), assign, schemas)
+                    record = benchmark.adapt(record, path)
+                    place = RecordPlace(name, line.number)
+                    trace = _trace(benchmark, record, place, assign, schemas, options)
                 except Reject as problem:
                     writer.reject(
                         problem,
@@ -138,13 +193,13 @@ def _is_header(record: dict[str, Any]) -> bool:
     )
 
 
-def _suite_schemas(files: Iterable[str | Path]) -> dict[str, ToolSchema]:
+def _suite_schemas(files: Iterable[str | Path], dataset: str) -> dict[str, ToolSchema]:
     """The tool schema of each suite, by the version in the file, so that a suite's name in the data
     is never a path.
     """
     schemas = [load_tool_schema(path) for path in files]
     return {
-        schema.version.removeprefix("agentdojo_").removesuffix("_v1"): schema for schema in schemas
+        schema.version.removeprefix(f"{dataset}_").removesuffix("_v1"): schema for schema in schemas
     }
 
 
@@ -157,10 +212,12 @@ def _record_id(record: dict[str, Any]) -> str | None:
 
 
 def _trace(
+    benchmark: Benchmark,
     record: dict[str, Any],
     place: RecordPlace,
     assign: SplitAssigner,
     schemas: dict[str, ToolSchema],
+    options: LoadOptions,
 ) -> tuple[bytes, Entry]:
     """The trace of a record as a line, and what decides about it among its copies. Raises
     Reject.
@@ -196,9 +253,14 @@ def _trace(
     flags = sorted(talk.flags.union(run_labels.flags, _run_flags(run, talk, schema, tellable)))
     messages = checked_json(talk.messages)
     role = "complete" if talk.answered else "skeleton"
-    identity = trace_id(DATASET, role, orjson.Fragment(messages))
+    identity = trace_id(benchmark.dataset, role, orjson.Fragment(messages))
     model, family, defense = split_pipeline(run.pipeline)
-    split = assign(f"{run.suite}/{run.user_task}")
+    assigned = assign.of(f"{run.suite}/{run.user_task}", _injection_key(run))
+    split = assigned or SPLIT_CONFLICT
+    class_id = run_labels.class_id.replace(DATASET, benchmark.dataset, 1)
+    omitted = None if assigned else SPLIT_CONFLICT
+    if run_labels.class_id == RESISTED and options.resisted == "exclude":
+        omitted = omitted or RESISTED_REASON
     raw_metadata: dict[str, Any] = {
         "source_fields": orjson.Fragment(checked_json(_source_fields(run, talk)))
     }
@@ -210,7 +272,7 @@ def _trace(
         "tier": "B2" if talk.answered else "B1",
         "split": split,
         "source": {
-            "dataset": DATASET,
+            "dataset": benchmark.dataset,
             "subset": run.suite,
             "file": place.file,
             "record_locator": (
@@ -228,7 +290,7 @@ def _trace(
         "labels": run_labels.labels,
         "training": {
             "sample_weight": 1.0,
-            "mixture": {"class_id": run_labels.class_id, "stage_tags": []},
+            "mixture": {"class_id": class_id, "stage_tags": []},
         },
         "links": {"raw_id": run.raw_id},
         "signal_hints": _hints(run, talk, spans, flags, messages),
@@ -244,9 +306,26 @@ def _trace(
         verdict=run_labels.labels["category"],
         rank=RANK[run_labels.class_id],
         alias=None,
-        facts=_facts(run.pipeline or "unknown", run_labels, split, role, tuple(flags)),
+        facts=(
+            ("classes", class_id),
+            ("splits", split),
+            ("completeness", role),
+            *_facts(run.pipeline or "unknown", run_labels, tuple(flags)),
+        ),
+        class_id=class_id,
+        omitted=omitted,
     )
     return dumps(trace), entry
+
+
+def _injection_key(run: Run) -> str | None:
+    """What splits compare of an attack: its goal, whatever words are around it. An attack that
+    stops the agent has the same words for every goal, so there it is the attack.
+    """
+    if run.injection_task is None:
+        return None
+    stopping = is_denial_of_service(run.attack_type)
+    return str(run.attack_type) if stopping else f"{run.suite}/{run.injection_task}"
 
 
 def _source_fields(run: Run, talk: Transcript) -> dict[str, Any]:
@@ -272,16 +351,9 @@ def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: 
     return flags
 
 
-def _facts(
-    pipeline: str, labels: RunLabels, split: str, role: str, flags: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    """What the stats count over the traces that were kept."""
-    facts = [
-        ("classes", labels.class_id),
-        ("splits", split),
-        ("completeness", role),
-        ("traces_by_pipeline", pipeline),
-    ]
+def _facts(pipeline: str, labels: RunLabels, flags: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """What the stats count by pipeline over the traces that were kept, and the flags."""
+    facts = [("traces_by_pipeline", pipeline)]
     if labels.labels["attack_present"]:
         facts.append(("attack_present_by_pipeline", pipeline))
     if labels.labels["attack_succeeded"]:

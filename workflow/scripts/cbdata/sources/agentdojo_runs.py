@@ -13,10 +13,18 @@ DEFENSES = (
     "transformers_pi_detector",
     "spotlighting_with_delimiting",
     "repeat_user_prompt",
+    "piguard_detector",
+    "prompt_guard_2_detector",
+    "drift",
+    "progent",
+    "camel",
 )
-"""What AgentDojo appends to a pipeline's name (``agent_pipeline.DEFENSES``):
-``gpt-4o-2024-05-13-tool_filter``.
+"""What AgentDojo (``agent_pipeline.DEFENSES``) and AgentDyn (the last five) append to a pipeline's
+name: ``gpt-4o-2024-05-13-tool_filter``.
 """
+
+ISOLATION = "-injection"
+"""What DRIFT's own folders have between model and defence where it isolates injections."""
 
 FAMILIES = {
     "gpt": "gpt",
@@ -26,6 +34,8 @@ FAMILIES = {
     "llama": "llama",
     "mixtral": "mistral",
     "mistral": "mistral",
+    "qwen": "qwen",
+    "secalign": "llama",
 }
 """Model family by a part of the model's name, first match."""
 
@@ -140,6 +150,8 @@ def split_pipeline(pipeline: str | None) -> tuple[str | None, str | None, str | 
     for known in DEFENSES:
         if pipeline is not None and pipeline.endswith("-" + known):
             model, defense = pipeline.removesuffix("-" + known), known
+    if model is not None and defense == "drift":
+        model = model.removesuffix(ISOLATION)
     lowered = (model or "").lower()
     return (
         model,

@@ -8,7 +8,7 @@ from typing import Any, cast
 from cbdata.ids import canonical_json, token_ids_sha256
 from cbdata.lookup import Place, RecordIndex
 from cbdata.records import Render
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors, first_error
 from cbdata.validation.findings import Findings
 from cbdata.validation.traces import SeenTrace
 
@@ -168,7 +168,7 @@ class RenderChecks:
         """Check one row; rows that match the schema become known to the loss mask checks."""
         expect = self.findings.expect
         error = first_error("render_v1", row)
-        if not expect("render_schema", error is None, place, lambda: str(error)):
+        if not expect("render_schema", error is None, place, lambda: all_errors("render_v1", row)):
             return
         render = cast("Render", row)
         name = render["render_id"]

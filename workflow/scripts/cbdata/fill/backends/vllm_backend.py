@@ -132,7 +132,10 @@ def _on_gpus(installed: str, runtime: RuntimeSettings) -> EngineHere:
         )
     seen = torch_sees()
     problem = None
-    if len(seen.gpus) < runtime.gpus:
+    if not seen.built_for:
+        found = f"torch {seen.version} is a CPU build" if seen.version else seen.error
+        problem = f"vllm {installed} is the GPU build, but {found}. Fix: {FOR_GPUS}"
+    elif len(seen.gpus) < runtime.gpus:
         problem = no_gpu(runtime.gpus, len(seen.gpus), why_no_gpu(seen))
     return EngineHere("cuda", f"vLLM {installed} on {describe_gpus(seen, runtime.gpus)}", problem)
 
