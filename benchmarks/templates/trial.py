@@ -188,7 +188,7 @@ def _render(
         "include_text": True,
         "template_date": DATE,
         "chat_template": None,
-        "tool_schema_dir": ROOT / "configs" / "tool_schemas",
+        "tool_schema_dirs": [ROOT / "configs" / "tool_schemas"],
         **changes,
     }
     rows: list[dict[str, Any]] = []

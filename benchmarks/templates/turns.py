@@ -90,8 +90,11 @@ def own_texts(
         reference: Renders its beginnings.
         tools: Whether the tools are shown.
     """
-    control = _pattern(reference.control)
     shown = conversation.tools if tools else ()
+    # What begins a turn ends none.
+    headers = _header_tokens(conversation, reference, shown)
+    control = _pattern(reference.control - headers)
+    begins = _pattern(headers)
     plain_ends: set[str] = set()
     tails: list[tuple[int, str, bool]] = []
     messages = conversation.messages
@@ -102,6 +105,8 @@ def own_texts(
         if tail is None:
             continue
         calls = bool(message.get("tool_calls"))
+        started = begins.search(tail)
+        tail = tail[: started.start()] if started else tail
         tails.append((index, tail, calls))
         found = control.findall(tail)
         if not calls and found:
@@ -131,6 +136,25 @@ def own_texts(
             )
         )
     return found_turns
+
+
+def _header_tokens(
+    conversation: Conversation, reference: Reference, shown: Sequence[Mapping]
+) -> set[str]:
+    """The control tokens with which the template asks for an answer."""
+    index = next(i for i, each in enumerate(conversation.messages) if each["role"] == "assistant")
+    before = conversation.messages[:index]
+    try:
+        plain = reference.text(before, shown)
+        asked = reference.text(before, shown, asking=True)
+    except Refused:
+        return set()
+    control = _pattern(reference.control)
+    if asked.startswith(plain) and asked != plain:
+        return set(control.findall(asked[len(plain) :]))
+    # Some templates always ask: that is what follows the end of the last message.
+    said = max((asked.rfind(word.text) for word in conversation.words), default=-1)
+    return set(control.findall(asked, said)[1:]) if said >= 0 else set()
 
 
 def _own_tail(
@@ -166,12 +190,15 @@ def _begin(
     except Refused:
         return None
     text, first = printed.text, printed.anchors[index][0]
-    if text.startswith(asked):
-        return len(asked)
     try:
         plain = reference.text(messages, shown)
     except Refused:
         return None
+    if text.startswith(asked):
+        # Some templates ask for nothing behind an answer; the next one begins behind its end.
+        behind = messages[-1]["role"] == "assistant" and asked == plain
+        ended = any(asked.endswith(token) for token in reference.control)
+        return len(asked) if ended or not behind else None
     if not asked.startswith(plain):
         return None
     added = asked[len(plain) :]
