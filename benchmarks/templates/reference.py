@@ -83,6 +83,10 @@ class Tokens:
         """One past the last token that starts before a character's start."""
         return bisect_left(self.starts, character)
 
+    def char(self, token: int) -> int:
+        """The character at which a token starts; the text's length behind the last one."""
+        return self.starts[token] if token < len(self.starts) else len(self.text)
+
     def spelled(self, start: int, end: int) -> str:
         """The characters of tokens ``[start, end)``."""
         end = min(end, len(self.ids))
