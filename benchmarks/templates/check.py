@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from conversations import Conversation
 from reference import Reference, Tokens
 from turns import REASONING, OwnText, Printed, locate, own_texts
+
+BLOCK = re.compile(r"think>|\[/?THINK\]")
+OPENS = re.compile(r"(?:<think>|<seed:think>|\[THINK\])\s*\Z")
+CLOSES = re.compile(r"\s*(?:</think>|</seed:think>|\[/THINK\])")
+TAG = re.compile(r"<([a-z_]+)>")
+SEPARATOR = re.compile(r"[\s,;]*")
 
 Row = Mapping[str, Any]
 Difference = tuple[str, str]
@@ -121,8 +129,11 @@ def check_words(
                 if message != word.message and _touch(span, other):
                     yield "message_holds_other", f"message {message} holds {name}"
     for span in alignment["tool_call_spans"]:
-        shown = tokens.spelled(span["name_token_start"], span["name_token_end"])
-        if span["tool_name"] not in shown or len(shown) > len(span["tool_name"]) + 8:
+        low, high = tokens.char(span["token_start"]), tokens.char(span["token_end"])
+        places = re.finditer(re.escape(span["tool_name"]), tokens.text[low:high])
+        exact = {(tokens.first(low + at.start()), tokens.last(low + at.end())) for at in places}
+        if (span["name_token_start"], span["name_token_end"]) not in exact:
+            shown = tokens.spelled(span["name_token_start"], span["name_token_end"])
             yield "name", f"{span['tool_name']!r} is {shown!r}"
 
 
@@ -143,25 +154,67 @@ def check_turns(
         start, end = span["content_start"], span["content_end"]
         if turn.begin is not None:
             if start < tokens.first(turn.begin):
-                yield (
-                    "start",
-                    f"{tokens.spelled(start, tokens.first(turn.begin))!r} is the prompt's",
-                )
+                extra = tokens.spelled(start, tokens.first(turn.begin))
+                yield "start", f"{extra!r} is the prompt's"
             missed = tokens.spelled(tokens.first(turn.begin), start)
             if missed.strip() and not REASONING.search(missed):
                 yield "start", f"{missed!r} of message {turn.message} is left out"
+        before = tokens.text[tokens.char(start) : turn.first]
+        if BLOCK.search(before):
+            yield "start", f"{before!r} of message {turn.message} is in its content"
         allowed = {tokens.last(place) for place in turn.ends}
         if allowed and end not in allowed:
             wanted = max(allowed)
             seen = tokens.spelled(min(end, wanted), max(end, wanted))
-            yield (
-                "end",
-                f"message {turn.message}: {seen!r} {'missing' if end < wanted else 'extra'}",
-            )
+            kind = "missing" if end < wanted else "extra"
+            yield "end", f"message {turn.message}: {seen!r} {kind}"
         for call in calls.get(turn.message, ()):
             if turn.ends and call["token_end"] > tokens.first(max(turn.ends) - 1):
                 yield "call_holds_end", f"message {turn.message}, call {call['call_index']}"
+        yield from _check_calls(calls.get(turn.message, ()), tokens)
         yield from _check_opening(turn, calls.get(turn.message, ()), printed, tokens)
+
+
+def _check_calls(calls: Sequence[Mapping[str, int]], tokens: Tokens) -> Iterator[Difference]:
+    """Nothing but a comma stands between two calls that follow each other in one turn, and a call
+    that begins with a tag ends with it.
+    """
+    texts = [
+        tokens.text[tokens.char(call["token_start"]) : tokens.char(call["token_end"])]
+        for call in calls
+    ]
+    for text in texts:
+        tag = TAG.match(text)
+        if tag and not text.rstrip().endswith(f"</{tag.group(1)}>"):
+            yield "call_cut", f"{text[-30:]!r} is the end of a call with {tag.group()!r}"
+    for left, right in pairwise(calls):
+        between = tokens.text[tokens.char(left["token_end"]) : tokens.char(right["token_start"])]
+        if not SEPARATOR.fullmatch(between) and "<|start|>" not in between:
+            yield "call_cut", f"{between!r} is between two calls"
+
+
+def check_reasoning(
+    row: Row, turns: Sequence[OwnText], conversation: Conversation, printed: Printed, tokens: Tokens
+) -> Iterator[Difference]:
+    """Spans of reasoning hold the markers around it, as far as the model writes them."""
+    begins = {turn.message: turn.begin for turn in turns}
+    spans = {span["message_index"]: span for span in row["alignment"]["thinking_spans"]}
+    for message, span in spans.items():
+        places = [
+            (at, at + len(word.text))
+            for word in conversation.words
+            if word.kind == "thinking" and word.message == message
+            for at in printed.places[word.text]
+        ]
+        begin = begins.get(message)
+        if not places or begin is None:
+            continue
+        first, last = min(places)[0], max(places)[1]
+        opened, closed = OPENS.search(tokens.text[begin:first]), CLOSES.match(tokens.text, last)
+        if opened and span["token_start"] != tokens.first(begin + opened.start()):
+            yield "reasoning_cut", f"{opened.group()!r} of message {message} is not its start"
+        if closed and span["token_end"] != tokens.last(closed.end()):
+            yield "reasoning_cut", f"{closed.group()!r} of message {message} is not its end"
 
 
 def _check_opening(
@@ -170,7 +223,7 @@ def _check_opening(
     """Nothing but white space stands between what the model says and its first call."""
     if not calls or turn.begin is None:
         return
-    start = tokens.starts[calls[0]["token_start"]]
+    start = tokens.char(calls[0]["token_start"])
     said = [
         at + len(word)
         for word, places in printed.places.items()
@@ -253,6 +306,7 @@ def check_row(
     if text is not None:
         turns = own_texts(conversation, printed, reference, tools=tools)
         found += check_turns(row, turns, printed, tokens)
+        found += check_reasoning(row, turns, conversation, printed, tokens)
         mask = reference.generated(conversation, tools=tools)
         found += check_generation(row, mask, turns, tokens)
     return found

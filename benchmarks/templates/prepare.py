@@ -30,6 +30,7 @@ class BaseTokenizer:
         self.size = (folder / "tokenizer.json").stat().st_size
         self.data = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         self.config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        self.vocabulary = len(self.data["model"]["vocab"])
         self.added = {token["content"] for token in self.data["added_tokens"]}
 
     @property
@@ -50,12 +51,10 @@ class BaseTokenizer:
             folder: The folder to write, made if it is not there.
         """
         missing = [token for token in control_tokens(source) if token not in self.added]
-        vocabulary = self.data["model"]["vocab"]
-        size = len(vocabulary) if isinstance(vocabulary, list) else max(vocabulary.values()) + 1
-        first = max([size, *(token["id"] + 1 for token in self.data["added_tokens"])])
+        first = max([self.vocabulary, *(token["id"] + 1 for token in self.data["added_tokens"])])
         extra = [
             {
-                "id": first + number,
+                "id": first + number,  # the library takes the vocabulary's, where it has one
                 "content": text,
                 "single_word": False,
                 "lstrip": False,

@@ -6,9 +6,11 @@ project is given.
 
 from __future__ import annotations
 
+import json
 import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from typing import Any
 import jinja2
 from conversations import Conversation
 from transformers import PreTrainedTokenizerFast
-from transformers.utils import chat_template_utils, logging as transformers_logging
+from transformers.utils import chat_template_utils
+from transformers.utils import logging as transformers_logging
 
 DATE = "26 Jul 2024"
 REFUSALS = (
@@ -32,6 +35,17 @@ REFUSALS = (
 
 class Refused(ValueError):
     """The template raised an error about the conversation."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a template wants: contents as lists of blocks, arguments as JSON text."""
+
+    blocks: bool = False
+    string_arguments: bool = False
+
+
+FORMS = tuple(Form(blocks, strings) for blocks in (False, True) for strings in (False, True))
 
 
 class _Clock(datetime):
@@ -69,8 +83,13 @@ class Tokens:
         """One past the last token that starts before a character's start."""
         return bisect_left(self.starts, character)
 
+    def char(self, token: int) -> int:
+        """The character at which a token starts; the text's length behind the last one."""
+        return self.starts[token] if token < len(self.starts) else len(self.text)
+
     def spelled(self, start: int, end: int) -> str:
         """The characters of tokens ``[start, end)``."""
+        end = min(end, len(self.ids))
         return self.text[self.starts[start] : self.ends[end - 1]] if start < end else ""
 
 
@@ -81,6 +100,7 @@ class Reference:
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         self.tokenizer.clean_up_tokenization_spaces = False
         self.source = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+        self.form = Form()
         self.has_generation_tags = "endgeneration" in self.source
         self.control = {
             token.content
@@ -107,7 +127,7 @@ class Reference:
         """
         try:
             return self.tokenizer.apply_chat_template(
-                as_openai(messages),
+                as_openai(messages, self.form),
                 tools=list(tools) or None,
                 tokenize=False,
                 add_generation_prompt=asking,
@@ -128,7 +148,7 @@ class Reference:
             return None
         try:
             out = self.tokenizer.apply_chat_template(
-                as_openai(conversation.messages),
+                as_openai(conversation.messages, self.form),
                 tools=list(conversation.tools) if tools and conversation.tools else None,
                 date_string=DATE,
                 return_dict=True,
@@ -139,11 +159,19 @@ class Reference:
         return out["assistant_masks"]
 
 
-def as_openai(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Messages of trace_v1 as chat templates are given them; reasoning under both usual names."""
+def as_openai(messages: Sequence[Mapping[str, Any]], form: Form) -> list[dict[str, Any]]:
+    """Messages of trace_v1 as chat templates are given them; reasoning under both usual names.
+
+    Args:
+        messages: The messages.
+        form: In which form the template wants them.
+    """
     out = []
     for message in messages:
-        item = {"role": message["role"], "content": message["content"]}
+        content: Any = message["content"]
+        if form.blocks:
+            content = [{"type": "text", "text": content}] if content else []
+        item = {"role": message["role"], "content": content}
         for key in ("name", "tool_call_id"):
             if message.get(key):
                 item[key] = message[key]
@@ -156,10 +184,13 @@ def as_openai(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     "id": call["call_id"],
                     "function": {
                         "name": call["function"]["name"],
-                        "arguments": call["function"]["arguments"],
+                        "arguments": json.dumps(arguments, ensure_ascii=False)
+                        if form.string_arguments
+                        else arguments,
                     },
                 }
                 for call in message["tool_calls"]
+                for arguments in [call["function"]["arguments"]]
             ]
         out.append(item)
     return out

@@ -100,8 +100,9 @@ def main() -> None:
             result = try_template(name, source, base, traces, tools, folder, settings)
             results.append(result)
             print(f"{time.perf_counter() - begun:5.1f} s  {summary(result)}", flush=True)
-            for line in result.details():
-                details.write(json.dumps(line, ensure_ascii=False) + "\n")
+            details.writelines(
+                json.dumps(line, ensure_ascii=False) + "\n" for line in result.details()
+            )
     shutil.rmtree(folder)
     table = markdown(results)
     arguments.out.write_text(table, encoding="utf-8")

@@ -11,6 +11,15 @@ HEADER = (
     "| template | tokenizer | transformers prints all | yield of those | with reasoning |"
     " without calls | wrong rows | differences | rejects |"
 )
+TITLES = (
+    "printed",
+    "yield",
+    "with reasoning",
+    "without calls",
+    "wrong",
+    "differences",
+    "rejects",
+)
 
 
 def summary(trial: Trial) -> str:
@@ -19,21 +28,7 @@ def summary(trial: Trial) -> str:
         return f"{trial.name}: unusable: {trial.unusable[:120]}"
     cells = _cells(trial)
     return f"{trial.name} ({cells[1]}): " + "; ".join(
-        f"{title} {cell}"
-        for title, cell in zip(
-            (
-                "printed",
-                "yield",
-                "with reasoning",
-                "without calls",
-                "wrong",
-                "differences",
-                "rejects",
-            ),
-            cells[2:],
-            strict=True,
-        )
-        if cell
+        f"{title} {cell}" for title, cell in zip(TITLES, cells[2:], strict=True) if cell
     )
 
 
@@ -52,13 +47,12 @@ def markdown(trials: Sequence[Trial]) -> str:
     wrong = sum(bool(outcome.differences) for outcome in rows)
     good = sum(_reaches(trial) for trial in trials)
     printing = sum(any(o.printed is True for o in trial.outcomes) for trial in trials)
-    lines += [
-        "",
+    sums = (
         f"{len(trials)} templates, {len(outcomes)} conversations, {len(rows)} rows, {wrong} of them"
         f" wrong. Of {printing} templates with which transformers prints everything of some"
-        f" transcript, {good} yield at least 99% of those.",
-    ]
-    return "\n".join(lines) + "\n"
+        f" transcript, {good} yield at least 99% of those."
+    )
+    return "\n".join([*lines, "", sums]) + "\n"
 
 
 def _reaches(trial: Trial) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 from check import Difference, check_row
 from conversations import Conversation, as_is, with_words, without_calls
 from prepare import BaseTokenizer
-from reference import DATE, Reference, Refused
+from reference import DATE, Form, Reference, Refused
+from reference import FORMS as MESSAGE_FORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 200_000  # tokens; no transcript is cut
@@ -94,6 +95,7 @@ def try_template(
             without_calls(trace, tools),
         )
         forms += [(form, _renamed(each, form)) for form, each in zip(FORMS, made, strict=True)]
+    _settle_form(reference, [each for form, each in forms if form in (FORMS[1], FORMS[3])])
     shown = _knows_tools(reference, forms[1][1])
     trial = Trial(name, base.name, len(appended), shown)
     try:
@@ -133,10 +135,22 @@ def _printed(
     last = max(
         index for index, each in enumerate(conversation.messages) if each["role"] == "assistant"
     )
-    wanted = (
-        each for each in conversation.words if each.kind != "thinking" or each.message == last
+    return text, all(
+        word.text in text
+        for word in conversation.words
+        if word.kind != "thinking" or word.message == last
     )
-    return text, all(word.text in text for word in wanted)
+
+
+def _settle_form(reference: Reference, conversations: Sequence[Conversation]) -> None:
+    """Give the template its messages in the form in which it prints most of the conversations."""
+
+    def whole(form: Form) -> tuple[int, int]:
+        reference.form = form
+        told = [_printed(reference, each, True)[1] for each in conversations[:8]]
+        return sum(each is True for each in told), sum(isinstance(each, bool) for each in told)
+
+    reference.form = max(MESSAGE_FORMS, key=whole)
 
 
 def _knows_tools(reference: Reference, conversation: Conversation) -> bool:
@@ -173,7 +187,8 @@ def _render(
         "overlength": "reject",
         "include_text": True,
         "template_date": DATE,
-        "tool_schema_dir": ROOT / "configs" / "tool_schemas",
+        "chat_template": None,
+        "tool_schema_dirs": [ROOT / "configs" / "tool_schemas"],
         **changes,
     }
     rows: list[dict[str, Any]] = []

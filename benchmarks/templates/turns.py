@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from conversations import Conversation
 from reference import Reference, Refused
 
 REASONING = re.compile(r"think|THINK|analysis|reason|RESPONSE")
+WHITE = re.compile(r"\s*")
 OPENED = re.compile(r"\s*(?:<think>|\[THINK\]|<seed:think>|<\|START_THINKING\|>)\s*\Z")
 
 
@@ -88,8 +90,11 @@ def own_texts(
         reference: Renders its beginnings.
         tools: Whether the tools are shown.
     """
-    control = _pattern(reference.control)
     shown = conversation.tools if tools else ()
+    # What begins a turn ends none.
+    headers = _header_tokens(conversation, reference, shown)
+    control = _pattern(reference.control - headers)
+    begins = _pattern(headers)
     plain_ends: set[str] = set()
     tails: list[tuple[int, str, bool]] = []
     messages = conversation.messages
@@ -100,6 +105,8 @@ def own_texts(
         if tail is None:
             continue
         calls = bool(message.get("tool_calls"))
+        started = begins.search(tail)
+        tail = tail[: started.start()] if started else tail
         tails.append((index, tail, calls))
         found = control.findall(tail)
         if not calls and found:
@@ -129,6 +136,25 @@ def own_texts(
             )
         )
     return found_turns
+
+
+def _header_tokens(
+    conversation: Conversation, reference: Reference, shown: Sequence[Mapping]
+) -> set[str]:
+    """The control tokens with which the template asks for an answer."""
+    index = next(i for i, each in enumerate(conversation.messages) if each["role"] == "assistant")
+    before = conversation.messages[:index]
+    try:
+        plain = reference.text(before, shown)
+        asked = reference.text(before, shown, asking=True)
+    except Refused:
+        return set()
+    control = _pattern(reference.control)
+    if asked.startswith(plain) and asked != plain:
+        return set(control.findall(asked[len(plain) :]))
+    # Some templates always ask: that is what follows the end of the last message.
+    said = max((asked.rfind(word.text) for word in conversation.words), default=-1)
+    return set(control.findall(asked, said)[1:]) if said >= 0 else set()
 
 
 def _own_tail(
@@ -164,12 +190,15 @@ def _begin(
     except Refused:
         return None
     text, first = printed.text, printed.anchors[index][0]
-    if text.startswith(asked):
-        return len(asked)
     try:
         plain = reference.text(messages, shown)
     except Refused:
         return None
+    if text.startswith(asked):
+        # Some templates ask for nothing behind an answer; the next one begins behind its end.
+        behind = messages[-1]["role"] == "assistant" and asked == plain
+        ended = any(asked.endswith(token) for token in reference.control)
+        return len(asked) if ended or not behind else None
     if not asked.startswith(plain):
         return None
     added = asked[len(plain) :]
@@ -191,27 +220,29 @@ def _ends(
     calls: bool,
     unmarked: bool,
 ) -> tuple[int, ...]:
-    own = [match for match in control.finditer(tail)]
-    behind = control.match(text, last + len(tail) + _blank(text, last + len(tail)))
-    following = (
-        last + len(tail) + _blank(text, last + len(tail)) + len(behind.group()) if behind else None
-    )
-    if not calls or any(match.group() in plain_ends for match in own):
-        marked = [match for match in own if not calls or match.group() in plain_ends]
-        if marked:
-            ends = [marked[-1].end()]
-            gaps = zip(marked, marked[1:], strict=False)
-            ends += [a.end() for a, b in gaps if a.end() < b.start()]  # such as <|im_end|>\n<eos>
-            return tuple(last + end for end in ends)
-        return (following,) if following is not None else ()
+    """Where a model may end a turn.
+
+    Args:
+        text: The whole text.
+        last: Behind the turn's last word.
+        tail: What is printed behind it when nothing follows the turn, too.
+        control: Finds control tokens.
+        plain_ends: The tokens that end answers without calls.
+        calls: Whether the turn has calls.
+        unmarked: Whether the template prints no end of its own behind answers without calls.
+    """
+    own = list(control.finditer(tail))
+    header = WHITE.match(text, last + len(tail))
+    next_one = control.match(text, header.end() if header else last + len(tail))
+    following = (next_one.end(),) if next_one else ()
+    marked = [match for match in own if not calls or match.group() in plain_ends]
+    if marked:
+        # Of two with white space between them (<|im_end|>, newline, <eos>) either may be the end.
+        gaps = [a.end() for a, b in pairwise(marked) if a.end() < b.start()]
+        return tuple(last + end for end in (marked[-1].end(), *gaps))
     if unmarked or not own:
-        return (following,) if following is not None else ()
-    ends = [last + own[-1].end()]
-    return (*ends, following) if following is not None else tuple(ends)
-
-
-def _blank(text: str, start: int) -> int:
-    return len(text[start:]) - len(text[start:].lstrip())
+        return following
+    return (last + own[-1].end(), *following)
 
 
 def _pattern(control: set[str]) -> re.Pattern[str]:

@@ -39,6 +39,8 @@ CHECKED_ELSEWHERE = {
     ("sources/raw_lines.py", "error.reason"),
     ("sources/agentdojo_messages.py", "error.reason"),
     ("sources/message_parts.py", "reason"),
+    # A reject that another module raised, with a hint.
+    ("render/fit_advice.py", "error.reason"),
 }
 """The reasons that are not literals; that of a shard file's row comes from the table."""
 

@@ -102,6 +102,20 @@ def test_ids_are_transformers_own(case: str, tmp_path: Path, smollm2: Setup) -> 
     assert tokenizer.special == theirs.special_tokens_map
 
 
+def test_ids_of_the_file_that_are_not_the_vocabularys(tmp_path: Path, smollm2: Setup) -> None:
+    """The library takes the vocabulary's id, or the next one, whatever the file says."""
+    folder = folder_with(tmp_path, smollm2.folder, {})
+    data = json.loads((folder / "tokenizer.json").read_text())
+    data["added_tokens"] += [
+        {"id": number, "content": content, "special": True, **FLAGS}
+        for number, content in ((60000, "<gap>"), (60001, "house"), (60002, "<other>"))
+    ]
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    tokenizer, whole = load_tokenizer(folder), Tokenizer.from_file(str(folder / "tokenizer.json"))
+    text = "a<gap>house<other>b"
+    assert ids_of(text, tokenizer) == whole.encode(text, add_special_tokens=False).ids
+
+
 def test_the_hash_says_that_another_file_added_tokens(tmp_path: Path, smollm2: Setup) -> None:
     hashes = set()
     for name, config in {

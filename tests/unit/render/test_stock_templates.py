@@ -84,7 +84,9 @@ def test_the_seeds_default_run_keeps_agentdojo(
     files = StageFiles.of(
         *(tmp_path / name for name in ("out.jsonl", "rejects.jsonl", "stats.json"))
     )
-    options = default_settings(RenderStageSettings, tool_schema_dir=repo / "configs/tool_schemas")
+    options = default_settings(
+        RenderStageSettings, tool_schema_dirs=[repo / "configs/tool_schemas"]
+    )
     settings = default_settings(RenderSettings, tokenizer=str(llama))
     render_traces(transcripts_file, files, settings, options, name="agentdojo_complete")
     rejects = Counter(reject["reason"] for reject in read_lines(files.rejects))

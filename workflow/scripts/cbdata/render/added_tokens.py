@@ -153,17 +153,24 @@ class TokenFiles:
 
         Returns:
             The tokens of tokenizer.json, changed where another file has other flags, and behind
-            them the ones that it lacks.
+            them the ones that it lacks. What the vocabulary has keeps its id there; the others are
+            numbered behind it.
         """
-        found = {token.content: token for token in own}
-        for token in self._to_add(found):
-            if token.content in found:
-                number: int | None = found[token.content].id
-            else:
-                number = known(token.content)
-            if number is None:
-                number = max([size, *(each.id + 1 for each in found.values())])
+        found: dict[str, AddedToken] = {}
+        first = size
+
+        def add(token: AddedToken) -> None:
+            nonlocal first
+            before = found.get(token.content)
+            number = before.id if before else known(token.content)
+            number = first if number is None else number
+            first = max(first, number + 1)
             found[token.content] = replace(token, id=number)
+
+        for token in own:  # the tokenizers library does not believe the file's ids either
+            add(token)
+        for token in list(self._to_add(found)):
+            add(token)
         return list(found.values())
 
     def _to_add(self, own: Mapping[str, AddedToken]) -> Iterator[AddedToken]:
