@@ -4,6 +4,7 @@ spans are read off that.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -226,6 +227,12 @@ def test_an_answer_s_own_reasoning_is_reasoning_and_a_user_s_is_text(
     assert ids.count(opening) == 1
     assert ids.index(opening) == rendered.tokens.start(start)
     assert rendered.draft.control_text == [(0, "</think>", 1), (0, "<think>", 1)]
+    strict = family_renderer(FAMILIES["a list"], renderer.tokenizer)
+    strict.settings = replace(renderer.settings, control_tokens="reject")
+    said = {"role": "user", "content": "ask"}
+    assert strict.draft([said, messages[1]]).turns[1].thinking
+    with pytest.raises(Reject, match="control_token_in_content: '<think>'"):
+        strict.draft(messages)
 
 
 def test_control_token_text_in_ascii_json_is_what_it_would_be_without_its_meaning(
