@@ -1,0 +1,187 @@
+"""How tools print the text of a slot: which characters of a tool result are that text, and how
+another text is written in its place.
+
+Tools print objects as YAML, as Python's ``str`` of them, or give a text as it is. The search goes
+backwards from the print: a plain word is put in the place of the injection, the result is read as
+YAML or Python would read it, and the string that holds the word says what stands around the
+injection and in which quotes.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeGuard
+
+import yaml
+
+Style = Literal["as_is", "single_quoted", "escaped"]
+"""As it is; in YAML's single quotes; in quotes inside which a backslash escapes."""
+
+MARK = "InjectedTextStandsHere"
+"""In the place of an injection: one word, the same in every notation."""
+
+_SPACE = r"(?:\\\n|\\[ntr ]|\s)"
+_ESCAPED_BEFORE, _ESCAPED_AFTER = re.compile(rf"{_SPACE}*+\Z"), re.compile(rf"{_SPACE}*+")
+_PLAIN_BEFORE, _PLAIN_AFTER = re.compile(r"\s*+\Z"), re.compile(r"\s*+")
+_WINDOW = 400
+"""How far the white space around an injection may reach, in printed characters."""
+_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """The string that an injection stands in, as a reader of the tool result has it.
+
+    ``before`` and ``after``: its text around the injection. ``beside``: the scalars of the object
+    that it is a value of. ``quote``: the mark around it, where a backslash escapes it.
+    """
+
+    before: str
+    after: str
+    beside: dict[str, str]
+    style: Style
+    quote: str = ""
+
+
+def read_scalar(content: str, start: int, end: int) -> Scalar:
+    """Read the string that ``content[start:end]`` stands in.
+
+    Args:
+        content: A tool result.
+        start: First code point of the injection.
+        end: Behind its last.
+
+    Returns:
+        The string. A result that is neither YAML of objects nor Python's print of one is a text
+        by itself.
+    """
+    marked = content[:start] + MARK + content[end:]
+    opening, closing = _delimiters(marked)
+    inner = marked[len(opening) : len(marked) - len(closing)]
+    if marked.count(MARK) == 1:
+        found = _python_scalar(inner) or _yaml_scalar(inner)
+        if found is not None:
+            return found
+    before, after = content[len(opening) : start], content[end : len(content) - len(closing)]
+    return Scalar(before, after, {}, "as_is")
+
+
+def slot_span(content: str, start: int, end: int, scalar: Scalar) -> tuple[int, int]:
+    """Widen an injection's span by the white space around it, as the string's notation writes it.
+
+    Args:
+        content: The tool result.
+        start: First code point of the injection.
+        end: Behind its last.
+        scalar: What ``read_scalar`` gave.
+
+    Returns:
+        The half-open span of injection and white space.
+    """
+    escaped = scalar.style == "escaped"
+    before, after = (
+        (_ESCAPED_BEFORE, _ESCAPED_AFTER) if escaped else (_PLAIN_BEFORE, _PLAIN_AFTER)
+    )
+    ahead = before.search(content[max(0, start - _WINDOW) : start])
+    behind = after.match(content[end : end + _WINDOW])
+    return start - len(ahead[0] if ahead else ""), end + len(behind[0] if behind else "")
+
+
+def written(text: str, scalar: Scalar, indent: str = "") -> str:
+    """A text as it is written inside the string that a scalar was read from.
+
+    Args:
+        text: The text.
+        scalar: What ``read_scalar`` gave.
+        indent: What a line of the string begins with, where it goes over several.
+    """
+    if scalar.style == "single_quoted":
+        # A single line break inside quotes is a space, n + 1 of them are n.
+        return re.sub(
+            "\n+", lambda run: "\n" * (len(run[0]) + 1) + indent, text.replace("'", "''")
+        )
+    if scalar.style == "escaped":
+        text = text.replace("\\", "\\\\").replace(scalar.quote, "\\" + scalar.quote)
+        return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    return text
+
+
+def _delimiters(content: str) -> tuple[str, str]:
+    """What a defence puts around a whole tool result (spotlighting with delimiting)."""
+    return ("<<", ">>") if content.startswith("<<") and content.endswith(">>") else ("", "")
+
+
+def _python_scalar(content: str) -> Scalar | None:
+    """The string with the mark in an object as Python or JSON prints it."""
+    if not content.startswith(("{", "[", "(")):
+        return None
+    try:
+        tree = ast.parse(content, mode="eval")
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    beside: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict) and any(map(_marked, node.values)):
+            beside = {
+                str(key.value): str(value.value)
+                for key, value in zip(node.keys, node.values, strict=True)
+                if isinstance(key, ast.Constant)
+                and isinstance(value, ast.Constant)
+                and not _marked(value)
+            }
+        if _marked(node):
+            printed = ast.get_source_segment(content, node) or ""
+            if printed[:1] not in ("'", '"') or printed[:1] != printed[-1:]:
+                return None
+            before, _, after = str(node.value).partition(MARK)
+            return Scalar(before, after, beside, "escaped", printed[0])
+    return None
+
+
+def _marked(node: ast.AST) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and MARK in node.value
+
+
+def _yaml_scalar(content: str) -> Scalar | None:
+    """The string with the mark in YAML of lists and objects."""
+    try:
+        root = yaml.compose(content, Loader=_LOADER)
+    except (yaml.YAMLError, RecursionError):
+        return None
+    if root is None or isinstance(root, yaml.ScalarNode):
+        return None
+    for node, beside in _yaml_strings(root, {}, set()):
+        if MARK in node.value:
+            before, _, after = node.value.partition(MARK)
+            if node.style == '"':
+                return Scalar(before, after, beside, "escaped", '"')
+            style: Style = "single_quoted" if node.style == "'" else "as_is"
+            return Scalar(before, after, beside, style)
+    return None
+
+
+def _yaml_strings(
+    node: yaml.Node, beside: dict[str, str], seen: set[int]
+) -> Iterator[tuple[yaml.ScalarNode, dict[str, str]]]:
+    if id(node) in seen:  # an alias, which a hostile text can make a tree of any size with
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        yield node, beside
+    elif isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            yield from _yaml_strings(child, {}, seen)
+    elif isinstance(node, yaml.MappingNode):
+        scalars = {
+            str(key.value): str(value.value)
+            for key, value in node.value
+            if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+        }
+        for key, value in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            yield from _yaml_strings(
+                value, {k: v for k, v in scalars.items() if k != name}, seen
+            )
