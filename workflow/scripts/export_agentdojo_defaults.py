@@ -52,7 +52,9 @@ def places(marked: Any, clean: Any, mark: str) -> list[Place]:
     return found
 
 
-def _walk(marked: Any, clean: Any, mark: str, beside: dict[str, str] | None = None) -> Iterator[Place]:
+def _walk(
+    marked: Any, clean: Any, mark: str, beside: dict[str, str] | None = None
+) -> Iterator[Place]:
     if isinstance(marked, str):
         if mark in marked:
             yield _place(marked, clean, mark, beside or {})

@@ -38,9 +38,11 @@ def matcher(value: Any, texts: Sequence[str]) -> dict[str, Any] | None:
         texts: The goal in the words of every benchmark version.
     """
     if isinstance(value, list):
-        return {"match": "contains", "value": value[0]} if len(value) == 1 and any(
-            str(value[0]) in text for text in texts
-        ) else None
+        return (
+            {"match": "contains", "value": value[0]}
+            if len(value) == 1 and any(str(value[0]) in text for text in texts)
+            else None
+        )
     word = str(value)
     if not word or not any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) for text in texts):
         return None
@@ -102,7 +104,9 @@ def merged(
         if name not in goals or not entry.get("why"):
             raise ValueError(f"{name}: not a goal, or without a reason")
         changed = {"calls", "preparing_calls"} & set(entry)
-        if set(entry) - changed != {"why"} or all(entry[key] == goals[name][key] for key in changed):
+        if set(entry) - changed != {"why"} or all(
+            entry[key] == goals[name][key] for key in changed
+        ):
             raise ValueError(f"{name}: changes nothing, or has an unknown key")
     return {name: {**each, **reviewed.get(name, {})} for name, each in goals.items()}
 

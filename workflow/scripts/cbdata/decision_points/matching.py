@@ -76,7 +76,7 @@ def _check_matcher(matcher: Any, where: str) -> None:
         raise PatternError(f"{where}/value: {kind} needs text, got {value!r:.80}")
     if kind == "regex":
         try:
-            re.compile(value)
+            re.compile(str(value))
         except re.error as error:
             raise PatternError(f"{where}/value: not a regular expression ({error})") from error
 

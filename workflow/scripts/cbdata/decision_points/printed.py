@@ -82,9 +82,7 @@ def slot_span(content: str, start: int, end: int, scalar: Scalar) -> tuple[int, 
         The half-open span of injection and white space.
     """
     escaped = scalar.style == "escaped"
-    before, after = (
-        (_ESCAPED_BEFORE, _ESCAPED_AFTER) if escaped else (_PLAIN_BEFORE, _PLAIN_AFTER)
-    )
+    before, after = (_ESCAPED_BEFORE, _ESCAPED_AFTER) if escaped else (_PLAIN_BEFORE, _PLAIN_AFTER)
     ahead = before.search(content[max(0, start - _WINDOW) : start])
     behind = after.match(content[end : end + _WINDOW])
     return start - len(ahead[0] if ahead else ""), end + len(behind[0] if behind else "")
@@ -100,9 +98,7 @@ def written(text: str, scalar: Scalar, indent: str = "") -> str:
     """
     if scalar.style == "single_quoted":
         # A single line break inside quotes is a space, n + 1 of them are n.
-        return re.sub(
-            "\n+", lambda run: "\n" * (len(run[0]) + 1) + indent, text.replace("'", "''")
-        )
+        return re.sub("\n+", lambda run: "\n" * (len(run[0]) + 1) + indent, text.replace("'", "''"))
     if scalar.style == "escaped":
         text = text.replace("\\", "\\\\").replace(scalar.quote, "\\" + scalar.quote)
         return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
@@ -182,6 +178,4 @@ def _yaml_strings(
         }
         for key, value in node.value:
             name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
-            yield from _yaml_strings(
-                value, {k: v for k, v in scalars.items() if k != name}, seen
-            )
+            yield from _yaml_strings(value, {k: v for k, v in scalars.items() if k != name}, seen)

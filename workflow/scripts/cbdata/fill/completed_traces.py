@@ -58,7 +58,7 @@ def completed_trace(
     mode = judgement.mode
     if mode == "dr" and "dr_context" not in generation:
         raise ValueError(f"{skeleton['id']}: generation of a DR trace lacks dr_context")
-    cut = mode == "dr" and generation["dr_context"] == "removed"
+    cut = mode == "dr" and generation["dr_context"] != "kept"
     conversation: list[Message] = [
         *(message.copy() for message in messages),
         assistant_message(judgement, messages),
