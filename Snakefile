@@ -25,6 +25,11 @@ if not config["skip_load"]:
     include: "workflow/rules/etl_a.smk"
 
 
+if PLAN.cut_stems:
+
+    include: "workflow/rules/cut.smk"
+
+
 if not config["skip_fill"]:
 
     include: "workflow/rules/fill.smk"
@@ -48,6 +53,7 @@ rule all:
 rule load:
     input:
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.loaded),
+        expand(f"{OUT}/traces/{{stem}}_skeletons.jsonl", stem=PLAN.cut_stems),
     message:
         "The traces of the load stage are there."
 

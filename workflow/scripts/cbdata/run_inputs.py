@@ -6,11 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cbdata.config import expand, find_file
+from cbdata.config import ConfigError, expand, find_file
 from cbdata.first_look import check_json_objects, check_tokenizer, check_traces
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
-from cbdata.paths import CHAT_TEMPLATES, POLICY_REGISTRY, ROOT, SCHEDULES, TOOL_SCHEMAS
+from cbdata.paths import (
+    ATTACK_GOALS,
+    CHAT_TEMPLATES,
+    INJECTION_DEFAULTS,
+    POLICY_REGISTRY,
+    ROOT,
+    SCHEDULES,
+    TOOL_SCHEMAS,
+)
 from cbdata.run_plan import RunPlan
 from cbdata.sources.files import input_files
 from cbdata.sources.registry import CONFIGURED, RawSource
@@ -113,6 +121,22 @@ class RunInputs:
         if source.tool_schemas == CONFIGURED:
             return [self.resource(CONFIGURED)]
         return sorted(str(path) for path in TOOL_SCHEMAS.glob(source.tool_schemas))
+
+    def decision_tables(self, stem: str) -> dict[str, str]:
+        """The tables that decision points of a source are cut with: ``goals`` and ``defaults``.
+
+        Args:
+            stem: The source, as its complete traces and skeletons begin.
+        """
+        tables = {"goals": ATTACK_GOALS, "defaults": INJECTION_DEFAULTS}
+        files = {kind: folder / f"{stem}_v1.json" for kind, folder in tables.items()}
+        missing = [str(path.relative_to(ROOT)) for path in files.values() if not path.exists()]
+        if missing:
+            raise ConfigError(
+                f"decision_points: {stem} has no {' and no '.join(missing)}. Fix: make the table"
+                " (see the README beside it), or set decision_points=null"
+            )
+        return {kind: str(path) for kind, path in files.items()}
 
     # Loss masks
 

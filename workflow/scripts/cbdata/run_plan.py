@@ -104,6 +104,16 @@ class RunPlan:
 
     # What takes part
 
+    @property
+    def cut_stems(self) -> list[str]:
+        """The sources whose complete traces are cut to skeletons, by the name that ``X_complete``
+        and ``X_skeletons`` begin with.
+        """
+        if self.config["decision_points"] is None:
+            return []
+        complete = [name for name in self.loaded if name.endswith("_complete")]
+        return [name.removesuffix("_complete") for name in complete]
+
     def configured(self, source: RawSource) -> bool:
         """Whether the configuration names raw data of a source."""
         return bool(self.config[source.config_key])
@@ -166,6 +176,7 @@ class RunPlan:
     def stages(self) -> list[StageName]:
         """Every stage and data set whose files this run makes, in the order of the pipeline."""
         stages: list[StageName] = [("etl_a", source.dataset) for source in self.converted]
+        stages += [("cut", f"{stem}_skeletons") for stem in self.cut_stems]
         if not self.config["skip_fill"]:
             stages += [("fill", name) for name in self.filled_names]
         stages += [("render", name) for name in self.dataset_names]
@@ -198,7 +209,7 @@ class RunPlan:
             return True
         taken = {name for name, path in self.given.items() if path == self._own("traces", name)}
         return name in taken or any(
-            stage == "etl_a" and name == part.name and taken & set(part.filled)
+            stage in ("etl_a", "cut") and name == part.name and taken & set(part.filled)
             for part in self.skeleton_sets
         )
 

@@ -81,14 +81,14 @@ def _injection_cut(
     spans = injection_spans(trace)
     if not spans:
         raise Reject(
-            "no_injection_span", "labels.exposed is true, and signal_hints names no injection span"
+            "span_missing", "labels.exposed is true, and signal_hints names no injection span"
         )
     for span in spans:
         index, start, end = span["message_index"], span["char_start"], span["char_end"]
         length = len(messages[index]["content"]) if index < len(messages) else 0
         if not 0 <= start < end <= length:
             raise Reject(
-                "bad_injection_span",
+                "span_outside_message",
                 f"[{start}, {end}) of message {index}, which has {length} characters",
             )
     first = spans[0]["message_index"]

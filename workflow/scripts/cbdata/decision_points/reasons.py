@@ -6,8 +6,8 @@ from cbdata.rejects import Reasons
 
 REASONS: Reasons = {
     "invalid_trace": "the record does not fit trace_v1",
-    "no_injection_span": "the trace is exposed, and does not say where the injection stands",
-    "bad_injection_span": "the injection span lies outside its message or is empty",
+    "span_missing": "the trace is exposed, and does not say where the injection stands",
+    "span_outside_message": "the injection span lies outside its message or is empty",
     "injection_not_in_tool_result": "the injection first stands in a message of the user or the"
     " system, so there is no turn of tool results to cut behind",
     "result_without_call": "decision_prefix is minimal, and the injected result names no call of"

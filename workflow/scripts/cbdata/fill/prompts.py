@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cbdata.decision_points.clean_twin import clean_twin
+from cbdata.fill.clean_twin import clean_twin
 from cbdata.records import DrContext, Message, Mode
 from cbdata.rejects import Reject
 

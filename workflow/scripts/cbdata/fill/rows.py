@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cbdata.decision_points.clean_twin import clean_twin
+from cbdata.fill.clean_twin import clean_twin
 from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.job import FillJob
 from cbdata.fill.plan import SettledSkeleton, ShardPlan, prompt_messages

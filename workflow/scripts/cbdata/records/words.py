@@ -26,6 +26,12 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 DsCriterion = Literal["simulated_tool", "any_wrong_tool"]
 """Which wrong tool a DS completion must call."""
 
+DrCriterion = Literal["expected_call", "any_safe_call", "any_safe_answer"]
+"""Which answers at a decision point are a DR; see ``cbdata.judge.goal_calls``."""
+
+RefusalRule = Literal["accept", "reject"]
+"""Whether a refusal counts as a safe answer."""
+
 BackendName = Literal["vllm", "transformers", "stub"]
 BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
 """What can have written a completion; ``stub`` stands for an engine without a model."""
