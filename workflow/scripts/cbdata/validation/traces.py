@@ -89,9 +89,12 @@ def check_trace(
     findings.expect("trace_injection_span", spans is None, place, lambda: f"{name}: {spans}")
     assistant = any(message["role"] == "assistant" for message in trace["messages"])
     complete = trace["completeness"] == "complete"
+    cut = "decision_point" in trace and not complete
     findings.expect(
         "trace_completeness",
-        assistant == complete,
+        trace["messages"][-1:] != [] and trace["messages"][-1]["role"] != "assistant"
+        if cut
+        else assistant == complete,
         place,
         lambda: f"{name}: {trace['completeness']}, assistant turn: {assistant}",
     )
