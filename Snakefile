@@ -25,7 +25,7 @@ if not config["skip_load"]:
     include: "workflow/rules/etl_a.smk"
 
 
-if PLAN.cut_stems:
+if PLAN.cut:
 
     include: "workflow/rules/cut.smk"
 
@@ -53,7 +53,7 @@ rule all:
 rule load:
     input:
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.loaded),
-        expand(f"{OUT}/traces/{{stem}}_skeletons.jsonl", stem=PLAN.cut_stems),
+        expand(f"{OUT}/traces/{{stem}}_skeletons.jsonl", stem=PLAN.cut),
     message:
         "The traces of the load stage are there."
 

@@ -7,7 +7,7 @@ own texts. Outputs: traces/{source}_skeletons.jsonl with rejects and stats.
 
 rule cut_decision_points:
     input:
-        unpack(lambda wildcards: checked(INPUTS.decision_tables, wildcards.source)),
+        unpack(lambda wildcards: INPUTS.decision_tables(wildcards.source)),
         traces=f"{OUT}/traces/{{source}}_complete.jsonl",
     output:
         **PLAN.side_files("cut", "{source}_skeletons"),
@@ -17,7 +17,7 @@ rule cut_decision_points:
     benchmark:
         benchmark_file("cut_decision_points", "{source}_skeletons")
     wildcard_constraints:
-        source="|".join(PLAN.cut_stems),
+        source="|".join(PLAN.cut),
     conda:
         ENVIRONMENT
     envmodules:

@@ -112,9 +112,7 @@ def attacked_run(
     return _trace(found | changes, model, goal, True)
 
 
-def _trace(
-    changes: dict[str, Any], model: str, goal: str | None, solved: bool
-) -> dict[str, Any]:
+def _trace(changes: dict[str, Any], model: str, goal: str | None, solved: bool) -> dict[str, Any]:
     trace = make_trace(changes["messages"], dataset="bank", salt=[model, goal])
     trace["source"] |= {"model_id": model}
     trace["task"] = {"family": "bank", "name": "pay_bill", "variant": goal}

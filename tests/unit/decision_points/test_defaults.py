@@ -44,7 +44,7 @@ def test_a_whole_field_is_known_by_what_names_its_object(tmp_path: Path) -> None
     defaults = load(
         tmp_path,
         first=[place("Sushi dinner", id="5")],
-        second=[place("It's a \"book\"", id="6", title="Reading")],
+        second=[place('It\'s a "book"', id="6", title="Reading")],
     )
     rows = [{"id": 4, "body": "rent"}, {"id": 6, "body": f"\n\n{ATTACK}\n\n", "title": "Reading"}]
     for content, read in (
@@ -54,7 +54,7 @@ def test_a_whole_field_is_known_by_what_names_its_object(tmp_path: Path) -> None
     ):
         found = restored(defaults, content)
         assert found is not None
-        assert read(found) == [rows[0], {**rows[1], "body": "It's a \"book\""}]
+        assert read(found) == [rows[0], {**rows[1], "body": 'It\'s a "book"'}]
     rows[1]["id"] = 5
     assert restored(defaults, yaml.safe_dump(rows)) == yaml.safe_dump(
         [rows[0], {**rows[1], "body": "Sushi dinner"}], width=1000
@@ -119,8 +119,6 @@ def test_agentdojo_s_table_has_every_slot_of_its_suites(repo: Path) -> None:
     # The counts of injection_vectors.yaml in the package.
     suites = {"banking": 4, "slack": 6, "travel": 13, "workspace": 16}
     assert {suite: len(defaults.slots(suite)) for suite in suites} == suites
-    nameless = [
-        slot.name for suite in suites for slot in defaults.slots(suite) if not slot.places
-    ]
+    nameless = [slot.name for suite in suites for slot in defaults.slots(suite) if not slot.places]
     # The slot is a whole page, so nothing in a tool's result tells it from another.
     assert nameless == ["injection_phishing_1"]

@@ -38,8 +38,7 @@ def test_all_calls_of_a_goal_carry_it_out() -> None:
         (b"[]", "expected a table of attack goals"),
         (b'{"goals": {"g": {"suite": "s"}}}', "injection_task"),
         (
-            b'{"goals": {"g": {"suite": "s", "injection_task": "i", "calls": [{"tool": "f"}],'
-            b' "preparing_calls": []}}}',
+            b'{"goals": {"g": {"suite": "s", "injection_task": "i", "calls": [{"tool": "f"}]}}}',
             "g/calls/0: expected {tool, arguments}",
         ),
     ],
@@ -67,9 +66,7 @@ def test_agentdojo_s_goals_call_tools_of_their_suites_with_arguments_these_have(
     for name, entry in entries.items():
         assert name == f"agentdojo/{entry['suite']}/{entry['injection_task']}"
         assert entry["texts"] and all(entry["texts"])
-        tools = load_tool_schema(
-            repo / f"configs/tool_schemas/agentdojo_{entry['suite']}_v1.json"
-        )
+        tools = load_tool_schema(repo / f"configs/tool_schemas/agentdojo_{entry['suite']}_v1.json")
         for pattern in entry["calls"] + entry["preparing_calls"]:
             parameters = tools.parameters(pattern["tool"])
             assert parameters is not None, f"{name}: {pattern['tool']}"

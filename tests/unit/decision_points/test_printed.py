@@ -39,7 +39,7 @@ PRINTERS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
 
 @pytest.mark.parametrize("name", PRINTERS)
 @pytest.mark.parametrize("blank", ["", "\n\n", " "])
-@pytest.mark.parametrize("text", ["Sushi dinner", "It's \"new\"", "", "two\nlines\tand \\ more"])
+@pytest.mark.parametrize("text", ["Sushi dinner", 'It\'s "new"', "", "two\nlines\tand \\ more"])
 def test_another_text_reads_as_itself_in_the_place_of_an_injection(
     name: str, blank: str, text: str
 ) -> None:

@@ -131,8 +131,6 @@ def test_a_run_without_a_turn_of_the_model_has_no_decision_point(tmp_path: Path)
     assert found.stats["counts"]["not_selected"] == 1 and found.skeletons == []
 
 
-def test_no_decision_point_at_all_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_decision_point_at_all_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Result(tmp_path, [clean_run()], INJECTION)
     assert "no decision point in 1 traces" in caplog.text

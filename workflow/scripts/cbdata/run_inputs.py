@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cbdata.config import ConfigError, expand, find_file
+from cbdata.config import expand, find_file
 from cbdata.first_look import check_json_objects, check_tokenizer, check_traces
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
@@ -128,15 +128,8 @@ class RunInputs:
         Args:
             stem: The source, as its complete traces and skeletons begin.
         """
-        tables = {"goals": ATTACK_GOALS, "defaults": INJECTION_DEFAULTS}
-        files = {kind: folder / f"{stem}_v1.json" for kind, folder in tables.items()}
-        missing = [str(path.relative_to(ROOT)) for path in files.values() if not path.exists()]
-        if missing:
-            raise ConfigError(
-                f"decision_points: {stem} has no {' and no '.join(missing)}. Fix: make the table"
-                " (see the README beside it), or set decision_points=null"
-            )
-        return {kind: str(path) for kind, path in files.items()}
+        name = f"{self.plan.cut[stem].goals}.json"
+        return {"goals": str(ATTACK_GOALS / name), "defaults": str(INJECTION_DEFAULTS / name)}
 
     # Loss masks
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cbdata.config import expand, is_path, trace_sources
+from cbdata.config import ConfigError, expand, is_path, trace_sources
 from cbdata.records import MODES, STAGE_FOLDERS, Mode, Stage
 from cbdata.sources.registry import SOURCES, RawSource
 
@@ -65,6 +65,10 @@ class RunPlan:
         self.out: str = config["output_base"]
         # Data set -> trace file of ``input_traces``.
         self.given = trace_sources(config, self.out)
+        if config["decision_points"] is not None and not self.cut:
+            keys = " or ".join(source.config_key for source in self.sources if source.goals)
+            fix = f"Fix: set {keys}, or decision_points=null"
+            raise ConfigError([f"decision_points: there are no complete traces to cut. {fix}"])
         self.skeleton_sets = (self._skeleton_set(config["skeleton_traces"]),)
 
     def _skeleton_set(self, value: str) -> SkeletonSet:
@@ -104,16 +108,6 @@ class RunPlan:
 
     # What takes part
 
-    @property
-    def cut_stems(self) -> list[str]:
-        """The sources whose complete traces are cut to skeletons, by the name that ``X_complete``
-        and ``X_skeletons`` begin with.
-        """
-        if self.config["decision_points"] is None:
-            return []
-        complete = [name for name in self.loaded if name.endswith("_complete")]
-        return [name.removesuffix("_complete") for name in complete]
-
     def configured(self, source: RawSource) -> bool:
         """Whether the configuration names raw data of a source."""
         return bool(self.config[source.config_key])
@@ -134,6 +128,19 @@ class RunPlan:
         Skeletons of an earlier run are named by ``skeleton_traces`` and need no key here.
         """
         return [source.dataset for source in self.sources if self._takes_part(source)]
+
+    @property
+    def cut(self) -> dict[str, RawSource]:
+        """The sources whose complete traces are cut at their decision points, by the name that
+        ``X_complete`` and ``X_skeletons`` begin with.
+        """
+        if self.config["decision_points"] is None:
+            return {}
+        return {
+            source.stem: source
+            for source in self.sources
+            if source.goals and not source.skeletons and self._takes_part(source)
+        }
 
     def _takes_part(self, source: RawSource) -> bool:
         return self.configured(source) or (
@@ -176,7 +183,7 @@ class RunPlan:
     def stages(self) -> list[StageName]:
         """Every stage and data set whose files this run makes, in the order of the pipeline."""
         stages: list[StageName] = [("etl_a", source.dataset) for source in self.converted]
-        stages += [("cut", f"{stem}_skeletons") for stem in self.cut_stems]
+        stages += [("cut", f"{stem}_skeletons") for stem in self.cut]
         if not self.config["skip_fill"]:
             stages += [("fill", name) for name in self.filled_names]
         stages += [("render", name) for name in self.dataset_names]

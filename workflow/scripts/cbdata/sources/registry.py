@@ -67,6 +67,8 @@ class RawSource:
     - ``tool_schemas``: the files in configs/tool_schemas that its traces refer to, as a pattern;
       ``CONFIGURED`` means the one of the configuration, None means that they refer to none
     - ``origin``, ``licence``: as its own page states them, for the data set card
+    - ``goals``: the name of its tables in configs/attack_goals and configs/injection_defaults,
+      with which its complete traces are cut at their decision points; None where they are not cut
     """
 
     name: str
@@ -77,11 +79,17 @@ class RawSource:
     tool_schemas: str | None
     origin: str
     licence: str
+    goals: str | None = None
 
     @property
     def skeletons(self) -> bool:
         """Whether the traces wait for an answer of the fill stage."""
         return self.dataset.endswith("_skeletons")
+
+    @property
+    def stem(self) -> str:
+        """The name that its data sets begin with: ``X`` of ``X_complete`` and ``X_skeletons``."""
+        return self.dataset.removesuffix("_complete").removesuffix("_skeletons")
 
     @property
     def module(self) -> str:
@@ -115,5 +123,6 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas="agentdojo_*_v1.json",
         origin="ethz-spylab/agentdojo, run transcripts",
         licence="MIT",
+        goals="agentdojo_v1",
     ),
 )
