@@ -17,13 +17,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The export folder of twelve DS/DR twins, with ``pairs.parquet`` in it; the tokenizer lies
+    """The export folder of twelve DS/DR twins, with the pairs in it; the tokenizer lies
     beside it.
     """
     folder = tmp_path_factory.mktemp("training")
     corpus = Corpus(pairs=12, validation_pairs=2).write(folder)
     export_parquet([corpus.mask_file], [corpus.render_file], [corpus.trace_file], folder / "export")
-    export_pairs([corpus.mask_file], [corpus.render_file], folder / "export/pairs.parquet")
+    export_pairs([corpus.mask_file], [corpus.render_file], folder / "export/pairs")
     return folder / "export"
 
 

@@ -53,7 +53,7 @@ def retain_loss(states: torch.Tensor, frozen: torch.Tensor, mask: torch.Tensor) 
 
 @pytest.fixture
 def pairs(exported: Path) -> list[dict[str, Any]]:
-    rows = load_rows(exported, "pairs.parquet")
+    rows = load_rows(exported, "pairs/train.parquet")
     return [rows[index] for index in range(len(rows))]
 
 
@@ -71,9 +71,9 @@ def models(model: Any) -> tuple[Any, Any]:
 
 
 def test_pairs_hold_a_harmful_and_a_benign_row_of_one_skeleton(pairs: list[dict[str, Any]]) -> None:
-    assert len(pairs) == 14
+    assert len(pairs) == 12
     assert {(row["ds_category"], row["dr_category"]) for row in pairs} == {("harmful", "benign")}
-    assert len({row["pair_id"] for row in pairs}) == 14
+    assert len({row["pair_id"] for row in pairs}) == 12
 
 
 @pytest.mark.parametrize(("name", "loss"), [("ds", reroute_loss), ("dr", retain_loss)])

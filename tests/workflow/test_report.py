@@ -83,9 +83,7 @@ def test_the_export_is_the_loss_masks_split_by_split(run: Run) -> None:
         assert [(row["trace_id"], row["labels"], row["loss_mask"]) for row in rows] == [
             (mask["trace_id"], mask["labels"], mask["loss_mask"]) for mask in expected
         ]
-    assert orjson.loads((run.data / "export/pairs/pairs.json").read_bytes())["rows_in"] == len(
-        masks
-    )
+    assert orjson.loads((run.data / "export/pairs.json").read_bytes())["rows_in"] == len(masks)
 
 
 def test_the_page_is_there_and_names_its_traces(run: Run) -> None:

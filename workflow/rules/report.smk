@@ -139,6 +139,7 @@ for EXPORT in EXPORTS:
             runtime=growing(EXPORT.runtime),
         params:
             module=EXPORT.dotted,
+            options={key: config[key] for key in EXPORT.options},
             code=code_digest("export_data", EXPORT.dotted),
         message:
             EXPORT.message

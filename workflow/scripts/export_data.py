@@ -14,7 +14,8 @@ def main() -> None:
     files = {kind: tuple(map(Path, paths)) for kind, paths in snakemake.input.items()}
     outputs = {name: Path(path) for name, path in snakemake.output.items()}
     module = importlib.import_module(snakemake.params.module)
-    for name, counts in module.write(ExportFiles(**files), outputs).items():
+    written = module.write(ExportFiles(**files), outputs, snakemake.params.options)
+    for name, counts in written.items():
         logging.getLogger(snakemake.rule).info("%s: %s", name, counts)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.export.card import cell, dataset_card, table
+from cbdata.export.card import card_split, cell, dataset_card, table
 from cbdata.export.dataset import export_parquet
+from cbdata.export.pairs import export_pairs
 from tests.records import Corpus
 
 
@@ -21,15 +24,36 @@ def card_of(corpus: Corpus, folder: Path) -> tuple[str, dict]:
     return (folder / "export/README.md").read_text(), manifest
 
 
-def test_front_matter_names_each_split_and_its_file(tmp_path: Path) -> None:
+def configs_of(card: str) -> dict[str, dict[str, str]]:
+    head = yaml.safe_load(card.split("---\n", 2)[1])
+    return {
+        config["config_name"]: {file["split"]: file["path"] for file in config["data_files"]}
+        for config in head.get("configs", [])
+    }
+
+
+def test_front_matter_names_each_part_split_and_file(tmp_path: Path) -> None:
     card, _ = card_of(Corpus(), tmp_path)
-    _, head, body = card.split("---\n", 2)
-    config = yaml.safe_load(head)["configs"][0]
-    assert config["data_files"] == [
-        {"split": "train", "path": "data/train.parquet"},
-        {"split": "validation", "path": "data/validation.parquet"},
-    ]
-    assert body.lstrip().startswith("# Circuit-breaker training rows")
+    assert configs_of(card) == {
+        config: {split: f"{folder}/{split}.parquet" for split in ("train", "validation")}
+        for config, folder in (
+            ("benign", "benign"),
+            ("harmful", "harmful"),
+            ("pairs", "pairs"),
+            ("all", "data"),
+        )
+    }
+    assert card.split("---\n", 2)[2].lstrip().startswith("# Circuit-breaker training rows")
+
+
+def test_parts_without_rows_are_left_out(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=2, validation_pairs=0)
+    corpus.masks = [mask for mask in corpus.masks if mask["category"] == "benign"]
+    card, _ = card_of(corpus, tmp_path)
+    assert configs_of(card) == {
+        "benign": {"train": "benign/train.parquet"},
+        "all": {"train": "data/train.parquet"},
+    }
 
 
 def test_a_split_named_like_a_yaml_word_stays_a_string(tmp_path: Path) -> None:
@@ -37,9 +61,74 @@ def test_a_split_named_like_a_yaml_word_stays_a_string(tmp_path: Path) -> None:
     for mask in corpus.masks:
         mask["split"] = "null"
     card, _ = card_of(corpus, tmp_path)
-    assert yaml.safe_load(card.split("---\n", 2)[1])["configs"][0]["data_files"] == [
-        {"split": "null", "path": "data/null.parquet"}
-    ]
+    assert configs_of(card)["all"] == {"null": "data/null.parquet"}
+
+
+@pytest.mark.parametrize(
+    ("split", "splits", "expected"),
+    [
+        ("eval", ["train", "eval"], "validation"),
+        ("train", ["train", "eval"], "train"),
+        ("eval", ["eval", "validation"], "eval"),
+        ("dev", ["dev", "eval"], "dev"),
+        ("test", ["test"], "test"),
+    ],
+)
+def test_the_split_that_trainers_look_for(split: str, splits: list[str], expected: str) -> None:
+    assert card_split(split, splits) == expected
+
+
+def first_code(card: str) -> str:
+    return card.split("```python\n", 1)[1].split("```", 1)[0]
+
+
+def test_the_first_code_loads_benign_rows_and_a_later_export_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    for pairs in (2, 3):
+        corpus = Corpus(pairs=pairs)
+        for mask in corpus.masks:
+            if mask["split"] == "validation":
+                mask["split"] = "eval"
+        card, _ = card_of(corpus, tmp_path)
+        export_pairs([corpus.mask_file], [corpus.render_file], tmp_path / "export/pairs")
+        monkeypatch.chdir(tmp_path)
+        names: dict = {}
+        exec(first_code(card), names)
+        assert names["rows"]["category"][:] == ["benign"] * pairs
+        load = names["load_dataset"]
+        assert load("export", "harmful", split="validation")["category"][:] == ["harmful"]
+        assert len(load("export", "pairs", split="train")) == pairs
+        assert len(load("export", "all", split="train")) == 2 * pairs
+        with pytest.raises(ValueError, match="Config name is missing"):
+            load("export")
+
+
+def test_the_card_says_how_long_the_rows_are_and_counts_pairs(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=7, validation_pairs=0)
+    card, manifest = card_of(corpus, tmp_path)
+    longest = max(len(render["input_ids"]) for render in corpus.renders)
+    assert manifest["lengths"]["longest"] == longest
+    assert f"The longest row has {longest:,} tokens; 50% have at most" in card
+    assert manifest["splits"]["train"]["pairs"] == 7
+
+
+def test_resampled_weights_are_in_the_rows(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=2, validation_pairs=0)
+    corpus.masks[0] |= {"sample_weight": 3.0}
+    corpus.masks[1] |= {"sample_weight": 0.0}
+    corpus.write(tmp_path)
+    files = ([corpus.mask_file], [corpus.render_file], [corpus.trace_file])
+    manifest = export_parquet(*files, tmp_path / "export", weights="resample")
+    rows = pq.read_table(tmp_path / "export/data").to_pylist()
+    ids = [mask["trace_id"] for mask in corpus.masks]
+    assert [row["trace_id"] for row in rows] == [ids[0]] * 3 + ids[2:]
+    assert {row["sample_weight"] for row in rows} == {1.0}
+    assert manifest["resampled"] == {"rows_in": 4, "dropped": 1, "without_loss": 0, "repeated": 2}
+    assert manifest["splits"]["train"]["pairs"] == 2
+    assert "Weights are in the rows" in (tmp_path / "export/README.md").read_text()
 
 
 def test_counts_hashes_sources_and_licences_are_shown(tmp_path: Path) -> None:
@@ -82,6 +171,8 @@ def test_cells_are_one_code_span_on_one_line(text: str) -> None:
 
 def test_an_empty_export_has_a_card() -> None:
     empty = {
+        "weights": "columns",
+        "lengths": {},
         "splits": {},
         "files": {},
         "sources": [],
@@ -90,6 +181,4 @@ def test_an_empty_export_has_a_card() -> None:
         "renders": [],
         "tool_schemas": [],
     }
-    assert (
-        yaml.safe_load(dataset_card(empty).split("---\n", 2)[1])["configs"][0]["data_files"] == []
-    )
+    assert configs_of(dataset_card(empty)) == {}

@@ -24,6 +24,7 @@ COLUMNS = {
     "attention_mask": pa.int8(),
     "labels": pa.int32(),
     "loss_mask": pa.float32(),
+    "assistant_masks": pa.int8(),
     "sample_weight": pa.float64(),
     "category": pa.string(),
     "class_id": pa.string(),
@@ -91,6 +92,7 @@ def test_values_equal_the_json_lines_whatever_the_row_groups(
             ):
                 assert row[key] == mask[key]
             assert row["loss_mask"] == np.array(mask["loss_mask"], np.float32).tolist()
+            assert row["assistant_masks"] == [int(weight > 0) for weight in mask["loss_mask"]]
             assert row["input_ids"] == render["input_ids"]
             assert row["attention_mask"] == render["attention_mask"]
             assert row["prompt_length"] == render["prompt"]["length"]
@@ -122,7 +124,7 @@ def test_datasets_loads_the_same_values(tmp_path: Path, monkeypatch: pytest.Monk
         )
     assert loaded["train"].features["input_ids"].feature.dtype == "int32"
     folder = datasets.load_dataset(
-        str(tmp_path / "export"), split="validation", cache_dir=str(tmp_path / "cache")
+        str(tmp_path / "export"), "all", split="validation", cache_dir=str(tmp_path / "cache")
     )
     assert folder["trace_id"][:] == loaded["validation"]["trace_id"][:]
 
@@ -158,7 +160,7 @@ def test_manifest_counts_and_hashes(tmp_path: Path) -> None:
     assert manifest == orjson.loads((tmp_path / "export/manifest.json").read_bytes())
     train = manifest["splits"]["train"]
     masks = [mask for mask in corpus.masks if mask["split"] == "train"]
-    assert (train["rows"], train["paired_rows"], train["zero_weight_rows"]) == (4, 4, 0)
+    assert (train["rows"], train["pairs"], train["zero_weight_rows"]) == (4, 2, 0)
     assert train["tokens"] == sum(mask["stats"]["total_tokens"] for mask in masks)
     assert train["trained_tokens"] == sum(mask["stats"]["unmasked_tokens"] for mask in masks)
     assert train["by_category"] == {"benign": 2, "harmful": 2}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cbdata.config import config_defaults
 from cbdata.export import ExportFiles
 from cbdata.export.registry import EXPORTS, Export
 from tests.records import Corpus
@@ -23,7 +24,8 @@ def test_an_export_writes_its_outputs_and_nothing_else(export: Export, tmp_path:
     }
     files = ExportFiles(**{kind: run[kind] for kind in export.reads})
     outputs = {name: tmp_path / "export" / path for name, path in export.outputs.items()}
-    counts = importlib.import_module(export.dotted).write(files, outputs)
+    options = {key: config_defaults()[key] for key in export.options}
+    counts = importlib.import_module(export.dotted).write(files, outputs, options)
     assert counts
     assert all(path.exists() for path in outputs.values())
     made = [path for path in (tmp_path / "export").rglob("*") if path.is_file()]

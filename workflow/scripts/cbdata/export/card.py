@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from cbdata.sources.registry import SOURCES
@@ -31,6 +32,11 @@ COLUMNS = (
             "weight in [0, 1] of the prediction *of* that token; equal to the JSON Lines value"
             " rounded to float32"
         ),
+    ),
+    (
+        "assistant_masks",
+        "list of int8",
+        "1 where `loss_mask` > 0, else 0: what TRL reads with `assistant_only_loss`",
     ),
     (
         "sample_weight",
@@ -75,10 +81,34 @@ task_categories:
 tags:
 - prompt-injection
 - circuit-breakers
-configs:
-- config_name: default
-{data_files}---
+{configs}---
 """
+
+CONFIGS = (
+    (
+        "benign",
+        "rows in which the model did the right thing",
+        "fine-tuning; what a defence retains",
+    ),
+    (
+        "harmful",
+        "rows in which the model followed an injection",
+        (
+            "what a circuit breaker turns away from. **Plain fine-tuning on them teaches a model to"
+            " follow injections**"
+        ),
+    ),
+    (
+        "pairs",
+        "the harmful and the benign completion of one skeleton in one row",
+        "training on twins; columns as below, twice, with `ds_` and `dr_` before their names",
+    ),
+    ("all", "harmful and benign rows", "trainers that read `category`"),
+)
+"""Name, contents and purpose of each part that can be loaded, in the order of the card."""
+
+VALIDATION_NAMES = ("eval", "val", "valid", "dev")
+"""Names of splits that the card calls validation, the name that trainers look for."""
 
 INTRO = """# Circuit-breaker training rows
 
@@ -89,15 +119,34 @@ train a defence on, not instructions.
 
 LOADING = """## Loading
 
+In the folder above this one (elsewhere give its path or its name on the Hub instead of `export`):
+
 ```python
 from datasets import load_dataset
 
-rows = load_dataset("parquet", data_files={{{files}}}, split="{split}")
+rows = load_dataset("export", "{config}", split="{split}")
 ```
 
+"""
+
+USE = """
 `labels` are ready for a Hugging Face model, which shifts them itself. Pad `labels` with -100 and the other token columns with
-the pad token id, 0 and 0. A loss that honours fractional weights multiplies the cross-entropy of token *i* by `loss_mask[i]`.
+the pad token id, 0 and 0; with labels of -100 and an attention mask of 0 any id serves to pad.
 """  # noqa: E501 - embedded text
+
+WEIGHTS = {
+    "columns": """
+**Weights are columns.** The `Trainer` of transformers and the `SFTTrainer` of TRL read neither `sample_weight` nor fractions in
+`loss_mask`: for them every row and every token with a label counts as 1. Use a loss that multiplies the cross-entropy of token
+*i* by `loss_mask[i]` and that of the row by `sample_weight`, or export with `export_weights: resample`. Do not train with TRL's
+`packing` in versions that drop `labels` (0.24 to 1.0): it trains every token, those of the attack as well.
+""",  # noqa: E501 - embedded text
+    "resample": """
+**Weights are in the rows.** Rows were repeated and left out as their weights say, and tokens of a fractional weight kept or
+lost their label, so that trainers that ignore `sample_weight` and `loss_mask` train as weighted. Both columns hold zeros and
+ones. `pairs` has the weights as they were. Do not train with TRL's `packing` in versions that drop `labels` (0.24 to 1.0).
+""",  # noqa: E501 - embedded text
+}
 
 
 def cell(value: Any) -> str:
@@ -126,14 +175,87 @@ def _counts(manifest: dict[str, Any], key: str, title: str) -> str:
     )
 
 
+def _version(manifest: dict[str, Any]) -> str:
+    """A version of three numbers that differs from export to export: ``datasets`` keeps what it has
+    once loaded from a folder under the folder's name and this version.
+    """
+    files = [entry["sha256"] for entry in manifest["files"].values()]
+    digest = hashlib.sha256("\n".join([*files, *manifest["inputs"].values()]).encode()).digest()
+    return f"1.{int.from_bytes(digest[:4])}.{int.from_bytes(digest[4:8])}"
+
+
+def card_split(split: str, splits: Collection[str]) -> str:
+    """The name under which the card shows a split: ``validation`` for the usual other names of it,
+    where no other split is called so.
+    """
+    others = [name for name in splits if name in VALIDATION_NAMES or name == "validation"]
+    return "validation" if others == [split] else split
+
+
+def _data_files(manifest: dict[str, Any], config: str) -> dict[str, str]:
+    """The file of each split in a config, without splits that have no rows in it."""
+    if config == "pairs":
+        found = {
+            split: f"pairs/{split}.parquet"
+            for split, counts in manifest["splits"].items()
+            if counts["pairs"]
+        }
+    else:
+        folder = "data" if config == "all" else config
+        found = {
+            entry["split"]: path
+            for path, entry in manifest["files"].items()
+            if path.startswith(f"{folder}/")
+        }
+    return {card_split(split, manifest["splits"]): path for split, path in found.items()}
+
+
 def _front_matter(manifest: dict[str, Any]) -> str:
     # Split names match \w+(\.\w+)*; quoted, because YAML reads "null" or "1" as something else.
-    files = "".join(
-        f'  - split: "{entry["split"]}"\n    path: "{path}"\n'
-        for path, entry in manifest["files"].items()
+    parts = []
+    for config, _, _ in CONFIGS:
+        files = "".join(
+            f'  - split: "{split}"\n    path: "{path}"\n'
+            for split, path in _data_files(manifest, config).items()
+        )
+        if files:
+            head = f'- config_name: {config}\n  version: "{_version(manifest)}"\n'
+            parts.append(f"{head}  data_files:\n{files}")
+    return FRONT_MATTER.format(configs="configs:\n" + "".join(parts) if parts else "")
+
+
+def _lengths(manifest: dict[str, Any]) -> str:
+    lengths = manifest["lengths"]
+    if not lengths:
+        return ""
+    shares = ", ".join(
+        f"{name.removeprefix('p')}% have at most {length:,}"
+        for name, length in lengths.items()
+        if name != "longest"
     )
-    data_files = f"  data_files:\n{files}" if files else "  data_files: []\n"
-    return FRONT_MATTER.format(data_files=data_files)
+    return (
+        f"\nThe longest row has {lengths['longest']:,} tokens; {shares}. A trainer's `max_length`"
+        f" below {lengths['longest']} cuts rows, mostly their completions.\n"
+    )
+
+
+def _loading(manifest: dict[str, Any]) -> str:
+    there = {config: _data_files(manifest, config) for config, _, _ in CONFIGS}
+    first = next((config for config in there if there[config]), "benign")
+    split = next(iter(there[first]), "train")
+    if "train" in there[first]:
+        split = "train"
+    rows = [
+        [cell(config), ", ".join(map(cell, there[config])), holds, use]
+        for config, holds, use in CONFIGS
+        if there[config]
+    ]
+    return (
+        LOADING.format(config=first, split=split)
+        + table(("config", "splits", "rows", "for"), rows)
+        + USE
+        + WEIGHTS[manifest["weights"]]
+    )
 
 
 def _sizes(manifest: dict[str, Any]) -> str:
@@ -142,27 +264,27 @@ def _sizes(manifest: dict[str, Any]) -> str:
         "rows",
         "tokens",
         "tokens with loss",
-        "rows in pairs",
+        "pairs",
         "rows of weight 0",
         "bytes",
         "bytes a token",
     )
     lines = []
-    for entry in manifest["files"].values():
+    for split, path in _data_files(manifest, "all").items():
+        entry = manifest["files"][path]
         counts = manifest["splits"][entry["split"]]
         numbers = [
-            counts[key]
-            for key in ("rows", "tokens", "trained_tokens", "paired_rows", "zero_weight_rows")
+            counts[key] for key in ("rows", "tokens", "trained_tokens", "pairs", "zero_weight_rows")
         ]
         per_token = f"{entry['bytes'] / counts['tokens']:.2f}" if counts["tokens"] else "-"
         lines.append(
             [
-                cell(entry["split"]),
+                cell(split),
                 *(f"{number:,}" for number in (*numbers, entry["bytes"])),
                 per_token,
             ]
         )
-    return table(head, lines)
+    return table(head, lines) + _lengths(manifest)
 
 
 def _sources(manifest: dict[str, Any]) -> str:
@@ -211,8 +333,6 @@ def _hashes(manifest: dict[str, Any]) -> str:
 
 def dataset_card(manifest: dict[str, Any]) -> str:
     """Write the card as Markdown, with the YAML head that ``datasets`` and the Hub read."""
-    splits = list(manifest["splits"])
-    files = ", ".join(f'"{entry["split"]}": "{path}"' for path, entry in manifest["files"].items())
     pooled = any("by_pooling_policy" in split for split in manifest["splits"].values())
     parts = [
         _front_matter(manifest),
@@ -237,7 +357,7 @@ def dataset_card(manifest: dict[str, Any]) -> str:
                 for name, kind, text in (*COLUMNS, *(POOLING_COLUMNS if pooled else ()))
             ),
         ),
-        LOADING.format(files=files, split=splits[0] if splits else "train"),
+        _loading(manifest),
         "## Sources and licences\n\n" + _sources(manifest),
         "## Hashes\n\n" + _hashes(manifest),
     ]

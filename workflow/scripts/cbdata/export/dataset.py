@@ -1,67 +1,32 @@
-"""The ``export`` folder: ``data/{split}.parquet``, ``manifest.json`` with counts and hashes,
-``README.md`` as the data set card.
+"""The ``export`` folder: ``{split}.parquet`` in ``data``, and the same rows by category in
+``harmful`` and ``benign``; ``manifest.json`` with counts and hashes, ``README.md`` as the data set
+card.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from cbdata.atomic_file import write_atomic
 from cbdata.export import ExportFiles
 from cbdata.export.card import dataset_card
-from cbdata.export.parquet import ROW_GROUP_TOKENS, SplitWriter, read_metadata
+from cbdata.export.counts import SplitCounts, length_quantiles
+from cbdata.export.parquet import ROW_GROUP_TOKENS, SplitWriter, read_metadata, row_table
+from cbdata.export.resample import ResampleCounts, resample
 from cbdata.export.rows import TrainingRow, read_rows
 from cbdata.json_file import write_json
 from cbdata.lookup import RecordIndex, read_places
 from cbdata.progress import Progress
 from cbdata.version import __version__
 
-
-@dataclass
-class SplitCounts:
-    """What one split holds. ``trained_tokens`` counts tokens with a loss weight above 0."""
-
-    rows: int = 0
-    tokens: int = 0
-    trained_tokens: int = 0
-    zero_weight_rows: int = 0
-    paired_rows: int = 0
-    by_category: Counter[str] = field(default_factory=Counter)
-    by_class: Counter[str] = field(default_factory=Counter)
-    by_policy: Counter[str] = field(default_factory=Counter)
-    by_pooling_policy: Counter[str] = field(default_factory=Counter)
-
-    def add(self, row: TrainingRow) -> None:
-        """Count one row."""
-        self.rows += 1
-        self.tokens += len(row.input_ids)
-        self.trained_tokens += int((row.loss_mask > 0).sum())
-        self.zero_weight_rows += row.sample_weight == 0
-        self.paired_rows += row.pair_id is not None
-        self.by_category[row.category] += 1
-        self.by_class[row.class_id] += 1
-        self.by_policy[row.policy_id] += 1
-        if row.pooling_policy_id is not None:
-            self.by_pooling_policy[row.pooling_policy_id] += 1
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values in a fixed order."""
-        plain = {
-            name: getattr(self, name)
-            for name in ("rows", "tokens", "trained_tokens", "zero_weight_rows", "paired_rows")
-        }
-        counters = {
-            name: dict(sorted(getattr(self, name).items()))
-            for name in ("by_category", "by_class", "by_policy")
-        }
-        if self.by_pooling_policy:
-            counters["by_pooling_policy"] = dict(sorted(self.by_pooling_policy.items()))
-        return plain | counters
+CATEGORIES = ("harmful", "benign")
+Joined = tuple[TrainingRow, dict[str, Any]]
 
 
 def file_sha256(path: Path) -> str:
@@ -119,8 +84,15 @@ def _origins(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[
     }
 
 
-def write(files: ExportFiles, outputs: Mapping[str, Path]) -> dict[str, Any]:
+def write(
+    files: ExportFiles, outputs: Mapping[str, Path], options: Mapping[str, Any]
+) -> dict[str, Any]:
     """Write the export folder, the one of the output ``card``.
+
+    Args:
+        files: What is exported.
+        outputs: Where it goes.
+        options: ``export_weights``, see ``export_parquet``.
 
     Returns:
         Rows, tokens and tokens with loss by split.
@@ -128,11 +100,25 @@ def write(files: ExportFiles, outputs: Mapping[str, Path]) -> dict[str, Any]:
     Raises:
         ExportError: The files do not fit together.
     """
-    manifest = export_parquet(files.lossmasks, files.renders, files.traces, outputs["card"].parent)
+    manifest = export_parquet(
+        files.lossmasks,
+        files.renders,
+        files.traces,
+        outputs["card"].parent,
+        weights=options["export_weights"],
+    )
     return {
         split: {name: counts[name] for name in ("rows", "tokens", "trained_tokens")}
         for split, counts in manifest["splits"].items()
     }
+
+
+def _second_masks(rows: Iterator[Joined]) -> tuple[bool, Iterable[Joined]]:
+    """Whether the rows have a second mask, as the first one tells, and all of them again."""
+    first = next(rows, None)
+    if first is None:
+        return False, ()
+    return first[0].pooling_mask is not None, chain((first,), rows)
 
 
 def export_parquet(
@@ -141,6 +127,7 @@ def export_parquet(
     traces: Sequence[Path],
     out: Path,
     row_group_tokens: int = ROW_GROUP_TOKENS,
+    weights: str = "columns",
 ) -> dict[str, Any]:
     """Write the export folder and return its manifest.
 
@@ -153,6 +140,8 @@ def export_parquet(
         traces: The traces of those renders, for sources, models and tool schemas.
         out: The folder.
         row_group_tokens: About how many tokens a row group holds.
+        weights: ``columns`` leaves them to the trainer; ``resample`` makes them real by repetition
+            and dropping, see ``cbdata.export.resample``.
 
     Raises:
         ExportError: Masks and renders do not fit together. No file gets its name.
@@ -161,29 +150,36 @@ def export_parquet(
     splits: dict[str, SplitCounts] = {}
     tokenizers: Counter[tuple[str, ...]] = Counter()
     exported: set[str] = set()
+    resampled = ResampleCounts()
     progress = Progress("export")
-    with (
-        RecordIndex(renders, "render_id") as index,
-        SplitWriter(out / "data", row_group_tokens) as writer,
-    ):
-        for row, render in read_rows(lossmasks, index):
-            writer.add(row)
-            splits.setdefault(row.split, SplitCounts()).add(row)
-            tokenizers[_renderer(render)] += 1
-            exported.add(row.trace_id)
-            progress.add()
-        paths = writer.paths()
+    with RecordIndex(renders, "render_id") as index:
+        pooling, joined = _second_masks(read_rows(lossmasks, index))
+        folders = [out / name for name in ("data", *CATEGORIES)]
+        with SplitWriter(folders, row_table(pooling=pooling), row_group_tokens) as writer:
+            for row, render in joined:
+                counts = splits.setdefault(row.split, SplitCounts())
+                counts.add_side(row)
+                for copy in resample(row, resampled) if weights == "resample" else (row,):
+                    for folder in ("data", row.category):
+                        writer.add(out / folder, row.split, copy, len(row.input_ids))
+                    counts.add(copy)
+                tokenizers[_renderer(render)] += 1
+                exported.add(row.trace_id)
+                progress.add()
     progress.finish()
-    for stale in set((out / "data").glob("*.parquet")) - set(paths.values()):
-        stale.unlink()
     names = ("tokenizer_id", "tokenizer_sha256", "chat_template_name", "chat_template_sha256")
+    lengths = sum((counts.lengths for counts in splits.values()), Counter[int]())
     manifest: dict[str, Any] = {
-        "format": "circuit-breaker training rows, version 1",
+        "format": "circuit-breaker training rows, version 2",
         "written_by": f"cbdata {__version__}",
+        "weights": weights,
+        **({"resampled": asdict(resampled)} if weights == "resample" else {}),
+        "lengths": length_quantiles(lengths),
         "splits": {split: counts.as_dict() for split, counts in sorted(splits.items())},
         "files": {
-            f"data/{path.name}": read_metadata(path) | {"sha256": file_sha256(path), "split": split}
-            for split, path in paths.items()
+            path.relative_to(out).as_posix(): read_metadata(path)
+            | {"sha256": file_sha256(path), "split": path.stem}
+            for path in writer.paths()
         },
         "renders": [
             dict(zip(names, key, strict=True)) | {"rows": count}

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from cbdata.export import ExportFiles
 from cbdata.export.parquet import (
     PLAIN_COLUMNS,
     ROW_GROUP_TOKENS,
-    TokenTableWriter,
+    SplitWriter,
+    Table,
     row_columns,
     row_schema,
 )
@@ -109,8 +113,9 @@ def _earlier_turns(renders: Sequence[Path]) -> set[str]:
 
 
 def pair_schema(*, pooling: bool = False) -> pa.Schema:
-    """Columns of the pairs file: ``pair_id``, then those of a training row for each side, prefixed
-    ``ds_`` and ``dr_``, with those of the second mask where ``pooling`` says so.
+    """Columns of a pair: ``pair_id``, ``split``, what the two sides share, then the columns of a
+    training row for each side, prefixed ``ds_`` and ``dr_``, with those of the second mask where
+    ``pooling`` says so.
     """
     sides = [
         column
@@ -122,21 +127,47 @@ def pair_schema(*, pooling: bool = False) -> pa.Schema:
         [
             pa.field("pair_id", pa.string(), nullable=False),
             pa.field("split", pa.string(), nullable=False),
+            pa.field("shared_prefix_tokens", pa.int32(), nullable=False),
+            pa.field("divergence_token", pa.int32(), nullable=True),
             *sides,
         ]
     )
 
 
-def _pair_columns(pairs: list[Pair], pooling: bool) -> list[pa.Array]:
+def shared_prefix(first: NDArray[np.int32], second: NDArray[np.int32]) -> int:
+    """The number of tokens with which both sequences begin."""
+    length = min(len(first), len(second))
+    differing = np.flatnonzero(first[:length] != second[:length])
+    return int(differing[0]) if len(differing) else length
+
+
+def divergence(ds: TrainingRow, dr: TrainingRow) -> int | None:
+    """The first token at which the prompts of two twins differ, or None where they are the same."""
+    shared = shared_prefix(ds.input_ids[: ds.prompt_length], dr.input_ids[: dr.prompt_length])
+    return None if shared == ds.prompt_length == dr.prompt_length else shared
+
+
+def _pair_columns(pairs: list[Pair], *, pooling: bool) -> list[pa.Array]:
     position = [column.name for column in row_schema(pooling=pooling)].index("pair_id")
     columns = [
         pa.array([pair_id for pair_id, _, _ in pairs]),
         pa.array([ds.split for _, ds, _ in pairs]),
+        pa.array([shared_prefix(ds.input_ids, dr.input_ids) for _, ds, dr in pairs], pa.int32()),
+        pa.array([divergence(ds, dr) for _, ds, dr in pairs], pa.int32()),
     ]
     for rows in ([ds for _, ds, _ in pairs], [dr for _, _, dr in pairs]):
         own = row_columns(rows, pooling=pooling)
         columns += own[:position] + own[position + 1 :]
     return columns
+
+
+def pair_table(*, pooling: bool) -> Table[Pair]:
+    """Pairs as a kind of table, with the columns of second masks where ``pooling`` says so."""
+    return Table(
+        pair_schema(pooling=pooling),
+        partial(_pair_columns, pooling=pooling),
+        [f"{side}_{name}" for side in SIDES.values() for name in PLAIN_COLUMNS],
+    )
 
 
 def _read_pairs(
@@ -161,7 +192,9 @@ def _read_pairs(
         yield pair_id, ds, dr
 
 
-def write(files: ExportFiles, outputs: Mapping[str, Path]) -> dict[str, Any]:
+def write(
+    files: ExportFiles, outputs: Mapping[str, Path], _options: Mapping[str, Any]
+) -> dict[str, Any]:
     """Write the outputs ``pairs`` and ``counts``; return the counts."""
     counts = export_pairs(files.lossmasks, files.renders, outputs["pairs"])
     write_json(outputs["counts"], counts)
@@ -174,12 +207,12 @@ def export_pairs(
     out: Path,
     row_group_tokens: int = ROW_GROUP_TOKENS,
 ) -> dict[str, Any]:
-    """Write the twins as Parquet, one row a pair, and return the counts.
+    """Write the twins as Parquet, one file a split and one row a pair, and return the counts.
 
     Args:
         lossmasks: The masks of one policy and step, a file a data set.
         renders: The renders that they belong to.
-        out: The Parquet file.
+        out: The folder.
         row_group_tokens: About how many tokens a row group holds.
 
     Raises:
@@ -187,24 +220,13 @@ def export_pairs(
     """
     counts = PairCounts()
     twins = find_twins(lossmasks, counts, _earlier_turns(renders))
-    plain = [f"{side}_{name}" for side in SIDES.values() for name in PLAIN_COLUMNS]
-    writer = TokenTableWriter(out, pair_schema(pooling=counts.pooling), plain)
-    try:
-        pending: list[Pair] = []
-        tokens = 0
-        with (
-            RecordIndex(lossmasks, "lossmask_id") as masks,
-            RecordIndex(renders, "render_id") as index,
-        ):
-            for pair in _read_pairs(twins, masks, index, counts):
-                pending.append(pair)
-                tokens += len(pair[1].input_ids) + len(pair[2].input_ids)
-                if tokens >= row_group_tokens:
-                    writer.write(_pair_columns(pending, counts.pooling))
-                    pending, tokens = [], 0
-        if pending:
-            writer.write(_pair_columns(pending, counts.pooling))
-        writer.publish()
-    finally:
-        writer.discard()
+    table = pair_table(pooling=counts.pooling)
+    with (
+        RecordIndex(lossmasks, "lossmask_id") as masks,
+        RecordIndex(renders, "render_id") as index,
+        SplitWriter([out], table, row_group_tokens) as writer,
+    ):
+        for pair in _read_pairs(twins, masks, index, counts):
+            _, ds, dr = pair
+            writer.add(out, ds.split, pair, len(ds.input_ids) + len(dr.input_ids))
     return counts.as_dict()

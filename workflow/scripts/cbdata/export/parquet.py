@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,8 @@ import pyarrow.parquet as pq
 
 from cbdata.atomic_file import AtomicFile, naming, publish_together
 from cbdata.export.rows import ExportError, TrainingRow
+
+Row = TypeVar("Row")
 
 ROW_GROUP_TOKENS = 1 << 20
 COMPRESSION_LEVEL = 9
@@ -31,6 +35,7 @@ TOKEN_COLUMNS = {
     "attention_mask": pa.int8(),
     "labels": pa.int32(),
     "loss_mask": pa.float32(),
+    "assistant_masks": pa.int8(),
     "pooling_mask": pa.float32(),
 }
 POOLING_COLUMNS = ("pooling_mask", "pooling_policy_id")
@@ -47,6 +52,20 @@ SCALAR_COLUMNS = {
     "prompt_length": pa.int32(),
 }
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Table(Generic[Row]):
+    """A kind of rows as a Parquet file has it.
+
+    - ``schema``: its columns
+    - ``columns``: makes the columns of some rows
+    - ``plain``: names of the columns to store without a dictionary
+    """
+
+    schema: pa.Schema
+    columns: Callable[[list[Row]], list[pa.Array]]
+    plain: Sequence[str]
 
 
 def _columns(kinds: Mapping[str, pa.DataType], pooling: bool) -> Iterator[tuple[str, pa.DataType]]:
@@ -99,6 +118,14 @@ def row_columns(rows: Sequence[TrainingRow], *, pooling: bool = False) -> list[p
     return columns
 
 
+def row_table(*, pooling: bool) -> Table[TrainingRow]:
+    """Training rows as a kind of table, with the columns of the second mask where ``pooling`` says
+    so.
+    """
+    schema = pa.schema(row_schema(pooling=pooling))
+    return Table(schema, partial(row_columns, pooling=pooling), PLAIN_COLUMNS)
+
+
 class TokenTableWriter:
     """A Parquet file of token columns, written beside its name and moved onto it by ``publish``."""
 
@@ -141,10 +168,6 @@ class TokenTableWriter:
             self._writer.close()
         return self.file
 
-    def publish(self) -> None:
-        """Write the footer and give the file its final name."""
-        self.finish().publish()
-
     def discard(self) -> None:
         """Close and remove the file if it has not been published."""
         with contextlib.suppress(OSError):  # the footer of a file that is thrown away
@@ -153,71 +176,90 @@ class TokenTableWriter:
         self.file.discard()
 
 
-class SplitWriter:
-    """One Parquet file per split, ``{split}.parquet`` in ``folder``. Use as a context manager: all
-    files are published or none.
+@dataclass
+class _OpenFile(Generic[Row]):
+    """A file that is being written, and the rows of its next row group."""
+
+    writer: TokenTableWriter
+    pending: list[Row] = field(default_factory=list)
+    tokens: int = 0
+
+
+class SplitWriter(Generic[Row]):
+    """Parquet files ``{folder}/{split}.parquet``, one a folder and split that has rows. Use as a
+    context manager: all files are published or none, and files of earlier splits are removed.
     """
 
-    def __init__(self, folder: Path, row_group_tokens: int = ROW_GROUP_TOKENS) -> None:
-        self.folder, self.row_group_tokens = folder, row_group_tokens
-        # Without any row there is no file, but the folder is an output all the same.
-        folder.mkdir(parents=True, exist_ok=True)
-        self._files: dict[str, TokenTableWriter] = {}
-        self._pending: dict[str, list[TrainingRow]] = {}
-        self._tokens: dict[str, int] = {}
-        self._pooling = False
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        table: Table[Row],
+        row_group_tokens: int = ROW_GROUP_TOKENS,
+    ) -> None:
+        """Make the folders.
 
-    def add(self, row: TrainingRow) -> None:
-        """Add a row to its split's file; the first row of all says whether there is a second mask.
-
-        Raises ExportError for a split name that Hugging Face datasets would refuse, and for rows of
-        which only some have a second mask.
+        Args:
+            folders: Every folder that rows may go to; one without rows stays empty.
+            table: The kind of rows.
+            row_group_tokens: About how many tokens a row group holds.
         """
-        if not self._files:
-            self._pooling = row.pooling_mask is not None
-        if row.split not in self._files:
-            self._open(row.split)
-        self._pending[row.split].append(row)
-        self._tokens[row.split] += len(row.input_ids)
-        if self._tokens[row.split] >= self.row_group_tokens:
-            self._flush(row.split)
+        self.folders, self.table, self.row_group_tokens = folders, table, row_group_tokens
+        for folder in folders:  # an output of the rule, with or without rows
+            folder.mkdir(parents=True, exist_ok=True)
+        self._files: dict[Path, _OpenFile[Row]] = {}
 
-    def _open(self, split: str) -> None:
+    def add(self, folder: Path, split: str, row: Row, tokens: int) -> None:
+        """Add a row to the file of its folder and split.
+
+        Args:
+            folder: One of the folders.
+            split: The split's name.
+            row: The row.
+            tokens: How many tokens it holds, for the size of row groups.
+
+        Raises:
+            ExportError: Hugging Face datasets would refuse the name of the split.
+        """
         if not SPLIT_NAME.fullmatch(split):
             hint = "rename the split in the config or in the traces"
             raise ExportError(
                 f"split {split!r}: expected letters, digits, underscores and single dots. Hint:"
                 f" {hint}"
             )
-        self._files[split] = TokenTableWriter(
-            self.folder / f"{split}.parquet",
-            pa.schema(row_schema(pooling=self._pooling)),
-            PLAIN_COLUMNS,
-        )
-        self._pending[split], self._tokens[split] = [], 0
+        path = folder / f"{split}.parquet"
+        if path not in self._files:
+            writer = TokenTableWriter(path, self.table.schema, self.table.plain)
+            self._files[path] = _OpenFile(writer)
+        file = self._files[path]
+        file.pending.append(row)
+        file.tokens += tokens
+        if file.tokens >= self.row_group_tokens:
+            self._flush(file)
 
-    def _flush(self, split: str) -> None:
-        if self._pending[split]:
-            rows = row_columns(self._pending[split], pooling=self._pooling)
-            self._files[split].write(rows)
-        self._pending[split], self._tokens[split] = [], 0
+    def _flush(self, file: _OpenFile[Row]) -> None:
+        if file.pending:
+            file.writer.write(self.table.columns(file.pending))
+        file.pending, file.tokens = [], 0
 
-    def paths(self) -> dict[str, Path]:
-        """The file of each split."""
-        return {split: file.path for split, file in sorted(self._files.items())}
+    def paths(self) -> list[Path]:
+        """The files that have rows, sorted."""
+        return sorted(self._files)
 
-    def __enter__(self) -> SplitWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                for split in self._files:
-                    self._flush(split)
-                publish_together([file.finish() for file in self._files.values()])
+                for file in self._files.values():
+                    self._flush(file)
+                publish_together([file.writer.finish() for file in self._files.values()])
+                for folder in self.folders:
+                    for stale in set(folder.glob("*.parquet")) - set(self._files):
+                        stale.unlink()
         finally:
             for file in self._files.values():
-                file.discard()
+                file.writer.discard()
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def prompt_output(trace: dict[str, Any]) -> dict[str, str] | str:
     return {"prompt": user["content"], "output": assistant["content"] if output is None else output}
 
 
-def write(files: ExportFiles, outputs: Mapping[str, Path]) -> dict[str, Any]:
+def write(
+    files: ExportFiles, outputs: Mapping[str, Path], _options: Mapping[str, Any]
+) -> dict[str, Any]:
     """Write the outputs ``harmful``, ``benign`` and ``counts``; return the counts."""
     counts = export_prompt_output(files.traces, outputs["harmful"], outputs["benign"])
     write_json(outputs["counts"], counts)

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 class Writer(Protocol):
     """What ``write`` of an export's module looks like."""
 
-    def __call__(self, files: ExportFiles, outputs: Mapping[str, Path]) -> Mapping[str, Any]:
+    def __call__(
+        self, files: ExportFiles, outputs: Mapping[str, Path], options: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         """Write the export.
 
         Args:
             files: What the export reads.
             outputs: Where each of its outputs goes, by name.
+            options: The values of the config keys that it asks for.
 
         Returns:
             What was written, as counts for the log.
@@ -46,6 +49,7 @@ class Export:
     - ``reads``: the files that it is made from
     - ``outputs``: paths below ``export/`` by name; a slash at the end means a folder. One called
       ``card`` is shown in Snakemake's report as the data set card
+    - ``options``: the config keys that decide what is written
     - ``by_request``: made only where it is asked for by name, not by the target ``export``
     - ``mem_mb``, ``runtime``: megabytes and minutes of a first attempt
     """
@@ -56,6 +60,7 @@ class Export:
     message: str
     reads: tuple[Literal["traces", "renders", "lossmasks"], ...]
     outputs: Mapping[str, str]
+    options: tuple[str, ...] = ()
     by_request: bool = False
     mem_mb: int = 2000
     runtime: int = 60
@@ -74,7 +79,14 @@ EXPORTS: tuple[Export, ...] = (
         log="export",
         message="Write the training rows as Parquet, one file a split, with a data set card.",
         reads=("traces", "renders", "lossmasks"),
-        outputs={"data": "data/", "manifest": "manifest.json", "card": "README.md"},
+        outputs={
+            "data": "data/",
+            "harmful": "harmful/",
+            "benign": "benign/",
+            "manifest": "manifest.json",
+            "card": "README.md",
+        },
+        options=("export_weights",),
     ),
     Export(
         name="pairs",
@@ -82,7 +94,7 @@ EXPORTS: tuple[Export, ...] = (
         log="pairs",
         message="Write the harmful and the benign completion of each skeleton side by side.",
         reads=("traces", "renders", "lossmasks"),
-        outputs={"pairs": "pairs/pairs.parquet", "counts": "pairs/pairs.json"},
+        outputs={"pairs": "pairs/", "counts": "pairs.json"},
     ),
     # The form that the original circuit-breaker code reads.
     Export(

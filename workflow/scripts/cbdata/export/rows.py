@@ -24,7 +24,8 @@ class TrainingRow:
     no loss).
 
     ``loss_mask[i]`` weights the prediction of token i. ``pooling_mask`` and ``pooling_policy_id``
-    are None where no pooling policy was set.
+    are None where no pooling policy was set. ``last_turn`` is false for a row that ends with a turn
+    before the trace's last one (rows: turn).
     """
 
     input_ids: NDArray[np.int32]
@@ -39,8 +40,14 @@ class TrainingRow:
     pair_id: str | None
     prompt_length: int
     split: str
+    last_turn: bool = True
     pooling_mask: NDArray[np.float32] | None = None
     pooling_policy_id: str | None = None
+
+    @property
+    def assistant_masks(self) -> NDArray[np.int8]:
+        """1 for every token with loss, else 0: the column that TRL's trainers read."""
+        return (self.loss_mask > 0).astype(np.int8)
 
 
 def prompt_length(render: dict[str, Any]) -> int:
@@ -95,6 +102,7 @@ def training_row(mask: dict[str, Any], render: dict[str, Any], place: Place) -> 
         pair_id=mask["pair_id"],
         prompt_length=prompt_length(render),
         split=mask["split"],
+        last_turn=render.get("last_turn", True),
         pooling_mask=None if pooling is None else np.array(pooling, np.float32),
         pooling_policy_id=mask.get("pooling_policy_id"),
     )

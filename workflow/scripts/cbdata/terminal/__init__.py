@@ -1,0 +1,1 @@
+"""One trace of a run in the terminal."""
