@@ -48,10 +48,11 @@ def test_the_backend_is_named_or_follows_use_vllm(keys: dict[str, Any], name: st
 
 def test_params_hold_what_rows_depend_on_and_later_keys_only_where_they_are_set() -> None:
     params = semantic_params(resolve_config({}))
-    later = {"backend", "chat_template_kwargs"}
+    later = {"backend", "chat_template_kwargs", "dr_criterion", "refusal"}
     assert set(params) == {field.name for field in fields(FillSettings)} - later
     thinks = {"enable_thinking": True}
     given = semantic_params(resolve_config({"chat_template_kwargs": thinks}))
     assert given["chat_template_kwargs"] == thinks
+    assert semantic_params(resolve_config({"refusal": "reject"}))["refusal"] == "reject"
     assert "batch_size" not in params and "tensor_parallel" not in params
     assert semantic_params(resolve_config({"backend": "vllm"}))["backend"] == "vllm"

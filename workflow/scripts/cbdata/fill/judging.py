@@ -13,6 +13,7 @@ from cbdata.fill.progress_store import Stored
 from cbdata.fill.requests import WorkItem
 from cbdata.fill.settings import FillSettings
 from cbdata.fill.skeletons import Skeleton
+from cbdata.judge.goal_calls import goal_ineligible, judge_goal
 from cbdata.judge.judgement import Judgement, ineligible, judge
 from cbdata.records import Mode
 from cbdata.rejects import Reject
@@ -27,10 +28,19 @@ def no_completion_possible(
     Args:
         record: A valid trace_v1.
         mode: The mode of the completion.
-        settings: The run's settings; the criterion of DS is among them.
+        settings: The run's settings; the criteria are among them.
         tools: The schema that calls are judged by.
     """
     attack = record.get("tool_attack") or {}
+    if "decision_point" in record:
+        no_answer = goal_ineligible(
+            mode,
+            attack.get("target_calls", ()),
+            attack.get("expected_calls"),
+            tools,
+            settings.dr_criterion,
+        )
+        return Reject(*no_answer) if no_answer else None
     why = ineligible(
         mode,
         attack.get("expected_tool"),
@@ -65,17 +75,32 @@ class ShardJudge:
 
     def __call__(self, item: WorkItem, stored: Stored) -> Judgement:
         """What a stored completion of an item is."""
-        attack = self._skeletons[item.trace_id].record.get("tool_attack") or {}
-        judgement = judge(
-            self._reader.completion(stored.token_ids),
-            finish_reason=stored.finish_reason,
-            mode=item.mode,
-            expected_tool=attack.get("expected_tool"),
-            simulated_tool=attack.get("simulated_tool"),
-            tool_schema=self._tools,
-            ds_criterion=self._settings.ds_criterion,
-            strict_arguments=self._settings.strict_arguments,
-            rules=self._reader.rules(item.prompt_ids),
-        )
+        record = self._skeletons[item.trace_id].record
+        attack = record.get("tool_attack") or {}
+        given: dict[str, Any] = {
+            "finish_reason": stored.finish_reason,
+            "mode": item.mode,
+            "tool_schema": self._tools,
+            "strict_arguments": self._settings.strict_arguments,
+            "rules": self._reader.rules(item.prompt_ids),
+        }
+        completion = self._reader.completion(stored.token_ids)
+        if "decision_point" in record:
+            judgement = judge_goal(
+                completion,
+                target_calls=attack.get("target_calls", ()),
+                expected_calls=attack.get("expected_calls"),
+                dr_criterion=self._settings.dr_criterion,
+                refusal=self._settings.refusal,
+                **given,
+            )
+        else:
+            judgement = judge(
+                completion,
+                expected_tool=attack.get("expected_tool"),
+                simulated_tool=attack.get("simulated_tool"),
+                ds_criterion=self._settings.ds_criterion,
+                **given,
+            )
         self.watch.note(judgement, stored.text)
         return judgement

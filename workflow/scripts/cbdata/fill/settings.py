@@ -11,7 +11,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from cbdata.ids import canonical_json
-from cbdata.records import MODES, ControlTokenMode, DrContext, DsCriterion, Mode
+from cbdata.records import (
+    MODES,
+    ControlTokenMode,
+    DrContext,
+    DrCriterion,
+    DsCriterion,
+    Mode,
+    RefusalRule,
+)
 from cbdata.settings import settings_from
 
 FILL_VERSION = "2"
@@ -28,6 +36,9 @@ FILL_BEHAVIOUR = {
 """Digests of what the stage does with fixed inputs in this version. A test compares them, says when
 the version must be raised, and prints the new ones.
 """
+
+DECISION_DEFAULTS = {"dr_criterion": "any_safe_answer", "refusal": "accept"}
+"""The defaults of the keys that count for skeletons of decision points alone."""
 
 WeightType = Literal["auto", "bfloat16", "float16", "float32"]
 
@@ -56,6 +67,8 @@ class FillSettings:
     ds_system_suffix: str
     dr_system_suffix: str
     ds_criterion: DsCriterion
+    dr_criterion: DrCriterion
+    refusal: RefusalRule
     strict_arguments: bool
     dtype: WeightType
     chat_template: str | None
@@ -113,11 +126,14 @@ def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
     ``backend`` is left out where it is null, and ``chat_template_kwargs`` where it is empty: runs
-    made before there were such keys stay up to date.
+    made before there were such keys stay up to date. So are those of DECISION_DEFAULTS.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
     if params["backend"] is None:
         del params["backend"]
     if not params["chat_template_kwargs"]:
         del params["chat_template_kwargs"]
+    for key, default in DECISION_DEFAULTS.items():
+        if params[key] == default:
+            del params[key]
     return params
