@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeGuard
 
 import yaml
@@ -28,6 +27,10 @@ _ESCAPED_BEFORE, _ESCAPED_AFTER = re.compile(rf"{_SPACE}*+\Z"), re.compile(rf"{_
 _PLAIN_BEFORE, _PLAIN_AFTER = re.compile(r"\s*+\Z"), re.compile(r"\s*+")
 _WINDOW = 400
 """How far the white space around an injection may reach, in printed characters."""
+_DEPTH = 100
+"""More nested lists and objects than any tool prints; the YAML reader's time grows with the square
+of their number.
+"""
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -141,41 +144,64 @@ def _marked(node: ast.AST) -> TypeGuard[ast.Constant]:
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and MARK in node.value
 
 
+@dataclass
+class _Holder:
+    """A YAML list or object that is being read; ``key`` waits for its value in an object."""
+
+    is_object: bool
+    key: str | None = None
+    scalars: dict[str, str] = field(default_factory=dict)
+    found: tuple[str, yaml.ScalarEvent] | None = None
+
+    def take(self, value: str | None) -> str | None:
+        """Note what comes next in it, None for a value that is no scalar. Returns the key that the
+        value belongs to, None where it is a key itself or an item of a list.
+        """
+        if not self.is_object:
+            return None
+        if self.key is None:
+            self.key = value or ""
+            return None
+        key, self.key = self.key, None
+        if value is not None:
+            self.scalars[key] = value
+        return key
+
+
 def _yaml_scalar(content: str) -> Scalar | None:
-    """The string with the mark in YAML of lists and objects."""
+    """The string with the mark in YAML of lists and objects.
+
+    Read event by event, and not too deep: a hostile text may be nested as it likes.
+    """
+    holders: list[_Holder] = []
     try:
-        root = yaml.compose(content, Loader=_LOADER)
-    except (yaml.YAMLError, RecursionError):
+        for event in yaml.parse(content, Loader=_LOADER):
+            if isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
+                if holders:
+                    holders[-1].take(None)
+                holders.append(_Holder(isinstance(event, yaml.MappingStartEvent)))
+                if len(holders) > _DEPTH:
+                    return None
+            elif isinstance(event, yaml.AliasEvent) and holders:
+                holders[-1].take(None)
+            elif isinstance(event, yaml.ScalarEvent) and holders:
+                key = holders[-1].take(event.value)
+                if MARK in event.value:
+                    holders[-1].found = (key or "", event)
+            elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
+                holder = holders.pop()
+                if holder.found:
+                    key, event = holder.found
+                    holder.scalars.pop(key, None)
+                    return _of_event(event, holder.scalars)
+    except yaml.YAMLError:
         return None
-    if root is None or isinstance(root, yaml.ScalarNode):
-        return None
-    for node, beside in _yaml_strings(root, {}, set()):
-        if MARK in node.value:
-            before, _, after = node.value.partition(MARK)
-            if node.style == '"':
-                return Scalar(before, after, beside, "escaped", '"')
-            style: Style = "single_quoted" if node.style == "'" else "as_is"
-            return Scalar(before, after, beside, style)
     return None
 
 
-def _yaml_strings(
-    node: yaml.Node, beside: dict[str, str], seen: set[int]
-) -> Iterator[tuple[yaml.ScalarNode, dict[str, str]]]:
-    if id(node) in seen:  # an alias, which a hostile text can make a tree of any size with
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.ScalarNode):
-        yield node, beside
-    elif isinstance(node, yaml.SequenceNode):
-        for child in node.value:
-            yield from _yaml_strings(child, {}, seen)
-    elif isinstance(node, yaml.MappingNode):
-        scalars = {
-            str(key.value): str(value.value)
-            for key, value in node.value
-            if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
-        }
-        for key, value in node.value:
-            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
-            yield from _yaml_strings(value, {k: v for k, v in scalars.items() if k != name}, seen)
+def _of_event(event: yaml.ScalarEvent, beside: dict[str, str]) -> Scalar:
+    before, _, after = event.value.partition(MARK)
+    if event.style == '"':
+        return Scalar(before, after, beside, "escaped", '"')
+    style: Style = "single_quoted" if event.style == "'" else "as_is"
+    return Scalar(before, after, beside, style)
