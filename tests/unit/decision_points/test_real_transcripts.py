@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import orjson
 import pytest
 import yaml
 
+from cbdata.config import default_settings
 from cbdata.decision_points.clean_runs import calls_of
 from cbdata.decision_points.cut import CutSettings
 from cbdata.decision_points.goals import AttackGoals, Call
@@ -21,9 +23,12 @@ from cbdata.decision_points.matching import matches_any
 from cbdata.decision_points.stage import cut_decision_points
 from cbdata.fill.clean_twin import clean_twin
 from cbdata.jsonl import read_records
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from cbdata.schemas import first_error
 from cbdata.sources import agentdojo
 from cbdata.stage import StageFiles
+from cbdata.tools import load_tool_schema
 from cbdata.traces.injections import injection_spans
 
 STOPPED = {
@@ -307,3 +312,31 @@ def test_the_twins_are_the_same_up_to_the_injection_and_outside_it(
         before = skeleton["messages"][index]["content"][: first["char_start"]]
         assert twin[index]["content"].startswith(before)
         assert skeleton["tool_attack"]["injection_text"] not in twin[index]["content"]
+
+
+def test_the_prompts_of_twins_are_the_same_token_for_token_up_to_the_injection(
+    cut: tuple[list[dict[str, Any]], dict[str, Any]], shared_dir: Path, repo: Path
+) -> None:
+    """Every fortieth skeleton, as Llama 3.1 would be asked. Only the token in which the twins part
+    may begin before the injection.
+    """
+    renderer = Renderer.load(
+        default_settings(
+            RenderSettings,
+            tokenizer=str(shared_dir / "tokenizers/llama-3.1"),
+            chat_template="llama31_tools",
+        )
+    )
+    for skeleton in cut[0][::40]:
+        suite = skeleton["task"]["family"]
+        schema = load_tool_schema(repo / f"configs/tool_schemas/agentdojo_{suite}_v1.json")
+        ds, dr = (
+            renderer.prompt(clean_twin(skeleton, context).messages, list(schema.tools))
+            for context in ("kept", "restored")
+        )
+        shared = len(commonprefix([ds.ids, dr.ids]))
+        text = renderer.decode(ds.ids)
+        before = text[: text.index("<INFORMATION>")].rstrip("\\n \n")
+        assert len(renderer.decode(ds.ids[: shared + 1])) >= len(before)
+        assert renderer.decode(dr.ids).startswith(renderer.decode(ds.ids[:shared]))
+        assert "<INFORMATION>" not in renderer.decode(dr.ids)
