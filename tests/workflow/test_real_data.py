@@ -34,6 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, shared_d
         config={
             "fujitsu_b4_path": shared_dir / "data/fujitsu_b4/orchestrator_attacks_sample.jsonl",
             "agentdojo_path": shared_dir / "data/agentdojo",
+            "decision_points": "injection",
             "output_base": folder / "data",
             "log_dir": folder / "logs",
             "model": model,
