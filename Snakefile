@@ -9,9 +9,6 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: "config/config.yaml"
-
-
 report: "workflow/report/workflow.rst"
 
 
@@ -33,6 +30,7 @@ if PLAN.cut:
 if not config["skip_fill"]:
 
     include: "workflow/rules/fill.smk"
+    include: "workflow/rules/gpu_check.smk"
 
 
 include: "workflow/rules/render.smk"
@@ -42,6 +40,7 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
+    """The default: all loss masks, and the summary of the run."""
     default_target: True
     input:
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
@@ -51,6 +50,7 @@ rule all:
 
 
 rule load:
+    """Raw data to traces (was 01_load_data.sbatch)."""
     input:
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.loaded),
         expand(f"{OUT}/traces/{{stem}}_skeletons.jsonl", stem=PLAN.cut),
@@ -59,6 +59,7 @@ rule load:
 
 
 rule fill:
+    """Skeletons to harmful and benign traces, by the model (was 02_fill_skeletons.sbatch)."""
     input:
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.filled_names),
     message:
@@ -66,7 +67,13 @@ rule fill:
 
 
 rule lossmask:
+    """Traces to renders and loss masks (was 03_lossmask.sbatch)."""
     input:
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
     message:
         "The loss masks are there."
+
+
+# What --list-rules and --list-target-rules print of a rule.
+for RULE in workflow.rules:
+    RULE.docstring = RULE.docstring or (RULE.message or "").replace("{wildcards.", "{")

@@ -84,7 +84,7 @@ def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
         "params": {
             **defaults,
             "tokenizer": str(tokenizer),
-            "tool_schema_dir": str(ROOT / "configs" / "tool_schemas"),
+            "tool_schema_dirs": [str(ROOT / "configs" / "tool_schemas")],
         },
         "log": [str(WORK / f"{name}.render.log")],
     }

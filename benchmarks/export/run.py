@@ -94,7 +94,7 @@ def prepare() -> None:
         once["traces"],
         StageFiles.of(once["renders"], *side),
         default_settings(RenderSettings, tokenizer=str(tokenizer)),
-        default_settings(RenderStageSettings, tool_schema_dir=schemas),
+        default_settings(RenderStageSettings, tool_schema_dirs=[schemas]),
         name="bench",
     )
     apply_lossmask(

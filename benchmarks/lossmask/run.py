@@ -80,7 +80,7 @@ def prepare() -> tuple[str, int]:
         traces,
         StageFiles.of(renders, *side),
         default_settings(RenderSettings, tokenizer=str(tokenizer)),
-        default_settings(RenderStageSettings, tool_schema_dir=folder),
+        default_settings(RenderStageSettings, tool_schema_dirs=[folder]),
         name="bench",
     )
     rendered = {render["trace_id"] for _, render in read_records(renders)}

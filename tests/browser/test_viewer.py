@@ -189,6 +189,23 @@ def test_a_token_tells_its_id_text_and_weight(tmp_path: Path, open_page: Open) -
     assert "label -100" in page.inner_text("#token") and "loss 0" in page.inner_text("#token")
 
 
+def test_what_the_model_wrote_itself_is_marked(tmp_path: Path, open_page: Open) -> None:
+    corpus = Corpus(pairs=1, validation_pairs=0)
+    corpus.renders[1]["on_policy"] = True
+    watched = open_page(build(corpus, tmp_path))
+    page = watched.page
+    page.check("#unfold")
+    assert page.evaluate(MARKED, "own") == []
+    page.click("#next")
+    watched.wait_for_record()
+    last = corpus.renders[1]["alignment"]["assistant_spans"][-1]
+    assert page.evaluate(MARKED, "own") == positions([last])
+    page.locator(f"#record .t[data-i='{last['token_start']}']").hover()
+    assert "written by the model itself" in page.inner_text("#token")
+    assert "on policy" in page.inner_text("#record .about")
+    assert "renders on policy" in page.inner_text(".tiles")
+
+
 def test_the_first_token_with_loss_is_brought_into_sight(tmp_path: Path, open_page: Open) -> None:
     corpus = Corpus(pairs=1, validation_pairs=0)
     for trace in corpus.traces:

@@ -50,6 +50,8 @@ class Pipeline:
             "log_dir": self.logs,
             "model": model,
             "tokenizer": model,
+            # The jobs hold GPUs, and there is no driver on the test machine.
+            "engine_device": "cpu",
             **config,
         }
         words = [f"{key}={value}" for key, value in keys.items()]

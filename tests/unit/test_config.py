@@ -4,12 +4,29 @@ fix.
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snakemake.target_jobs import parse_target_jobs_cli_args
+from snakemake_interface_executor_plugins.utils import (
+    TargetSpec,
+    encode_target_jobs_cli_args,
+    format_cli_arg,
+)
 
-from cbdata.config import ConfigError, config_schema, find_file, resolve_config, trace_sources
+from cbdata.config import (
+    NAME,
+    ConfigError,
+    config_file,
+    config_schema,
+    find_file,
+    resolve_config,
+    trace_sources,
+)
 
 SEED_VARIABLES = [
     "FUJITSU_B4_PATH",
@@ -104,6 +121,10 @@ def test_folders_follow_cb_scratch() -> None:
         ({"split": {"train": 0.9, "eval": 0.2}}, ["split", "1.1", "add up to 1"]),
         ({"mwcs_step": 5}, ["mwcs_step", "5", "mwcs_schedule"]),
         ({"max_tokens": 512, "max_model_len": 512}, ["max_tokens", "512", "max_model_len"]),
+        (
+            {"max_tokens": 256, "max_thinking_tokens": 256, "max_model_len": 512},
+            ["max_tokens: 256 with max_thinking_tokens 256", "max_model_len=512"],
+        ),
         ({"force_llama": True, "chat_template": "x"}, ["chat_template", "force_llama"]),
     ],
 )
@@ -131,6 +152,15 @@ def test_values_of_the_command_line_are_read_as_yaml_where_the_key_is_no_text(
     key: str, text: str, value: object
 ) -> None:
     assert resolve_config({key: text}, environ={})[key] == value
+
+
+@pytest.mark.parametrize("key", ["tokenizer", "model", "chat_template", "mwcs_schedule"])
+def test_paths_with_variables(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS", "/data/models")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert resolve_config({key: "$MODELS/one"}, environ={})[key] == "/data/models/one"
+    assert resolve_config({key: "~/one"}, environ={})[key] == "/home/me/one"
+    assert resolve_config({key: "org/name"}, environ={})[key] == "org/name"
 
 
 def test_all_problems_come_at_once() -> None:
@@ -165,3 +195,86 @@ def test_find_file_looks_in_the_working_directory_then_in_the_workflow(
     assert find_file("tool_schema", "schema.json", tmp_path / "workflow") == "schema.json"
     with pytest.raises(ConfigError, match=r"tool_schema: 'nothing.json' does not exist.*Fix"):
         find_file("tool_schema", "nothing.json", tmp_path / "workflow")
+
+
+@pytest.mark.parametrize(
+    ("path", "tidy"),
+    [
+        ("out/", "out"),
+        ("./out", "out"),
+        ("out/./data//x/", "out/data/x"),
+        ("//big//out", "/big/out"),
+        ("../out/", "../out"),
+        ("a/../b", "a/../b"),
+    ],
+)
+def test_folders_have_one_spelling(path: str, tidy: str) -> None:
+    config = resolve_config({"output_base": path, "log_dir": path}, environ={})
+    assert (config["output_base"], config["log_dir"]) == (tidy, tidy)
+    assert resolve_config({}, environ={"CB_SCRATCH": path})["output_base"] == f"{tidy}/data"
+    assert trace_sources({"input_traces": f"{path}/a.jsonl"}, "o") == {"a": f"{tidy}/a.jsonl"}
+
+
+def test_the_working_directory_as_output_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve_config({"output_base": "./"}, environ={})["output_base"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["/x/{name}/y", "/x\n/y", " x", "x ", "a\tb"])
+def test_paths_that_snakemake_cannot_have(path: str) -> None:
+    for key in ("output_base", "log_dir"):
+        with pytest.raises(ConfigError, match=f"{key}.*cannot have in a path"):
+            resolve_config({key: path}, environ={})
+
+
+@pytest.mark.parametrize("path", ["/x/{name}/a.jsonl", "/x\n/a.jsonl", " x/a.jsonl"])
+def test_traces_at_paths_that_snakemake_cannot_have(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"input_traces: .*cannot have in a path"):
+        trace_sources({"input_traces": [path]}, "out")
+
+
+@pytest.mark.parametrize("character", [*",'\"`$%\\{}", "\n", "\x85", "\u200b", "\u2028"])
+def test_names_that_a_job_cannot_be_given(character: str) -> None:
+    with pytest.raises(ConfigError, match=r"input_traces: .*cannot name a data set"):
+        trace_sources({"input_traces": [f"/x/a{character}b.jsonl"]}, "out")
+
+
+@given(st.from_regex(NAME, fullmatch=True).filter(str.isprintable))
+@settings(max_examples=60, deadline=None)
+def test_every_other_name_reaches_a_job(name: str) -> None:
+    """In the target of the job's command, quoted by Snakemake, then in ``--wrap="..."`` as the
+    SLURM plugin has it.
+    """
+    target = encode_target_jobs_cli_args([TargetSpec("render_traces", {"name": name})])
+    command = f"printf %s {format_cli_arg('--target-jobs', target)}"
+    escaped = command.replace('"', '\\"')
+    done = subprocess.run(f'sh -c "{escaped}"', shell=True, capture_output=True, check=True)
+    words = [done.stdout.decode().removeprefix("--target-jobs")]
+    assert parse_target_jobs_cli_args(words)[0].wildcards_dict == {"name": name}
+
+
+def test_the_users_own_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config_file({}) is None
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").touch()
+    assert config_file({}) == Path("config/config.yaml")
+    (tmp_path / "mine.yaml").touch()
+    assert config_file({"CB_CONFIG": str(tmp_path / "mine.yaml")}) == tmp_path / "mine.yaml"
+    with pytest.raises(ConfigError, match=r"CB_CONFIG: 'nowhere\.yaml' is no file"):
+        config_file({"CB_CONFIG": "nowhere.yaml"})
+
+
+def test_a_model_of_the_checkout_is_found_from_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, repo: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"model": "config/demo", "tokenizer": "org/name", "chat_template": "llama31_tools"}
+    found = resolve_config(given, environ={})
+    assert {key: found[key] for key in given} == {**given, "model": str(repo / "config/demo")}
+    (tmp_path / "config/demo").mkdir(parents=True)
+    assert resolve_config(given, environ={})["model"] == "config/demo"
+    monkeypatch.chdir(repo)
+    assert resolve_config(given, environ={})["model"] == "config/demo"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cbdata.conservation import ConservationViolation, check_run
+from cbdata.conservation import ConservationViolation, check_run, summarise
 from cbdata.rejects import Reject
 from cbdata.stage import StageFiles, StageWriter
 
@@ -76,3 +76,47 @@ def test_the_recount_compares_cut_decision_points_with_the_traces_they_come_from
         ConservationViolation, match="cut/bank_skeletons: read 3 traces, bank_complete has 2"
     ):
         check_run(stages, {})
+
+
+def stage(
+    folder: Path, name: str, taken: int, out: int, kind: str = "render", **details: object
+) -> tuple[str, str, str]:
+    """A stage that put so many of its records out, and what it says of itself."""
+    files = [folder / f"{kind}-{name}.{part}" for part in ("jsonl", "rejects.jsonl", "stats.json")]
+    with StageWriter(kind, name, StageFiles.of(*files), REASONS) as writer:
+        writer.take(taken)
+        for number in range(out):
+            writer.emit({"n": number})
+        for number in range(taken - out):
+            writer.reject(Reject("bad", ""), file="f", line=number + 1)
+        writer.details.update(details)
+    return str(files[2]), str(files[0]), str(files[1])
+
+
+def test_a_row_for_each_turn_is_compared_with_the_traces_read(tmp_path: Path) -> None:
+    """rows: turn counts turns in and out; the trace file has two lines."""
+    traces = tmp_path / "traces.jsonl"
+    traces.write_text('{"id":"a"}\n{"id":"b"}\n')
+    turns = stage(tmp_path, "demo", 5, 4, traces=2)
+    masks = stage(tmp_path, "demo", 4, 4, "lossmask", traces=9)
+    _, data = check_run([turns, masks], {"demo": str(traces)})
+    assert [row["traces"] for row in data["stages"]] == [2, None]
+    for details, read in (({"traces": 1}, 1), ({"traces": 3}, 3), ({}, 5)):
+        wrong = stage(tmp_path, "demo", 5, 4, **details)
+        with pytest.raises(
+            ConservationViolation,
+            match=f"render/demo: read {read} records of a trace file of 2 lines",
+        ):
+            check_run([wrong, masks], {"demo": str(traces)})
+
+
+def test_the_table_says_how_many_rows_are_on_policy(tmp_path: Path) -> None:
+    own = stage(tmp_path, "ds", 4, 3, on_policy=3)
+    others = stage(tmp_path, "dojo", 1, 1, on_policy=0)
+    masks = stage(tmp_path, "ds", 3, 3, "lossmask")
+    table, data = check_run([own, others, masks], {})
+    line = "On policy, with the very token ids that the model wrote: 3 of 4 rendered rows (75.0%)"
+    assert table.splitlines().count(line) == 1
+    assert [row["on_policy"] for row in data["stages"]] == [3, 0, None]
+    assert "On policy" not in check_run([masks], {})[0]
+    assert "On policy" not in summarise([])

@@ -108,3 +108,11 @@ def test_a_tokenizer_s_folder(tmp_path: Path) -> None:
         check_tokenizer("tokenizer", tmp_path)
     (tmp_path / "tokenizer.json").write_bytes(b'{"version": "1.0"}')
     check_tokenizer("tokenizer", tmp_path)
+
+
+def test_an_array_is_refused_only_where_none_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "cases.json"
+    path.write_bytes(b'[{"a": 1}]')
+    check_json_objects("injecagent_path", path, arrays=True)
+    with pytest.raises(ConfigError, match="one JSON array"):
+        check_traces("input_traces", path)

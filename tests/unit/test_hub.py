@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cache_model import sign_in
 from cbdata.hub import caches, find_snapshot, hub_id
 
 
@@ -58,3 +59,10 @@ def test_hugging_face_s_variables_name_the_caches(monkeypatch: pytest.MonkeyPatc
 def test_a_snapshot_s_folder_has_a_hub_id_and_no_other(tmp_path: Path) -> None:
     assert hub_id(snapshot(tmp_path, "aaa")) == "org/name"
     assert hub_id(tmp_path) is None
+
+
+def test_signing_in_is_advised_with_a_program_that_is_there(tmp_path: Path) -> None:
+    python = str(tmp_path / "python")
+    assert sign_in(python) == "HF_TOKEN"
+    (tmp_path / "hf").touch()
+    assert sign_in(python) == f"`{tmp_path}/hf auth login` or HF_TOKEN"

@@ -33,6 +33,12 @@ CHECKED_ELSEWHERE = {
     ("fill/merge.py", "row['reason']"),
     # What the judge says before anything is generated: its table is tested with it.
     ("fill/judging.py", "*why"),
+    # By the first bytes of a file, by what readers do not agree about, and by what a part belongs
+    # to: each is raised in test_raw_lines, test_agentdojo and test_message_parts.
+    ("sources/raw_bytes.py", "reason"),
+    ("sources/raw_lines.py", "error.reason"),
+    ("sources/agentdojo_messages.py", "error.reason"),
+    ("sources/message_parts.py", "reason"),
 }
 """The reasons that are not literals; that of a shard file's row comes from the table."""
 

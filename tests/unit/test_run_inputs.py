@@ -15,8 +15,9 @@ from cbdata.run_inputs import RunInputs
 from cbdata.run_plan import RunPlan
 from cbdata.sources import SourceError
 from cbdata.sources.registry import SOURCES
+from tests.schemas import schema_file
 
-B4, DOJO = SOURCES
+B4, DOJO, DYN = SOURCES[:3]
 
 
 def inputs(**settings: Any) -> RunInputs:
@@ -61,6 +62,15 @@ def test_decision_points_are_cut_with_the_source_s_two_tables() -> None:
     }
     assert all(Path(path).name == "agentdojo_v1.json" for path in tables.values())
     assert all(Path(path).exists() for path in tables.values())
+
+
+def test_tool_schemas_of_further_folders_count_for_sources_and_traces(tmp_path: Path) -> None:
+    schema_file(tmp_path, "agentdyn_mine_v1")
+    run = inputs(tool_schema_dirs=[str(tmp_path)])
+    assert run.tool_schema_dirs() == [str(TOOL_SCHEMAS), str(tmp_path)]
+    assert f"{tmp_path}/agentdyn_mine_v1.json" in run.tool_schemas(DYN)
+    with pytest.raises(ConfigError, match=r"tool_schema_dirs: 'nowhere' does not exist"):
+        inputs(tool_schema_dirs=["nowhere"]).tool_schema_dirs()
 
 
 def test_files_of_a_local_model_are_inputs_and_a_hub_id_has_none(tmp_path: Path) -> None:

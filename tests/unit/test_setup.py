@@ -5,6 +5,7 @@ Python and uv are to be found, and packages of a few bytes.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("bash", "sh", "env", "make", "dirname", "cmp", "grep", "rm", "cp", "mv")
+COMMANDS = ("bash", "sh", "env", "make", "dirname", "cmp", "grep", "rm", "cp", "mv", "mkdir")
 LISTS = {
     "requirements.txt": "torch==2.13.0\nvllm-cpu==0.32.0\n",
     "requirements-gpu.txt": "nvidia-nccl-cu13==2.29.7\ntorch==2.13.0\nvllm==0.32.0\n",
@@ -305,6 +306,33 @@ def test_a_model_is_fetched_with_the_environment_that_is_there(checkout: Checkou
     planned = checkout.run(*command).stdout
     assert "\n.venv-gpu/bin/python workflow/scripts/cache_model.py" in planned
     assert "tools/setup.sh .venv requirements.txt" not in planned
+
+
+def test_the_image_of_the_rules_stays_where_it_cannot_be_drawn(checkout: Checkout) -> None:
+    checkout.uv()
+    checkout.python("python3", (3, 11, 0))
+    assert checkout.setup().returncode == 0
+    image = checkout.root / "docs/images/rulegraph.svg"
+    image.parent.mkdir(parents=True)
+    image.write_text("drawn before")
+    assert one_line(checkout.run("make", "rulegraph")).startswith("tred is not there: install")
+    assert image.read_text() == "drawn before"
+    for program in ("tred", "dot"):
+        checkout.write(program, "#!/bin/sh\nexec /bin/cat\n")
+    assert "snakemake" in one_line(checkout.run("make", "rulegraph"))  # this .venv has none
+    assert image.read_text() == "drawn before"
+    checkout.write("../.venv/bin/snakemake", "#!/bin/sh\necho drawn anew\n")
+    assert checkout.run("make", "rulegraph").returncode == 0
+    assert image.read_text() == "drawn anew\n"
+
+
+def test_every_target_of_make_has_a_sentence(repo: Path) -> None:
+    targets = re.findall(
+        r"^\.PHONY: ((?:.*\\\n)*.*)", (repo / "Makefile").read_text(), re.MULTILINE
+    )
+    names = set(targets[0].replace("\\", " ").split())
+    done = subprocess.run(["make", "help"], cwd=repo, capture_output=True, text=True, check=True)
+    assert dict(line.split(": ", 1) for line in done.stdout.splitlines()).keys() == names
 
 
 def test_pip_does_the_same_where_there_is_no_uv(checkout: Checkout) -> None:

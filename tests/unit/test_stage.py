@@ -121,6 +121,45 @@ def test_max_reject_fraction(tmp_path: Path, rejects: int, fails: bool) -> None:
         run()
 
 
+def refuse(folder: Path) -> str:
+    """The message of a stage that rejects three records of four."""
+    hostile = "\x1b[31m{0}%s\n<b>" + "x" * 1000
+    with (
+        pytest.raises(TooManyRejects) as caught,
+        writer(folder, max_reject_fraction=0.5) as stage,
+    ):
+        stage.take(4)
+        stage.emit({"n": 1})
+        stage.reject(Reject("bad", "second line"), file="a.jsonl", line=7)
+        stage.reject(Reject("bad", "another"), file="b.jsonl", line=8)
+        stage.reject(Reject("r", hostile), file="runs/\x07.json", line=None, raw=b"raw")
+    return str(caught.value)
+
+
+def test_too_many_rejects_say_where_the_first_of_each_reason_is(tmp_path: Path) -> None:
+    lines = refuse(tmp_path).splitlines()
+    assert lines[1] == "         2  bad: a.jsonl:7: second line"
+    assert lines[2].startswith("         1  r: runs/\\x07.json: \\x1b[31m{0}%s\\n<b>xxx")
+    assert lines[2].endswith("x...") and len(lines[2]) < 400 and lines[2].isprintable()
+    assert lines[3] == f"All of them: {tmp_path / 'rejects.refused.jsonl'}"
+
+
+def test_the_reject_file_of_a_refused_stage_is_kept_until_one_succeeds(tmp_path: Path) -> None:
+    with writer(tmp_path) as stage:
+        stage.take()
+        stage.emit({"id": "earlier"})
+    earlier = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    refuse(tmp_path)
+    kept = tmp_path / "rejects.refused.jsonl"
+    rows = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert [(row["reason"], row["line"]) for row in rows] == [("bad", 7), ("bad", 8), ("r", None)]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path != kept} == earlier
+    with writer(tmp_path) as stage:
+        stage.take()
+        stage.emit({"id": "later"})
+    assert files(tmp_path) == ["out.jsonl", "rejects.jsonl", "stats.json"]
+
+
 @given(
     st.lists(st.sampled_from(["emit", "reject", "duplicate", "not_selected", "lost"]), max_size=30)
 )

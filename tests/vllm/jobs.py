@@ -29,7 +29,7 @@ class Jobs:
     folder: Path
     skeletons: Path
     settings: FillSettings
-    batch_size: int = 2
+    at_once: int = 2
 
     def job(self, shard: int = 0, shards: int = 1) -> FillJob:
         return FillJob(
@@ -41,7 +41,9 @@ class Jobs:
             shards=shards,
             log=str(self.folder / f"logs/{shard}-of-{shards}"),
             settings=self.settings,
-            runtime=runtime_settings(batch_size=self.batch_size, enforce_eager=True),
+            runtime=runtime_settings(
+                batch_size=self.at_once, max_num_seqs=self.at_once, enforce_eager=True
+            ),
         )
 
     def start(self, shard: int = 0, shards: int = 1, **environ: str) -> subprocess.Popen[str]:

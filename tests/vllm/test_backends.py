@@ -42,7 +42,7 @@ from cbdata.tools import load_tool_schema
 
 schema = load_tool_schema(tools)
 renderer = Renderer.load(default_settings(RenderSettings, tokenizer=model))
-config = resolve_config({"model": model, "max_tokens": 96, "temperature_ds": 0.7, "batch_size": 4, "enforce_eager": True, "constrain_tool_calls": True})
+config = resolve_config({"model": model, "max_tokens": 96, "temperature_ds": 0.7, "batch_size": 4, "max_num_seqs": 4, "enforce_eager": True, "constrain_tool_calls": True})
 settings = FillSettings.of(config)
 queries = ["Find the floor plan.", "Is it raining in Oslo?", "Write to Ann that I am late.", "What does tin cost?", "Show me the contract."]
 items = []
@@ -51,7 +51,7 @@ for number, query in enumerate([*queries, "bad"]):
     ids = [1, 4000000000] if query == "bad" else prompt.ids
     items.append(WorkItem(query, number, "ds", array.array("I", ids), prompt.sha256, Sampling(settings, "ds", {})))
 grammar = settle_calls(renderer, Path(model), settings, schema).grammar
-engine = backend.open(EngineOptions(model=Path(model), runtime=RuntimeSettings.of(config), dtype="auto", max_model_len=1024, grammar=grammar, seed=0))
+engine = backend.open(EngineOptions(model=Path(model), runtime=RuntimeSettings.of(config), engine=settings.engine, device="cpu", dtype="float32", max_model_len=1024, grammar=grammar, seed=0))
 rows = []
 for round in range(2):
     for finished in engine.generate(RequestQueue([item.request(1) for item in items[round:] + items[:round]])):

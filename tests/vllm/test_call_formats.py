@@ -27,7 +27,7 @@ def completed(jobs: Jobs, **changes: Any) -> tuple[list[dict[str, Any]], str]:
     """The rows that went to the model, and the log, of one job on a few skeletons."""
     lines = jobs.skeletons.read_bytes().splitlines(keepends=True)
     jobs.skeletons.write_bytes(b"".join(lines[:8]))
-    jobs = replace(jobs, settings=replace(jobs.settings, max_tokens=64, **changes), batch_size=8)
+    jobs = replace(jobs, settings=replace(jobs.settings, max_tokens=64, **changes), at_once=8)
     status, messages = jobs.finish(jobs.start())
     assert status == 0, messages
     job = jobs.job()

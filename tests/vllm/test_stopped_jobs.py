@@ -44,7 +44,7 @@ def test_killed_at_half_and_resumed_as_two_shards_generates_at_most_1_05_of_one_
     one_pass = sum(len(row["token_ids"]) for row in stored)
     # Nothing stored was generated twice; on top comes at most what was in flight when the job was
     # killed.
-    in_flight = jobs.batch_size * jobs.settings.max_tokens
+    in_flight = jobs.at_once * jobs.settings.max_tokens
     assert one_pass + in_flight <= 1.05 * one_pass
 
 

@@ -12,13 +12,18 @@ import orjson
 import pytest
 
 from cbdata.jsonl import read_records
+from cbdata.lossmask.masks import make_mask
+from cbdata.lossmask.registry import load_registry
 from cbdata.schemas import first_error
+from cbdata.tools import load_tool_schema
+from tests.ids_oracle import IdsOracle, weights
 from tests.workflow.command import Snakemake
 from tests.workflow.plans import planned_jobs
 
 pytestmark = [pytest.mark.workflow, pytest.mark.vllm]
 
 NAMES = ["fujitsu_b4_ds", "fujitsu_b4_dr", "agentdojo_complete"]
+TOOLS = "configs/tool_schemas/demo_v1.json"
 DEMO = ("--profile", "profiles/local", "--configfile", "config/demo/config.yaml")
 
 
@@ -121,6 +126,50 @@ def test_renders_hold_the_prompt_that_the_model_saw(demo: Demo) -> None:
         ]
 
 
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+def test_completed_rows_hold_the_engine_s_ids_and_masks_follow_from_these_alone(
+    backend: str,
+    demo: Demo,
+    demo_model: Path,
+    tmp_path: Path,
+    snakemake: Snakemake,
+    repo: Path,
+) -> None:
+    if backend == "transformers":
+        demo = Demo(tmp_path, snakemake, repo)
+        demo.run("lossmask", use_vllm=False, limit=10, attempts=1)
+    tools = [each["function"]["name"] for each in load_tool_schema(repo / TOOLS).tools]
+    wrote = {
+        (row["trace_id"], row["mode"], row["attempt"]): row["token_ids"]
+        for path in (demo.data / "fill/progress/fujitsu_b4").glob("*.jsonl")
+        for row in rows(path)
+        if row["backend"] == backend
+    }
+    oracle, registry, checked = IdsOracle(demo_model), load_registry(), 0
+    for mode in ("ds", "dr"):
+        name = f"fujitsu_b4_{mode}.jsonl"
+        traces = {row["id"]: row for row in rows(demo.data / "traces" / name)}
+        masks = {row["render_id"]: row for row in rows(demo.data / "lossmasks" / name)}
+        for render in rows(demo.data / "renders" / name):
+            trace = traces[render["trace_id"]]
+            attempt = trace["raw_metadata"]["generation"]["attempt"]
+            own = wrote[trace["links"]["parent_trace_ids"][0], mode, attempt]
+            start, ids = render["prompt"]["length"], render["input_ids"]
+            assert (ids[start:], render["on_policy"]) == (own, True)
+            injected = trace["tool_attack"]["injection_text"] if mode == "ds" else None
+            found = oracle.find(ids, start, tools, injected)
+            expected = weights(found)
+            for policy, wanted in expected.items():
+                mask = make_mask(render, registry.bind(policy).layers)
+                assert mask.weights() == wanted, (policy, trace["id"])
+            main = masks[render["render_id"]]
+            assert main["loss_mask"] == expected[main["policy_id"]]
+            checked += 1
+    assert checked >= 3  # ten skeletons with transformers, all of them with vLLM
+    details = orjson.loads((demo.data / "stats/render/fujitsu_b4_ds.json").read_bytes())["details"]
+    assert details["on_policy"] == len(rows(demo.data / "renders/fujitsu_b4_ds.jsonl"))
+
+
 def test_no_record_is_lost(demo: Demo, repo: Path) -> None:
     summary = orjson.loads((demo.data / "stats/summary.json").read_bytes())
     assert summary["conserved"] is True
@@ -135,6 +184,12 @@ def test_no_record_is_lost(demo: Demo, repo: Path) -> None:
     )
     table = (demo.data / "stats/summary.txt").read_text()
     assert "trained tokens" in table and "Rejected by reason:" in table
+    own, total = (
+        sum(row[key] for row in summary["stages"] if row["stage"] == "render")
+        for key in ("on_policy", "records_out")
+    )
+    assert 0 < own < total
+    assert f"the model wrote: {own} of {total} rendered rows" in table
 
 
 def test_every_rule_left_a_log_and_a_benchmark(demo: Demo) -> None:
@@ -174,7 +229,11 @@ def test_no_half_file_lies_under_any_name(demo: Demo) -> None:
             {"temperature_ds": 0.9},
             {"fill_shard": 1, "merge_fill": 1, "render_traces": 2, "apply_lossmask": 2},
         ),
-        ({"batch_size": 7, "tensor_parallel": 1, "enforce_eager": False}, {}),
+        ({"batch_size": 7, "tensor_parallel": 3, "enforce_eager": False, "max_num_seqs": 9}, {}),
+        (
+            {"engine_args": "{disable_log_stats: true}"},
+            {"fill_shard": 1, "merge_fill": 1, "render_traces": 2, "apply_lossmask": 2},
+        ),
     ],
 )
 def test_a_changed_key_reruns_what_depends_on_it(

@@ -162,9 +162,17 @@ def test_looking_at_the_workflow(snakemake: Snakemake, inputs: dict[str, object]
         "label = ", ""
     )
     assert "fujitsu_b4_skeletons.jsonl" in snakemake("--summary", config=inputs).output
-    assert {"all", "load", "fill", "lossmask"} <= set(
-        snakemake("--list-target-rules", config=inputs).output.split()
+    targets = re.findall(
+        r"^(\w+) \([A-Z].*\.\)$",
+        snakemake("--list-target-rules", config=inputs).output,
+        re.MULTILINE,
     )
+    assert {"all", "load", "fill", "lossmask", "convert_agentdojo", "export_pairs"} <= set(targets)
+
+
+def test_every_rule_has_a_sentence(snakemake: Snakemake, inputs: dict[str, object]) -> None:
+    listed = snakemake("--list-rules", config=inputs).output.splitlines()
+    assert [line for line in listed if not re.fullmatch(r"\w+ \([A-Z].*\.\)", line)] == []
 
 
 def test_no_default_profile(repo: Path) -> None:

@@ -10,8 +10,8 @@ for SOURCE in PLAN.converted:
         name:
             f"convert_{SOURCE.name}"
         input:
-            raw=lambda wildcards, source=SOURCE: checked(INPUTS.raw_files, source),
-            tool_schemas=lambda wildcards, source=SOURCE: checked(INPUTS.tool_schemas, source),
+            raw=lambda wildcards, source=SOURCE: found_input(INPUTS.raw_files, source),
+            tool_schemas=lambda wildcards, source=SOURCE: found_input(INPUTS.tool_schemas, source),
         output:
             **PLAN.side_files("etl_a", SOURCE.dataset),
             traces=PLAN.data("etl_a", SOURCE.dataset),
@@ -28,7 +28,13 @@ for SOURCE in PLAN.converted:
             runtime=growing(30),
         params:
             module=SOURCE.module,
-            split=config["split"],
+            split=as_given(config["source_splits"].get(SOURCE.name, config["split"])),
+            options=as_given(
+                {
+                    **{key: config[key] for key in ("split_by", "class_caps", "resisted")},
+                    "own": {key: config[key] for key in SOURCE.options},
+                }
+            ),
             max_reject_fraction=config["max_reject_fraction"],
             code=code_digest("convert_source", SOURCE.module),
         message:

@@ -19,32 +19,45 @@ FILL_BACKEND = checked(find_backend, FillSettings.of(config).backend_name)
 FILL_NEEDS = FILL_BACKEND.needs(RuntimeSettings.of(config))
 
 
-def check_call_format():
-    """Settle the call format as a job would, in a second or two, where tokenizer and template are
-    at hand: before a job waits for a GPU.
+def check_fill(make_grammar=True):
+    """Look at the model, its tokenizer and the engine's options as a job would, before one waits
+    for a GPU.
     """
-    from cbdata.call_formats.settle import UnsettledFormat
-    from cbdata.fill.call_reading import check_calls
-    from cbdata.render.settings import TokenizerError
-    from cbdata.tools import ToolSchemaError
+    from cbdata.fill.models import ModelMissing
+    from cbdata.fill.planning import check_plan
 
+    planned = None
     try:
-        check_calls(
-            FillSettings.of(config), config["cache_dir"], checked(INPUTS.resource, "tool_schema")
+        planned = checked(
+            check_plan,
+            FillSettings.of(config),
+            RuntimeSettings.of(config),
+            FILL_BACKEND,
+            checked(INPUTS.resource, "tool_schema"),
+            make_grammar,
         )
-    except (TokenizerError, ToolSchemaError, UnsettledFormat) as error:
-        raise WorkflowError(str(error))
+    except ModelMissing as error:
+        missing_here(error)
+    for line in planned.lines if planned else ():
+        logger.info(line)
 
 
-BEFORE_THE_FIRST_JOB["fill_shard"] = check_call_format
+def check_fill_quickly():
+    """The same without what takes seconds."""
+    check_fill(make_grammar=False)
+
+
+BEFORE_THE_FIRST_JOB["fill_shard"] = check_fill
+IN_A_DRY_RUN["fill_shard"] = check_fill_quickly
 
 
 rule fill_shard:
+    """Complete the skeletons of one shard, on a GPU of its own."""
     input:
         skeletons=FILL_SKELETONS,
-        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
-        model=INPUTS.model_files(),
-        template=INPUTS.template_files(),
+        tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
+        model=checked(INPUTS.model_files),
+        template=checked(INPUTS.template_files),
     output:
         rows=f"{OUT}/fill/shards/{FILL_STEM}/{{shard}}-of-{{shards}}.jsonl",
     log:
@@ -63,7 +76,7 @@ rule fill_shard:
         gpu=FILL_NEEDS.gpus,
         # All of them on one node: sbatch --gpus=2 alone is content with one GPU each on two nodes,
         # where the second is out of reach.
-        nodes=1,
+        nodes=told_in_a_dry_run(1),
         mem_mb=growing(FILL_NEEDS.memory_mb),
         runtime=growing(240),
     params:

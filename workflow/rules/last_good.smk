@@ -19,10 +19,6 @@ from snakemake.logging import logger
 from cbdata.atomic_file import FileError
 from cbdata.last_good import put_back, set_aside
 
-# Rule -> a function of the rule file that raises WorkflowError where no job of this rule can
-# succeed. Called before anything is removed, once, and only if the rule has a job to run.
-BEFORE_THE_FIRST_JOB = {}
-
 # Job -> records of its outputs as they were before the run; no entry for a job whose outputs an
 # earlier run left unfinished.
 RECORDS_BEFORE = {}
@@ -84,15 +80,20 @@ def put_outputs_back(jobs):
 
 
 onstart:
+    if not workflow.touch:
+        save_run_config()
     RUN_JOBS.extend(job for job in workflow.dag.needrun_jobs() if job.rule.name not in VERDICTS)
     if not workflow.touch:
-        for name in sorted({job.rule.name for job in RUN_JOBS} & BEFORE_THE_FIRST_JOB.keys()):
-            BEFORE_THE_FIRST_JOB[name]()
+        # Before anything is removed.
+        look_ahead(BEFORE_THE_FIRST_JOB)
     set_outputs_aside(RUN_JOBS)
 
 
 onsuccess:
     put_outputs_back(RUN_JOBS)
+    for job in RUN_JOBS:
+        if job.rule.name in SHOWN_AT_THE_END and not workflow.touch:
+            logger.info(Path(job.output[0]).read_text(encoding="utf-8"))
 
 
 onerror:

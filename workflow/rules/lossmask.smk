@@ -13,14 +13,14 @@ def known_policy(value):
 
 def lossmask_inputs(wildcards):
     """What the masks of a data set are made from."""
-    known_policy(wildcards.get("policy"))
-    return checked(INPUTS.lossmask_files, wildcards.name)
+    found_input(INPUTS.policy, wildcards.get("policy"))
+    return found_input(INPUTS.lossmask_files, wildcards.name)
 
 
 wildcard_constraints:
-    policy=r"[^/]+",
+    policy=NAME,
     step=r"0|[1-9]\d*",
-    schedule=r"[^/]+",
+    schedule=NAME,
     last_step=r"0|[1-9]\d*",
 
 
@@ -65,7 +65,7 @@ use rule apply_lossmask as lossmask_by_step with:
         benchmark_file("lossmask_by_step", "{step}/{name}")
     params:
         policy=known_policy(config["policy"]),
-        mwcs_step=lambda wildcards: checked(INPUTS.step, wildcards.step),
+        mwcs_step=lambda wildcards: found_input(INPUTS.step, wildcards.step),
         allow_skeleton=config["allow_skeleton"],
         skeleton_policy=config["skeleton_policy"],
         thinking_weight=config["thinking_weight"],
@@ -137,6 +137,7 @@ ruleorder: lossmask_by_policy > apply_policies
 
 
 rule lossmask_all_policies:
+    """The loss masks of every policy of the registry, in lossmasks/by_policy."""
     input:
         expand(f"{OUT}/lossmasks/by_policy/{{name}}.policies.json", name=PLAN.dataset_names),
     message:
@@ -169,7 +170,7 @@ rule count_classes:
 
 rule mwcs_table:
     input:
-        schedule=lambda wildcards: checked(INPUTS.named_schedule, wildcards.schedule),
+        schedule=lambda wildcards: found_input(INPUTS.named_schedule, wildcards.schedule),
     output:
         table=f"{OUT}/mwcs/{{schedule}}/weights_0_to_{{last_step}}.csv",
         plot=report(
@@ -199,6 +200,7 @@ rule mwcs_table:
 
 
 rule mwcs_tables:
+    """Class weights of curricula over their steps, as tables and plots."""
     input:
         checked(INPUTS.weight_tables),
     message:

@@ -5,27 +5,37 @@ Output: renders/{name}.jsonl, with rejects and stats.
 """
 
 
-def check_renderer():
-    """Load tokenizer and template as a job would, in a second or two."""
+def check_renderer(load=True):
+    """Load tokenizer and template as a job would, in a second or two, or only look whether they are
+    there.
+    """
     from cbdata.render.renderer import Renderer
-    from cbdata.render.settings import RenderSettings, TokenizerError
+    from cbdata.render.settings import RenderSettings, TokenizerError, TokenizerMissing
     from cbdata.settings import settings_from
 
+    look = Renderer.load if load else Renderer.check_files
     try:
-        Renderer.load(settings_from(config, RenderSettings))
+        look(settings_from(config, RenderSettings))
+    except TokenizerMissing as error:
+        missing_here(error)
     except TokenizerError as error:
         raise WorkflowError(str(error))
 
 
-BEFORE_THE_FIRST_JOB |= {"render_traces": check_renderer, "template_doctor": check_renderer}
+# The doctor says itself what is wrong with a template.
+BEFORE_THE_FIRST_JOB |= {
+    "render_traces": check_renderer,
+    "template_doctor": lambda: check_renderer(load=False),
+}
+IN_A_DRY_RUN["render_traces"] = lambda: check_renderer(load=False)
 
 
 rule render_traces:
     input:
         traces=lambda wildcards: PLAN.traces(wildcards.name),
-        tool_schema=lambda wildcards: checked(INPUTS.resource, "tool_schema"),
-        tokenizer=INPUTS.tokenizer_files(),
-        template=INPUTS.template_files(),
+        tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
+        tokenizer=checked(INPUTS.tokenizer_files),
+        template=checked(INPUTS.template_files),
     output:
         **PLAN.side_files("render"),
         renders=f"{OUT}/renders/{{name}}.jsonl",
@@ -40,14 +50,15 @@ rule render_traces:
     threads: 2
     resources:
         mem_mb=growing(2000),
-        runtime=growing(60),
+        runtime=told_in_a_dry_run(growing(60)),
     params:
-        tokenizer=config["tokenizer"],
-        chat_template=config["chat_template"],
+        tokenizer=as_given(config["tokenizer"]),
+        chat_template=as_given(config["chat_template"]),
         force_llama=config["force_llama"],
         control_tokens=config["control_tokens"],
-        template_date=config["template_date"],
+        template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
+        template_fit=config["template_fit"],
         max_length=config["max_length"],
         overlength=config["overlength"],
         completion_tokens=config["completion_tokens"],
@@ -56,7 +67,8 @@ rule render_traces:
         include_text=config["include_text"],
         allow_skeleton=config["allow_skeleton"],
         tools_included=config["tools_included"],
-        tool_schema_dir=str(TOOL_SCHEMAS),
+        tool_schema_dirs=checked(INPUTS.tool_schema_dirs),
+        class_caps=config["class_caps"],
         code=code_digest("render_traces"),
     message:
         "Render and tokenise {wildcards.name}."
@@ -66,8 +78,8 @@ rule render_traces:
 
 rule template_doctor:
     input:
-        tokenizer=INPUTS.tokenizer_files(),
-        template=INPUTS.template_files(),
+        tokenizer=checked(INPUTS.tokenizer_files),
+        template=checked(INPUTS.template_files),
     output:
         f"{OUT}/template_doctor.txt",
     log:
@@ -82,11 +94,12 @@ rule template_doctor:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        tokenizer=config["tokenizer"],
-        chat_template=config["chat_template"],
+        tokenizer=as_given(config["tokenizer"]),
+        chat_template=as_given(config["chat_template"]),
         force_llama=config["force_llama"],
-        template_date=config["template_date"],
+        template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
+        template_fit=config["template_fit"],
         code=code_digest("template_doctor"),
     message:
         "Try what the tokenizer and the chat template do to conversations; "

@@ -39,6 +39,7 @@ rule validate_files:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        split_by=config["split_by"],
         code=code_digest("validate_files"),
     message:
         "Check every file of the run: schemas, joins, lengths, masks within roles, weights, "
@@ -53,7 +54,7 @@ rule build_report:
         **STAGE_FILES,
         skeletons=USED_SKELETONS,
         registry=REGISTRY_FILE,
-        tokenizer=INPUTS.local_files("tokenizer", "tokenizer.json"),
+        tokenizer=checked(INPUTS.local_files, "tokenizer", "tokenizer.json"),
         styles=sorted(
             str(path) for path in (ROOT / "workflow/scripts/cbdata/report/assets").glob("*.css")
         ),
@@ -148,6 +149,7 @@ for EXPORT in EXPORTS:
 
 
 rule report:
+    """One page with the figures of the run and a viewer of tokens and masks."""
     input:
         rules.build_report.output,
     message:
@@ -155,6 +157,7 @@ rule report:
 
 
 rule export:
+    """Parquet files and pairs for trainers."""
     input:
         [
             getattr(rules, f"export_{export.name}").output
@@ -166,6 +169,7 @@ rule export:
 
 
 rule validate:
+    """Check every file of the run."""
     input:
         rules.validate_files.output,
     message:

@@ -7,10 +7,17 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 from cbdata.config import resolve_config
 from cbdata.fill.models import ModelMissing, find_model
 from cbdata.logs import configure_logging
+
+
+def sign_in(python: str = sys.executable) -> str:
+    """How to sign in to the hub: by the command beside this Python, where there is one."""
+    command = Path(python).with_name("hf")
+    return f"`{command} auth login` or HF_TOKEN" if command.exists() else "HF_TOKEN"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         model = find_model(options.model, options.revision, cache_dir, offline=False)
     except ModelMissing as error:
-        logging.error("%s. A gated model needs `huggingface-cli login` or HF_TOKEN first", error)
+        logging.error("%s. A gated model needs %s first", error, sign_in())
         return 1
     print(
         f"{options.model} is at {model.path} (commit {model.commit}, context {model.context}"

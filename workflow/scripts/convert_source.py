@@ -3,6 +3,7 @@
 import importlib
 
 from cbdata.logs import configure_logging
+from cbdata.sources.options import LoadOptions
 from cbdata.stage import StageFiles
 
 configure_logging(snakemake.log[0])
@@ -13,4 +14,5 @@ importlib.import_module(params.module).convert(
     split=params.split,
     outputs=StageFiles.of(out.traces, out.rejects, out.stats),
     max_reject_fraction=params.max_reject_fraction,
+    options=LoadOptions(**params.options),
 )

@@ -1,5 +1,5 @@
 """Write configs/tool_schemas/agentdojo_<suite>_v1.json: the tools of AgentDojo's suites as its
-models are shown them.
+models are shown them; or those of a benchmark built on it, such as AgentDyn.
 
 Not a script of a rule. It needs the ``agentdojo`` package, whose dependencies do not go together
 with the project's, so it runs in an environment of its own and imports nothing of the project; see
@@ -29,7 +29,11 @@ class Function(Protocol):
 
 
 def tool_schema(
-    suite: str, functions: Sequence[Function], system_prompt: str, origin: str
+    suite: str,
+    functions: Sequence[Function],
+    system_prompt: str,
+    origin: str,
+    benchmark: str = "agentdojo",
 ) -> dict[str, Any]:
     """Make the tool schema file of one suite. Parameters are pydantic's JSON Schema as it stands,
     which is what AgentDojo's OpenAI adapter sends.
@@ -39,9 +43,10 @@ def tool_schema(
         functions: Its tools.
         system_prompt: The system prompt of AgentDojo's agents.
         origin: Where the tools come from, with the version, for the file's comment.
+        benchmark: What the file's name begins with.
     """
     return {
-        "version": f"agentdojo_{suite}_{SCHEMA_VERSION}",
+        "version": f"{benchmark}_{suite}_{SCHEMA_VERSION}",
         "comment": (
             f"Written by workflow/scripts/export_agentdojo_tools.py from {origin} (MIT). Do not"
             " edit."
@@ -78,10 +83,22 @@ def main() -> None:
         default=Path("configs/tool_schemas"),
         help="folder to write to (default %(default)s)",
     )
+    parser.add_argument(
+        "--benchmark",
+        default="agentdojo",
+        help="benchmark that the installed package is, agentdojo or agentdyn (default %(default)s)",
+    )
+    parser.add_argument("--suites", nargs="+", help="write these suites only (default: all)")
     arguments = parser.parse_args()
-    origin = f"agentdojo {version('agentdojo')}, suites {arguments.benchmark_version}"
-    for name, suite in sorted(get_suites(arguments.benchmark_version).items()):
-        schema = tool_schema(name, suite.tools, load_system_message(None), origin)
+    benchmark, wanted = arguments.benchmark, arguments.suites
+    origin = f"{benchmark} {version('agentdojo')}, suites {arguments.benchmark_version}"
+    suites = get_suites(arguments.benchmark_version)
+    if unknown := sorted(set(wanted or ()) - set(suites)):
+        parser.error(f"--suites: {', '.join(unknown)}: expected some of {', '.join(suites)}")
+    for name, suite in sorted(suites.items()):
+        if wanted and name not in wanted:
+            continue
+        schema = tool_schema(name, suite.tools, load_system_message(None), origin, benchmark)
         path = arguments.out / f"{schema['version']}.json"
         path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"{path}: {len(schema['tools'])} tools")

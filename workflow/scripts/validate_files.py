@@ -13,6 +13,7 @@ from cbdata.logs import configure_logging
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.registry import load_registry
 from cbdata.paths import POLICY_REGISTRY
+from cbdata.sources.options import SPLIT_BY
 from cbdata.validation.files import UnknownFile
 from cbdata.validation.findings import Findings
 from cbdata.validation.run import validate
@@ -43,6 +44,7 @@ def run_rule() -> None:
     findings = validate(
         [path for kind in kinds for path in snakemake.input[kind]],
         load_registry(snakemake.input.registry),
+        snakemake.params.split_by,
     )
     logging.getLogger("validate_files").info("checked\n%s", findings.table())
     if findings.failed:
@@ -67,10 +69,16 @@ def run_command() -> int:
         default=POLICY_REGISTRY,
         help="loss mask policy registry that the masks were made with",
     )
+    parser.add_argument(
+        "--split-by",
+        choices=SPLIT_BY,
+        default="task",
+        help="what the splits of the traces keep together (default %(default)s)",
+    )
     parser.add_argument("--json", type=Path, help="write the results to this file as well")
     arguments = parser.parse_args()
     try:
-        findings = validate(arguments.paths, load_registry(arguments.registry))
+        findings = validate(arguments.paths, load_registry(arguments.registry), arguments.split_by)
     except (UnknownFile, PolicyError) as error:
         print(f"validate_files: {error}", file=sys.stderr)
         return 2

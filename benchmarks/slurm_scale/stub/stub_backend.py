@@ -12,8 +12,15 @@ from pathlib import Path
 import orjson
 from tokenizers import Tokenizer
 
-from cbdata.fill.backends.base import EngineOptions, Generated, Needs, Refusal, RequestQueue
-from cbdata.fill.settings import RuntimeSettings
+from cbdata.fill.backends.base import (
+    EngineHere,
+    EngineOptions,
+    Generated,
+    Needs,
+    Refusal,
+    RequestQueue,
+)
+from cbdata.fill.settings import EngineSettings, RuntimeSettings
 from cbdata.records import BackendName
 
 BATCH = 32
@@ -46,9 +53,13 @@ class StubBackend:
         """See Backend.environment."""
         return {}
 
-    def problem(self, runtime: RuntimeSettings) -> str | None:
-        """See Backend.problem."""
-        return None
+    def option_problems(self, engine: EngineSettings, runtime: RuntimeSettings) -> list[str]:
+        """See Backend.option_problems."""
+        return []
+
+    def look(self, runtime: RuntimeSettings, held: str | None) -> EngineHere:
+        """See Backend.look."""
+        return EngineHere("cuda", "no engine: the answers are written down")
 
     def open(self, options: EngineOptions) -> StubEngine:
         """See Backend.open."""

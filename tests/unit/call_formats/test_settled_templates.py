@@ -125,10 +125,7 @@ def test_shared_tokenizers(
     assert settle(renderer, turn_ends(renderer, folder)).call_format == call_format
 
 
-@pytest.mark.parametrize(
-    ("name", "why"), [("deepseek-v3", "only after normalisation"), ("gpt-oss", "no chat template")]
-)
-def test_shared_tokenizers_that_cannot_be_used(shared_dir: Path, name: str, why: str) -> None:
-    folder = shared_dir / "tokenizers" / name
-    with pytest.raises(TokenizerError, match=why):
+def test_a_shared_tokenizer_without_a_template(shared_dir: Path) -> None:
+    folder = shared_dir / "tokenizers" / "gpt-oss"
+    with pytest.raises(TokenizerError, match="no chat template"):
         Renderer.load(default_settings(RenderSettings, tokenizer=str(folder)))

@@ -11,7 +11,7 @@ import pytest
 from cbdata.export.pairs import export_pairs
 from cbdata.export.prompt_output import export_prompt_output, prompt_output
 from cbdata.export.rows import ExportError
-from tests.records import Corpus, call, make_mask, make_trace, message
+from tests.records import Corpus, call, make_mask, make_render, make_trace, message
 
 
 @pytest.mark.parametrize("row_group_tokens", [1, 1 << 20])
@@ -101,6 +101,49 @@ def test_twins_with_second_masks(tmp_path: Path) -> None:
     corpus.write(tmp_path)
     with pytest.raises(ExportError, match="expected a pooling_mask in every row"):
         export_pairs([corpus.mask_file], [corpus.render_file], tmp_path / "pairs")
+
+
+@pytest.mark.parametrize("pooling", [False, True])
+def test_only_the_turns_that_were_completed_are_twins(tmp_path: Path, pooling: bool) -> None:
+    """rows: turn gives a trace several renders and masks; those that end before its last turn have
+    the pair's id, too.
+    """
+    corpus = Corpus(pairs=2, validation_pairs=0)
+    for render in corpus.renders:
+        render["render_options"]["rows"] = "turn"
+        render |= {"turn_index": 2, "last_turn": True}
+    for place in (3, 0, 0):  # one turn before the last DR's, two before the first DS's
+        trace = corpus.traces[place]
+        number = len(corpus.renders)
+        earlier = make_render(trace, corpus.vocabulary) | {"turn_index": 0, "last_turn": False}
+        earlier["render_id"] = f"render_{number:032x}"
+        earlier["render_options"]["rows"] = "turn"
+        mask = make_mask(trace, earlier)
+        corpus.renders.insert(place, earlier)
+        corpus.masks.insert(place, mask)
+    if pooling:
+        for mask in corpus.masks:
+            mask["pooling_mask"], mask["pooling_policy_id"] = mask["loss_mask"], "assistant_only"
+    corpus.write(tmp_path)
+    counts = export_pairs([corpus.mask_file], [corpus.render_file], tmp_path / "pairs.parquet", 1)
+    assert counts == {
+        "rows_in": 7,
+        "pairs": 2,
+        "without_twin": {},
+        "no_pair_id": 0,
+        "earlier_turns": 3,
+    }
+    last = {each["render_id"]: each for each in corpus.renders if each["last_turn"]}
+    ids = {mask["trace_id"]: last[mask["render_id"]] for mask in corpus.masks
+           if mask["render_id"] in last}  # fmt: skip
+    rows = pq.read_table(tmp_path / "pairs.parquet").to_pylist()
+    assert [(row["ds_trace_id"], row["dr_trace_id"]) for row in rows] == [
+        (corpus.traces[0]["id"], corpus.traces[1]["id"]),
+        (corpus.traces[2]["id"], corpus.traces[3]["id"]),
+    ]
+    for row in rows:
+        for side in ("ds", "dr"):
+            assert row[f"{side}_input_ids"] == ids[row[f"{side}_trace_id"]]["input_ids"]
 
 
 def test_two_policies_of_one_trace_are_refused(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def files(
         max_reject_fraction=1.0,
     )
     settings = default_settings(RenderSettings, tokenizer=str(shared_dir / "tokenizers/qwen3"))
-    options = default_settings(RenderStageSettings, tool_schema_dir=repo / "configs/tool_schemas")
+    options = default_settings(
+        RenderStageSettings, tool_schema_dirs=[repo / "configs/tool_schemas"]
+    )
     render_traces(
         made["traces"], StageFiles.of(made["renders"], *side), settings, options, name="real"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,16 +133,16 @@ def test_calls_cannot_be_constrained_behind_open_reasoning(
         settle_calls(renderer, folder, settings, b4_tools)
 
 
-def test_planning_checks_what_is_at_hand(demo_model: Path, repo: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("make_grammar", [True, False])
+def test_planning_settles_the_format_with_a_grammar_or_without_making_one(
+    demo_model: Path, repo: Path, tmp_path: Path, make_grammar: bool
+) -> None:
     tools = str(repo / "configs/tool_schemas/b4_standard_v1.json")
-    check_calls(fill_settings(model=str(demo_model)), None, tools)
-    check_calls(fill_settings(model="org/not-here"), str(tmp_path), tools)
-    cached = tmp_path / "models--org--name"
-    (cached / "snapshots").mkdir(parents=True)
-    (cached / "snapshots/0123").symlink_to(demo_model)
+    held = fill_settings(model=str(demo_model), constrain_tool_calls=True)
+    check_calls(held, demo_model, tools, make_grammar)
     template = tmp_path / "own.jinja"
     template.write_text("{% for m in messages %}{{ m.content }}{{ m.tool_calls }}{% endfor %}")
     with pytest.raises(UnsettledFormat):
-        check_calls(
-            fill_settings(model="org/name", chat_template=str(template)), str(tmp_path), tools
-        )
+        check_calls(replace(held, chat_template=str(template)), demo_model, tools, make_grammar)
+    with pytest.raises(UnsettledFormat, match="glm has no grammar"):
+        check_calls(replace(held, call_format="glm"), demo_model, tools, make_grammar)

@@ -97,7 +97,7 @@ def test_every_record_is_accounted_for_with_limit_duplicates_and_faults(world: W
         assert (
             reasons["not_a_skeleton"]
             == reasons["invalid_trace"]
-            == reasons["tool_schema_mismatch"]
+            == reasons["tool_schema_missing"]
             == 1
         )
         assert reasons.get("equal_tools", 0) == (1 if mode == "ds" else 0)

@@ -11,7 +11,7 @@ from cbdata.fill.models import (
     context_length,
     find_model,
     folder_fingerprint,
-    weight_type,
+    weight_files,
 )
 
 
@@ -81,9 +81,38 @@ def test_context_length_of_text_and_multimodal_models() -> None:
     assert context_length({}) is None
 
 
-def test_a_cpu_computes_in_float32_unless_told_otherwise() -> None:
-    assert [
-        weight_type("auto", True),
-        weight_type("bfloat16", True),
-        weight_type("auto", False),
-    ] == ["float32", "bfloat16", "auto"]
+def test_the_weights_are_those_that_an_engine_loads(model_folder: Path) -> None:
+    for name in ("consolidated.safetensors", "pytorch_model.bin", "optimizer.bin"):
+        (model_folder / name).write_bytes(b"x")
+    assert [path.name for path in weight_files(model_folder)] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "model.safetensors.index.json",
+            b'{"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}',
+            "1 files of the weights are missing, the first is model-2.safetensors",
+        ),
+        ("model.safetensors.index.json", b'{"weight_map": 3}', "index.json cannot be used"),
+        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1", "git-lfs pointer"),
+        ("model.safetensors", b"", "is empty"),
+        ("config.json", b"{", "config.json cannot be read"),
+        ("config.json", b"[]", "config.json: expected an object"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_none(
+    model_folder: Path, name: str, content: bytes, message: str
+) -> None:
+    (model_folder / name).write_bytes(content)
+    with pytest.raises(ModelMissing, match=message):
+        find_model(str(model_folder), None, None, offline=True)
+
+
+def test_a_link_of_the_cache_to_nothing_is_a_missing_file(model_folder: Path) -> None:
+    weights = model_folder / "model.safetensors"
+    weights.unlink()
+    weights.symlink_to("../../blobs/gone")
+    with pytest.raises(ModelMissing, match="no weights"):
+        find_model(str(model_folder), None, None, offline=True)

@@ -55,7 +55,7 @@ def test_overlength_is_a_reject_and_the_rest_goes_on(world: World) -> None:
         ({"completeness": "complete"}, {"ds": "not_a_skeleton", "dr": "not_a_skeleton"}),
         ({"messages": 3}, {"ds": "invalid_trace", "dr": "invalid_trace"}),
         ({"signal_hints": {}}, {"dr": "no_injection_span"}),
-        ({"tool_attack": {}}, {"ds": "no_expected_tool", "dr": "no_expected_tool"}),
+        ({"tool_attack": {}}, {"ds": "no_simulated_tool", "dr": "no_expected_tool"}),
     ],
 )
 def test_a_skeleton_that_cannot_be_completed_is_settled(
@@ -69,7 +69,7 @@ def test_a_skeleton_that_cannot_be_completed_is_settled(
 
 
 def test_a_fault_of_the_renderer_is_a_reject_without_the_renderers_frames(world: World) -> None:
-    def render(messages: Any) -> Any:
+    def render(messages: Any, tools: Any) -> Any:
         raise Reject("template_error", "no")
 
     job = world.job()

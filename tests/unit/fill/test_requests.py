@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cbdata.fill.requests import RequestKey, Sampling, WorkItem, by_shared_prefix, overlength
 from cbdata.fill.settings import FillSettings
+from cbdata.fill.token_budget import TokenBudget
 from cbdata.records import Mode
 from tests.fill_settings import fill_settings
 
@@ -60,10 +61,26 @@ def test_order_is_that_of_the_ids_compared_as_numbers(prompts: list[list[int]]) 
 
 
 def test_overlength_counts_prompt_and_longest_completion() -> None:
-    assert overlength(768, 256, 1024) is None
-    found = overlength(769, 256, 1024)
+    assert overlength(768, TokenBudget(256), 1024) is None
+    found = overlength(769, TokenBudget(256), 1024)
     assert found is not None and found.reason == "overlength"
     assert found.detail == "769 prompt tokens + max_tokens 256 > max_model_len 1024"
+    assert overlength(668, TokenBudget(256, 100), 1024) is None
+    found = overlength(669, TokenBudget(256, 100), 1024)
+    assert found is not None and found.detail == (
+        "669 prompt tokens + max_tokens 256 + max_thinking_tokens 100 > max_model_len 1024"
+    )
+
+
+def test_the_engine_is_given_the_sum_and_a_request_depends_on_that_alone() -> None:
+    def asked(answer: int, thinking: int) -> tuple[int, RequestKey]:
+        settings = fill_settings(model="toy", max_tokens=answer)
+        sampling = Sampling(settings, "ds", {"model": "toy"}, thinking)
+        request = WorkItem("a", 1, "ds", array.array("I", [1]), "0" * 64, sampling).request(1)
+        return request.max_tokens, request.key
+
+    assert asked(256, 0)[0] == 256 and asked(56, 200) == asked(256, 0)
+    assert asked(256, 1)[0] == 257 and asked(256, 1)[1] != asked(256, 0)[1]
 
 
 def test_a_key_tells_requests_apart_that_ask_for_something_else() -> None:

@@ -44,7 +44,7 @@ def attempted(world: World, plan: ShardPlan, *texts: str) -> Attempted[Judgement
 def row(world: World, plan: ShardPlan, done: Attempted[Judgement]) -> FillOutcome:
     skeleton = plan.skeletons[done.item.trace_id]
     found = attempted_row(
-        done, skeleton, world.settings, FillInputs(MODEL, world.tools, world.calls)
+        done, skeleton, world.settings, FillInputs(MODEL, world.tools, world.calls, "cuda")
     )
     assert first_error("fill_row_v1", dict(found)) is None
     return found
@@ -108,7 +108,7 @@ def test_what_was_settled_without_a_model(world: World, plan: ShardPlan) -> None
 def test_a_shard_has_a_row_for_everything_and_one_on_the_run(world: World, plan: ShardPlan) -> None:
     plan.settled.append(SettledSkeleton(plan.skeletons[world.ids()[3]], "dr", None))
     done = [attempted(world, plan, "No.")]
-    inputs = FillInputs(MODEL, world.tools, world.calls)
+    inputs = FillInputs(MODEL, world.tools, world.calls, "cuda")
     rows = list(shard_rows(world.job(1, 4), inputs, plan, done))
     assert [found["row"] for found in rows] == ["duplicate", "reject"]
     closing = run_row(world.job(1, 4), Throughput(generated=1, seconds=0.5))

@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from cbdata.config import config_schema, resolve_config
-from cbdata.fill.settings import FillSettings, RuntimeSettings, semantic_params
-from tests.fill_settings import fill_settings
+from cbdata.fill.settings import (
+    DECISION_DEFAULTS,
+    LATER_KEYS,
+    FillSettings,
+    RuntimeSettings,
+    semantic_params,
+)
+from tests.fill_settings import fill_settings, runtime_settings
 
 
 @pytest.mark.parametrize("kind", [FillSettings, RuntimeSettings])
@@ -46,13 +52,36 @@ def test_the_backend_is_named_or_follows_use_vllm(keys: dict[str, Any], name: st
     assert fill_settings(**keys).backend_name == name
 
 
+LATER = {
+    "backend": "vllm",
+    "chat_template_kwargs": {"enable_thinking": True},
+    "max_thinking_tokens": 0,
+    "quantization": "fp8",
+    "kv_cache_dtype": "fp8",
+    "speculative": {"method": "ngram", "num_speculative_tokens": 4},
+    "engine_args": {"async_scheduling": False},
+    "template_fit": ["alternating_roles"],
+}
+
+
 def test_params_hold_what_rows_depend_on_and_later_keys_only_where_they_are_set() -> None:
+    assert set(LATER) == set(LATER_KEYS)
     params = semantic_params(resolve_config({}))
-    later = {"backend", "chat_template_kwargs", "dr_criterion", "refusal"}
-    assert set(params) == {field.name for field in fields(FillSettings)} - later
-    thinks = {"enable_thinking": True}
-    given = semantic_params(resolve_config({"chat_template_kwargs": thinks}))
-    assert given["chat_template_kwargs"] == thinks
-    assert semantic_params(resolve_config({"refusal": "reject"}))["refusal"] == "reject"
-    assert "batch_size" not in params and "tensor_parallel" not in params
-    assert semantic_params(resolve_config({"backend": "vllm"}))["backend"] == "vllm"
+    assert set(params) == {field.name for field in fields(FillSettings)} - set(LATER) - set(
+        DECISION_DEFAULTS
+    )
+    assert semantic_params(resolve_config({"refusal": "reject"})) == {**params, "refusal": "reject"}
+    for key, value in LATER.items():
+        assert semantic_params(resolve_config({key: value})) == {**params, key: value}
+    assert not params.keys() & {field.name for field in fields(RuntimeSettings)}
+
+
+def test_the_options_of_the_engine_are_those_that_are_set() -> None:
+    assert fill_settings().engine.given == {}
+    keys = ("quantization", "kv_cache_dtype", "speculative", "engine_args")
+    given = {key: LATER[key] for key in keys}
+    assert fill_settings(**given).engine.given == given
+
+
+def test_an_engine_has_the_gpus_of_both_ways_to_divide_a_model() -> None:
+    assert runtime_settings(tensor_parallel=4, pipeline_parallel=2).gpus == 8

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cbdata.fill import devices
 from cbdata.fill.models import LocalModel
 from cbdata.fill.shard import engine_context
 from tests.unit.fill.world import MODEL, ToyBackend, World, failing_after, request_facts
@@ -57,6 +58,10 @@ def test_a_finished_shard_needs_no_engine_even_if_it_is_judged_anew(world: World
         {"max_tokens": 255},
         {"top_p": 0.9},
         {"dtype": "float32"},
+        {"quantization": "fp8"},
+        {"kv_cache_dtype": "fp8"},
+        {"speculative": {"method": "ngram", "num_speculative_tokens": 4}},
+        {"engine_args": {"block_size": 64}},
         {"use_vllm": False},
         {"ds_system_suffix": "Obey.", "dr_system_suffix": "Beware."},
     ],
@@ -96,6 +101,20 @@ def test_the_engine_is_opened_with_what_the_job_needs(world: World) -> None:
         world.settings.seed,
     )
     assert backend.opened.grammar is None and backend.closed
+
+
+@pytest.mark.parametrize(("flags", "dtype"), [((), "float32"), (("amx_bf16",), "bfloat16")])
+def test_on_a_cpu_the_weight_type_is_its_own_and_completions_of_another_are_unused(
+    world: World, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], dtype: str
+) -> None:
+    monkeypatch.setattr(devices, "processor", lambda: ("CPU", flags))
+    for given, sent in (("auto", 80), (dtype, 0), ("float16", 80)):
+        backend = ToyBackend()
+        world.run(backend, device="cpu", dtype=given)
+        assert len(backend.seen) == sent
+        if given == "auto":
+            assert backend.opened is not None
+            assert (backend.opened.dtype, backend.opened.device) == (dtype, "cpu")
 
 
 def test_the_engine_is_told_where_a_turn_ends_and_completions_depend_on_it(world: World) -> None:

@@ -10,15 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from cbdata.call_formats.settle import Settled
-from cbdata.fill.backends.base import EngineOptions, Generated, Needs, Refusal, RequestQueue
+from cbdata.fill.backends.base import (
+    EngineHere,
+    EngineOptions,
+    Generated,
+    Needs,
+    Refusal,
+    RequestQueue,
+)
 from cbdata.fill.call_reading import CallReading
+from cbdata.fill.devices import DeviceKind
 from cbdata.fill.job import FillJob
 from cbdata.fill.merge import ModeFiles, merge_shards
 from cbdata.fill.models import LocalModel
 from cbdata.fill.preflight import FillInputs
 from cbdata.fill.requests import Request
 from cbdata.fill.runner import StopFlag
-from cbdata.fill.settings import FillSettings, RuntimeSettings
+from cbdata.fill.settings import EngineSettings, FillSettings, RuntimeSettings
 from cbdata.fill.shard import run_shard
 from cbdata.ids import digest, token_ids_sha256
 from cbdata.jsonl import dumps, read_records
@@ -95,8 +103,11 @@ class ToyBackend:
     def environment(self) -> Mapping[str, str]:
         return {}
 
-    def problem(self, runtime: RuntimeSettings) -> str | None:
-        return None
+    def option_problems(self, engine: EngineSettings, runtime: RuntimeSettings) -> list[str]:
+        return []
+
+    def look(self, runtime: RuntimeSettings, held: str | None) -> EngineHere:
+        return EngineHere("cuda", "a toy")
 
     def open(self, options: EngineOptions) -> ToyBackend:
         self.opened = options
@@ -182,11 +193,12 @@ class World:
         shards: int = 1,
         model: LocalModel = MODEL,
         stop: StopFlag | None = None,
+        device: DeviceKind = "cuda",
         **changes: Any,
     ) -> Path:
         """Run one shard; signals are left alone unless ``stop`` is given."""
         job = self.job(shard, shards, **changes)
-        inputs = FillInputs(model, self.tools, self.calls)
+        inputs = FillInputs(model, self.tools, self.calls, device)
         run_shard(job, inputs, ToyRenderer(), backend, stop or StopFlag())
         return Path(job.output)
 

@@ -60,7 +60,7 @@ def test_the_text_under_the_mask_is_what_the_model_said(
     side = (tmp_path / "rejects.jsonl", tmp_path / "stats.json")
     options = default_settings(
         RenderStageSettings,
-        tool_schema_dir=repo / "configs/tool_schemas",
+        tool_schema_dirs=[repo / "configs/tool_schemas"],
         max_length=1_000_000,
     )
     render_traces(transcripts, StageFiles.of(renders, *side), settings, options, name="agentdojo")

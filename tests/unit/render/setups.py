@@ -30,6 +30,8 @@ class Setup:
     force_llama: bool
 
     def settings(self, **changes: Any) -> RenderSettings:
+        if self.name.endswith("-stock"):
+            changes = {"chat_template": None, **changes}
         return default_settings(
             RenderSettings, tokenizer=str(self.folder), force_llama=self.force_llama, **changes
         )

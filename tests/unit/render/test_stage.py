@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_filled_trace_is_rendered_with_its_tools_and_another_prompt_is_counted(
     good = filled(1, smollm2_renderer, schema)
     rows = stage.run(
         [good, filled(2, smollm2_renderer, schema, prompt_sha256="0" * 64)],
-        tool_schema_dir=schema_file.parent,
+        tool_schema_dirs=[schema_file.parent],
         completion_tokens="template",
     )
     row, _ = rows
@@ -124,7 +125,7 @@ def test_answer_that_begins_with_a_newline_keeps_the_prompt_whole(
         load_tool_schema(schema_file),
         {"role": "assistant", "content": "\n\nnone"},
     )
-    (row,) = stage.run([trace], tool_schema_dir=schema_file.parent, completion_tokens="template")
+    (row,) = stage.run([trace], tool_schema_dirs=[schema_file.parent], completion_tokens="template")
     start, end = (
         row["alignment"]["assistant_spans"][0][key] for key in ("token_start", "token_end")
     )
@@ -139,7 +140,7 @@ def test_tool_schema_that_changed_is_missing_or_unnamed(
     changed["raw_metadata"]["tool_schema_ref"] = {"version": "made_v1", "digest": "0" * 64}
     missing["raw_metadata"]["tool_schema_ref"] = {"version": "other_v1", "digest": "0" * 64}
     del unnamed["raw_metadata"]["tool_schema_ref"]
-    assert stage.run([changed, missing, unnamed], tool_schema_dir=schema_file.parent) == []
+    assert stage.run([changed, missing, unnamed], tool_schema_dirs=[schema_file.parent]) == []
     assert [reject["reason"] for reject in stage.rejects()] == [
         "tool_schema_changed",
         "tool_schema_missing",
@@ -149,15 +150,19 @@ def test_tool_schema_that_changed_is_missing_or_unnamed(
 
 def test_tools_of_other_traces_are_an_option(stage: Stage, schema_file: Path) -> None:
     traces = [made_trace(1, [QUESTION, ANSWER])]
-    (bare,) = stage.run(traces, tool_schema_file=schema_file)
-    (with_tools,) = stage.run(traces, tool_schema_file=schema_file, tools_included=True)
+    named = [deepcopy(traces[0])]
+    named[0]["raw_metadata"]["tool_schema_ref"] = dict(load_tool_schema(schema_file).ref)
+    (bare,) = stage.run(named, tool_schema_file=schema_file, tools_included=False)
+    (with_tools,) = stage.run(named, tool_schema_file=schema_file)
+    (without,) = stage.run(traces, tool_schema_file=schema_file)
+    assert without["input_ids"] == bare["input_ids"]
     assert (
         not bare["render_options"]["tools_included"]
         and bare["render_options"]["tools_digest"] is None
     )
     assert with_tools["sequence_length"] > bare["sequence_length"]
     assert [
-        row["signals"]["action_commitments"][0]["guarantee_prefix"] for row in (bare, with_tools)
+        row["signals"]["action_commitments"][0]["guarantee_prefix"] for row in (without, with_tools)
     ] == ["send_money", "send_m"]
     assert bare["render_id"] != with_tools["render_id"]
 

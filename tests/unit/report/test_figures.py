@@ -89,6 +89,16 @@ def test_lengths_count_what_the_cut_takes() -> None:
     assert figures.lengths(DataSetSummary("none")) is None
 
 
+def test_renders_on_policy_are_counted(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=2, validation_pairs=0)
+    for number, render in enumerate(corpus.renders):
+        render["on_policy"] = number > 0
+    del corpus.renders[1]["on_policy"]  # as renders were before there was the field
+    summary = collected(corpus, tmp_path)
+    figure = figures.on_policy([summary, DataSetSummary("none")])
+    assert figure.table.rows == [("demo", "4", "2", "50.0%")]
+
+
 def test_trained_share_of_files_and_policies(tmp_path: Path) -> None:
     corpus = Corpus(pairs=2)
     sweep = [

@@ -118,6 +118,31 @@ def test_second_masks_and_weights_are_shown(tmp_path: Path) -> None:
     assert runs == [[start, start + 1, 0.25], [start + 1, end, 0.5]]
 
 
+def test_what_the_model_wrote_itself_is_marked(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=2, validation_pairs=0)
+    whole, cut, thinks, printed = corpus.renders
+    for render in (whole, cut, thinks):
+        render["on_policy"] = True
+    printed["on_policy"] = False
+    last = whole["alignment"]["assistant_spans"][-1]
+    cut["alignment"]["assistant_spans"] = []  # cut right behind the prompt
+    # Reasoning stands before the content.
+    turn = thinks["alignment"]["assistant_spans"][-1]
+    start = turn["token_start"]
+    thinks["alignment"]["thinking_spans"] = [turn | {"token_end": start + 2}]
+    turn["token_start"] += 2
+    _, blocks = view(corpus.write(tmp_path))
+    records = blocks[0]
+    assert [record["written"] for record in records] == [
+        [[last["token_start"], last["token_end"]]],
+        [],
+        [[start, turn["token_end"]]],
+        [],
+    ]
+    said = [record["about"]["on policy"].split(":")[0] for record in records]
+    assert said == ["yes", "yes", "yes", "no"]
+
+
 def test_a_sample_says_how_many_there_are(tmp_path: Path) -> None:
     corpus = Corpus(pairs=30).write(tmp_path)
     index, _ = view(corpus, token_budget=300)

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from cbdata.ids import trace_id
+from cbdata.sources import SourceError
 from cbdata.sources.agentdojo_runs import split_pipeline
 from cbdata.stage import TooManyRejects
 from tests.unit.sources.examples import (
@@ -412,18 +413,92 @@ def test_files_in_another_coding_do_not_stop_the_others(convert_dojo) -> None:
 
     done = convert_dojo(
         {
-            "a.jsonl": gzip.compress(b"{}\n"),
+            "a.jsonl": gzip.compress(orjson.dumps(export(talk(question="q2")))),
+            "a2.jsonl": gzip.compress(gzip.compress(b"{}\n")),
+            "a3.jsonl": b"",
             "b.jsonl": [export()],
             "c.jsonl": '{"a": 1}\n'.encode("utf-16"),
         }
     )
     assert [(row["file"], row["line"], row["reason"]) for row in done.rejects] == [
-        ("a.jsonl", None, "gzip_file"),
+        ("a2.jsonl", None, "compressed_file"),
+        ("a3.jsonl", None, "empty_file"),
         ("c.jsonl", None, "utf16_file"),
     ]
-    assert done.counts == (3, 1, 2, 0)
+    assert done.counts == (5, 2, 3, 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \r\n", b"[]", orjson.dumps(HEADER)])
+def test_an_input_without_a_record_is_an_error(convert_dojo, tmp_path, data: bytes) -> None:
+    with pytest.raises(SourceError, match="agentdojo_complete: the input holds no record"):
+        convert_dojo({"a.jsonl": data, "b.jsonl": b""})
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_too_many_rejects_fail_with_a_table(convert_dojo) -> None:
     with pytest.raises(TooManyRejects, match="empty_transcript"):
         convert_dojo([export(), export([]), export([])], max_reject_fraction=0.5)
+
+
+@pytest.mark.parametrize("end", [4, 3, 2])
+@pytest.mark.parametrize("injected", [False, True])
+def test_a_run_that_was_stopped_is_rejected(convert_dojo, injected: bool, end: int) -> None:
+    """It ends in a tool result, in a call, or before the model said anything."""
+    run = run_file(talk()[:end], injected=injected, utility=None, security=None)
+    done = convert_dojo({"runs/p/slack/u/none/none.json": orjson.dumps(run)})
+    assert done.reasons == ["stopped_run"] and done.counts == (1, 0, 1, 0)
+    assert f"the last of {end} messages is no answer" in done.rejects[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "flags"),
+    [
+        ({"utility": False}, "safe", set()),
+        ({"security": True}, "safe", set()),
+        ({"error": "out of quota"}, "unknown", {"errored_run"}),
+    ],
+)
+def test_an_unfinished_run_with_a_verdict_is_none_of_those(
+    convert_dojo, changes: dict[str, Any], outcome: str, flags: set[str]
+) -> None:
+    run = run_file(talk()[:4], **{"utility": None, "security": None} | changes)
+    (trace,) = convert_dojo({"runs/p/slack/u/none/none.json": orjson.dumps(run)}).traces
+    assert trace["labels"]["security_outcome"] == outcome
+    assert set(trace["signal_hints"].get("record_flags", ())) == flags
+
+
+def test_an_answer_that_nobody_judged_is_not_safe(convert_dojo) -> None:
+    (trace,) = convert_dojo([export(success=None, security=None)]).traces
+    assert trace["labels"]["security_outcome"] == "unknown"
+    assert trace["signal_hints"]["record_flags"] == ["run_not_judged"]
+
+
+def test_what_messages_have_besides_is_in_the_source_fields(convert_dojo) -> None:
+    messages = talk()
+    messages[1] = {**messages[1], "id": "m1"}
+    done = convert_dojo([export(messages), export(messages, success=False) | {"message_fields": 1}])
+    fields = done.traces[0]["raw_metadata"]["source_fields"]["message_fields"]
+    assert fields == [{"message_index": 1, "fields": {"id": "m1"}}]
+    assert done.reasons == ["wrong_type"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"a": 1, "a": 1}', "repeated_key"),
+        (b'{"b": [{"a": 1, "c": 2, "\\u0061": 1}]}', "repeated_key"),
+        (b'{"a": 12345678901234567890123}', "big_integer"),
+        (b'{"a": -9223372036854775809}', "big_integer"),
+        (b'{"a": 36893488147419103232}', "big_integer"),
+    ],
+)
+def test_arguments_that_readers_do_not_agree_about(convert_dojo, line: bytes, reason: str) -> None:
+    """As an object, and as text in the place of one."""
+    record = export([*talk()[:2], assistant(None, call()), assistant("done")])
+    as_object = orjson.dumps(record).replace(b'"arguments":{}', b'"arguments":' + line)
+    as_text = orjson.dumps(record).replace(
+        b'"arguments":{}', b'"arguments":' + orjson.dumps(line.decode())
+    )
+    assert line in as_object and as_text != as_object
+    done = convert_dojo(as_object + b"\n" + as_text + b"\n")
+    assert done.reasons == [reason, reason]

@@ -21,6 +21,7 @@ def label(**changes: Any):
     run = {
         "injection_task_id": "injection_task_0",
         "security": True,
+        "judged": True,
         "error": None,
         "attack_type": "important_instructions",
     }
@@ -74,6 +75,13 @@ def test_an_error_is_no_success() -> None:
     run = label(error="Skipping task because of internal server error")
     assert run.class_id == RESISTED and run.flags == ("errored_run",)
     assert (run.labels["attack_succeeded"], run.labels["security_outcome"]) == (False, "unknown")
+
+
+@pytest.mark.parametrize("attack", [None, "injection_task_0"])
+def test_a_run_that_nobody_judged_is_not_safe(attack: str | None) -> None:
+    run = label(injection_task_id=attack, security=attack and False, judged=False)
+    assert run.flags == ("run_not_judged",) and run.labels["security_outcome"] == "unknown"
+    assert label(judged=False, error="out of quota").flags == ("errored_run",)
 
 
 def test_no_messages_are_no_success() -> None:

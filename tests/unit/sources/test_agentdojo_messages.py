@@ -86,7 +86,10 @@ def test_run_file_shapes() -> None:
         {"role": "tool", "content": "r", "tool_call_id": "i", "name": "f"},
         {"role": "assistant", "content": ""},
     ]
-    assert talk.flags == {"redacted_thinking_left_out"}
+    assert talk.flags == {"redacted_thinking_left_out", "unknown_message_field"}
+    assert talk.metadata == [
+        {"message_index": 3, "fields": {"content": [{"block": 0, "data": "zzz"}]}}
+    ]
 
 
 @pytest.mark.parametrize("missing", [None, ""])
@@ -167,7 +170,8 @@ def test_calls_without_results_and_results_without_calls() -> None:
         ]
     )
     assert talk.messages[2] == {"role": "tool", "content": "late"}
-    assert talk.flags == {"call_without_result", "result_without_call"}
+    assert talk.flags == {"call_without_result", "result_without_call", "unknown_message_field"}
+    assert talk.metadata[0]["fields"].keys() == {"tool_call_id", "tool_call"}
 
 
 @pytest.mark.parametrize(
@@ -236,7 +240,8 @@ def test_fields_that_are_not_known_are_flagged() -> None:
     ("message", "reason"),
     [
         ("text", "message_not_an_object"),
-        ({"role": "developer", "content": "x"}, "unknown_role"),
+        ({"role": "model", "content": "x"}, "unknown_role"),
+        ({"role": "Assistant", "content": "x"}, "unknown_role"),
         ({"role": None, "content": "x"}, "unknown_role"),
         ({"role": ["user"], "content": "x"}, "unknown_role"),
         ({"content": "x"}, "unknown_role"),

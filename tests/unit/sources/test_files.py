@@ -44,7 +44,8 @@ def test_what_is_left_out_of_a_folder_is_logged(
     tree: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     input_files([tree / "x"], KEY)
-    assert "2 files that are neither *.jsonl nor *.json are left out" in caplog.text
+    assert "2 files that are neither *.jsonl, *.ndjson nor *.json are left out" in caplog.text
+    assert "1 hidden folders are left out" in caplog.text
 
 
 def test_a_file_of_any_name_can_be_given(tree: Path) -> None:
@@ -75,3 +76,60 @@ def test_names_that_would_be_the_same_get_their_folders(tree: Path) -> None:
         "x/a.jsonl",
         "y/a.jsonl",
     ]
+
+
+def test_other_names_of_the_same_forms(tmp_path: Path) -> None:
+    names = ["a.ndjson", "b.jsonl.gz", "c.JSONL", "d.json.zst", "e.jsonl.zst", "f.ndjson.gz"]
+    for name in [*names, "g.gz", "h.txt.gz", "i.zst", "j.jsonl.bz2"]:
+        (tmp_path / name).write_bytes(b"")
+    assert input_files([tmp_path], KEY) == [str(tmp_path / name) for name in sorted(names)]
+
+
+def test_a_compressed_run_is_called_by_its_path_in_the_tree(tmp_path: Path) -> None:
+    path = tmp_path / "runs/p/s/u/none/none.json.gz"
+    assert [name for name, _ in source_names([str(path)])] == ["p/s/u/none/none.json.gz"]
+
+
+def test_linked_folders_are_searched(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/deep").mkdir(parents=True)
+    (tmp_path / "elsewhere/deep/a.jsonl").write_bytes(b"")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "raw/b.jsonl").symlink_to(tmp_path / "elsewhere/deep/a.jsonl")
+    assert input_files([tmp_path / "raw"], KEY) == [
+        str(tmp_path / "raw/b.jsonl"),
+        str(tmp_path / "raw/linked/deep/a.jsonl"),
+    ]
+
+
+def test_a_folder_with_two_names_is_searched_once_and_a_circle_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = tmp_path / "raw"
+    (raw / "a").mkdir(parents=True)
+    (raw / "a/x.jsonl").write_bytes(b"")
+    (raw / "a/up").symlink_to(raw, target_is_directory=True)
+    (raw / "b").symlink_to(raw / "a", target_is_directory=True)
+    assert input_files([raw], KEY) == [str(raw / "a/x.jsonl")]
+    assert f"{raw / 'b'} is {raw / 'a'} and is searched once" in caplog.text
+    assert f"{raw / 'a/up'} is {raw} and is searched once" in caplog.text
+
+
+def test_a_folder_that_cannot_be_searched_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests run as root, whom no permission stops; so the system's answer is a made one."""
+    import os
+
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(SourceError, match="closed cannot be searched"):
+        input_files([tmp_path], KEY)

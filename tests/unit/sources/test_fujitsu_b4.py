@@ -261,7 +261,33 @@ def test_bad_lines_are_rejects_and_the_run_goes_on(convert_b4) -> None:
 def test_too_many_rejects_fail_with_a_table_and_publish_nothing(convert_b4, tmp_path) -> None:
     with pytest.raises(TooManyRejects, match=r"2 of 3 records rejected(.|\n)*1  not_an_object"):
         convert_b4([b4(), [], {"a": 1}], max_reject_fraction=0.5)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rejects.refused"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"[]", b" [\n]\n"])
+def test_an_input_without_a_record_is_an_error(convert_b4, tmp_path, data: bytes) -> None:
+    with pytest.raises(SourceError, match="fujitsu_b4_skeletons: the input holds no record"):
+        convert_b4(data)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_key_given_twice_never_decides_which_tool_is_right(convert_b4) -> None:
+    line = orjson.dumps(b4())[:-1] + b', "expected_tool": "search_web"}'
+    done = convert_b4(line + b"\n")
+    assert done.reasons == ["repeated_key"] and "expected_tool" in done.rejects[0]["detail"]
+
+
+def test_records_in_other_forms_are_the_same(convert_b4) -> None:
+    """One a line, in an array, and printed over many lines; the elements are numbered."""
+    records = [b4(), [], b4(record_id="r2", benign_query="q", combined_query="q <!-- x -->")]
+    plain = convert_b4(records)
+    array = convert_b4(orjson.dumps(records, option=orjson.OPT_INDENT_2))
+    assert array.raw == plain.raw
+    pretty = b"\n".join(orjson.dumps(each, option=orjson.OPT_INDENT_2) for each in records)
+    done = convert_b4(pretty)
+    assert [trace["id"] for trace in done.traces] == [trace["id"] for trace in plain.traces]
+    assert [trace["source"]["record_locator"]["value"] for trace in done.traces] == [1, 21]
+    assert [(row["line"], row["reason"]) for row in done.rejects] == [(20, "not_an_object")]
 
 
 def test_splits_go_by_the_benign_query(convert_b4) -> None:

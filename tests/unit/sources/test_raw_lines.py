@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import tracemalloc
 from pathlib import Path
 
@@ -45,6 +47,12 @@ def write(folder: Path, data: bytes) -> Path:
         (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}", "too_deep"),
         (b'{"a": 1} {"b": 2}', "not_json"),
         (b"\x1b[31m", "not_json"),
+        (b'{"a": 1, "b": {}, "a": 1}', "repeated_key"),
+        (b'{"x": [{"a": 1, "\\u0061": 2}]}', "repeated_key"),
+        (b'{"a": 18446744073709551616}', "big_integer"),
+        (b'{"a": [-9223372036854775809]}', "big_integer"),
+        (b'{"a": 36893488147419103232}', "big_integer"),
+        (b'{"a": ' + b"[" * 210 + b"]" * 210 + b"}", "too_deep"),
     ],
 )
 def test_lines_that_are_no_record_are_named(data: bytes, expected: str) -> None:
@@ -73,6 +81,21 @@ def test_line_numbers_byte_order_mark_line_ends_and_blank_lines(tmp_path: Path) 
         (3, b""),
         (4, b'{"a": 2}'),
     ]
+
+
+def test_a_byte_order_mark_of_a_file_that_was_joined_to_another(tmp_path: Path) -> None:
+    bom = b"\xef\xbb\xbf"
+    lines = read_lines(write(tmp_path, bom + b'{"a": 1}\n' + bom + b'{"a": 2}\n'))
+    assert [line.data for line in lines] == [b'{"a": 1}', b'{"a": 2}']
+
+
+def test_the_largest_integers_are_kept() -> None:
+    data = b'{"a": 18446744073709551615, "b": -9223372036854775808, "c": 9007199254740993}'
+    assert parse_object(RawLine(1, data, None, True)) == {
+        "a": 2**64 - 1,
+        "b": -(2**63),
+        "c": 2**53 + 1,
+    }
 
 
 def test_a_line_over_the_limit_is_passed_over_without_being_held(tmp_path: Path) -> None:
@@ -106,7 +129,9 @@ def test_a_line_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (gzip.compress(b'{"a": 1}\n', mtime=0), "gzip_file"),
+        (gzip.compress(gzip.compress(b'{"a": 1}\n', mtime=0)), "compressed_file"),
+        (bz2.compress(b'{"a": 1}\n'), "compressed_file"),
+        (lzma.compress(b'{"a": 1}\n'), "compressed_file"),
         ('{"a": 1}\n'.encode("utf-16"), "utf16_file"),
     ],
 )

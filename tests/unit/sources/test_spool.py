@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from cbdata.atomic_file import FileError
+from cbdata.sources import SourceError
 from cbdata.sources.reasons import READING
 from cbdata.sources.spool import Entry, Spool
 from cbdata.stage import StageFiles, StageWriter
@@ -130,7 +131,8 @@ def test_many_records_across_batches_keep_their_order_and_bytes(tmp_path: Path) 
 
 
 def test_nothing_and_an_error_leave_no_files_behind(tmp_path: Path) -> None:
-    assert settle(tmp_path / "empty", [])[0] == []
+    with pytest.raises(SourceError, match="holds no record"):
+        settle(tmp_path / "empty", [])
 
     def attempt() -> None:
         with Spool(tmp_path / "out") as spool:

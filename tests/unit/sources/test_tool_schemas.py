@@ -74,6 +74,8 @@ def test_the_export_script_writes_what_a_model_is_shown(repo: Path) -> None:
         and schema["system_prompt"] == "prompt"
         and "agentdojo 0" in schema["comment"]
     )
+    other = script.tool_schema("toy", [function], "prompt", "agentdyn 0", "agentdyn")
+    assert other["version"] == "agentdyn_toy_v1"
     assert schema["tools"] == [
         {
             "type": "function",

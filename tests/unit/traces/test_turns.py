@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from cbdata.traces.turns import completion_start
-from tests.conversations import SHORT, Turn, agent_turns, build_render
+from cbdata.render.overlength import Cut, cut_spans
+from cbdata.traces.turns import completion_span, completion_start
+from tests.conversations import SHORT, Thinking, Turn, agent_turns, build_render
 
 
 @pytest.mark.parametrize(("turns", "start"), [(SHORT, 4), (agent_turns(), 49)])
@@ -35,3 +38,41 @@ def test_a_cut_right_behind_the_prompt_leaves_its_length() -> None:
     render, tokens = build_render([*SHORT[:1], Turn("assistant", ["<asst>"], [])], truncated=True)
     render["alignment"]["assistant_spans"] = []
     assert completion_start(render) == len(tokens) == 4
+
+
+THINKS = [
+    Turn("user", ["<user>"], ["hi"]),
+    Turn("assistant", ["<asst>"], ["yes"]),
+    Turn("user", ["<user>"], ["and"]),
+    Turn("assistant", ["<asst>"], [Thinking(["<think>", "hm", "</think>"]), "no", "<end>"]),
+]
+
+
+def cut_behind(kept: int) -> dict[str, Any]:
+    """The render of THINKS with the first ``kept`` tokens alone."""
+    render, _ = build_render(THINKS, truncated=True)
+    cut = Cut(kept, len(render["input_ids"]), len(render["input_ids"]), "right")
+    alignment = render["alignment"]
+    whole = ("token_start", "token_end")
+    last = alignment["assistant_spans"][-1]
+    last["token_start"] = alignment["thinking_spans"][-1]["token_end"]  # as the renderer has it
+    for key in ("assistant_spans", "thinking_spans"):
+        alignment[key] = cut_spans(alignment[key], cut, [whole])
+    return render
+
+
+@pytest.mark.parametrize(
+    ("kept", "span"),
+    [(13, (8, 13)), (12, (8, 12)), (10, (8, 10)), (9, (8, 9)), (8, None)],
+)
+def test_a_cut_inside_the_reasoning_leaves_what_is_before_it(
+    kept: int, span: tuple[int, int] | None
+) -> None:
+    assert completion_span(cut_behind(kept)) == span
+
+
+def test_a_window_that_moved_the_turn_begins_it_with_its_reasoning() -> None:
+    render = cut_behind(13)
+    del render["prompt"]
+    render["render_options"]["truncation_side"] = "window"
+    assert (completion_start(render), completion_span(render)) == (8, (8, 13))

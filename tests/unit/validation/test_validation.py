@@ -50,7 +50,7 @@ def test_good_files_pass_every_check(tmp_path: Path) -> None:
     findings = validate([tmp_path])
     assert findings.failed == 0, findings.table()
     not_checked = {name for name, result in findings.results.items() if not result.checked}
-    assert not_checked == {"reject_schema"}
+    assert not_checked == {"reject_schema", "split_injections"}
     assert findings.records == {
         "traces": 15,
         "renders": 10,
@@ -449,3 +449,28 @@ def test_the_second_mask_is_checked_like_the_first(
     pool(corpus)
     damage(corpus.masks[0])
     assert failed(corpus.write(tmp_path).folder) - {"lossmask_complete"} == checks
+
+
+def test_every_violation_of_a_bad_row_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.jsonl"
+    write_jsonl(path, [{"messages": [{"role": "bot", "content": None}], "colour": "red\nline"}])
+    findings = validate([path])
+    (example,) = findings.results["trace_schema"].examples
+    required = ("id", "completeness", "tier", "split", "source", "task", "labels", "training")
+    for name in (*required, "links", "signal_hints", "raw_metadata", "bot", "null", "colour"):
+        assert name in example, name
+    assert "messages/0/role" in example and "messages/0/content" in example
+    assert example.isprintable()
+
+
+def test_one_file_is_validated_without_a_run(tmp_path: Path) -> None:
+    script = Path(__file__).parents[3] / "workflow/scripts/validate_files.py"
+    good, bad = tmp_path / "mine.jsonl", tmp_path / "bad.jsonl"
+    write_jsonl(good, [make_trace([message("user", "Hi."), message("assistant", "Hello.")])])
+    write_jsonl(bad, [{"messages": []}])
+    for path, status in ((good, 0), (bad, 1)):
+        done = subprocess.run(
+            [sys.executable, script, path], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stderr
+        assert ("PASSED (1 traces)" in done.stdout) == (status == 0)

@@ -120,11 +120,11 @@ class AtomicFile:
                 os.fsync(self.handle.fileno())
                 self.handle.close()
 
-    def publish(self) -> None:
-        """Give the file its final name."""
+    def publish(self, path: Path | None = None) -> None:
+        """Give the file its final name, or that of another ``path`` in the same folder."""
         self.close()
-        with naming(self.path):
-            os.replace(self.temporary, self.path)
+        with naming(path or self.path):
+            os.replace(self.temporary, path or self.path)
 
     def discard(self) -> None:
         """Remove what was written, also where it cannot even be closed (a full disk); nothing

@@ -4,7 +4,9 @@ from its schema.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,20 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from cbdata.paths import SCHEMAS
+from cbdata.config_words import typed_value
+from cbdata.paths import ROOT, SCHEMAS
 from cbdata.settings import Settings, settings_from
 from cbdata.suggest import did_you_mean
 
 CONFIG_SCHEMA = SCHEMAS / "config.schema.yaml"
+PATHS_OR_NAMES = ("tokenizer", "model", "chat_template", "mwcs_schedule")
+"""Keys whose values may be paths, and are used as they are where they are not."""
+
+NAME = r"[^/,'\"`$%\\\x7b\x7d\x00-\x1f\x7f]+"
+"""What a data set, policy or curriculum may be called (a regular expression): everything but what
+the command of a job on a cluster, or a file pattern of Snakemake or SLURM, would take for something
+else.
+"""
 
 
 class ConfigError(ValueError):
@@ -30,7 +41,10 @@ class ConfigError(ValueError):
 
 def config_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration, with ``x-seed`` and ``x-reruns`` notes on its keys."""
-    schema: dict[str, Any] = yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
+    # libyaml's reader, a tenth of the time, where PyYAML was built with it.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = CONFIG_SCHEMA.read_text(encoding="utf-8")
+    schema: dict[str, Any] = yaml.load(text, loader)
     return schema
 
 
@@ -50,21 +64,29 @@ def resolve_config(
     config: Mapping[str, Any], environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Check a configuration and return it with every default filled in and the three folders
-    resolved.
+    resolved. Texts of keys that are no texts are read by the key's type (``cbdata.config_words``).
 
     ``output_base``, ``log_dir`` and ``cache_dir`` that are null become ``$CB_SCRATCH/data``,
     ``$CB_SCRATCH/logs`` and ``$CB_SCRATCH/cache/hf``, with ``scratch`` in the working directory
-    where CB_SCRATCH is not set. Environment variables and ``~`` in path values are expanded. Raises
-    ConfigError with all problems at once.
+    where CB_SCRATCH is not set. Environment variables and ``~`` in path values are expanded. A
+    model, tokenizer or template that is a folder or file of the checkout, and none of the working
+    directory, becomes its whole path. Raises ConfigError with all problems at once.
     """
     environ = os.environ if environ is None else environ
     schema = config_schema()
     known = schema["properties"]
-    config = {key: _from_command_line(value, known.get(key, {})) for key, value in config.items()}
     problems = [_unknown_key(key, config[key], known) for key in config if key not in known]
+    config = {key: value for key, value in config.items() if key in known}
+    for key, value in config.items():
+        try:
+            config[key] = typed_value(value, known[key])
+        except ValueError as why:
+            problems.append(f"{key}: {value!r} cannot be read: {why}")
+        if not _finite(config[key]):
+            problems.append(f"{key}: {value!r} is no finite number")
     validator = Draft202012Validator(schema)
     for error in sorted(
-        validator.iter_errors({key: value for key, value in config.items() if key in known}),
+        validator.iter_errors(config),
         key=lambda e: list(map(str, e.path)),
     ):
         problems.append(_wrong_value(error, known))
@@ -73,16 +95,70 @@ def resolve_config(
     resolved = {key: config.get(key, spec["default"]) for key, spec in known.items()}
     scratch = environ.get("CB_SCRATCH") or "scratch"
     for key, below in (("output_base", "data"), ("log_dir", "logs"), ("cache_dir", "cache/hf")):
-        resolved[key] = expand(resolved[key]) if resolved[key] else f"{scratch}/{below}"
+        resolved[key] = expand(resolved[key] or f"{scratch}/{below}")
+        if resolved[key] == ".":
+            resolved[key] = os.getcwd()
+    for key in PATHS_OR_NAMES:
+        resolved[key] = resolved[key] and _in_checkout(expand(resolved[key]))
     problems = _cross_field(resolved)
+    for key in ("output_base", "log_dir"):
+        problems += path_problems(key, resolved[key])
     if problems:
         raise ConfigError(problems)
     return resolved
 
 
+def config_file(environ: Mapping[str, str] | None = None) -> Path | None:
+    """The user's own configuration file: ``$CB_CONFIG``, else ``config/config.yaml`` in the working
+    directory, None where neither is there. Raises ConfigError where ``$CB_CONFIG`` names no file.
+    """
+    named = (os.environ if environ is None else environ).get("CB_CONFIG")
+    path = Path(named or "config/config.yaml")
+    if named and not path.is_file():
+        raise ConfigError([f"CB_CONFIG: {named!r} is no file. Fix: name one, or unset it"])
+    return path if path.is_file() else None
+
+
 def expand(path: str) -> str:
-    """A path value with environment variables and ``~`` expanded."""
-    return os.path.expanduser(os.path.expandvars(path))
+    """A path value with environment variables and ``~`` expanded, without the ``./``, ``//`` and
+    last ``/`` that make one path look like another.
+    """
+    tidy = str(Path(os.path.expanduser(os.path.expandvars(path))))
+    return "/" + tidy.lstrip("/") if tidy.startswith("/") else tidy
+
+
+def _in_checkout(value: str) -> str:
+    elsewhere = not Path(value).exists() and (ROOT / value).exists()
+    return str(ROOT / value) if elsewhere else value
+
+
+def path_problems(key: str, path: str) -> list[str]:
+    """What is wrong with a path that Snakemake is given as it stands: it would take braces for a
+    wildcard, and cannot do with line breaks or space at an end.
+    """
+    if re.search(r"[{}\x00-\x1f\x7f]|^\s|\s$", path):
+        return [
+            (
+                f"{key}: {path!r} holds a brace or control character, or has space at an end, which"
+                " Snakemake cannot have in a path. Fix: rename it"
+            )
+        ]
+    return []
+
+
+def name_problems(key: str, name: str) -> list[str]:
+    """What is wrong with the name of a data set, policy or curriculum: see ``NAME``; and Snakemake
+    escapes what is not printable when it writes a job's command.
+    """
+    if re.fullmatch(NAME, name) and name.isprintable():
+        return []
+    return [
+        (
+            f"{key}: {name!r} cannot name a data set, policy or curriculum: it holds a character"
+            " that jobs on a cluster cannot be given (one of / , ' \" ` $ % \\ { }, or one that is"
+            " not printable). Fix: rename the file"
+        )
+    ]
 
 
 def is_path(value: str) -> bool:
@@ -141,6 +217,8 @@ def trace_sources(config: Mapping[str, Any], output_base: str) -> dict[str, str]
                     )
                 ]
             )
+        if problems := name_problems("input_traces", name) + path_problems("input_traces", path):
+            raise ConfigError(problems)
         if sources.get(name, path) != path:
             raise ConfigError(
                 [
@@ -154,24 +232,12 @@ def trace_sources(config: Mapping[str, Any], output_base: str) -> dict[str, str]
     return sources
 
 
-def _from_command_line(value: Any, spec: Mapping[str, Any]) -> Any:
-    """What ``--config key=true``, ``key=null`` or ``key={a: 1}`` means: Snakemake hands these over
-    as text.
-    """
-    if not isinstance(value, str) or "type" not in spec:
-        return value
-    types = spec["type"] if isinstance(spec["type"], list) else [spec["type"]]
-    written = value.strip()
-    is_null = written in ("null", "~", "None") and "null" in types
-    is_collection = (written.startswith("{") and "object" in types) or (
-        written.startswith("[") and "array" in types
-    )
-    if "string" in types and not is_null and not is_collection:
-        return value
-    try:
-        return None if is_null else yaml.safe_load(written)
-    except yaml.YAMLError:
-        return value  # the schema says what is wrong with it
+def _finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _unknown_key(key: str, value: Any, known: Mapping[str, Any]) -> str:
@@ -199,9 +265,12 @@ def _cross_field(config: Mapping[str, Any]) -> list[str]:
             f"split: the fractions {split!r} add up to {sum(split.values()):g}. Fix: make them add"
             " up to 1"
         )
-    if config["max_model_len"] is not None and config["max_tokens"] >= config["max_model_len"]:
+    thinking = config["max_thinking_tokens"] or 0
+    longest = config["max_tokens"] + thinking
+    if config["max_model_len"] is not None and longest >= config["max_model_len"]:
+        also = f" with max_thinking_tokens {thinking}" if thinking else ""
         problems.append(
-            f"max_tokens: {config['max_tokens']} leaves no room for a prompt in"
+            f"max_tokens: {config['max_tokens']}{also} leaves no room for a prompt in"
             f" max_model_len={config['max_model_len']}. Fix: lower max_tokens or raise"
             " max_model_len"
         )
@@ -210,7 +279,7 @@ def _cross_field(config: Mapping[str, Any]) -> list[str]:
             f"mwcs_step: {config['mwcs_step']} without a schedule. Fix: set mwcs_schedule too, or"
             " leave mwcs_step out"
         )
-    if config["force_llama"] and config["chat_template"]:
+    if config["force_llama"] and config["chat_template"] not in (None, "auto"):
         problems.append(
             f"chat_template: {config['chat_template']!r} together with force_llama. Fix: give one"
             " of the two"

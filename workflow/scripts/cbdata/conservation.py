@@ -22,8 +22,9 @@ class ConservationViolation(RuntimeError):
 @dataclass
 class StageRow:
     """One stage and data set as the summary shows it. ``tokens`` and ``trained_tokens`` are None
-    before there are any. ``traces`` is the number of traces read where ``records_in`` counts their
-    turns (rows: turn) or decision points, else None.
+    before there are any, ``on_policy`` (rows with the ids that the model wrote) but for renders.
+    ``traces`` is the number of traces read where ``records_in`` counts their turns (rows: turn) or
+    decision points, else None.
     """
 
     stage: str
@@ -38,6 +39,7 @@ class StageRow:
     tokens: int | None = None
     trained_tokens: int | None = None
     traces: int | None = None
+    on_policy: int | None = None
 
 
 def count_lines(path: str | Path) -> int:
@@ -105,6 +107,7 @@ def check_stage(
         tokens=details.get("tokens"),
         trained_tokens=details.get("trained_tokens"),
         traces=details.get("traces") if stats["stage"] in ("cut", "render") else None,
+        on_policy=details.get("on_policy") if stats["stage"] == "render" else None,
     )
     return row, problems
 
@@ -143,7 +146,9 @@ def check_chain(rows: Iterable[StageRow], trace_lines: dict[str, int]) -> list[s
 
 
 def summarise(rows: list[StageRow]) -> str:
-    """The table that ends a run: a line per stage and file, then the reject reasons."""
+    """The table that ends a run: a line per stage and file, how many rows are on policy, then the
+    reject reasons.
+    """
     head = [
         "stage",
         "file",
@@ -184,7 +189,19 @@ def summarise(rows: list[StageRow]) -> str:
         for row in rows
         if row.rejected_by_reason
     ]
-    return "\n".join([*lines, "", "Rejected by reason:", *(reasons or ["  none"]), ""])
+    return "\n".join(
+        [*lines, "", *_on_policy(rows), "Rejected by reason:", *(reasons or ["  none"]), ""]
+    )
+
+
+def _on_policy(rows: Iterable[StageRow]) -> list[str]:
+    """The share of rendered rows that are on policy; no line where nothing was rendered."""
+    counted = [(row.on_policy, row.records_out) for row in rows if row.on_policy is not None]
+    own, total = (sum(column) for column in zip(*counted, strict=True)) if counted else (0, 0)
+    if not total:
+        return []
+    share = f"{own:,} of {total:,} rendered rows ({100 * own / total:.1f}%)"
+    return [f"On policy, with the very token ids that the model wrote: {share}", ""]
 
 
 def check_run(

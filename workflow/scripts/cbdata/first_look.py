@@ -31,7 +31,7 @@ KINDS = {
 }
 
 
-def check_json_objects(key: str, path: str | Path) -> None:
+def check_json_objects(key: str, path: str | Path, *, arrays: bool = False) -> None:
     """Refuse a file that cannot hold JSON objects.
 
     Empty files pass, and those that cannot be read: the stage says more about them.
@@ -39,6 +39,7 @@ def check_json_objects(key: str, path: str | Path) -> None:
     Args:
         key: configuration key that named the file, for the message.
         path: the file; its first 4,096 bytes are read.
+        arrays: whether it may hold one array of objects as well.
 
     Raises:
         ConfigError: no line in these bytes begins like an object.
@@ -52,6 +53,8 @@ def check_json_objects(key: str, path: str | Path) -> None:
     if not lines or any(line.startswith(b"{") for line in lines):
         return
     start = ascii(lines[0][:60].decode("utf-8", "replace"))
+    if lines[0].startswith(b"[") and arrays:
+        return
     if lines[0].startswith(b"["):
         kind = f"one JSON array ({start}): write one object a line, e.g. with `jq -c '.[]'`"
     elif lines[0].startswith(b"<"):

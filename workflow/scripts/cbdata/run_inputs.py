@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cbdata.config import expand, find_file
+from cbdata.config import ConfigError, expand, find_file, name_problems, path_problems
 from cbdata.first_look import check_json_objects, check_tokenizer, check_traces
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
@@ -23,7 +23,13 @@ from cbdata.run_plan import RunPlan
 from cbdata.sources.files import input_files
 from cbdata.sources.registry import CONFIGURED, RawSource
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
 MODEL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja")
 
 
@@ -33,6 +39,14 @@ def exists(value: str) -> bool:
     """
     path = expand(value)
     return Path(path).exists() or (ROOT / path).exists()
+
+
+def tool_schema_dirs(config: Mapping[str, Any]) -> list[str]:
+    """The folders of the tool schemas that traces may name: the project's, and the configured ones.
+    Raises ConfigError.
+    """
+    key = "tool_schema_dirs"
+    return [str(TOOL_SCHEMAS), *(find_file(key, folder, ROOT) for folder in config[key])]
 
 
 class RunInputs:
@@ -54,7 +68,8 @@ class RunInputs:
         """
         for source in self.plan.converted:
             for path in filter(exists, self._given(source)):
-                check_json_objects(source.config_key, self._below(source, path)[0])
+                first = self._below(source, path)[0]
+                check_json_objects(source.config_key, first, arrays=True)
         if not self.config["skip_fill"]:
             for skeletons in self.plan.skeleton_sets:
                 check_traces("skeleton_traces", skeletons.path)
@@ -75,6 +90,8 @@ class RunInputs:
         path = Path(value) if value else None
         if path is None or not path.exists():
             return []
+        if problems := path_problems(key, str(path)):
+            raise ConfigError(problems)
         if path.is_file():
             return [str(path)]
         return [str(path / name) for name in names if (path / name).exists()]
@@ -120,7 +137,15 @@ class RunInputs:
             return []
         if source.tool_schemas == CONFIGURED:
             return [self.resource(CONFIGURED)]
-        return sorted(str(path) for path in TOOL_SCHEMAS.glob(source.tool_schemas))
+        return sorted(
+            str(path)
+            for folder in self.tool_schema_dirs()
+            for path in Path(folder).glob(source.tool_schemas)
+        )
+
+    def tool_schema_dirs(self) -> list[str]:
+        """The folders of the tool schemas that traces may name."""
+        return tool_schema_dirs(self.config)
 
     def decision_tables(self, stem: str) -> dict[str, str]:
         """The tables that decision points of a source are cut with: ``goals`` and ``defaults``.
@@ -145,6 +170,8 @@ class RunInputs:
             return None
         path = schedule_path(self.config["mwcs_schedule"], SCHEDULES)
         load_schedule(path)
+        if problems := name_problems("mwcs_schedule", path.stem):
+            raise ConfigError(problems)
         return str(path)
 
     def named_schedule(self, name: str) -> str:

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cbdata.config import ConfigError, expand, is_path, trace_sources
+from cbdata.config import (
+    ConfigError,
+    expand,
+    is_path,
+    name_problems,
+    path_problems,
+    trace_sources,
+)
 from cbdata.records import MODES, STAGE_FOLDERS, Mode, Stage
 from cbdata.sources.registry import SOURCES, RawSource
 
@@ -58,7 +65,7 @@ class RunPlan:
             sources: The sources that there are.
 
         Raises:
-            ConfigError: ``input_traces`` cannot be used.
+            ConfigError: ``input_traces`` or ``skeleton_traces`` cannot be used.
         """
         self.config = config
         self.sources = tuple(sources)
@@ -73,12 +80,12 @@ class RunPlan:
 
     def _skeleton_set(self, value: str) -> SkeletonSet:
         name = Path(value).name.removesuffix(".jsonl")
+        path = expand(value) if is_path(value) else self.traces(name)
+        key = "skeleton_traces"
+        if problems := name_problems(key, name) + path_problems(key, path):
+            raise ConfigError(problems)
         mode = self.config["mode"]
-        return SkeletonSet(
-            name,
-            expand(value) if is_path(value) else self.traces(name),
-            MODES if mode == "both" else (mode,),
-        )
+        return SkeletonSet(name, path, MODES if mode == "both" else (mode,))
 
     # Paths
 

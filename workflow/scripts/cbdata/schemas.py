@@ -34,3 +34,25 @@ def first_error(name: str, record: dict[str, Any]) -> str | None:
         path = "/".join(str(part) for part in error.instance_path)
         return f"{path or '(record)'}: {error.message}"
     return None
+
+
+MOST_ERRORS = 20
+"""So many violations of one record are told at most."""
+
+_MESSAGE = 160
+
+
+def all_errors(name: str, record: dict[str, Any]) -> str:
+    """Everything that is wrong with a record, as ``path: message`` after ``path: message``, so that
+    the author of a file need not mend one fault to hear of the next; empty if nothing is.
+    """
+    found = []
+    for error in validator(name).iter_errors(record):
+        path = "/".join(str(part) for part in error.instance_path)
+        # The message quotes the record, which may hold line breaks and be of any length.
+        message = ascii(error.message)[1:-1]
+        message = message if len(message) <= _MESSAGE else message[:_MESSAGE] + "..."
+        found.append(f"{path or '(record)'}: {message}")
+    more = len(found) - MOST_ERRORS
+    shown = found[:MOST_ERRORS] + ([f"and {more} more"] if more > 0 else [])
+    return "; ".join(shown)

@@ -20,6 +20,8 @@ from cbdata.records import RejectRow, Stage, Stats, StatsCounts
 from cbdata.rejects import Reasons, Reject
 
 RAW_EXCERPT_BYTES = 4096
+DETAIL = 300
+"""Characters of a detail in the message of ``TooManyRejects``."""
 
 
 class ConservationError(AssertionError):
@@ -61,7 +63,8 @@ class StageWriter:
     Use as a context manager. Every record read is announced once by ``take`` and then leaves by
     exactly one of ``emit``, ``reject``, ``duplicate`` or ``not_selected``. On a clean exit the law
     is checked and the three files get their names; on an exception the temporary files are removed
-    and whatever stood under the names before is untouched.
+    and whatever stood under the names before is untouched. Of a stage that rejected too much the
+    reject file stays under another name (``refused_path``) until a later run succeeds.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class StageWriter:
         self.files, self.reasons = files, reasons
         self.records_in = self.records_out = self.duplicates = self.unselected = self.headers = 0
         self.rejected: Counter[str] = Counter()
+        self._first: dict[str, RejectRow] = {}
         self.details: dict[str, Any] = {}
         self._files = open_together((files.out, files.rejects, files.stats))
         self._out, self._rejects, self._stats = self._files
@@ -158,6 +162,7 @@ class StageWriter:
         elif raw is not None:
             row["raw"] = raw
         self._rejects.write(dumps(row))
+        self._first.setdefault(why.reason, row)
         self.rejected[why.reason] += 1
 
     def counts(self) -> StatsCounts:
@@ -187,15 +192,22 @@ class StageWriter:
             )
         considered = counts["records_in"] - counts["not_selected"]
         if considered and counts["rejected"] > self.max_reject_fraction * considered:
-            table = "\n".join(
-                f"  {count:>8}  {reason}" for reason, count in self.rejected.most_common()
-            )
             raise TooManyRejects(
                 f"{self.stage}/{self.name}: {counts['rejected']} of {considered} records rejected,"
-                f" more than max_reject_fraction={self.max_reject_fraction}.\n{table}\nHint: look"
-                " at the reasons; raise max_reject_fraction in the config only if the loss is"
-                " meant."
+                f" more than max_reject_fraction={self.max_reject_fraction}. Each reason with its"
+                f" first record:\n{self._table()}\nAll of them: {refused_path(self.files.rejects)}"
+                "\nHint: mend the records or the path of the input; raise max_reject_fraction in"
+                " the config only if the loss is meant."
             )
+
+    def _table(self) -> str:
+        """A line for each reason, the most frequent first: its count, and its first record."""
+        lines = []
+        for reason, count in self.rejected.most_common():
+            row = self._first[reason]
+            place = row["file"] if row["line"] is None else f"{row['file']}:{row['line']}"
+            lines.append(f"  {count:>8}  {reason}: {one_line(place)}: {one_line(row['detail'])}")
+        return "\n".join(lines)
 
     def __enter__(self) -> StageWriter:
         return self
@@ -213,5 +225,24 @@ class StageWriter:
                 }
                 self._stats.write(indented(stats))
                 publish_together(self._files)
+                refused_path(self.files.rejects).unlink(missing_ok=True)
+        except TooManyRejects:
+            self._rejects.publish(refused_path(self.files.rejects))
+            raise
         finally:
             discard_together(self._files)
+
+
+def refused_path(rejects: Path) -> Path:
+    """Where the reject file of a stage stays that rejected too much, ``NAME.refused.jsonl``: not
+    under the name of the rule's output, which Snakemake removes after a failed job.
+    """
+    return rejects.with_name(f"{rejects.stem}.refused{rejects.suffix}")
+
+
+def one_line(text: str) -> str:
+    """A text of a raw record for a message: on one line, what cannot be printed escaped, its end
+    left out where it is long.
+    """
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:DETAIL])
+    return shown if len(text) <= DETAIL else f"{shown}..."

@@ -14,6 +14,9 @@ import orjson
 from cbdata.ids import digest
 from cbdata.records import ToolSchemaRef
 
+INLINE = "inline"
+"""What stands for the version of tools that lie in the trace itself."""
+
 
 class ToolSchemaError(ValueError):
     """A tool schema file cannot be used: names the file, the place, what was expected and
@@ -79,10 +82,32 @@ def load_tool_schema(path: str | Path) -> ToolSchema:
     version, tools, prompt = data.get("version"), data.get("tools"), data.get("system_prompt")
     if not isinstance(version, str) or not version:
         raise fail("version", "a non-empty string")
-    if not isinstance(tools, list) or not tools:
-        raise fail("tools", "a non-empty list")
     if prompt is not None and not isinstance(prompt, str):
         raise fail("system_prompt", "a string")
+    fault = tools_fault(tools)
+    if fault or tools is None:
+        raise fail(*(fault or ("tools", "a list")))
+    return ToolSchema(
+        version,
+        tuple(tools),
+        prompt,
+        digest({"version": version, "tools": tools, "system_prompt": prompt}),
+        str(path),
+    )
+
+
+def own_tools(tools: list[dict[str, Any]]) -> ToolSchema:
+    """The tools that a trace carries itself (``tools`` of trace_v1). Raises ToolSchemaError."""
+    if fault := tools_fault(tools):
+        where, expected = fault
+        raise ToolSchemaError(f"the trace's own {where}: expected {expected}")
+    return ToolSchema(INLINE, tuple(tools), None, digest({"tools": tools}), "the trace's own tools")
+
+
+def tools_fault(tools: Any) -> tuple[str, str] | None:
+    """What is wrong with a list of tools: the place, and what was expected there."""
+    if not isinstance(tools, list) or not tools:
+        return "tools", "a non-empty list"
     names: set[str] = set()
     for index, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) else None
@@ -91,20 +116,16 @@ def load_tool_schema(path: str | Path) -> ToolSchema:
             or not isinstance(function.get("name"), str)
             or not function["name"]
         ):
-            raise fail(
+            return (
                 f"tools[{index}]",
-                '{"type": "function", "function": {"name": ..., "description": ..., "parameters":'
-                " ...}}",
+                (
+                    '{"type": "function", "function": {"name": ..., "description": ...,'
+                    ' "parameters": ...}}'
+                ),
             )
         if function["name"] in names:
-            raise fail(f"tools[{index}]", f"a name of its own, {function['name']!r} is there twice")
+            return f"tools[{index}]", f"a name of its own, {function['name']!r} is there twice"
         names.add(function["name"])
         if not isinstance(function.get("parameters", {}), dict):
-            raise fail(f"tools[{index}].function.parameters", "a JSON Schema object")
-    return ToolSchema(
-        version,
-        tuple(tools),
-        prompt,
-        digest({"version": version, "tools": tools, "system_prompt": prompt}),
-        str(path),
-    )
+            return f"tools[{index}].function.parameters", "a JSON Schema object"
+    return None

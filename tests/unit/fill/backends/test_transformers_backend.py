@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cbdata.fill.backends import transformers_backend
 from cbdata.fill.backends.transformers_backend import TransformersBackend, row_sampler
+from cbdata.fill.devices import Gpu, TorchSees
 from cbdata.fill.requests import Request
 from tests.fill_settings import fill_settings, runtime_settings
 from tests.unit.fill.test_requests import item
@@ -74,7 +76,51 @@ def test_it_asks_for_one_gpu_whatever_tensor_parallel_says() -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = TransformersBackend()
-    assert backend.problem(runtime_settings()) is None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "torch and transformers cannot be imported" in str(backend.problem(runtime_settings()))
+    problem = TransformersBackend().look(runtime_settings(), None).problem
+    assert problem is not None and "torch and transformers cannot be imported" in problem
+    assert "make setup-gpu" in problem and "use_vllm" not in problem
+
+
+H100 = Gpu("H100", 80 << 30)
+CPU_TORCH = TorchSees("2.13.0+cpu", "")
+NO_DRIVER = TorchSees("2.13.0", "13.0", error="Found no NVIDIA driver")
+WITH_GPU = TorchSees("2.13.0", "13.0", (H100,))
+BROKEN = TorchSees("", "", error="torch cannot be used: ImportError: x")
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted", "held", "device", "problem"),
+    [
+        (CPU_TORCH, "auto", None, "cpu", None),
+        (CPU_TORCH, "auto", "SLURM_JOB_GPUS=0", "cpu", "torch 2.13.0+cpu is a CPU build: the GPU"),
+        (CPU_TORCH, "cpu", "SLURM_JOB_GPUS=0", "cpu", None),
+        (CPU_TORCH, "cuda", None, "cpu", "engine_device=cuda, but torch 2.13.0+cpu is a CPU build"),
+        (NO_DRIVER, "auto", None, "cpu", None),
+        (NO_DRIVER, "auto", "CUDA_VISIBLE_DEVICES=0", "cpu", "Found no NVIDIA driver"),
+        (NO_DRIVER, "cuda", None, "cpu", "Found no NVIDIA driver"),
+        (WITH_GPU, "auto", "SLURM_JOB_GPUS=0", "cuda", None),
+        (WITH_GPU, "auto", None, "cuda", None),
+        (WITH_GPU, "cpu", "SLURM_JOB_GPUS=0", "cpu", None),
+        (BROKEN, "auto", None, "cpu", "ImportError: x"),
+    ],
+)
+def test_what_it_computes_on(
+    monkeypatch: pytest.MonkeyPatch,
+    seen: TorchSees,
+    wanted: str,
+    held: str | None,
+    device: str,
+    problem: str | None,
+) -> None:
+    monkeypatch.setattr(transformers_backend, "torch_sees", lambda: seen)
+    here = TransformersBackend().look(runtime_settings(engine_device=wanted), held)
+    assert here.device == device and here.description.startswith("transformers ")
+    assert here.problem is None if problem is None else problem in str(here.problem)
+
+
+def test_options_of_vllm_are_refused_by_name() -> None:
+    engine = fill_settings(quantization="fp8", engine_args={"block_size": 64}).engine
+    problems = TransformersBackend().option_problems(engine, runtime_settings())
+    assert [problem.partition(":")[0] for problem in problems] == ["quantization", "engine_args"]
+    assert TransformersBackend().option_problems(fill_settings().engine, runtime_settings()) == []

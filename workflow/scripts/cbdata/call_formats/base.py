@@ -211,6 +211,11 @@ class CallFormat(ABC):
         """
         return None
 
+    @property
+    def has_grammar(self) -> bool:
+        """Whether ``grammar`` gives one; quick to ask, for xgrammar is not imported."""
+        return type(self).grammar is not CallFormat.grammar
+
     def opens_reasoning(self, prompt: str) -> bool:
         """Whether a generation prompt leaves a reasoning block open: it ends with its marker."""
         tail = prompt.rstrip()

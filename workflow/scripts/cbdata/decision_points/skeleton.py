@@ -212,6 +212,8 @@ def _trace(
     }
     if "tool_schema_ref" in trace["raw_metadata"]:
         skeleton["raw_metadata"]["tool_schema_ref"] = trace["raw_metadata"]["tool_schema_ref"]
+    if "tools" in trace:
+        skeleton["tools"] = trace["tools"]
     if attack:
         skeleton["tool_attack"] = attack
     return skeleton

@@ -15,7 +15,7 @@ from cbdata.call_formats.registry import AUTO, call_format
 from cbdata.call_formats.settle import Settled, UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import engine_ends, turn_ends
 from cbdata.fill.settings import FillSettings
-from cbdata.hub import find_snapshot
+from cbdata.fill.token_budget import thinking_tokens
 from cbdata.judge.reading import ReadingRules
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
@@ -34,12 +34,14 @@ class CallReading:
     """The settled format of a run.
 
     ``stop_token_ids``: end tokens at which the engine would not stop by itself, ascending.
-    ``grammar``: that of the calls, where they are constrained.
+    ``grammar``: that of the calls, where they are constrained. ``thinking_tokens``: the budget of
+    the reasoning before them, 0 where it has none of its own.
     """
 
     settled: Settled
     stop_token_ids: tuple[int, ...] = ()
     grammar: str | None = None
+    thinking_tokens: int = 0
 
 
 def load_renderer(settings: FillSettings, folder: Path) -> Renderer:
@@ -52,15 +54,22 @@ def load_renderer(settings: FillSettings, folder: Path) -> Renderer:
 
 
 def settle_calls(
-    renderer: Renderer, folder: Path, settings: FillSettings, tools: ToolSchema
+    renderer: Renderer,
+    folder: Path,
+    settings: FillSettings,
+    tools: ToolSchema,
+    make_grammar: bool = True,
 ) -> CallReading:
-    """Settle how completions are read, and the grammar if calls are constrained.
+    """Settle how completions are read, the budget of reasoning, and the grammar if calls are
+    constrained.
 
     Args:
         renderer: The run's tokenizer and template.
         folder: The model's, with generation_config.json.
         settings: The run's settings.
         tools: The tools that the model is shown.
+        make_grammar: Make the grammar, which imports xgrammar and with it torch: seconds. Without
+            it is only looked whether the format has one.
 
     Raises:
         UnsettledFormat: No format, or more than one, reads the template's calls back; or calls
@@ -74,45 +83,45 @@ def settle_calls(
     own = call_format(settled.call_format).all_markers
     further = settled.end_tokens - engine_ends(renderer, folder) - frozenset(own)
     stops = tuple(sorted(control[token].id for token in further if token in control))
+    thinking = thinking_tokens(
+        settings.max_thinking_tokens, renderer, settled, constrained=settings.constrain_tool_calls
+    )
     if not settings.constrain_tool_calls:
-        return CallReading(settled, stops)
+        return CallReading(settled, stops, thinking_tokens=thinking)
     unable = (
         f"constrain_tool_calls: the chat template {renderer.chat_template_name} opens reasoning in"
         " the prompt, which a call would have to close first"
         if settled.thinking_open
         else f"constrain_tool_calls: the call format {settled.call_format} has no grammar"
     )
+    notation = call_format(settled.call_format)
     grammar = None
-    if not settled.thinking_open:
-        tokens = structural_tokens(renderer.tokenizer)
-        grammar = call_format(settled.call_format).grammar(tools, tokens)
-    if grammar is None:
+    if make_grammar and not settled.thinking_open:
+        grammar = notation.grammar(tools, structural_tokens(renderer.tokenizer))
+    possible = grammar is not None if make_grammar else notation.has_grammar
+    if settled.thinking_open or not possible:
         raise UnsettledFormat(f"{unable}. Fix: constrain_tool_calls=false, or another template")
-    return CallReading(settled, stops, grammar)
+    return CallReading(settled, stops, grammar, thinking)
 
 
-def check_calls(settings: FillSettings, cache_dir: str | None, tool_schema: str) -> None:
-    """Settle a run's call format while it is planned; nothing happens where the model's tokenizer
-    is not on this machine, which the job itself tells.
+def check_calls(
+    settings: FillSettings, folder: Path, tool_schema: str, make_grammar: bool
+) -> CallReading:
+    """Settle a run's call format while it is planned; without ``make_grammar`` it has no grammar.
 
     Args:
         settings: The run's settings.
-        cache_dir: Where a model of the hub is looked up.
+        folder: The model's.
         tool_schema: The file of the tool schema.
+        make_grammar: As in ``settle_calls``.
 
     Raises:
         UnsettledFormat: As ``settle_calls``.
         TokenizerError: Tokenizer or template cannot be used.
         ToolSchemaError: The tool schema cannot be used.
     """
-    folder = Path(settings.model).expanduser()
-    if not folder.is_dir():
-        found = find_snapshot(settings.model, settings.model_revision, cache_dir, "tokenizer.json")
-        if found is None:
-            return
-        folder = found
     tools = load_tool_schema(tool_schema)
-    settle_calls(load_renderer(settings, folder), folder, settings, tools)
+    return settle_calls(load_renderer(settings, folder), folder, settings, tools, make_grammar)
 
 
 class TokenText(Protocol):

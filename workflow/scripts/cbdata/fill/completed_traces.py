@@ -79,7 +79,7 @@ def completed_trace(
     if first:
         made["arguments_valid"] = bool(judgement.arguments_valid)
     made["completion_token_ids"] = list(completion_token_ids)
-    return {
+    trace: Trace = {
         "id": trace_id(dataset, mode, conversation, salt=skeleton["id"]),
         "completeness": "complete",
         "tier": "B2",
@@ -111,9 +111,13 @@ def completed_trace(
         "raw_metadata": {
             "source_fields": dict(skeleton["raw_metadata"]["source_fields"]),
             "generation": made,
-            "tool_schema_ref": tool_schema.ref,
         },
     }
+    if "tools" in skeleton:
+        trace["tools"] = skeleton["tools"]
+    else:
+        trace["raw_metadata"]["tool_schema_ref"] = tool_schema.ref
+    return trace
 
 
 def assistant_message(judgement: Judgement, messages: Sequence[Message] = ()) -> Message:

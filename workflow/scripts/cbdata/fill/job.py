@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
     PartT = TypeVar("PartT", bound=DataclassInstance)
 
+EXECUTOR_JOB = "CB_EXECUTOR_JOB"
+"""Environment variable that the rules set in a job that an executor started elsewhere: there, what
+the rule asked for is what the job has.
+"""
+
 
 class JobError(ValueError):
     """A job file cannot be used: names the file, the key and what was expected."""
@@ -27,7 +33,9 @@ class FillJob:
 
     ``output`` is the file of rows that ``merge_fill`` reads, ``progress_dir`` the folder of what
     all shards have stored. This is shard ``shard`` of ``shards``, counted from 0. ``log`` is None
-    where messages go to stderr alone.
+    where messages go to stderr alone. ``gpus`` is how many the rule asked an executor for; 0 where
+    the job runs on the machine that Snakemake was started on. ``tool_schema`` is for skeletons that
+    neither have nor name tools; ``tool_schema_dirs`` are the folders of those that they may name.
     """
 
     skeletons: str
@@ -39,6 +47,12 @@ class FillJob:
     log: str | None
     settings: FillSettings
     runtime: RuntimeSettings
+    gpus: int = 0
+    tool_schema_dirs: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """A job file has a list where a job that was made here may have a tuple."""
+        object.__setattr__(self, "tool_schema_dirs", tuple(self.tool_schema_dirs))
 
     @property
     def label(self) -> str:
@@ -87,12 +101,13 @@ def _build(kind: type[PartT], data: Any, where: str) -> PartT:
             " this file"
         )
     known = {field.name for field in fields(kind)}
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
     if unknown := sorted(set(data) - known):
         raise JobError(
             f"{where}: unknown keys {unknown}. Hint: the job file is of another version, run the"
             " rule again"
         )
-    if missing := sorted(known - set(data)):
+    if missing := sorted(needed - set(data)):
         raise JobError(
             f"{where}: keys {missing} are missing. Hint: the job file is of another version, run"
             " the rule again"

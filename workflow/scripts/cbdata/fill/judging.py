@@ -15,6 +15,7 @@ from cbdata.fill.settings import FillSettings
 from cbdata.fill.skeletons import Skeleton
 from cbdata.judge.goal_calls import goal_ineligible, judge_goal
 from cbdata.judge.judgement import Judgement, ineligible, judge
+from cbdata.judge.reading import read_completion
 from cbdata.records import Mode
 from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema
@@ -65,7 +66,7 @@ class ShardJudge:
 
         Args:
             reader: Takes completions apart.
-            tools: The schema that calls are judged by.
+            tools: The schema for skeletons whose own tools are not known.
             settings: The run's settings: the criterion of DS, whether arguments must fit.
             skeletons: The shard's skeletons by trace id.
         """
@@ -75,19 +76,22 @@ class ShardJudge:
 
     def __call__(self, item: WorkItem, stored: Stored) -> Judgement:
         """What a stored completion of an item is."""
-        record = self._skeletons[item.trace_id].record
-        attack = record.get("tool_attack") or {}
+        skeleton = self._skeletons[item.trace_id]
+        attack = skeleton.record.get("tool_attack") or {}
+        tools = skeleton.tools or self._tools
+        rules = self._reader.rules(item.prompt_ids)
+        parsed = read_completion(self._reader.completion(stored.token_ids), tools, rules)
         given: dict[str, Any] = {
             "finish_reason": stored.finish_reason,
             "mode": item.mode,
-            "tool_schema": self._tools,
+            "tool_schema": tools,
             "strict_arguments": self._settings.strict_arguments,
-            "rules": self._reader.rules(item.prompt_ids),
+            "rules": rules,
+            "overrun": item.sampling.budget.overrun(parsed, stored.token_ids, self._reader),
         }
-        completion = self._reader.completion(stored.token_ids)
-        if "decision_point" in record:
+        if "decision_point" in skeleton.record:
             judgement = judge_goal(
-                completion,
+                parsed,
                 target_calls=attack.get("target_calls", ()),
                 expected_calls=attack.get("expected_calls"),
                 dr_criterion=self._settings.dr_criterion,
@@ -96,7 +100,7 @@ class ShardJudge:
             )
         else:
             judgement = judge(
-                completion,
+                parsed,
                 expected_tool=attack.get("expected_tool"),
                 simulated_tool=attack.get("simulated_tool"),
                 ds_criterion=self._settings.ds_criterion,

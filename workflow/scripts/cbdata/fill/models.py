@@ -11,10 +11,11 @@ from typing import Any
 
 import orjson
 
-from cbdata.fill.settings import WeightType
 from cbdata.hub import find_snapshot, model_folders
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
+WEIGHT_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+LFS_POINTER = b"version https://git-lfs"
 SAMPLE_BYTES = 1 << 20
 MODEL_FILES = ("*.json", "*.jinja", "*.model", "*.safetensors", "*.txt", "tokenizer*")
 OTHER_COPIES = ("original/*", "consolidated*")
@@ -80,13 +81,30 @@ def context_length(config: dict[str, Any]) -> int | None:
 def find_model(
     model: str, revision: str | None, cache_dir: str | None, offline: bool
 ) -> LocalModel:
-    """Resolve a model to a folder with weights.
+    """Resolve a model to a folder with weights, and read what is to be known of it.
+
+    Args and Raises are those of ``find_folder``.
+    """
+    folder, commit = find_folder(model, revision, cache_dir, offline)
+    context = context_length(read_config(folder))
+    if context is None:
+        raise ModelMissing(f"{folder}/config.json: no context length. Hint: set max_model_len")
+    return LocalModel(folder, commit, commit or folder_fingerprint(folder), context)
+
+
+def find_folder(
+    model: str, revision: str | None, cache_dir: str | None, offline: bool
+) -> tuple[Path, str | None]:
+    """Resolve a model to a folder whose configuration and weights are whole and can be read.
 
     Args:
         model: A local folder, or a Hugging Face id such as ``org/name``.
         revision: Commit, tag or branch of an id; None for the cached ``main``, and for a folder.
         cache_dir: Hugging Face cache to look in; None for the user's own.
         offline: Download nothing.
+
+    Returns:
+        The folder, and the hub's name of the snapshot (None for a plain folder).
 
     Raises:
         ModelMissing: There is no such model here, or a part of it is not there.
@@ -111,16 +129,67 @@ def find_model(
         raise ModelMissing(
             f"{folder}: no config.json. Hint: expected an ordinary Hugging Face model folder"
         )
-    if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
+    again = f"was the download broken off? Run `make cache-model MODEL={model}` again"
+    weights = weight_files(folder)
+    if not weights:
         suffixes = ", ".join(WEIGHT_SUFFIXES)
+        raise ModelMissing(f"{folder}: no weights ({suffixes}). Hint: {again}")
+    missing = sorted(_indexed(folder) - {path.name for path in weights})
+    if missing:
         raise ModelMissing(
-            f"{folder}: no weights ({suffixes}). Hint: was the download broken off? Run `make"
-            f" cache-model MODEL={model}` again"
+            f"{folder}: {len(missing)} files of the weights are missing, the first is {missing[0]}."
+            f" Hint: {again}"
         )
-    context = context_length(orjson.loads((folder / "config.json").read_bytes()))
-    if context is None:
-        raise ModelMissing(f"{folder}/config.json: no context length. Hint: set max_model_len")
-    return LocalModel(folder, commit, commit or folder_fingerprint(folder), context)
+    for path in weights:
+        if fault := _unreadable(path):
+            raise ModelMissing(f"{path}: {fault}. Hint: {again}")
+    return folder, commit
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model's config.json. Raises ModelMissing where it is no JSON object."""
+    try:
+        config = orjson.loads((folder / "config.json").read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ModelMissing(f"{folder}/config.json cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelMissing(f"{folder}/config.json: expected an object")
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights that an engine loads: those of the first suffix that there is."""
+    for suffix in WEIGHT_SUFFIXES:
+        found = sorted(
+            path
+            for path in folder.glob(f"*{suffix}")
+            if path.exists() and not path.name.startswith("consolidated")
+        )
+        if found:
+            return found
+    return []
+
+
+def _indexed(folder: Path) -> set[str]:
+    """The weight files that the model's own index names."""
+    for name in WEIGHT_INDEXES:
+        if (folder / name).is_file():
+            try:
+                return set(orjson.loads((folder / name).read_bytes())["weight_map"].values())
+            except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+                raise ModelMissing(f"{folder / name} cannot be used: {error!r}") from error
+    return set()
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        with open(path, "rb") as handle:
+            head = handle.read(len(LFS_POINTER))
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not head:
+        return "is empty"
+    return "is a git-lfs pointer, not the weights" if head == LFS_POINTER else None
 
 
 def _snapshot(model: str, revision: str | None, cache_dir: str | None, offline: bool) -> Path:
@@ -156,13 +225,3 @@ def _missing(model: str, revision: str | None, why: str) -> ModelMissing:
         f" access run `make cache-model MODEL={model}{where}` with the same cache_dir, or give a"
         " local folder"
     )
-
-
-def weight_type(dtype: WeightType, on_cpu: bool) -> WeightType:
-    """The type to load weights as: a CPU computes in float32 under ``auto``.
-
-    Checkpoints are mostly bfloat16, which a CPU without AVX512-BF16 or AMX multiplies at least four
-    times slower than float32 (benchmarks/fill), and results should not depend on which CPU a job
-    lands on.
-    """
-    return "float32" if on_cpu and dtype == "auto" else dtype

@@ -12,6 +12,7 @@ from cbdata.fill.judging import no_completion_possible
 from cbdata.fill.prompts import skeleton_messages
 from cbdata.fill.requests import Sampling, WorkItem, overlength
 from cbdata.fill.settings import FillSettings
+from cbdata.fill.skeleton_tools import SkeletonTools
 from cbdata.fill.skeletons import Skeleton, shard_skeletons
 from cbdata.progress import Progress
 from cbdata.records import Message, Mode
@@ -19,8 +20,8 @@ from cbdata.rejects import Reject
 from cbdata.render.settings import Prompt
 from cbdata.tools import ToolSchema
 
-RenderPrompt = Callable[[list[Message]], Prompt]
-"""Messages to a prompt; raises Reject."""
+RenderPrompt = Callable[[list[Message], list[dict[str, Any]]], Prompt]
+"""Messages and tools to a prompt; raises Reject."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,16 @@ def plan_shard(
 
     Args:
         job: The shard and its settings.
-        tools: The schema that calls are judged by.
-        render: Makes the prompt of messages.
+        tools: The configured schema, for skeletons that neither have nor name tools.
+        render: Makes the prompt of messages and tools.
         sampling: What completions depend on, for each of the job's modes.
         context: Longest prompt plus completion in tokens.
     """
     plan = ShardPlan()
+    schemas = SkeletonTools(job, tools)
     progress = Progress(f"prompts of shard {job.shard} of {job.shards}")
     for skeleton in shard_skeletons(job.skeletons, job.settings.limit, job.shard, job.shards):
+        skeleton = schemas.known(skeleton)
         if not skeleton.duplicate:
             plan.skeletons[skeleton.trace_id] = skeleton
         for mode in job.settings.modes:
@@ -73,7 +76,7 @@ def plan_shard(
                 plan.settled.append(SettledSkeleton(skeleton, mode, None))
                 continue
             try:
-                prompt = _prompt(skeleton, mode, job.settings, tools, render, context)
+                prompt = _prompt(skeleton, sampling[mode], skeleton.tools or tools, render, context)
             except Reject as fault:
                 # Without its traceback, which would keep the frames of the renderer alive.
                 plan.settled.append(SettledSkeleton(skeleton, mode, fault.with_traceback(None)))
@@ -112,17 +115,17 @@ def prompt_messages(record: Mapping[str, Any], mode: Mode, settings: FillSetting
 
 def _prompt(
     skeleton: Skeleton,
-    mode: Mode,
-    settings: FillSettings,
+    sampling: Sampling,
     tools: ToolSchema,
     render: RenderPrompt,
     context: int,
 ) -> Prompt:
+    mode, settings = sampling.mode, sampling.settings
     fault = skeleton.fault or _unfit(skeleton.record, mode, settings, tools)
     if fault is not None:
         raise fault
-    prompt = render(prompt_messages(skeleton.record, mode, settings))
-    if fault := overlength(len(prompt.ids), settings.max_tokens, context):
+    prompt = render(prompt_messages(skeleton.record, mode, settings), list(tools.tools))
+    if fault := overlength(len(prompt.ids), sampling.budget, context):
         raise fault
     return prompt
 
@@ -132,10 +135,4 @@ def _unfit(
 ) -> Reject | None:
     if record["completeness"] != "skeleton":
         return Reject("not_a_skeleton", f"completeness is {record['completeness']}")
-    ref = record["raw_metadata"].get("tool_schema_ref")
-    if ref is not None and ref != tools.ref:
-        made, now = f"{ref['version']} {ref['digest'][:12]}", f"{tools.version} {tools.digest[:12]}"
-        return Reject(
-            "tool_schema_mismatch", f"the skeleton was made with {made}, {tools.path} is {now}"
-        )
     return no_completion_possible(record, mode, settings, tools)

@@ -21,7 +21,8 @@ PROMPT_REASONS: Reasons = {
 REASONS: Reasons = {
     **RENDER_REASONS,
     **PROMPT_REASONS,
-    "tool_schema_mismatch": "the skeleton was made with another tool schema",
+    "tools_not_constrained": "calls are constrained to the configured tool schema, and the"
+    " skeleton has other tools",
     "overlength": "prompt and longest completion together do not fit the context",
     "engine_refused": "the engine would not take the request",
     **OUTCOMES,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cbdata.fill.settings import FillSettings
+from cbdata.fill.token_budget import TokenBudget
 from cbdata.ids import digest, request_seed
 from cbdata.records import Mode
 from cbdata.rejects import Reject
@@ -63,16 +64,27 @@ class Sampling:
     """Identity of what generates: backend, model fingerprint, weight type, digest of the constraint
     or None.
     """
+    thinking_tokens: int = 0
+    """The budget of reasoning, as ``token_budget.thinking_tokens`` gives it."""
+
+    @property
+    def budget(self) -> TokenBudget:
+        """The most tokens of a completion and of its parts."""
+        return TokenBudget(self.settings.max_tokens, self.thinking_tokens)
 
     def sha256(self, seed: int) -> str:
-        """The sampling hash of a request with this seed."""
+        """The sampling hash of a request with this seed.
+
+        Of the budgets it has what the engine is given, which is their sum; the parts are the
+        judge's business.
+        """
         return digest(
             {
                 **self.engine,
                 "seed": seed,
                 "temperature": float(self.settings.temperature(self.mode)),
                 "top_p": float(self.settings.top_p),
-                "max_tokens": self.settings.max_tokens,
+                "max_tokens": self.budget.longest,
             }
         )
 
@@ -105,7 +117,7 @@ class WorkItem:
             seed=seed,
             temperature=float(settings.temperature(self.mode)),
             top_p=float(settings.top_p),
-            max_tokens=settings.max_tokens,
+            max_tokens=self.sampling.budget.longest,
         )
 
 
@@ -124,17 +136,17 @@ def by_shared_prefix(requests: Iterable[Request]) -> list[Request]:
     return sorted(requests, key=lambda request: (*prefix_order(request), request.trace_id))
 
 
-def overlength(prompt_tokens: int, max_tokens: int, max_model_len: int) -> Reject | None:
+def overlength(prompt_tokens: int, budget: TokenBudget, max_model_len: int) -> Reject | None:
     """Say why a prompt does not fit, or None.
 
     Args:
         prompt_tokens: Tokens of the prompt.
-        max_tokens: Tokens of the longest completion.
+        budget: The most tokens of a completion.
         max_model_len: Tokens that prompt and completion may have together.
     """
-    if prompt_tokens + max_tokens <= max_model_len:
+    if prompt_tokens + budget.longest <= max_model_len:
         return None
     return Reject(
         "overlength",
-        f"{prompt_tokens} prompt tokens + max_tokens {max_tokens} > max_model_len {max_model_len}",
+        f"{prompt_tokens} prompt tokens + {budget} > max_model_len {max_model_len}",
     )

@@ -116,7 +116,7 @@ def attempted_row(
         completion_text=stored.text,
         completion_token_ids=stored.token_ids,
         generation=generation,
-        tool_schema=inputs.tools,
+        tool_schema=skeleton.tools or inputs.tools,
     )
     return {
         "row": "trace",
@@ -141,7 +141,7 @@ def _generation(
         "version": stored.version,
         "temperature": request.temperature,
         "top_p": request.top_p,
-        "max_tokens": request.max_tokens,
+        "max_tokens": settings.max_tokens,
         "seed": request.seed,
         "attempt": request.attempt,
         "finish_reason": stored.finish_reason,
@@ -150,6 +150,8 @@ def _generation(
         "constrained": settings.constrain_tool_calls,
         "call_format": inputs.calls.settled.call_format,
     }
+    if inputs.calls.thinking_tokens:
+        generation["max_thinking_tokens"] = inputs.calls.thinking_tokens
     if settings.accept_calls_in_prose:
         generation["accept_calls_in_prose"] = True
     if item.mode == "dr":

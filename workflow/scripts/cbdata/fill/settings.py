@@ -6,7 +6,7 @@ Neither class has defaults: those stand in workflow/schemas/config.schema.yaml a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -20,14 +20,15 @@ from cbdata.records import (
     Mode,
     RefusalRule,
 )
+from cbdata.render.fits import REPORT
 from cbdata.settings import settings_from
 
-FILL_VERSION = "2"
+FILL_VERSION = "3"
 """Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
 in place of a code digest, so that a refactoring does not cost GPU hours.
 """
 FILL_BEHAVIOUR = {
-    "judge": "eafba14fd64dc587",
+    "judge": "12b3a624772633d8",
     "prompts": "2c62867c5a2dca87",
     "formats": "caad124652185ad2",
     "requests": "cab2084ddfb7222b",
@@ -44,6 +45,26 @@ WeightType = Literal["auto", "bfloat16", "float16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """Options of vLLM's engine that may change what it writes.
+
+    ``quantization`` and ``kv_cache_dtype`` are names that vLLM knows, ``speculative`` the options
+    of n-gram speculation, ``engine_args`` further arguments of ``vllm.LLM``. None leaves the choice
+    to vLLM.
+    """
+
+    quantization: str | None
+    kv_cache_dtype: str | None
+    speculative: Mapping[str, Any] | None
+    engine_args: Mapping[str, Any]
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that are set."""
+        return {key: value for key, value in asdict(self).items() if value}
+
+
+@dataclass(frozen=True, kw_only=True)
 class FillSettings:
     """The settings that decide the rows; keys and meanings are those of the configuration."""
 
@@ -56,6 +77,7 @@ class FillSettings:
     temperature_dr: float
     top_p: float
     max_tokens: int
+    max_thinking_tokens: int | None
     limit: int | None
     seed: int
     max_model_len: int | None
@@ -71,11 +93,16 @@ class FillSettings:
     refusal: RefusalRule
     strict_arguments: bool
     dtype: WeightType
+    quantization: str | None
+    kv_cache_dtype: str | None
+    speculative: Mapping[str, Any] | None
+    engine_args: Mapping[str, Any]
     chat_template: str | None
     force_llama: bool
     control_tokens: ControlTokenMode
     template_date: str
     chat_template_kwargs: Mapping[str, Any]
+    template_fit: str | Sequence[str]
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> FillSettings:
@@ -92,6 +119,11 @@ class FillSettings:
         """The backend that generates: ``backend``, or what ``use_vllm`` says where that is null."""
         return self.backend or ("vllm" if self.use_vllm else "transformers")
 
+    @property
+    def engine(self) -> EngineSettings:
+        """The options of vLLM's engine among them."""
+        return settings_from(vars(self), EngineSettings)
+
     def temperature(self, mode: Mode) -> float:
         """Sampling temperature of a mode."""
         return self.temperature_ds if mode == "ds" else self.temperature_dr
@@ -107,11 +139,21 @@ class FillSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeSettings:
-    """The settings that a result does not depend on."""
+    """The settings that a result does not depend on.
 
+    None leaves a choice to the engine. ``batch_size`` is rows of a batch of the transformers
+    backend, and requests that vLLM is handed at a time.
+    """
+
+    engine_device: Literal["auto", "cpu", "cuda"]
     tensor_parallel: int
+    pipeline_parallel: int
     batch_size: int
-    gpu_memory_utilization: float
+    max_num_seqs: int | None
+    max_num_batched_tokens: int | None
+    cpu_offload_gb: float | None
+    kv_offload_gb: float | None
+    gpu_memory_utilization: float | None
     enforce_eager: bool
     offline: bool
     cache_dir: str | None
@@ -121,19 +163,38 @@ class RuntimeSettings:
         """The run-time settings of a resolved configuration."""
         return settings_from(config, cls)
 
+    @property
+    def gpus(self) -> int:
+        """GPUs of one vLLM engine."""
+        return self.tensor_parallel * self.pipeline_parallel
+
+
+LATER_KEYS = (
+    "backend",
+    "chat_template_kwargs",
+    "max_thinking_tokens",
+    "quantization",
+    "kv_cache_dtype",
+    "speculative",
+    "engine_args",
+    "template_fit",
+)
+"""Keys that came after the first runs; where they are not set, they are no params."""
+
 
 def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
-    ``backend`` is left out where it is null, and ``chat_template_kwargs`` where it is empty: runs
-    made before there were such keys stay up to date. So are those of DECISION_DEFAULTS.
+    Those of LATER_KEYS, and ``tool_schema_dirs``, are left out where they are null, empty or
+    ``report``: runs made before there were such keys stay up to date. So are those of
+    DECISION_DEFAULTS.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
-    if params["backend"] is None:
-        del params["backend"]
-    if not params["chat_template_kwargs"]:
-        del params["chat_template_kwargs"]
-    for key, default in DECISION_DEFAULTS.items():
-        if params[key] == default:
-            del params[key]
-    return params
+    if config["tool_schema_dirs"]:
+        params["tool_schema_dirs"] = config["tool_schema_dirs"]
+    return {
+        key: value
+        for key, value in params.items()
+        if (key not in LATER_KEYS or value not in (None, {}, [], REPORT))
+        and (key not in DECISION_DEFAULTS or value != DECISION_DEFAULTS[key])
+    }

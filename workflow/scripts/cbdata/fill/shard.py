@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from cbdata.fill.backends.base import Backend, Engine, EngineOptions
 from cbdata.fill.call_reading import CompletionReader, TokenText
+from cbdata.fill.devices import weight_type
 from cbdata.fill.job import FillJob
 from cbdata.fill.judging import ShardJudge
 from cbdata.fill.lock import ShardLock
@@ -21,6 +22,7 @@ from cbdata.fill.requests import Sampling
 from cbdata.fill.row_file import write_rows
 from cbdata.fill.rows import run_row, shard_rows
 from cbdata.fill.runner import Runner, StopFlag
+from cbdata.fill.token_budget import TokenBudget
 from cbdata.render.settings import Prompt
 
 logger = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ def run_shard(
         Stopped: The job was told to stop; what finished is kept.
         EngineDied: The engine is gone; what finished is kept.
     """
-    settings, tools = job.settings, list(inputs.tools.tools)
+    settings = job.settings
     with ShardLock(job.lock_file):
         grammar, settled, stops = (
             inputs.calls.grammar,
@@ -67,21 +69,29 @@ def run_shard(
             settled.call_format,
             ", ".join(sorted(settled.end_tokens)) or "no known token",
         )
+        dtype = weight_type(settings.dtype, inputs.device)
         identity = {
             "backend": settings.backend_name,
             "model": settings.model,
             "fingerprint": inputs.model.fingerprint,
-            "dtype": settings.dtype,
+            "dtype": dtype,
             "grammar": grammar,
-            # Left out where there are none: what was stored before there was such a setting counts.
+            # Left out where there are none: what was stored before there were such settings counts.
             **({"stop_token_ids": list(stops)} if stops else {}),
+            **settings.engine.given,
         }
+        sampling = {
+            mode: Sampling(settings, mode, identity, inputs.calls.thinking_tokens)
+            for mode in settings.modes
+        }
+        budget = TokenBudget(settings.max_tokens, inputs.calls.thinking_tokens)
+        logger.info("a completion may have %s tokens", budget)
         limit = settings.max_model_len or inputs.model.context
         plan = plan_shard(
             job,
             inputs.tools,
-            lambda messages: renderer.prompt(messages, tools),
-            {mode: Sampling(settings, mode, identity) for mode in settings.modes},
+            renderer.prompt,
+            sampling,
             limit,
         )
         if plan.first_prompt is not None:
@@ -92,8 +102,10 @@ def run_shard(
                 EngineOptions(
                     model=inputs.model.path,
                     runtime=job.runtime,
-                    dtype=settings.dtype,
-                    max_model_len=engine_context(plan.longest_prompt + settings.max_tokens, limit),
+                    engine=settings.engine,
+                    device=inputs.device,
+                    dtype=dtype,
+                    max_model_len=engine_context(plan.longest_prompt + budget.longest, limit),
                     grammar=grammar,
                     stop_token_ids=stops,
                     seed=settings.seed,

@@ -10,20 +10,23 @@ from cbdata.ids import shard_of
 from cbdata.jsonl import read_records
 from cbdata.records import Trace
 from cbdata.rejects import Reject
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors, first_error
+from cbdata.tools import ToolSchema
 
 
 @dataclass(frozen=True)
 class Skeleton:
     """A record of the skeleton file, counted from line 1.
 
-    ``fault`` says why it cannot be used at all. A ``duplicate`` is a later copy of an id.
+    ``fault`` says why it cannot be used at all. A ``duplicate`` is a later copy of an id. ``tools``
+    are those that the model is offered, once they are known.
     """
 
     line: int
     record: dict[str, Any]
     fault: Reject | None = None
     duplicate: bool = False
+    tools: ToolSchema | None = None
 
     @property
     def trace_id(self) -> str:
@@ -60,7 +63,7 @@ def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> It
         yield Skeleton(
             line,
             record,
-            Reject("invalid_trace", error) if error else None,
+            Reject("invalid_trace", all_errors("trace_v1", record)) if error else None,
             duplicate=error is None and trace_id in seen,
         )
         seen.add(trace_id)

@@ -31,8 +31,8 @@ OUTCOMES: Reasons = {
         "something in the completion is left unexplained: prose that is not clean, a call amid"
         " prose, a placeholder; detail says where"
     ),
-    "thinking_truncated": "the reasoning ran into max_tokens or the context's end",
-    "truncated": "the completion ran into max_tokens or the context's end",
+    "thinking_truncated": "the reasoning has more tokens than max_thinking_tokens, or was cut off",
+    "truncated": "the answer has more tokens than max_tokens, or was cut off",
     "aborted": "the engine ended the completion for a reason other than stop or length",
     "equal_tools": "expected and target tool are the same, so that no DS exists",
     "no_expected_tool": "the skeleton names no expected tool",

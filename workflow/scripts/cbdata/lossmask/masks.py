@@ -8,7 +8,7 @@ instead of token by token.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -137,17 +137,15 @@ def make_mask(render: Render, layers: Sequence[Layer], factors: Sequence[Factor]
         PolicyError: The mask would have more than 255 distinct weights above 0.
     """
     length: int = render["sequence_length"]
+    if len(layers) == 1 and not factors:
+        (only,) = layers
+        if mask := _disjoint(layer_spans(render, only), only.weight, length):
+            return mask
     painted = [(layer, list(layer_spans(render, layer))) for layer in layers]
     for layer, spans in painted:
         for start, end in spans:
             if not 0 <= start <= end <= length:
                 raise SpanError(_misfit(layer.span, start, end, length))
-    if (
-        len(painted) == 1
-        and not factors
-        and (mask := _disjoint(painted[0][1], painted[0][0].weight, length))
-    ):
-        return mask
     codes = bytearray(length)
     weights = _Weights()
     for layer, spans in painted:
@@ -191,12 +189,14 @@ class _Weights:
         return bytes(table)
 
 
-def _disjoint(spans: Sequence[Span], weight: float, length: int) -> Mask | None:
-    """The mask of one layer whose spans are in order and apart, which most are; None for others."""
+def _disjoint(spans: Iterable[Span], weight: float, length: int) -> Mask | None:
+    """The mask of one layer whose spans are in order, apart and inside the sequence, which most
+    are; None for others.
+    """
     runs: list[tuple[int, int, float]] = []
     place = trained = 0
     for start, end in spans:
-        if start < place or start == end:
+        if not place <= start < end <= length:
             return None
         if start > place:
             runs.append((place, start, 0.0))

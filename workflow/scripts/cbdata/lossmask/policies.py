@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from cbdata.records import Render
 from cbdata.records.words import ROLES
-from cbdata.traces.turns import completion_start
+from cbdata.traces.turns import completion_span
 
 Span = tuple[int, int]
 
@@ -57,11 +57,15 @@ def _messages(render: Render, layer: Layer) -> Iterator[Span]:
 
 def _contents(render: Render, layer: Layer) -> Iterator[Span]:
     """What turns contain; what the model wrote begins with its reasoning."""
-    reasoning = _reasoning_starts(render)
+    reasoning, roles = _reasoning_starts(render), layer.roles
     for turn in render["alignment"]["message_spans"]:
-        if layer.roles is None or turn["role"] in layer.roles:
+        if roles is None or turn["role"] in roles:
             start = turn["content_start"]
-            yield min(start, reasoning.get(turn["message_index"], start)), turn["content_end"]
+            if reasoning:
+                own = reasoning.get(turn["message_index"], start)
+                # Of a message with several turns (template_fit), one of them has the reasoning.
+                start = own if turn["token_start"] <= own < start else start
+            yield start, turn["content_end"]
 
 
 def _reasoning_starts(render: Render) -> dict[int, int]:
@@ -95,11 +99,9 @@ def _bos(render: Render, layer: Layer) -> Iterator[Span]:
 
 def _completion(render: Render, layer: Layer) -> Iterator[Span]:
     """The last assistant turn of the trace, where the render holds something of it."""
-    start, turns = completion_start(render), render["alignment"]["assistant_spans"]
-    if start is not None and turns and turns[-1]["token_start"] >= start:
-        last = turns[-1]
-        own = _reasoning_starts(render).get(last["message_index"], last["token_start"])
-        yield min(own, last["token_start"]), last["token_end"]
+    span = completion_span(render)
+    if span is not None:
+        yield span
 
 
 def _first_action(render: Render, layer: Layer) -> Iterator[Span]:

@@ -34,6 +34,7 @@ class RenderOptions(TypedDict):
     earlier_thinking: NotRequired[EarlierThinking]
     chat_template_kwargs: NotRequired[dict[str, Any]]
     rows: NotRequired[RowKind]
+    template_fit: NotRequired[list[str]]
 
 
 class PromptPart(TypedDict):

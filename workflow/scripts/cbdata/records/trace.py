@@ -219,6 +219,7 @@ class Generation(TypedDict):
     temperature: float
     top_p: NotRequired[float]
     max_tokens: int
+    max_thinking_tokens: NotRequired[int]
     seed: int
     attempt: int
     finish_reason: str
@@ -261,8 +262,21 @@ class DecisionPoint(TypedDict):
     kind: DecisionKind
 
 
+class Tool(TypedDict):
+    """A tool in the OpenAI form; ``function`` has ``name``, ``description``, ``parameters`` (a JSON
+    Schema), and what else the source says of it.
+    """
+
+    type: Literal["function"]
+    function: dict[str, Any]
+
+
 class Trace(TypedDict):
-    """trace_v1: one agent conversation with its labels and provenance."""
+    """trace_v1: one agent conversation with its labels and provenance.
+
+    ``tools`` are those that the model was offered, in the OpenAI form, where the source has tools
+    of its own; otherwise ``raw_metadata.tool_schema_ref`` names them, if anything does.
+    """
 
     id: str
     completeness: Literal["skeleton", "complete"]
@@ -271,6 +285,7 @@ class Trace(TypedDict):
     source: Source
     task: Task
     messages: list[Message]
+    tools: NotRequired[list[Tool]]
     labels: Labels
     tool_attack: NotRequired[ToolAttack]
     decision_point: NotRequired[DecisionPoint]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +12,11 @@ from cbdata.call_formats.settle import UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
+from cbdata.render.layout import Turn
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.renderer import Renderer
-from cbdata.render.settings import RenderSettings
+from cbdata.render.settings import RenderSettings, TokenizerError
+from cbdata.render.stock_templates import stock_of
 from cbdata.render.template import ANSWER, CALL, RESULT, SYSTEM, USER
 
 YES, NO = "yes", "no"
@@ -41,81 +43,185 @@ class Finding:
 
 
 def examine(settings: RenderSettings) -> list[Finding]:
-    """Every property of a tokenizer with a template, in the order of the table. Raises
-    TokenizerError.
+    """Every property of a tokenizer with a template, in the order of the table.
+
+    A property that cannot be tried says why. Where tokenizer or template cannot be used at all, the
+    table has that as its only row.
     """
-    renderer = Renderer.load(replace(settings, control_tokens="escape"))
-    template = renderer.template
-    landmarks = renderer.landmarks
-    return [
-        Finding(
+    try:
+        renderer = Renderer.load(replace(settings, control_tokens="escape"))
+    except TokenizerError as error:
+        return [Finding("usable", NO, str(error))]
+    tried = [
+        found for name, look in _looks(renderer, settings).items() for found in _tried(name, look)
+    ]
+    return [Finding("usable", YES, ""), *tried]
+
+
+def _looks(renderer: Renderer, settings: RenderSettings) -> dict[str, Callable[[], list[Finding]]]:
+    """What is looked at, by the name that stands in the table where the look fails."""
+    template, landmarks = renderer.template, renderer.landmarks
+
+    def is_known(known: bool, printed: str, put: str) -> tuple[str, str]:
+        return (YES, f"the template prints {printed}") if known else (NO, f"put into {put}")
+
+    def plain(name: str, value: str, detail: str) -> Callable[[], list[Finding]]:
+        return lambda: [Finding(name, value, detail)]
+
+    def renders(
+        name: str, messages: Sequence[Mapping[str, Any]], whole: bool = False
+    ) -> Callable[[], list[Finding]]:
+        return lambda: [_renders(renderer, name, messages, whole)]
+
+    awkward = [{"role": "user", "content": AWKWARD["content"]}, ANSWER]
+    thinks = [USER, {**ANSWER, "thinking": "probe reasoning"}]
+    looks = {
+        "chat template": lambda: [_chosen(renderer)],
+        "tools known": plain(
             "tools known",
-            YES if template.tools_known else NO,
-            (
-                "the template prints a tool list"
-                if template.tools_known
-                else "put into the system message"
-            ),
+            *is_known(template.tools_known, "a tool list", "the system message"),
         ),
-        Finding(
-            "calls known",
-            YES if template.calls_known else NO,
-            (
-                "the template prints calls"
-                if template.calls_known
-                else "put into the assistant's text"
-            ),
+        "calls known": plain(
+            "calls known", *is_known(template.calls_known, "calls", "the assistant's text")
         ),
-        _renders(renderer, "text kept beside calls", [USER, CALL_WITH_TEXT]),
-        _renders(renderer, "several calls", [USER, TWO_CALLS]),
-        _renders(renderer, "tool results", [USER, CALL, RESULT, ANSWER]),
-        _renders(
-            renderer,
-            "text unchanged",
-            [{"role": "user", "content": AWKWARD["content"]}, ANSWER],
-            whole=True,
+        "text kept beside calls": renders("text kept beside calls", [USER, CALL_WITH_TEXT]),
+        "several calls": renders("several calls", [USER, TWO_CALLS]),
+        "tool results": renders("tool results", [USER, CALL, RESULT, ANSWER]),
+        "text unchanged": renders("text unchanged", awkward, whole=True),
+        "null content": lambda: [_null_content(renderer)],
+        "reasoning kept": renders("reasoning kept", thinks),
+        "reasoning of earlier turns kept": renders(
+            "reasoning of earlier turns kept", [*thinks, *thinks]
         ),
-        _null_content(renderer),
-        _prefix_stable(renderer),
-        _turn_end_trained(renderer),
-        _prompt_is_prefix(renderer),
-        Finding(
+        "prefix-stable": lambda: [_prefix_stable(renderer)],
+        "end of turn trained": lambda: [_turn_end_trained(renderer)],
+        "prompt is a prefix": lambda: [_prompt_is_prefix(renderer)],
+        "generation prompt": plain(
             "generation prompt",
             repr(landmarks.generation_prompt),
             "what the template adds for the model to answer",
         ),
-        Finding(
+        "template kwargs": plain(
             "template kwargs",
             canonical_json(dict(settings.chat_template_kwargs)).decode(),
             "what the template is given beside messages and tools",
         ),
-        Finding(
+        "turn ends": plain(
             "turn ends",
             " ".join(sorted(landmarks.turn_ends)) or "none",
             "control tokens that end a turn",
         ),
-        Finding("one BOS", YES if landmarks.bos else "none printed", landmarks.bos),
-        _ids_of_whole_text(renderer, settings),
-        *_call_format(renderer, settings),
-    ]
+        "one BOS": plain("one BOS", YES if landmarks.bos else "none printed", landmarks.bos),
+        "ids of the whole text": lambda: [_ids_of_whole_text(renderer, settings)],
+        "call format": lambda: _call_format(renderer, settings),
+    }
+    return looks | {name: _class_look(renderer, name) for name in CLASSES}
+
+
+def _tried(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+    """What a look finds; that it failed, where it does."""
+    try:
+        return look()
+    except Reject as error:
+        return [Finding(name, NO, f"{error.reason}: {error.detail}")]
+    except Exception as error:  # the doctor is asked about templates of every kind
+        return [Finding(name, "not tried", f"{type(error).__name__}: {error}")]
+
+
+def _chosen(renderer: Renderer) -> Finding:
+    name = renderer.chat_template_name
+    stock = stock_of(renderer.tokenizer.chat_template or "")
+    if stock is None:
+        return Finding("chat template", name, "")
+    said = f"the stock one of {stock.families}, which {stock.loses}"
+    if name == "tokenizer":
+        return Finding("chat template", name, said)
+    return Finding("chat template", name, f"instead of {said}")
+
+
+def _class_look(renderer: Renderer, name: str) -> Callable[[], list[Finding]]:
+    return lambda: [_class_of_answer(renderer, name)]
+
+
+def _class_of_answer(renderer: Renderer, name: str) -> Finding:
+    """What is of this class in the turn of the probe that shows most of an answer."""
+    refused = ""
+    for message in (
+        {**CALL_WITH_TEXT, "thinking": "probe reasoning"},
+        CALL_WITH_TEXT,
+        {**CALL, "thinking": "probe reasoning"},
+        CALL,
+        ANSWER,
+    ):
+        try:
+            rendered = renderer.render([USER, message])
+        except Reject as error:
+            refused = refused or error.reason
+            continue
+        found = CLASSES[name](rendered.draft.turns[-1], rendered.draft.text)
+        return Finding(name, " … ".join(map(repr, found)) or "none", "in the turn of a call")
+    return Finding(name, NO, refused)
+
+
+def _between(turn: Turn, text: str) -> list[str]:
+    """What the template prints between reasoning, content and calls."""
+    taken = [(part.start, part.end) for part in turn.pieces if part.start < part.end]
+    taken += [*turn.thinking, *((call.start, call.end) for call in turn.calls)]
+    out, reached = [], turn.own_start
+    for start, end in sorted(taken):
+        out.append(text[reached:start])
+        reached = max(reached, end)
+    return [each for each in out if each]
+
+
+def _end(turn: Turn, text: str) -> list[str]:
+    reached = max(
+        [
+            turn.own_start,
+            *(part.end for part in turn.pieces),
+            *(call.end for call in turn.calls),
+            *(end for _, end in turn.thinking),
+        ]
+    )
+    return [each for each in (text[reached : turn.content_end],) if each]
+
+
+CLASSES: dict[str, Callable[[Turn, str], list[str]]] = {
+    "an answer's header": lambda turn, text: [text[turn.start : turn.own_start]],
+    "an answer's reasoning": lambda turn, text: [text[a:b] for a, b in turn.thinking],
+    "an answer's content": lambda turn, text: [
+        text[part.start : part.end] for part in turn.pieces if part.start < part.end
+    ],
+    "an answer's call": lambda turn, text: [text[each.start : each.end] for each in turn.calls],
+    "between these": _between,
+    "an answer's end": _end,
+    "behind the end": lambda turn, text: [
+        each for each in (text[turn.content_end : turn.end],) if each
+    ],
+}
+"""The classes into which the characters of an assistant's turn fall, and their texts."""
 
 
 def format_table(columns: Mapping[str, Sequence[Finding]]) -> str:
-    """A Markdown table: a row per property, a column per tokenizer and template."""
+    """A Markdown table: a row per property, a column per tokenizer and template. A property that
+    was not found for one of them has an empty cell there.
+    """
     titles = list(columns)
+    found = {title: {each.name: each for each in column} for title, column in columns.items()}
+    names = dict.fromkeys(each.name for column in columns.values() for each in column)
     lines = ["| property | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
-    for row in zip(*columns.values(), strict=True):
-        cells = [
-            finding.value if finding.value != NO else f"no ({finding.detail})" for finding in row
-        ]
-        lines.append(
-            "| "
-            + " | ".join(
-                [row[0].name, *[cell.replace("|", "\\|").replace("\n", " ") for cell in cells]]
-            )
-            + " |"
-        )
+    for name in names:
+        cells = [_cell(found[title].get(name)) for title in titles]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(finding: Finding | None) -> str:
+    if finding is None:
+        return ""
+    explained = finding.detail and finding.value in (NO, "not tried")
+    text = f"{finding.value} ({finding.detail})" if explained else finding.value
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _renders(
@@ -127,7 +233,8 @@ def _renders(
     try:
         rendered = renderer.render(messages)
     except Reject as error:
-        return Finding(name, NO, error.reason)
+        _, _, hint = error.detail.partition("Hint: ")
+        return Finding(name, NO, f"{error.reason}; {hint}" if hint else error.reason)
     if whole:
         shown = "".join(
             rendered.draft.text[part.start : part.end] for part in rendered.draft.turns[0].pieces

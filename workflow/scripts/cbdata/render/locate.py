@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cbdata.hub import find_snapshot, hub_id, model_folders
-from cbdata.render.settings import TokenizerError
+from cbdata.render.settings import TokenizerMissing
 
 
 def locate_tokenizer(
@@ -25,18 +25,18 @@ def locate_tokenizer(
         path.
 
     Raises:
-        TokenizerError: There is none; names every place looked at and the way to get the files.
+        TokenizerMissing: There is none; names every place looked at and the way to get the files.
     """
     local = Path(tokenizer).expanduser()
     if local.is_dir():
         if not (local / "tokenizer.json").is_file():
-            raise TokenizerError(
+            raise TokenizerMissing(
                 f"{local}: expected a tokenizer.json. Hint: give the directory of a fast tokenizer,"
                 " as save_pretrained writes it"
             )
         return local, hub_id(local) or local.resolve().name
     if tokenizer.startswith((".", "/", "~")) or tokenizer.count("/") != 1:
-        raise TokenizerError(
+        raise TokenizerMissing(
             f"tokenizer {tokenizer!r}: no such directory, and not a hub id (org/name). Hint:"
             " correct the path in the config key tokenizer"
         )
@@ -46,7 +46,7 @@ def locate_tokenizer(
     looked = [str(folder) for folder in model_folders(tokenizer, cache_dir)]
     wanted = f" at revision {revision}" if revision else ""
     where = f" --cache-dir {cache_dir}" if cache_dir else ""
-    raise TokenizerError(
+    raise TokenizerMissing(
         f"tokenizer {tokenizer!r}{wanted}: no tokenizer.json in {' or '.join(looked)}. Hint: run"
         f" `hf download {tokenizer} --include '*token*' '*.jinja'{where}` on a machine with network"
         " access, or set tokenizer to a local directory"

@@ -9,6 +9,7 @@ REASONS: Reasons = {
     "no_messages": "the trace has no message",
     "skeleton_not_allowed": "the trace has no completion, and allow_skeleton is false",
     "tool_schema_unknown": "tools are wanted, and the trace does not say which",
+    "bad_tools": "the trace's own tools cannot be used",
     "tool_schema_missing": "the tool schema that the trace names is not there",
     "tool_schema_changed": "the tool schema has changed since the trace was made",
     "template_refused": "the chat template raised its own error about the conversation",

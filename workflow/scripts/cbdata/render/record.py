@@ -105,6 +105,8 @@ class RowWriter:
             )
         written = draft.written is not None
         options = self._options(cut, schema if tools_included else None, written)
+        if draft.fits:
+            options["template_fit"] = list(draft.fits)
         signals: dict[str, Any] = {"injection_spans": injections, "action_commitments": commitments}
         flagged = [
             {"message_index": message, "token": token, "count": count}

@@ -4,10 +4,10 @@ alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from cbdata.ids import token_ids_sha256
 from cbdata.records import CompletionSpans, EarlierThinking
@@ -15,12 +15,15 @@ from cbdata.rejects import Reject
 from cbdata.render.align import TokenizedText, assemble, split
 from cbdata.render.encoder import CACHE_CHARACTERS, Segment, SegmentEncoder
 from cbdata.render.escape import Escaper, strings_of
+from cbdata.render.fit_advice import FitAdvisor
+from cbdata.render.fit_spans import restored
+from cbdata.render.fits import REPORT, Fitting, fit
 from cbdata.render.generated import WrittenText, completion_turn
 from cbdata.render.layout import Landmarks, Turn, lay_out
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
 from cbdata.render.template import ChatTemplate, probe_landmarks, template_source
-from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer
+from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer, own_template
 from cbdata.render.traced_text import Part
 from cbdata.render.written import Speller, Written
 
@@ -33,6 +36,7 @@ LLAMA31_TOKENS = (
     "<|python_tag|>",
 )
 
+Result = TypeVar("Result")
 Messages = Sequence[Mapping[str, Any]]
 Tools = Sequence[Mapping[str, Any]]
 
@@ -41,7 +45,7 @@ Tools = Sequence[Mapping[str, Any]]
 class Draft:
     """A rendered conversation before tokenising: ``pieces`` are plain text and control tokens in
     turn, beginning with plain text. ``written``: what a model wrote behind them in tokens of its
-    own, which ``text`` and ``turns`` have too.
+    own, which ``text`` and ``turns`` have too. ``fits``: what was changed for the template.
     """
 
     text: str
@@ -50,6 +54,7 @@ class Draft:
     turns: list[Turn]
     control_text: list[tuple[int, str, int]]
     written: Written | None = None
+    fits: tuple[str, ...] = ()
 
     def plain(self) -> Iterator[str]:
         """The stretches to encode."""
@@ -59,9 +64,11 @@ class Draft:
         """The character at which the last assistant turn's own text starts, or None without such a
         turn.
         """
-        return next(
-            (turn.own_start for turn in reversed(self.turns) if turn.role == "assistant"), None
-        )
+        last = next((turn for turn in reversed(self.turns) if turn.role == "assistant"), None)
+        if last is None:
+            return None
+        # A message may have several turns (template_fit)
+        return next(turn.own_start for turn in self.turns if turn.index == last.index)
 
 
 @dataclass(slots=True)
@@ -113,6 +120,7 @@ class Renderer:
         self.encoder = SegmentEncoder(tokenizer, cache_characters)
         self.speller = Speller(tokenizer)
         self._escaper = Escaper(tokenizer)
+        self._advisor = FitAdvisor()
 
     @classmethod
     def load(cls, settings: RenderSettings) -> Renderer:
@@ -130,7 +138,7 @@ class Renderer:
                     f"force_llama: tokenizer {tokenizer_id} has no {', '.join(missing)}. Hint: use"
                     " a Llama 3.1 tokenizer, or switch force_llama off"
                 )
-        name, source = template_source(settings, tokenizer)
+        name, source = template_source(settings, tokenizer.chat_template, tokenizer.control)
         template = ChatTemplate(
             source,
             name,
@@ -141,6 +149,14 @@ class Renderer:
         return cls(
             settings, tokenizer, tokenizer_id, template, probe_landmarks(template, tokenizer)
         )
+
+    @staticmethod
+    def check_files(settings: RenderSettings) -> None:
+        """Look whether tokenizer and template are there, in milliseconds: the tokenizer is not
+        loaded. Raises TokenizerError.
+        """
+        folder, _ = locate_tokenizer(settings.tokenizer, settings.cache_dir, settings.revision)
+        template_source(settings, own_template(folder))
 
     @property
     def tokenizer_sha256(self) -> str:
@@ -199,18 +215,47 @@ class Renderer:
         Raises:
             Reject: The template refuses the conversation, or something in it cannot be placed.
         """
-        messages, tools, escaped = self._escape(messages, tools)
-        text, parts = self.template.render(messages, tools)
-        last = max(
-            (index for index, message in enumerate(messages) if message["role"] == "assistant"),
-            default=0,
-        )
-        thinking_from = last if earlier_thinking == "as_template" else 0
-        draft = self._lay_out(text, parts, messages, len(text), escaped, thinking_from)
+
+        def attempt(fits: Sequence[str]) -> Draft:
+            return self._draft(messages, tools, earlier_thinking, fits)
+
+        draft = self._fitted(messages, attempt)
         boundary = draft.prompt_end() if split_prompt else None
         if boundary is not None:
             draft.pieces = _split_at(draft.pieces, boundary)
         return draft
+
+    def _draft(
+        self,
+        messages: Messages,
+        tools: Tools | None,
+        earlier_thinking: EarlierThinking,
+        fits: Sequence[str],
+    ) -> Draft:
+        messages, tools, escaped = self._escape(messages, tools)
+        fitting = fit(messages, fits)
+        text, parts = self.template.render(fitting.messages, tools)
+        last = max(
+            (
+                index
+                for index, message in enumerate(fitting.messages)
+                if message["role"] == "assistant"
+            ),
+            default=0,
+        )
+        thinking_from = last if earlier_thinking == "as_template" else 0
+        return self._lay_out(text, parts, fitting, len(text), escaped, thinking_from)
+
+    def _fitted(self, messages: Messages, attempt: Callable[[Sequence[str]], Result]) -> Result:
+        """What ``attempt`` makes with the fits of the settings; a reject says which others would
+        admit the conversation where none are made.
+        """
+        try:
+            return attempt(self.settings.fits)
+        except Reject as error:
+            if self.settings.template_fit != REPORT:
+                raise
+            raise self._advisor.advised(error, messages, attempt) from error
 
     def draft_written(
         self,
@@ -235,7 +280,8 @@ class Renderer:
             Reject: As for ``draft``, and where the spans do not hold what the last message says.
         """
         hidden, tools, escaped = self._escape(messages, tools)
-        text, parts = self.template.render(hidden[:-1], tools, generation_prompt=True)
+        fitting = fit(hidden[:-1], self.settings.fits)
+        text, parts = self.template.render(fitting.messages, tools, generation_prompt=True)
         asking = self.landmarks.generation_prompt
         body = len(text) - len(asking) if asking and text.endswith(asking) else len(text)
         if body < len(text):  # some templates print it in the loop over the messages
@@ -243,8 +289,8 @@ class Renderer:
                 part._replace(start=min(part.start, body), end=min(part.end, body))
                 for part in parts
             ]
-        thinking_from = len(messages) - 1 if earlier_thinking == "as_template" else 0
-        draft = self._lay_out(text, parts, hidden[:-1], body, escaped, thinking_from)
+        thinking_from = len(fitting.messages) if earlier_thinking == "as_template" else 0
+        draft = self._lay_out(text, parts, fitting, body, escaped, thinking_from)
         start = body if body < len(text) else draft.turns[-1].end if draft.turns else 0
         start += len(text[start:]) - len(text[start:].lstrip())
         draft.turns.append(
@@ -258,7 +304,7 @@ class Renderer:
         self,
         text: str,
         parts: list[Part],
-        messages: Messages,
+        fitting: Fitting,
         body: int,
         escaped: bool,
         thinking_from: int,
@@ -269,7 +315,10 @@ class Renderer:
         self._check_bos(controls)
         if body < len(text):
             controls = [control for control in controls if control[1] <= body]
-        turns = lay_out(text[:body], parts, messages, controls, self.landmarks, thinking_from)
+        laid_out = lay_out(
+            text[:body], parts, fitting.messages, controls, self.landmarks, thinking_from
+        )
+        turns = restored(laid_out, fitting)
         control_text: list[tuple[int, str, int]] = []
         if escaped:
             counts = self._escaper.counts.items()
@@ -277,7 +326,8 @@ class Renderer:
             pieces = [self._escaper.reveal(piece) for piece in pieces]
             for call in (call for turn in turns for call in turn.calls):
                 call.name = self._escaper.reveal(call.name)
-        return Draft("".join(pieces) if escaped else text, parts, pieces, turns, control_text)
+        whole = "".join(pieces) if escaped else text
+        return Draft(whole, parts, pieces, turns, control_text, None, fitting.applied)
 
     def encode(self, drafts: Sequence[Draft]) -> list[Rendered | Reject]:
         """Tokenise drafts together; a draft whose text cannot be tokenised exactly gives its error
@@ -359,8 +409,14 @@ class Renderer:
         return hidden, escaper.hide(list(tools), -1) if tools else tools, True
 
     def _prompt_pieces(self, messages: Messages, tools: Tools | None) -> list[str]:
+        return self._fitted(messages, lambda fits: self._asking_pieces(messages, tools, fits))
+
+    def _asking_pieces(
+        self, messages: Messages, tools: Tools | None, fits: Sequence[str]
+    ) -> list[str]:
         messages, tools, escaped = self._escape(messages, tools)
-        text, _ = self.template.render(messages, tools, generation_prompt=True)
+        fitted = fit(messages, fits).messages
+        text, _ = self.template.render(fitted, tools, generation_prompt=True)
         pieces = self.tokenizer.pattern.split(text)
         return [self._escaper.reveal(piece) for piece in pieces] if escaped else pieces
 

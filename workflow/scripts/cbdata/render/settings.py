@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from cbdata.records.words import (
     Overlength,
     RowKind,
 )
+from cbdata.render.fits import FITS, REPORT
 
 PROJECT_LLAMA_TEMPLATE = "llama31_tools"
+AUTO = "auto"
 CHUNK_TRACES = 64
 RESERVED = frozenset(
     ("messages", "tools", "documents", "add_generation_prompt", "continue_final_message")
@@ -34,6 +36,10 @@ class TokenizerError(ValueError):
     """
 
 
+class TokenizerMissing(TokenizerError):
+    """There is no tokenizer at the place that the settings name."""
+
+
 @dataclass(frozen=True)
 class RenderSettings:
     """How conversations become token ids; the same settings give the same ids in the fill stage and
@@ -44,13 +50,18 @@ class RenderSettings:
     Attributes:
         tokenizer: A directory with tokenizer.json and tokenizer_config.json, or a hub id that is
             in ``cache_dir``.
-        chat_template: A name in configs/chat_templates, or a path; None takes the tokenizer's own.
+        chat_template: A name in configs/chat_templates, or a path; None takes the tokenizer's own,
+            ``auto`` too unless that is a stock template that loses data and the project has one
+            for it (``cbdata.render.stock_templates``).
         force_llama: Use the project's Llama 3.1 template whatever the tokenizer's own one is.
         control_tokens: Control-token text inside messages becomes plain text (``escape``), or the
             conversation is rejected (``reject``).
         template_date: Today's date for templates that print one, as in "26 Jul 2024".
         chat_template_kwargs: What the template is given beside messages and tools, such as
             ``enable_thinking``.
+        template_fit: Names of changes that make a conversation fit the template
+            (``cbdata.render.fits``), or ``report``: none is made, and the reject says which would
+            help.
         cache_dir: Where hub ids are looked up (Hugging Face's cache layout); None means the user's
             own cache.
         revision: Branch, tag or commit of a hub id; None means ``main``.
@@ -62,6 +73,7 @@ class RenderSettings:
     control_tokens: ControlTokenMode
     template_date: str
     chat_template_kwargs: Mapping[str, Any]
+    template_fit: str | Sequence[str]
     cache_dir: str | None = None
     revision: str | None = None
 
@@ -72,17 +84,28 @@ class RenderSettings:
                 f"control_tokens: expected one of {', '.join(CONTROL_TOKEN_MODES)}, got"
                 f" {self.control_tokens!r}"
             )
+        unknown = [name for name in self.fits if name not in FITS]
+        if unknown or (isinstance(self.template_fit, str) and self.template_fit != REPORT):
+            raise TokenizerError(
+                f"template_fit: expected {REPORT} or a list out of {', '.join(FITS)}, got"
+                f" {self.template_fit!r}"
+            )
         taken = sorted(RESERVED & self.chat_template_kwargs.keys())
         if taken:
             raise TokenizerError(
                 f"chat_template_kwargs: {', '.join(taken)} is given by the workflow. Hint: remove"
                 " it; the date is the config key template_date"
             )
-        if self.force_llama and self.chat_template not in (None, PROJECT_LLAMA_TEMPLATE):
+        if self.force_llama and self.chat_template not in (None, AUTO, PROJECT_LLAMA_TEMPLATE):
             raise TokenizerError(
                 f"force_llama and chat_template={self.chat_template!r} contradict each other. "
                 "Hint: force_llama already sets the template; remove one of them"
             )
+
+    @property
+    def fits(self) -> tuple[str, ...]:
+        """The names of the fits to make; none for ``report``."""
+        return () if isinstance(self.template_fit, str) else tuple(self.template_fit)
 
 
 _ALLOWED: dict[str, tuple[str, ...]] = {
@@ -130,18 +153,20 @@ class RenderStageSettings(RowSettings):
         completion_tokens: Whether the last turn of a trace that was completed here is the ids that
             the model wrote (``generated``) or the template's print of it (``template``).
         allow_skeleton: Render traces without a completion too, instead of rejecting them.
-        tools_included: Put the tools into renders of traces that were not completed here; the
-            others have them always.
-        tool_schema_file: The configured tool schema, for traces that name none or this one.
-        tool_schema_dir: The folder of ``{version}.json`` files for traces that name another one.
+        tools_included: Whether renders of traces that were not completed here show the trace's
+            tools; None: where it has or names any. Completed ones always show them.
+        tool_schema_file: The configured tool schema, for traces that name it.
+        class_caps: The most traces by class; the others are not selected.
+        tool_schema_dirs: Folders of ``{version}.json`` files, for traces that name another one.
         chunk_traces: Traces that are tokenised together at most; the rows do not depend on it.
     """
 
     completion_tokens: CompletionTokens
     allow_skeleton: bool
-    tools_included: bool
+    tools_included: bool | None
     tool_schema_file: str | Path | None = None
-    tool_schema_dir: str | Path | None = None
+    tool_schema_dirs: Sequence[str | Path] = ()
+    class_caps: Mapping[str, int] = field(default_factory=dict)
     chunk_traces: int = CHUNK_TRACES
 
 

@@ -98,7 +98,7 @@ def injection_token_spans(
                 "injection_outside_message",
                 f"the injection span {dict(place)} does not lie in the content of a message",
             )
-        for part in turns[index].pieces:
+        for part in (piece for turn in turns if turn.index == index for piece in turn.pieces):
             start, end = _project(part, low, high)
             if start < end:
                 spans.append(

@@ -24,6 +24,7 @@ from cbdata.render.trace_tools import TraceTools
 from cbdata.schemas import first_error
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema
+from cbdata.traces.class_caps import ClassCaps
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def render_traces(
         run = _FileRenderer(
             renderer,
             RowWriter(renderer, options),
-            TraceTools(options.tool_schema_dir, options.tool_schema_file, options.tools_included),
+            TraceTools(options.tool_schema_dirs, options.tool_schema_file, options.tools_included),
             writer,
             Path(traces).name,
             options,
@@ -142,13 +143,19 @@ class _FileRenderer:
         )
         self.totals: Counter[str] = Counter()
         self.control_text: Counter[str] = Counter()
+        self.fits: Counter[str] = Counter()
 
     def chunks(self, traces: str | Path, size: int) -> Iterator[list[_Pending]]:
         """Drafts of a trace file, at most ``size`` at a time and fewer where they are long."""
+        caps = ClassCaps(traces, self.options.class_caps)
         chunk: list[_Pending] = []
         characters = 0
         for line, trace in read_records(traces):
             self.totals["traces"] += 1
+            if caps.leaves_out(trace):
+                self.writer.take()
+                self.writer.not_selected()
+                continue
             for item in self.items(line, cast("Trace", trace)):
                 self.writer.take()
                 chunk.append(item)
@@ -289,6 +296,7 @@ class _FileRenderer:
         totals["tokens_cut"] += row.cut.length - row.cut.kept
         totals["characters"] += len(rendered.draft.text)
         totals.update(row.spans)
+        self.fits.update(rendered.draft.fits)
         if rendered.draft.control_text:
             totals["traces_with_control_text"] += 1
             for _, token, count in rendered.draft.control_text:
@@ -323,6 +331,8 @@ class _FileRenderer:
         if self.options.rows == "turn":
             figures["traces"] = totals["traces"]
         figures["control_text"] = dict(sorted(self.control_text.items()))
+        if self.fits:
+            figures["template_fit"] = dict(sorted(self.fits.items()))
         figures["tokenizer_id"] = renderer.tokenizer_id
         figures["tokenizer_sha256"] = renderer.tokenizer_sha256
         figures["chat_template_name"] = renderer.chat_template_name

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from cbdata.render.chat import TemplateInput
 from cbdata.render.instrument import Marks, compile_marked, environment
 from cbdata.render.layout import Landmarks, collect
 from cbdata.render.settings import (
+    AUTO,
     PROJECT_LLAMA_TEMPLATE,
     RenderSettings,
     TokenizerError,
 )
+from cbdata.render.stock_templates import stand_in
 from cbdata.render.thinking import may_reason
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.render.traced_text import Part
@@ -43,20 +45,33 @@ TEMPLATE_FAILURES = (
 )
 
 
-def template_source(settings: RenderSettings, tokenizer: PlainTokenizer) -> tuple[str, str]:
+def template_source(
+    settings: RenderSettings, own: str | None, control: Container[str] | None = None
+) -> tuple[str, str]:
     """The name and the text of the template that the settings ask for.
 
     The name is ``tokenizer``, a name in configs/chat_templates or a file's stem. Templates of the
-    project must have the SHA-256 that pins.json gives. Raises TokenizerError.
+    project must have the SHA-256 that pins.json gives.
+
+    Args:
+        settings: What is asked for.
+        own: The tokenizer's own template, or None.
+        control: The tokenizer's control tokens; None where it is not loaded.
+
+    Raises:
+        TokenizerError: There is no such template, or it was changed.
     """
     chosen = PROJECT_LLAMA_TEMPLATE if settings.force_llama else settings.chat_template
+    if chosen == AUTO:
+        stock = stand_in(own, control)
+        chosen = stock.project if stock else None
     if chosen is None:
-        if not tokenizer.chat_template:
+        if not own:
             raise TokenizerError(
                 f"tokenizer {settings.tokenizer!r} has no chat template. Hint: set chat_template to"
                 " a name in configs/chat_templates or to a file"
             )
-        return "tokenizer", tokenizer.chat_template
+        return "tokenizer", own
     named = CHAT_TEMPLATES / f"{chosen}.jinja"
     if "/" not in chosen and named.is_file():
         source = named.read_text(encoding="utf-8")
@@ -66,8 +81,8 @@ def template_source(settings: RenderSettings, tokenizer: PlainTokenizer) -> tupl
     if not path.is_file():
         names = sorted(file.stem for file in CHAT_TEMPLATES.glob("*.jinja"))
         raise TokenizerError(
-            f"chat_template {chosen!r}: neither a file nor one of {names}. Hint: leave it empty for"
-            " the tokenizer's own template"
+            f"chat_template {chosen!r}: neither a file nor one of {names}. Hint: auto takes the"
+            " tokenizer's own template"
         )
     return path.stem, path.read_text(encoding="utf-8")
 
@@ -111,7 +126,7 @@ class ChatTemplate:
         Raises:
             TokenizerError: The template is not Jinja, or the date has another form.
         """
-        self.name, self.sha256 = name, template_sha256(source)
+        self.name, self.source, self.sha256 = name, source, template_sha256(source)
         self._marks = Marks()
         try:
             self._template = compile_marked(environment(date, self._marks), source)

@@ -13,24 +13,16 @@ import json
 import re
 import sys
 import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 from tokenizers import Tokenizer
 
+from cbdata.ids import canonical_json
+from cbdata.render.added_tokens import SPACE, AddedToken, TokenFiles
 from cbdata.render.settings import TokenizerError
-
-SPECIAL_NAMES = (
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-)
 
 
 @dataclass(frozen=True)
@@ -50,14 +42,14 @@ class PlainTokenizer:
     - ``control``: text of a control token -> the token
     - ``pattern``: one group that matches any control token, the longest where several start at one
       place
-    - ``text_tokens``: added tokens that are white space and so belong to text, with their ids;
+    - ``text_tokens``: added tokens that are text (white space, HTML tags, words), with their ids;
       ``text_pattern`` finds them
     - ``byte_level``: every character of a token's name stands for one byte, so token lengths in
       bytes are known without offsets
     - ``normalises``: the text may be changed (NFC) before it is split into tokens
     - ``special``: the named special tokens that a chat template may print (``bos_token``, ...)
     - ``chat_template``: the tokenizer's own template, or None
-    - ``sha256``: of tokenizer.json
+    - ``sha256``: of tokenizer.json, and of the added tokens of other files where there are any
     """
 
     model: Tokenizer
@@ -73,38 +65,40 @@ class PlainTokenizer:
 
 
 def load_tokenizer(folder: Path) -> PlainTokenizer:
-    """Read tokenizer.json, tokenizer_config.json and chat_template.jinja of a directory. Raises
-    TokenizerError.
+    """Read a tokenizer's folder: tokenizer.json, tokenizer_config.json, chat_template.jinja, and
+    where they count special_tokens_map.json and added_tokens.json. Raises TokenizerError.
     """
     file = folder / "tokenizer.json"
     data = file.read_bytes()
-    added, start, end = _added_tokens(data, file)
-    control = {
-        token["content"]: ControlToken(token["id"], token["content"], token["special"])
-        for token in added
-        if _is_control(token)
-    }
-    white = [token for token in added if not _is_control(token)]
-    _check_supported(added, data[end : end + 20_000].decode("utf-8", "ignore"), file)
+    own, start, end = _own_tokens(data, file)
     model = Tokenizer.from_buffer(b"".join((data[:start], b"[]", data[end:])))
     model.no_truncation()
     model.no_padding()
-    settings = _read_config(folder / "tokenizer_config.json")
+    files = TokenFiles(folder)
+    added = files.complete(own, model.token_to_id, model.get_vocab_size())
+    _check_supported(added, model, file)
+    structure = [token for token in added if not token.is_text]
+    text = [token for token in added if token.is_text]
+    rewrites = None if _does_nothing(_state(model.normalizer)) else model.normalizer
+    normalise = rewrites.normalize_str if rewrites is not None else None
     return PlainTokenizer(
         model=model,
-        control=control,
-        pattern=control_pattern([token for token in added if _is_control(token)]),
-        text_tokens={token["content"]: token["id"] for token in white},
-        text_pattern=control_pattern(white) if white else None,
+        control={
+            token.content: ControlToken(token.id, token.content, token.special)
+            for token in structure
+        },
+        pattern=control_pattern([vars(token) for token in structure], normalise),
+        text_tokens={token.content: token.id for token in text},
+        text_pattern=control_pattern([vars(token) for token in text], normalise) if text else None,
         byte_level=type(model.decoder).__name__ == "ByteLevel",
-        normalises=model.normalizer is not None,
-        special=_special_names(settings, folder),
-        chat_template=_own_template(folder, settings),
-        sha256=hashlib.sha256(data).hexdigest(),
+        normalises=rewrites is not None,
+        special=files.special,
+        chat_template=_template_of(folder, files.config),
+        sha256=_sha256(data, own, added),
     )
 
 
-def _added_tokens(data: bytes, file: Path) -> tuple[list[dict[str, Any]], int, int]:
+def _own_tokens(data: bytes, file: Path) -> tuple[list[AddedToken], int, int]:
     """The added tokens and where their list stands in the file: cut out as bytes, since parsing all
     10 MB would take longer than the rest.
     """
@@ -118,29 +112,57 @@ def _added_tokens(data: bytes, file: Path) -> tuple[list[dict[str, Any]], int, i
     start = data.index(b"[", key)
     text = data[start : model if model > 0 else len(data)].decode("utf-8")
     added, length = json.JSONDecoder().raw_decode(text)
-    return added, start, start + len(text[:length].encode("utf-8"))
+    return [AddedToken(**token) for token in added], start, start + len(text[:length].encode())
 
 
-def _is_control(token: dict[str, Any]) -> bool:
-    """Special tokens and markup; not the runs of white space that some vocabularies add."""
-    return bool(token["special"]) or bool(token["content"].strip())
+def _sha256(data: bytes, own: Sequence[AddedToken], added: Sequence[AddedToken]) -> str:
+    digest = hashlib.sha256(data)
+    if list(own) != list(added):
+        digest.update(canonical_json([vars(token) for token in added]))
+    return digest.hexdigest()
 
 
-def _check_supported(added: list[dict[str, Any]], tail: str, file: Path) -> None:
+def _state(part: Any) -> Any:
+    """What a normaliser or pre-tokeniser is set to, as JSON."""
+    return json.loads(part.__getstate__()) if part is not None else None
+
+
+def _does_nothing(normalizer: Any) -> bool:
+    """Whether a normaliser is none, or a sequence of such."""
+    return normalizer is None or (
+        normalizer.get("type") == "Sequence" and all(map(_does_nothing, normalizer["normalizers"]))
+    )
+
+
+def _leaves_tokens(normalizer: Any) -> bool:
+    """Whether a normaliser makes no added token out of other text: it composes marks, or writes
+    spaces otherwise.
+    """
+    if _does_nothing(normalizer) or normalizer["type"] == "NFC":
+        return True
+    if normalizer["type"] == "Sequence":
+        return all(map(_leaves_tokens, normalizer["normalizers"]))
+    spaces = {"pattern": {"String": " "}, "content": SPACE}
+    return bool(normalizer == {"type": "Replace", **spaces})
+
+
+def _check_supported(added: Sequence[AddedToken], model: Tokenizer, file: Path) -> None:
     """Refuse tokenizers whose tokens depend on more than the text between two control tokens."""
-    if '"prepend_scheme":"first"' in "".join(tail.split()):
+    if '"prepend_scheme": "first"' in json.dumps(_state(model.pre_tokenizer)):
         raise TokenizerError(
             f"{file}: the pre-tokenizer puts a space before the first word only (Metaspace,"
             " prepend_scheme first), which is not supported"
         )
-    swallowing = [token["content"] for token in added if token["lstrip"] or token["rstrip"]]
-    if swallowing and not all(map(_is_control, added)):
+    swallowing = [token.content for token in added if token.lstrip or token.rstrip]
+    if swallowing and any(
+        token.is_text and token.content != token.content.strip() for token in added
+    ):
         raise TokenizerError(
             f"{file}: added tokens of white space beside ones that swallow it are not supported:"
             f" {swallowing[:5]}"
         )
-    if '"normalizer":null' not in "".join(tail.split()):
-        late = [token["content"] for token in added if token["normalized"] and _is_control(token)]
+    if not _leaves_tokens(_state(model.normalizer)):
+        late = [token.content for token in added if token.normalized and not token.is_text]
         if late:
             raise TokenizerError(
                 f"{file}: control tokens found only after normalisation are not supported:"
@@ -153,25 +175,46 @@ def _word() -> str:
     """A character class of what the tokenizers library takes for part of a word: Unicode's
     definition, which has combining marks too.
     """
-    marks = "".join(
-        re.escape(character)
+    return rf"[\w\u200c\u200d{_marks()}]"
+
+
+def _not_composed(content: str, normalise: Callable[[str], str]) -> str:
+    """A condition that no mark follows with which the text's last character is composed."""
+    composing = [mark for mark in _marks() if normalise(content + mark) != content + mark]
+    return f"(?![{_marks()}]*[{''.join(composing)}])" if composing else ""
+
+
+@functools.cache
+def _marks() -> str:
+    """The combining marks; none of them has a meaning in a character class."""
+    return "".join(
+        character
         for character in map(chr, range(sys.maxunicode + 1))
         if unicodedata.category(character)[0] == "M"
     )
-    return rf"[\w\u200c\u200d{marks}]"
 
 
-def control_pattern(added: list[dict[str, Any]]) -> re.Pattern[str]:
+def control_pattern(
+    added: Sequence[Mapping[str, Any]], normalise: Callable[[str], str] | None = None
+) -> re.Pattern[str]:
     """Added tokens as one group, with the white space that lstrip and rstrip tokens swallow.
 
     The tokenizers library takes the leftmost, then longest match; an alternation sorted by length
     does the same.
+
+    Args:
+        added: The tokens to find, as tokenizer.json has them.
+        normalise: What the tokenizer does to a text first. A token that is found only behind that
+            is not found where it would be composed with a mark that follows it.
     """
     found = []
     for token in sorted(added, key=lambda token: -len(token["content"])):
-        body = re.escape(token["content"])
+        content = token["content"]
+        body = re.escape(content)
         if token["single_word"]:
             body = f"(?<!{_word()}){body}(?!{_word()})"
+        elif normalise is not None and token["normalized"]:
+            body += _not_composed(content, normalise)
         found.append(
             (r"\s*" if token["lstrip"] else "") + body + (r"\s*" if token["rstrip"] else "")
         )
@@ -185,41 +228,14 @@ def control_pattern(added: list[dict[str, Any]]) -> re.Pattern[str]:
     return re.compile("(" + first + "(?:" + "|".join(item[len(first) :] for item in found) + "))")
 
 
-def _read_config(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise TokenizerError(
-            f"{file} is missing: it names the special tokens. Hint: copy it from where"
-            " tokenizer.json came"
-        )
-    try:
-        settings: dict[str, Any] = orjson.loads(file.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise TokenizerError(
-            f"{file}: expected JSON, {error}. Hint: copy it again from where tokenizer.json came"
-        ) from error
-    return settings
-
-
-def _special_names(settings: dict[str, Any], folder: Path) -> dict[str, str]:
-    """The special tokens by name, as ``special_tokens_map`` of transformers has them (strings;
-    absent ones left out).
+def own_template(folder: Path) -> str | None:
+    """The chat template that a tokenizer's directory brings, without loading the tokenizer. Raises
+    TokenizerError.
     """
-    special = {}
-    for name in SPECIAL_NAMES:
-        value = settings.get(name)
-        if isinstance(value, dict):
-            value = value.get("content")
-        if isinstance(value, str):
-            special[name] = value
-        elif value is not None:
-            raise TokenizerError(
-                f"{folder / 'tokenizer_config.json'}: {name}: expected a string, got"
-                f" {type(value).__name__}"
-            )
-    return special
+    return _template_of(folder, TokenFiles(folder).config)
 
 
-def _own_template(folder: Path, settings: dict[str, Any]) -> str | None:
+def _template_of(folder: Path, settings: dict[str, Any]) -> str | None:
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8")

@@ -76,7 +76,12 @@ def _sections(
         FigureSection(
             "tokens",
             "Tokens and loss",
-            [*lengths, figures.shares(summaries), figures.class_weights(stats, summaries)],
+            [
+                *lengths,
+                figures.on_policy(summaries),
+                figures.shares(summaries),
+                figures.class_weights(stats, summaries),
+            ],
         )
     )
     runs = [
@@ -97,11 +102,14 @@ def _tiles(summaries: Sequence[DataSetSummary]) -> list[tuple[str, str]]:
     harmful, benign = (
         sum(part.by_category[name] for part in summaries) for name in ("harmful", "benign")
     )
+    renders = sum(len(part.lengths) for part in summaries)
+    on_policy = sum(part.on_policy for part in summaries)
     return [
         ("traces", f"{sum(part.traces for part in summaries):,}"),
         ("harmful", f"{harmful:,}"),
         ("benign", f"{benign:,}"),
         ("training rows", f"{rows:,}"),
+        ("renders on policy", f"{on_policy:,} ({figures.percent(on_policy, renders)})"),
         ("tokens", f"{tokens:,}"),
         ("tokens with loss", f"{trained:,} ({figures.percent(trained, tokens)})"),
     ]

@@ -48,7 +48,8 @@ class Share:
 class DataSetSummary:
     """What is known of one data set after reading it.
 
-    ``lengths`` are tokens before the cut at ``max_length``, in the order of the renders; ``shares``
+    ``lengths`` are tokens before the cut at ``max_length``, in the order of the renders;
+    ``on_policy`` counts those that hold the ids that the model wrote; ``shares``
     are by mask label, where a label is that of a mask file (``lossmasks``, ``by_policy/...``) or
     ``policy ID`` for a policy applied for the report alone. ``pooling_policies`` are those of the
     second masks by the label of their file, and ``thinking_weight`` is what the main masks were
@@ -66,6 +67,7 @@ class DataSetSummary:
     provenance: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     lengths: array[int] = field(default_factory=lambda: array("q"))
     truncated: int = 0
+    on_policy: int = 0
     max_lengths: set[int] = field(default_factory=set)
     shares: dict[str, Share] = field(default_factory=dict)
     file_policies: dict[str, Counter[str]] = field(default_factory=dict)
@@ -105,6 +107,7 @@ def _add_render(summary: DataSetSummary, render: dict[str, Any]) -> None:
     options = render["render_options"]
     summary.lengths.append(options.get("full_length", render["sequence_length"]))
     summary.truncated += options["truncated"]
+    summary.on_policy += render.get("on_policy", False)
     summary.max_lengths.add(options["max_length"])
     summary.provenance[("tokenizer", render["tokenizer_id"], render["tokenizer_sha256"])] += 1
     summary.provenance[

@@ -217,6 +217,22 @@ def lengths(summary: DataSetSummary) -> Figure | None:
     )
 
 
+def on_policy(summaries: Sequence[DataSetSummary]) -> Figure:
+    """Show how many renders hold the very ids that the model wrote."""
+    rows = [
+        (part.name, f"{len(part.lengths):,}", f"{part.on_policy:,}", percent(part.on_policy, total))
+        for part in summaries
+        if (total := len(part.lengths))
+    ]
+    note = (
+        "A render is on policy where its last turn is the token ids that the model itself wrote"
+        " behind this very prompt. The others were printed by the chat template: transcripts of"
+        " other models, and everything under completion_tokens: template."
+    )
+    table = Table(("data set", "renders", "on policy", "share"), rows)
+    return Figure("on-policy", "Renders on policy", note, table)
+
+
 def shares(summaries: Sequence[DataSetSummary]) -> Figure:
     """Show the share of tokens with loss in all tokens, per mask file and per policy."""
     rows, groups = [], []

@@ -30,6 +30,7 @@ from cbdata.report.inputs import DataSet, ReportInputs
 from cbdata.report.sampling import choose
 from cbdata.report.vocabulary import Vocabulary, load_vocabulary
 from cbdata.traces.facts import message_losses
+from cbdata.traces.turns import completion_span
 
 TOKEN_BUDGET = 12_000_000
 REJECT_BUDGET = 16_000_000
@@ -129,6 +130,7 @@ def trace_record(
         shown[f"policy {policy.id}"] = {"policy": policy.id, "weight": None, "runs": runs}
     attack, generation = trace.get("tool_attack") or {}, raw.get("generation") or {}
     locator = trace["source"]["record_locator"]
+    own = completion_span(render) if render.get("on_policy") else None
     about = {
         "trace": trace["id"],
         "render": render["render_id"],
@@ -166,6 +168,11 @@ def trace_record(
             else None
         ),
         "template": render["render_options"]["chat_template_name"],
+        "on policy": (
+            "yes: the last turn is what the model itself wrote"
+            if render.get("on_policy")
+            else "no: the template printed every turn"
+        ),
         "cut": (
             f"at {render['render_options']['max_length']} tokens"
             if render["render_options"]["truncated"]
@@ -201,6 +208,7 @@ def trace_record(
         "commitments": [
             commitment["commitment_token_idx"] for commitment in signals["action_commitments"]
         ],
+        "written": [] if own is None else [list(own)],
         "masks": shown,
         "twin": trace["links"].get("paired_trace_id"),
     }

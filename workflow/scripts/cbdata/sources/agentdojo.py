@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +16,20 @@ from cbdata.progress import Progress
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, shown
 from cbdata.sources.agentdojo_exposure import FoundInjection, find_injections
-from cbdata.sources.agentdojo_labels import RANK, RunLabels, label_run
-from cbdata.sources.agentdojo_messages import Transcript, normalise
+from cbdata.sources.agentdojo_labels import (
+    RANK,
+    RESISTED,
+    RunLabels,
+    is_denial_of_service,
+    label_run,
+)
+from cbdata.sources.agentdojo_messages import MESSAGE_REASONS, Transcript, normalise
 from cbdata.sources.agentdojo_runs import Run, read_run, split_pipeline
 from cbdata.sources.files import input_files, source_names
-from cbdata.sources.raw_lines import RawLine, checked_json, parse_object, read_lines, read_whole
+from cbdata.sources.options import DEFAULTS, SPLIT_CONFLICT, LoadOptions
+from cbdata.sources.options import RESISTED as RESISTED_REASON
+from cbdata.sources.raw_lines import checked_json, parse_object
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, Spool
@@ -33,18 +43,31 @@ DATASET = "agentdojo"
 
 REASONS: Reasons = {
     **READING,
+    **MESSAGE_REASONS,
     "missing_messages": "the record has no list of messages",
     "empty_transcript": "the list of messages is empty",
-    "message_not_an_object": "a message is not an object",
-    "unknown_role": "a message has a role that trace_v1 does not know",
-    "content_not_text": "a message's content is neither text nor blocks of text",
-    "unknown_content_block": "a content block of a type that trace_v1 has no place for",
-    "bad_tool_call": "a tool call cannot be read",
-    "bad_arguments": "a call's arguments are not an object",
-    "misplaced_tool_calls": "a message that is not the model's has tool calls",
-    "bad_tool_result": "a tool result cannot be read",
+    "stopped_run": "the run has no verdict, and the model did not have the last word",
     "bad_security": "an injected run whose security is neither true nor false",
 }
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark that writes its runs as AgentDojo does.
+
+    - ``dataset``: its name in traces, classes and tool schemas
+    - ``config_key``: the configuration's key of its path, for errors
+    - ``reasons``: what its records are rejected for
+    - ``adapt``: makes of a record, and the path of its file, a record as AgentDojo's own
+    """
+
+    dataset: str
+    config_key: str
+    reasons: Reasons
+    adapt: Callable[[dict[str, Any], Path], dict[str, Any]] = lambda record, path: record
+
+
+AGENTDOJO = Benchmark(DATASET, "agentdojo_path", REASONS)
 
 
 class RecordPlace(NamedTuple):
@@ -61,6 +84,29 @@ def convert(
     split: Split,
     outputs: StageFiles,
     max_reject_fraction: float,
+    options: LoadOptions = DEFAULTS,
+) -> None:
+    """Convert AgentDojo's transcripts to traces; see ``convert_runs``."""
+    convert_runs(
+        AGENTDOJO,
+        raw,
+        tool_schemas=tool_schemas,
+        split=split,
+        outputs=outputs,
+        max_reject_fraction=max_reject_fraction,
+        options=options,
+    )
+
+
+def convert_runs(
+    benchmark: Benchmark,
+    raw: Sequence[str | Path],
+    *,
+    tool_schemas: Sequence[str | Path],
+    split: Split,
+    outputs: StageFiles,
+    max_reject_fraction: float,
+    options: LoadOptions,
 ) -> None:
     """Convert transcripts to traces; write traces, rejects and stats, published together.
 
@@ -70,35 +116,37 @@ def convert(
     are rejected (``conflicting_labels``).
 
     Args:
+        benchmark: Which benchmark's they are.
         raw: Files, and folders of files.
-        tool_schemas: The files ``agentdojo_<suite>_v1.json`` that traces refer to. The traces of a
-            suite without one have no reference.
+        tool_schemas: The files ``{benchmark}_{suite}_v1.json`` that traces refer to. The traces of
+            a suite without one have no reference.
         split: A split's name, or names with fractions that add up to 1. Fractions go by suite and
-            user task.
+            user task, or by suite and injection task.
         outputs: Where traces, rejects and stats go.
         max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
+        options: What takes part.
 
     Raises:
         SourceError: No run can use the input.
         TooManyRejects: More was rejected than is allowed.
     """
-    files = source_names(input_files(raw, "agentdojo_path"))
-    assign = SplitAssigner(split)
-    schemas = _suite_schemas(tool_schemas)
-    progress = Progress("agentdojo transcripts")
+    files = source_names(input_files(raw, benchmark.config_key))
+    assign = SplitAssigner(split, options.split_by)
+    schemas = _suite_schemas(tool_schemas, benchmark.dataset)
+    progress = Progress(f"{benchmark.dataset} transcripts")
     blank = 0
     with (
         StageWriter(
             "etl_a",
-            "agentdojo_complete",
+            f"{benchmark.dataset}_complete",
             outputs,
-            REASONS,
+            benchmark.reasons,
             max_reject_fraction=max_reject_fraction,
         ) as writer,
-        Spool(outputs.out) as spool,
+        Spool(outputs.out, options.class_caps) as spool,
     ):
         for number, (name, path) in enumerate(files, start=1):
-            for line in _records(path):
+            for line in read_records(path):
                 if not line.data and line.problem is None:
                     blank += 1
                     continue
@@ -108,7 +156,9 @@ def convert(
                     if _is_header(record):
                         writer.header()
                         continue
-                    trace = _trace(record, RecordPlace(name, line.number), assign, schemas)
+                    record = benchmark.adapt(record, path)
+                    place = RecordPlace(name, line.number)
+                    trace = _trace(benchmark, record, place, assign, schemas, options)
                 except Reject as problem:
                     writer.reject(
                         problem,
@@ -130,13 +180,6 @@ def convert(
     progress.finish(f"{writer.records_out} kept")
 
 
-def _records(path: Path) -> Iterator[RawLine]:
-    if path.suffix == ".json":
-        yield read_whole(path)
-    else:
-        yield from read_lines(path)
-
-
 def _is_header(record: dict[str, Any]) -> bool:
     """Whether a line is the header of an export: ``{"metadata": {benchmark, accuracy, name}}`` and
     no transcript.
@@ -150,13 +193,13 @@ def _is_header(record: dict[str, Any]) -> bool:
     )
 
 
-def _suite_schemas(files: Iterable[str | Path]) -> dict[str, ToolSchema]:
+def _suite_schemas(files: Iterable[str | Path], dataset: str) -> dict[str, ToolSchema]:
     """The tool schema of each suite, by the version in the file, so that a suite's name in the data
     is never a path.
     """
     schemas = [load_tool_schema(path) for path in files]
     return {
-        schema.version.removeprefix("agentdojo_").removesuffix("_v1"): schema for schema in schemas
+        schema.version.removeprefix(f"{dataset}_").removesuffix("_v1"): schema for schema in schemas
     }
 
 
@@ -169,10 +212,12 @@ def _record_id(record: dict[str, Any]) -> str | None:
 
 
 def _trace(
+    benchmark: Benchmark,
     record: dict[str, Any],
     place: RecordPlace,
     assign: SplitAssigner,
     schemas: dict[str, ToolSchema],
+    options: LoadOptions,
 ) -> tuple[bytes, Entry]:
     """The trace of a record as a line, and what decides about it among its copies. Raises
     Reject.
@@ -184,6 +229,12 @@ def _trace(
     if not raw_messages:
         raise Reject("empty_transcript", "messages: the list is empty, the run left no transcript")
     talk = normalise(raw_messages)
+    if not (run.judged or run.error or talk.finished):
+        raise Reject(
+            "stopped_run",
+            "neither utility nor security is set, and the last of"
+            f" {len(talk.messages)} messages is no answer",
+        )
     spans, tellable = (
         find_injections(talk.messages, run.injections, run.attack_type)
         if run.injection_task
@@ -194,6 +245,7 @@ def _trace(
         security=run.security,
         error=run.error,
         attack_type=run.attack_type,
+        judged=run.judged,
         has_messages=True,
         exposed=bool(spans),
     )
@@ -201,11 +253,16 @@ def _trace(
     flags = sorted(talk.flags.union(run_labels.flags, _run_flags(run, talk, schema, tellable)))
     messages = checked_json(talk.messages)
     role = "complete" if talk.answered else "skeleton"
-    identity = trace_id(DATASET, role, orjson.Fragment(messages))
+    identity = trace_id(benchmark.dataset, role, orjson.Fragment(messages))
     model, family, defense = split_pipeline(run.pipeline)
-    split = assign(f"{run.suite}/{run.user_task}")
+    assigned = assign.of(f"{run.suite}/{run.user_task}", _injection_key(run))
+    split = assigned or SPLIT_CONFLICT
+    class_id = run_labels.class_id.replace(DATASET, benchmark.dataset, 1)
+    omitted = None if assigned else SPLIT_CONFLICT
+    if run_labels.class_id == RESISTED and options.resisted == "exclude":
+        omitted = omitted or RESISTED_REASON
     raw_metadata: dict[str, Any] = {
-        "source_fields": orjson.Fragment(checked_json(run.source_fields))
+        "source_fields": orjson.Fragment(checked_json(_source_fields(run, talk)))
     }
     if schema is not None:
         raw_metadata["tool_schema_ref"] = schema.ref
@@ -215,7 +272,7 @@ def _trace(
         "tier": "B2" if talk.answered else "B1",
         "split": split,
         "source": {
-            "dataset": DATASET,
+            "dataset": benchmark.dataset,
             "subset": run.suite,
             "file": place.file,
             "record_locator": (
@@ -233,7 +290,7 @@ def _trace(
         "labels": run_labels.labels,
         "training": {
             "sample_weight": 1.0,
-            "mixture": {"class_id": run_labels.class_id, "stage_tags": []},
+            "mixture": {"class_id": class_id, "stage_tags": []},
         },
         "links": {"raw_id": run.raw_id},
         "signal_hints": _hints(run, talk, spans, flags, messages),
@@ -249,9 +306,35 @@ def _trace(
         verdict=run_labels.labels["category"],
         rank=RANK[run_labels.class_id],
         alias=None,
-        facts=_facts(run.pipeline or "unknown", run_labels, split, role, tuple(flags)),
+        facts=(
+            ("classes", class_id),
+            ("splits", split),
+            ("completeness", role),
+            *_facts(run.pipeline or "unknown", run_labels, tuple(flags)),
+        ),
+        class_id=class_id,
+        omitted=omitted,
     )
     return dumps(trace), entry
+
+
+def _injection_key(run: Run) -> str | None:
+    """What splits compare of an attack: its goal, whatever words are around it. An attack that
+    stops the agent has the same words for every goal, so there it is the attack.
+    """
+    if run.injection_task is None:
+        return None
+    stopping = is_denial_of_service(run.attack_type)
+    return str(run.attack_type) if stopping else f"{run.suite}/{run.injection_task}"
+
+
+def _source_fields(run: Run, talk: Transcript) -> dict[str, Any]:
+    """What else the record says, that of its messages under ``message_fields``."""
+    if not talk.metadata:
+        return run.source_fields
+    if "message_fields" in run.source_fields:
+        raise Reject("wrong_type", "message_fields: the record has a field of this name itself")
+    return {**run.source_fields, "message_fields": talk.metadata}
 
 
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:
@@ -268,16 +351,9 @@ def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: 
     return flags
 
 
-def _facts(
-    pipeline: str, labels: RunLabels, split: str, role: str, flags: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    """What the stats count over the traces that were kept."""
-    facts = [
-        ("classes", labels.class_id),
-        ("splits", split),
-        ("completeness", role),
-        ("traces_by_pipeline", pipeline),
-    ]
+def _facts(pipeline: str, labels: RunLabels, flags: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """What the stats count by pipeline over the traces that were kept, and the flags."""
+    facts = [("traces_by_pipeline", pipeline)]
     if labels.labels["attack_present"]:
         facts.append(("attack_present_by_pipeline", pipeline))
     if labels.labels["attack_succeeded"]:

@@ -1,16 +1,17 @@
 """Whether, and where, the text of an injection stands in what the tools returned to the model.
 
 The texts come from the run's ``injections`` where it has them (run files). Exports do not, so there
-the frame that the attack puts around its text is looked for. Tool results print texts through YAML
-or Python's ``repr``, which fold lines and escape characters; the search allows for both, and spans
-are those of the text as printed.
+the frame that the attack puts around its text is looked for. Tools print texts through YAML, JSON,
+HTML or Python's ``repr``; the search undoes each of them, and spans are those of the text as
+printed.
 """
 
 from __future__ import annotations
 
-import functools
-import re
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+from cbdata.sources.printed_text import FOLDED, Reading, folded, readings
 
 FRAME = ("<INFORMATION>", "</INFORMATION>")
 """Around the text of the attacks of ``important_instructions_attacks.py`` and ``dos_attacks.py`` in
@@ -18,10 +19,9 @@ AgentDojo.
 """
 
 _FRAMED = ("important_instructions", "tool_knowledge", "dos")
-_SEPARATOR = r"(?:\s|\\{1,4}n|\\(?=\s))+"
-"""White space as it may be printed; every count of backslashes is bounded, or a run of them would
-cost quadratic time.
-"""
+_FRAME_WORD = "INFORMATION"
+_PIECE = (12, 32)
+"""Shortest and longest piece of a text that is looked for where the whole is not found."""
 
 
 class FoundInjection(NamedTuple):
@@ -43,72 +43,77 @@ def find_injections(
         attack_type: AgentDojo's name of the attack, or None.
 
     Returns:
-        The places in tool messages in reading order, and whether the search could have found the
-        attack at all. It could not if the run gives no texts and its attack has no known frame:
-        then nobody can tell from the transcript.
+        The places in tool messages in reading order, and whether the search can tell. It cannot if
+        the run gives no texts and its attack has no known frame, or if it found no text but a piece
+        of one: a result that was cut off, or printed in a way that is not known here.
     """
     framed = attack_type is not None and any(name in attack_type for name in _FRAMED)
+    needles = [(text.strip(), folded(text)) for text in texts if folded(text)]
+    pieces = [piece for _, needle in needles for piece in _pieces(needle)]
     spans: list[FoundInjection] = []
+    in_pieces = False
     for index, message in enumerate(messages):
         if message["role"] != "tool":
             continue
         content = message["content"]
-        found = _framed_spans(content) if framed and FRAME[0] in content else []
-        for text in texts:
-            found += _printed_spans(content, text)
-        if found:
-            spans += [FoundInjection(index, start, end) for start, end in _merged(found)]
-    return spans, framed or bool(texts)
+        found = _framed_spans(content) if framed and _FRAME_WORD in content else []
+        for text in {text for text, _ in needles if text in content}:
+            found += _places(content, text)
+        for reading in _folded_readings(content) if needles else ():
+            for _, needle in needles:
+                found += (reading.span(*place) for place in _places(reading.text, needle))
+            in_pieces = in_pieces or any(piece in reading.text for piece in pieces)
+        spans += [FoundInjection(index, start, end) for start, end in _merged(found)]
+    return spans, bool(spans) or framed or (bool(texts) and not in_pieces)
+
+
+def _pieces(text: str) -> list[str]:
+    """The text in pieces of equal length; none of one that is too short to be told by a piece."""
+    shortest, longest = _PIECE
+    length = min(longest, len(text) // 2)
+    if length < shortest:
+        return []
+    return [text[start : start + length] for start in range(0, len(text) - length + 1, length)]
+
+
+def _folded_readings(content: str) -> Iterator[Reading]:
+    for reading in readings(content):
+        yield reading.under(FOLDED)
+
+
+def _places(text: str, part: str) -> Iterator[tuple[int, int]]:
+    """Every place of a part in a text that does not overlap the one before."""
+    start = text.find(part)
+    while start >= 0:
+        yield start, start + len(part)
+        start = text.find(part, start + len(part))
 
 
 def _framed_spans(content: str) -> list[tuple[int, int]]:
-    """Every frame with what it holds; one that is not closed ends with the content (a result that
-    was cut off).
-    """
-    spans = []
-    start = content.find(FRAME[0])
+    """Every frame with what it holds, also where its brackets are escaped."""
+    marks = sum(content.count(mark) for mark in FRAME)
+    if content.count(_FRAME_WORD) == marks:
+        return list(_frames(content))
+    ends: dict[int, int] = {}
+    for reading in readings(content):
+        for place in _frames(reading.text):
+            start, end = reading.span(*place)
+            # A reading that does not see the frame closed takes all the rest for its text.
+            ends[start] = min(end, ends.get(start, end))
+    return list(ends.items())
+
+
+def _frames(text: str) -> Iterator[tuple[int, int]]:
+    """Frames in a text. One that is not closed ends with the text (a result that was cut off)."""
+    start = text.find(FRAME[0])
     while start >= 0:
-        close = content.find(FRAME[1], start)
-        end = len(content) if close < 0 else close + len(FRAME[1])
-        spans.append((start, end))
-        start = content.find(FRAME[0], end)
-    return spans
+        close = text.find(FRAME[1], start)
+        end = len(text) if close < 0 else close + len(FRAME[1])
+        yield start, end
+        start = text.find(FRAME[0], end)
 
 
-def _printed_spans(content: str, text: str) -> list[tuple[int, int]]:
-    """Every place where a text is printed, verbatim or folded and escaped."""
-    text = text.strip()
-    if not text:
-        return []
-    if text in content:
-        return [(match.start(), match.end()) for match in re.finditer(re.escape(text), content)]
-    return [match.span() for match in _as_printed(text).finditer(content)]
-
-
-@functools.lru_cache(maxsize=256)
-def _as_printed(text: str) -> re.Pattern[str]:
-    """A pattern for a text whose white space may be folded, and whose quotes and non-ASCII
-    characters may be escaped.
-    """
-    return re.compile(_SEPARATOR.join("".join(map(_char, word)) for word in text.split()))
-
-
-def _char(char: str) -> str:
-    if char == "'":
-        return r"(?:\\{0,4}'|'')"
-    if char == '"':
-        return r'\\{0,4}"'
-    if char == "\\":
-        return r"\\{1,2}"
-    if char.isascii():
-        return re.escape(char)
-    code = ord(char)
-    escapes = [rf"\\x{code:02x}"] if code < 0x100 else []
-    escapes += [rf"\\u{code:04x}"] if code < 0x10000 else [rf"\\U{code:08x}"]
-    return f"(?:{'|'.join([re.escape(char), *escapes])})"
-
-
-def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Spans in order, overlapping ones joined (a text found both by its frame and by itself is one
     injection).
     """

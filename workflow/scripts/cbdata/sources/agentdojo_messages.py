@@ -4,7 +4,8 @@ of trace_v1.
 Shapes (ethz-spylab/agentdojo, ``types.py``, ``functions_runtime.py``,
 ``benchmark.convert_old_messages_format``): content as a string, null, or blocks ``{"type": "text" |
 "thinking" | "redacted_thinking", "content": ...}``; calls as ``{id, type, function: {name,
-arguments}}`` (exports) or ``{function, args, id, placeholder_args}`` (run files).
+arguments}}`` (exports) or ``{function, args, id, placeholder_args}`` (run files). Pipelines that
+pass on what their provider sent add its own forms: see ``message_parts``, and ``function_call``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,42 @@ from typing import Any
 
 import orjson
 
-from cbdata.rejects import Reject
+from cbdata.rejects import Reasons, Reject
 from cbdata.sources import shown
+from cbdata.sources.message_parts import PART_REASONS, metadata, read_parts
+from cbdata.sources.strict_json import AmbiguousJson, strict_loads
 
-_MESSAGE_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "tool_call", "error"})
+MESSAGE_REASONS: Reasons = {
+    **PART_REASONS,
+    "message_not_an_object": "a message is not an object",
+    "unknown_role": "a message has a role that trace_v1 does not know",
+    "bad_tool_call": "a tool call cannot be read",
+    "bad_arguments": "a call's arguments are not an object",
+    "misplaced_tool_calls": "a message that is not the model's has tool calls",
+    "bad_tool_result": "a tool result cannot be read",
+}
+
+_ROLES = {"developer": "system", "function": "tool"}
+"""Newer and older names of roles."""
+
+_KNOWN = {
+    "system": frozenset({"tool_calls"}),
+    "user": frozenset({"tool_calls"}),
+    "assistant": frozenset({"tool_calls", "function_call"}),
+    "tool": frozenset({"tool_calls", "tool_call_id", "tool_call", "error", "name"}),
+}
+"""The keys that are read here, of the messages of each role."""
+
+_PLAIN = {
+    role: frozenset({"role", "content"}) | keys - {"function_call", "name"}
+    for role, keys in _KNOWN.items()
+}
+"""The keys of the messages that need no look at their parts, if their content is a string."""
+
+_CALL = frozenset({"id", "type", "function"})
+_RUN_CALL = frozenset({"id", "type", "function", "args"})
+_FUNCTION = frozenset({"name", "arguments"})
+"""The keys that are read of a call in either form, and of its function."""
 
 
 @dataclass
@@ -32,6 +65,14 @@ class Transcript:
     """Names of the tools that were called."""
     answered: bool = False
     """Whether there is an assistant turn."""
+    metadata: list[dict[str, Any]] = field(default_factory=list)
+    """What else the messages have: ``{message_index, fields}``."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the model had the last word, and did not call a tool with it."""
+        last = self.messages[-1]
+        return last["role"] == "assistant" and "tool_calls" not in last
 
 
 def normalise(raw_messages: list[Any]) -> Transcript:
@@ -55,21 +96,33 @@ def normalise(raw_messages: list[Any]) -> Transcript:
         if len(raw) == 2 and type(content) is str and (role == "user" or role == "system"):
             messages.append(raw)
             continue
-        calls = raw.get("tool_calls")
+        if type(role) is str and role in _ROLES:
+            flags.add(f"{role}_role")
+            role = _ROLES[role]
+        if type(role) is not str or role not in _KNOWN:
+            raise Reject(
+                "unknown_role",
+                f"messages[{index}].role: expected system, user, assistant or tool, got"
+                f" {shown(role)}",
+            )
+        rest: dict[str, Any] = {}
         message: dict[str, Any] = {"role": role, "content": content}
-        if type(content) is not str:
-            message["content"], thinking = _text(content, index, flags)
-            if thinking is not None:
-                message["thinking"] = thinking
-        if not raw.keys() <= _MESSAGE_KEYS:
-            flags.add("unknown_message_field")
+        if content is None and raw.keys() <= _PLAIN[role]:
+            message["content"] = ""
+        elif type(content) is not str or not raw.keys() <= _PLAIN[role]:
+            parts = read_parts(raw, role, f"messages[{index}]", flags, known=_KNOWN[role])
+            message["content"], rest = parts.content, parts.metadata
+            if parts.thinking is not None:
+                message["thinking"] = parts.thinking
+        calls = raw.get("tool_calls")
         if role == "assistant":
             talk.answered = True
             if pending:
                 flags.add("call_without_result")
                 pending = []
+            calls = _with_function_call(calls, raw.get("function_call"), index)
             if calls:
-                pending = _calls(calls, index, used, flags)
+                pending = _calls(calls, index, used, flags, rest)
                 message["tool_calls"] = turn = [call for _, call in pending]
                 for call in turn:
                     talk.called.add(call["function"]["name"])
@@ -80,63 +133,35 @@ def normalise(raw_messages: list[Any]) -> Transcript:
                 f" {shown(role)}",
             )
         elif role == "tool":
-            _result(raw, message, pending, index, flags)
-        elif role != "user" and role != "system":
-            raise Reject(
-                "unknown_role",
-                f"messages[{index}].role: expected system, user, assistant or tool, got"
-                f" {shown(role)}",
-            )
+            _result(raw, message, pending, index, flags, rest)
+        if rest:
+            flags.add("unknown_message_field")
+            talk.metadata.append({"message_index": index, "fields": rest})
         messages.append(message)
     if pending:
         flags.add("call_without_result")
     return talk
 
 
-def _text(content: Any, index: int, flags: set[str]) -> tuple[str, str | None]:
-    """(text, thinking) of a content that is not a string; blocks are joined by newlines as
-    AgentDojo joins them.
-    """
-    if content is None:
-        return "", None
-    if type(content) is not list:
+def _with_function_call(calls: Any, function_call: Any, index: int) -> Any:
+    """The calls of a turn, with the one that OpenAI's older form has in a key of its own."""
+    if not function_call:
+        return calls
+    if calls or type(function_call) is not dict:
         raise Reject(
-            "content_not_text",
-            f"messages[{index}].content: expected a string, null or a list of blocks, got"
-            f" {shown(content)}",
+            "bad_tool_call",
+            f"messages[{index}].function_call: expected an object and no tool_calls beside it, got"
+            f" {shown(function_call)}",
         )
-    texts: list[str] = []
-    thoughts: list[str] = []
-    for number, block in enumerate(content):
-        where = f"messages[{index}].content[{number}]"
-        if type(block) is not dict:
-            raise Reject(
-                "content_not_text", f"{where}: expected a content block, got {shown(block)}"
-            )
-        kind = block.get("type")
-        text = block.get("content", block.get("text"))
-        if kind not in ("text", "thinking", "redacted_thinking"):
-            raise Reject(
-                "unknown_content_block",
-                f"{where}.type: expected text, thinking or redacted_thinking, got {shown(kind)}",
-            )
-        if text is None:
-            continue
-        if type(text) is not str:
-            raise Reject(
-                "content_not_text", f"{where}.content: expected a string or null, got {shown(text)}"
-            )
-        if kind == "redacted_thinking":
-            flags.add("redacted_thinking_left_out")
-        else:
-            (texts if kind == "text" else thoughts).append(text)
-    return "\n".join(texts), "\n".join(thoughts) if thoughts else None
+    return [{"function": function_call}]
 
 
 def _calls(
-    calls: Any, index: int, used: set[str], flags: set[str]
+    calls: Any, index: int, used: set[str], flags: set[str], rest: dict[str, Any]
 ) -> list[tuple[str | None, dict[str, Any]]]:
-    """(id in the source, call of trace_v1) for each call of a turn."""
+    """(id in the source, call of trace_v1) for each call of a turn. What else the calls hold goes
+    to ``rest``.
+    """
     if type(calls) is not list:
         raise Reject(
             "bad_tool_call",
@@ -148,35 +173,41 @@ def _calls(
             raise Reject(
                 "bad_tool_call", f"{_at(index, number)}: expected an object, got {shown(call)}"
             )
-        function = call.get("function")
+        function, at = call.get("function"), _at(index, number)
         if type(function) is dict:
             name, arguments = function.get("name"), function.get("arguments")
+            others = metadata(call, _CALL, at, "bad_tool_call") | metadata(
+                function, _FUNCTION, at, "bad_tool_call"
+            )
         else:
             name, arguments = function, call.get("args")
+            others = metadata(call, _RUN_CALL, at, "bad_tool_call")
+        if others:
+            rest.setdefault("tool_calls", []).append({"call": number, **others})
         if type(name) is not str:
             raise Reject(
                 "bad_tool_call",
-                f"{_at(index, number)}: expected the name of a function, got {shown(name)}",
+                f"{at}: expected the name of a function, got {shown(name)}",
             )
         source_id = call.get("id")
         if source_id is not None and type(source_id) is not str:
             raise Reject(
                 "bad_tool_call",
-                f"{_at(index, number)}.id: expected a string or null, got {shown(source_id)}",
+                f"{at}.id: expected a string or null, got {shown(source_id)}",
             )
         body: dict[str, Any] = {"name": name}
         if type(arguments) is dict:
             body["arguments"] = arguments
-        elif type(arguments) is str:
-            body["arguments"] = _parsed(arguments, _at(index, number))
+        elif type(arguments) is str and arguments.strip():
+            body["arguments"] = _parsed(arguments, at)
             body["arguments_json"] = arguments
-        elif arguments is None:
+        elif arguments is None or type(arguments) is str:
             body["arguments"] = {}
             flags.add("call_without_arguments")
         else:
             raise Reject(
                 "bad_arguments",
-                f"{_at(index, number)}: expected arguments as an object, got {shown(arguments)}",
+                f"{at}: expected arguments as an object, got {shown(arguments)}",
             )
         call_id = source_id
         if not call_id:
@@ -206,12 +237,14 @@ def _fresh(stem: str, used: set[str]) -> str:
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
-        value = orjson.loads(text)
+        value = strict_loads(text.encode())
     except orjson.JSONDecodeError as error:
         raise Reject(
             "bad_arguments",
             f"{where}: the arguments are text that is not JSON ({error}): {shown(text)}",
         ) from error
+    except AmbiguousJson as error:
+        raise Reject(error.reason, f"{where}: the arguments: {error}: {shown(text)}") from error
     if type(value) is not dict:
         raise Reject(
             "bad_arguments", f"{where}: expected arguments as an object, got {shown(value)}"
@@ -225,8 +258,11 @@ def _result(
     pending: list[tuple[str | None, dict[str, Any]]],
     index: int,
     flags: set[str],
+    rest: dict[str, Any],
 ) -> None:
-    """Complete a tool message: its text, and the call that it answers (taken off ``pending``)."""
+    """Complete a tool message: its text, and the call that it answers (taken off ``pending``). What
+    it says of a call that is not there goes to ``rest``.
+    """
     error = raw.get("error")
     if error:
         if type(error) is not str:
@@ -243,8 +279,17 @@ def _result(
             "bad_tool_result",
             f"messages[{index}].tool_call_id: expected a string or null, got {shown(source_id)}",
         )
+    name = raw.get("name")
+    if name is not None and type(name) is not str:
+        raise Reject(
+            "bad_tool_result",
+            f"messages[{index}].name: expected a string or null, got {shown(name)}",
+        )
     if not pending:
         flags.add("result_without_call")
+        rest |= {key: raw[key] for key in ("tool_call_id", "tool_call") if raw.get(key)}
+        if name:
+            message["name"] = name
         return
     position = 0
     if source_id and pending[0][0] != source_id:
@@ -256,3 +301,6 @@ def _result(
     call = pending.pop(position)[1]
     message["tool_call_id"] = call["call_id"]
     message["name"] = call["function"]["name"]
+    if name and name != message["name"]:
+        flags.add("result_name_differs")
+        rest["name"] = name

@@ -13,10 +13,18 @@ DEFENSES = (
     "transformers_pi_detector",
     "spotlighting_with_delimiting",
     "repeat_user_prompt",
+    "piguard_detector",
+    "prompt_guard_2_detector",
+    "drift",
+    "progent",
+    "camel",
 )
-"""What AgentDojo appends to a pipeline's name (``agent_pipeline.DEFENSES``):
-``gpt-4o-2024-05-13-tool_filter``.
+"""What AgentDojo (``agent_pipeline.DEFENSES``) and AgentDyn (the last five) append to a pipeline's
+name: ``gpt-4o-2024-05-13-tool_filter``.
 """
+
+ISOLATION = "-injection"
+"""What DRIFT's own folders have between model and defence where it isolates injections."""
 
 FAMILIES = {
     "gpt": "gpt",
@@ -26,13 +34,16 @@ FAMILIES = {
     "llama": "llama",
     "mixtral": "mistral",
     "mistral": "mistral",
+    "qwen": "qwen",
+    "secalign": "llama",
 }
 """Model family by a part of the model's name, first match."""
 
 
 class Run(NamedTuple):
-    """The facts of one run, whichever form it was written in. ``source_fields`` are the others,
-    ``security`` left out on purpose.
+    """The facts of one run, whichever form it was written in. ``judged`` tells whether the
+    benchmark said anything about how it ended. ``source_fields`` are the other facts, ``security``
+    left out on purpose.
     """
 
     suite: str
@@ -41,6 +52,7 @@ class Run(NamedTuple):
     injection_task: str | None
     attack_type: str | None
     security: Any
+    judged: bool
     error: str | None
     injections: list[str]
     raw_format: str
@@ -95,7 +107,7 @@ def read_run(record: dict[str, Any]) -> Run:
         fields = record["metadata"]
         if type(fields) is not dict:
             raise Reject("wrong_type", f"metadata: expected an object, got {shown(fields)}")
-        raw_format, pipeline_key = "agentdojo_export", "model"
+        raw_format, pipeline_key, utility_key = "agentdojo_export", "model", "success"
         source = {**record, **fields}
         del source["metadata"]
     else:
@@ -105,7 +117,7 @@ def read_run(record: dict[str, Any]) -> Run:
             if "agentdojo_package_version" in fields
             else "agentdojo_run_string_content"
         )
-        pipeline_key = "pipeline_name"
+        pipeline_key, utility_key = "pipeline_name", "utility"
         source = record.copy()
     source.pop("messages", None)
     source.pop("security", None)
@@ -121,6 +133,7 @@ def read_run(record: dict[str, Any]) -> Run:
         injection_task=_none(_text(fields, "injection_task_id")),
         attack_type=_none(_text(fields, "attack_type")),
         security=fields.get("security"),
+        judged=not (fields.get("security") is None and fields.get(utility_key) is None),
         error=_text(record, "error") or _text(fields, "error"),
         injections=sorted(set(injections.values())),
         raw_format=raw_format,
@@ -137,6 +150,8 @@ def split_pipeline(pipeline: str | None) -> tuple[str | None, str | None, str | 
     for known in DEFENSES:
         if pipeline is not None and pipeline.endswith("-" + known):
             model, defense = pipeline.removesuffix("-" + known), known
+    if model is not None and defense == "drift":
+        model = model.removesuffix(ISOLATION)
     lowered = (model or "").lower()
     return (
         model,

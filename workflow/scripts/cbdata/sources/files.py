@@ -12,24 +12,35 @@ from cbdata.sources import SourceError
 
 logger = logging.getLogger(__name__)
 
-_TAIL = {".jsonl": 1, ".json": 5}
+_TAIL = {".jsonl": 1, ".ndjson": 1, ".json": 5}
 """How many last parts of its path name a file: an export by its own name, a run by
 ``pipeline/suite/user_task/attack/injection.json``.
 """
+_COMPRESSED = (".gz", ".zst")
+
+
+def _kind(name: str) -> str:
+    """The ending of a file's name without that of its compression."""
+    name = name.lower()
+    for ending in _COMPRESSED:
+        name = name.removesuffix(ending)
+    return os.path.splitext(name)[1]
 
 
 def input_files(paths: Sequence[str | Path], key: str) -> list[str]:
     """The files of some files and folders, each once and sorted.
 
-    Folders are searched to their leaves for ``*.jsonl`` and ``*.json``; hidden files and folders
-    are left out.
+    Folders, also linked ones, are searched to their leaves for ``*.jsonl``, ``*.ndjson`` and
+    ``*.json``, plain or compressed (``*.gz``, ``*.zst``). Hidden files and folders are left out, as
+    is a folder that was searched under another name; all of this is logged.
 
     Args:
         paths: Files and folders.
         key: The configuration's key of the paths, for errors.
 
     Raises:
-        SourceError: There is no path, a path does not exist, or a folder has no such file.
+        SourceError: There is no path, a path does not exist, a folder cannot be read, or it has no
+            such file.
     """
     if not paths:
         raise SourceError(
@@ -43,8 +54,8 @@ def input_files(paths: Sequence[str | Path], key: str) -> list[str]:
             found = {str(file) for file in _walk(path)}
             if not found:
                 raise SourceError(
-                    f"{path} holds no *.jsonl and no *.json file. Hint: point {key} at the exports"
-                    " or at a runs/ tree"
+                    f"{path} holds no *.jsonl, *.ndjson or *.json file. Hint: point {key} at the"
+                    " exports or at a runs/ tree"
                 )
             files |= found
         elif path.exists():
@@ -55,18 +66,38 @@ def input_files(paths: Sequence[str | Path], key: str) -> list[str]:
 
 
 def _walk(folder: Path) -> Iterable[Path]:
-    ignored = 0
-    for parent, folders, names in os.walk(folder):
+    ignored = hidden = 0
+    searched: dict[str, str] = {}
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
+        folders.sort()
+        hidden += sum(name.startswith(".") for name in folders)
+        real = os.path.realpath(parent)
+        if real in searched:  # a link to it, perhaps from below: then the search would never end
+            logger.warning("%s is %s and is searched once", parent, searched[real])
+            folders.clear()
+            continue
+        searched[real] = parent
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if name.startswith(".") or os.path.splitext(name)[1] not in _TAIL:
+            if name.startswith(".") or _kind(name) not in _TAIL:
                 ignored += 1
             else:
                 yield Path(parent, name)
     if ignored:
         logger.warning(
-            "%s: %d files that are neither *.jsonl nor *.json are left out", folder, ignored
+            "%s: %d files that are neither *.jsonl, *.ndjson nor *.json are left out",
+            folder,
+            ignored,
         )
+    if hidden:
+        logger.warning("%s: %d hidden folders are left out", folder, hidden)
+
+
+def _unreadable(error: OSError) -> None:
+    raise SourceError(
+        f"{error.filename} cannot be searched ({error.strerror}). Hint: correct the permissions, or"
+        " move it away"
+    ) from error
 
 
 def source_names(files: Iterable[str]) -> list[tuple[str, Path]]:
@@ -77,7 +108,7 @@ def source_names(files: Iterable[str]) -> list[tuple[str, Path]]:
     depend on where the data lie.
     """
     paths = [Path(os.path.abspath(file)) for file in files]
-    tails = [_TAIL.get(path.suffix, 1) for path in paths]
+    tails = [_TAIL.get(_kind(path.name), 1) for path in paths]
     while True:
         names = ["/".join(path.parts[-tail:]) for path, tail in zip(paths, tails, strict=True)]
         taken = Counter(names)

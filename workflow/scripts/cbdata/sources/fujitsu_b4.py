@@ -18,7 +18,9 @@ from cbdata.jsonl import dumps
 from cbdata.progress import Progress
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, SourceError, shown
-from cbdata.sources.raw_lines import checked_json, parse_object, read_lines
+from cbdata.sources.options import DEFAULTS, SPLIT_CONFLICT, LoadOptions
+from cbdata.sources.raw_lines import checked_json, parse_object
+from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.splits import Split, SplitAssigner, query_key
 from cbdata.sources.spool import Entry, Spool
@@ -156,6 +158,7 @@ def convert(
     split: Split,
     outputs: StageFiles,
     max_reject_fraction: float,
+    options: LoadOptions = DEFAULTS,
 ) -> None:
     """Convert records to skeletons; write traces, rejects and stats, published together.
 
@@ -167,9 +170,10 @@ def convert(
         raw: The one file of the records.
         tool_schemas: The one tool schema of the skeletons, with a system prompt.
         split: A split's name, or names with fractions that add up to 1. Fractions go by the benign
-            query without case, punctuation and spacing.
+            query without case, punctuation and spacing, or by the injection likewise.
         outputs: Where traces, rejects and stats go.
         max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
+        options: What takes part.
 
     Raises:
         SourceError: No run can use the input.
@@ -182,7 +186,7 @@ def convert(
             f"{tool_schema.path}: expected a system_prompt, it has none. Hint: B4 skeletons begin"
             " with it; see configs/tool_schemas"
         )
-    assign = SplitAssigner(split)
+    assign = SplitAssigner(split, options.split_by)
     progress = Progress("fujitsu_b4 records")
     blank = 0
     with (
@@ -193,9 +197,9 @@ def convert(
             REASONS,
             max_reject_fraction=max_reject_fraction,
         ) as writer,
-        Spool(outputs.out) as spool,
+        Spool(outputs.out, options.class_caps) as spool,
     ):
-        for line in read_lines(raw_path):
+        for line in read_records(raw_path):
             if not line.data and line.problem is None:
                 blank += 1
                 continue
@@ -283,7 +287,9 @@ def _skeleton(
     messages = checked_json(contents)
     identity = trace_id(DATASET, "skeleton", orjson.Fragment(messages))
     record_id = _record_id(record)
-    split = assign(query_key(fields["benign_query"]))
+    place, text = attack.spans[0] if attack.spans else None, fields["combined_query"]
+    injection = text[place[0] : place[1]] if place else fields["malicious_injection"] or None
+    split = assign.of(query_key(fields["benign_query"]), query_key(injection or text))
     rows = [
         {"message_index": 1, "char_start": start, "char_end": end} for start, end in attack.spans
     ]
@@ -303,17 +309,19 @@ def _skeleton(
     source_fields = {**record, "success": success}
     if record.get("success") is not success:
         source_fields["success_as_written"] = record.get("success")
-    place, text = attack.spans[0] if attack.spans else None, fields["combined_query"]
+    class_id = f"{DATASET}/skeleton"
     trace = {
         "id": identity,
         "completeness": "skeleton",
         "tier": "B1",
-        "split": split,
+        "split": split or SPLIT_CONFLICT,
         "source": {
             "dataset": DATASET,
             "subset": fields["category"] or None,
             "file": file,
-            "record_locator": {"kind": "line", "value": line},
+            "record_locator": (
+                {"kind": "file", "value": file} if line is None else {"kind": "line", "value": line}
+            ),
             "ingest_version": INGEST_VERSION,
             "model_id": None,
             "model_family": None,
@@ -338,13 +346,11 @@ def _skeleton(
             "expected_tool": expected,
             "simulated_tool": simulated,
             "attack_vector": "user_message",
-            "injection_text": (
-                text[place[0] : place[1]] if place else fields["malicious_injection"] or None
-            ),
+            "injection_text": injection,
         },
         "training": {
             "sample_weight": 1.0,
-            "mixture": {"class_id": f"{DATASET}/skeleton", "stage_tags": []},
+            "mixture": {"class_id": class_id, "stage_tags": []},
         },
         "links": {"raw_id": record_id},
         "signal_hints": hints,
@@ -359,10 +365,12 @@ def _skeleton(
         rank=0,
         alias=record_id,
         facts=(
-            ("splits", split),
+            ("splits", split or SPLIT_CONFLICT),
             ("tool_flips", _flip(expected, simulated, tool_schema)),
             *(("record_flags", flag) for flag in flags),
         ),
+        class_id=class_id,
+        omitted=None if split else SPLIT_CONFLICT,
     )
     return dumps(trace), entry
 

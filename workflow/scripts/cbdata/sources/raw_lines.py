@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
-from cbdata.sources import SourceError, shown
+from cbdata.sources import shown
+from cbdata.sources.raw_bytes import (
+    DAMAGE,
+    HEAD_BYTES,
+    UTF8_BOM,
+    damaged,
+    open_raw,
+    whole_file_problem,
+)
+from cbdata.sources.strict_json import AmbiguousJson, strict_loads
 from cbdata.stage import RAW_EXCERPT_BYTES
 
 MAX_RECORD_BYTES = 16 << 20
@@ -26,11 +36,6 @@ _DEPTH_MARGIN = 8
 """Levels that later stages may put around what ETL_A writes. orjson reads 1,024 levels but writes
 254.
 """
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-GZIP_MAGIC = b"\x1f\x8b"
-UTF8_BOM = b"\xef\xbb\xbf"
-UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class RawLine(NamedTuple):
@@ -51,46 +56,55 @@ class RawLine(NamedTuple):
 def read_lines(path: Path, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[RawLine]:
     """Yield the lines of a JSON Lines file, empty ones included (their ``data`` is empty).
 
-    Raises SourceError for a missing file, a directory and a git-lfs pointer.
+    A file compressed by gzip or zstd is decompressed. Raises SourceError for a missing file, a
+    directory and a git-lfs pointer.
     """
-    with _open(path) as handle:
-        whole = _whole_file_problem(handle, path)
-        if whole is not None:
-            yield whole
-            return
-        number = 0
-        while line := handle.readline(max_bytes + 1):
-            number += 1
-            if number == 1 and line.startswith(UTF8_BOM):
-                line = line[len(UTF8_BOM) :]
-            if len(line) > max_bytes and not line.endswith(b"\n"):
-                length = len(line) + _skip_line(handle)
-                yield RawLine(number, line[:RAW_EXCERPT_BYTES], too_long(length, max_bytes), True)
-                continue
-            complete = line.endswith(b"\n")
-            yield RawLine(number, line.strip(b" \t\r\n"), None, complete)
+    number = 0
+    with open_raw(path) as handle:
+        try:
+            head = handle.peek(HEAD_BYTES)[:HEAD_BYTES]
+            problem = whole_file_problem(head)
+            if problem is not None:
+                yield RawLine(None, head, problem, True)
+                return
+            while line := handle.readline(max_bytes + 1):
+                number += 1
+                line = line.removeprefix(UTF8_BOM)  # also of a file that was joined to another
+                if len(line) > max_bytes and not line.endswith(b"\n"):
+                    length = len(line) + _skip_line(handle)
+                    yield RawLine(
+                        number, line[:RAW_EXCERPT_BYTES], too_long(length, max_bytes), True
+                    )
+                else:
+                    yield RawLine(number, line.strip(b" \t\r\n"), None, line.endswith(b"\n"))
+        except DAMAGE as error:
+            yield RawLine(number + 1, b"", damaged(error), True)
 
 
 def read_whole(path: Path, max_bytes: int = MAX_RECORD_BYTES) -> RawLine:
     """A file that holds one JSON document, as one record. Raises SourceError as ``read_lines``
     does.
     """
-    with _open(path) as handle:
-        whole = _whole_file_problem(handle, path)
-        if whole is not None:
-            return whole
-        data = handle.read(max_bytes + 1)
-        if len(data) > max_bytes:
-            return RawLine(
-                None, data[:RAW_EXCERPT_BYTES], too_long(path.stat().st_size, max_bytes), True
-            )
-        data = data.removeprefix(UTF8_BOM).strip(b" \t\r\n")
-        return RawLine(
-            None,
-            data,
-            None if data else Reject("empty_file", "expected a JSON object, the file is empty"),
-            True,
-        )
+    with open_raw(path) as handle:
+        try:
+            data = handle.read(max_bytes + 1)
+            problem = whole_file_problem(data[:HEAD_BYTES])
+            if problem is None and len(data) > max_bytes:
+                length = len(data)
+                while piece := handle.read(1 << 20):
+                    length += len(piece)
+                problem = too_long(length, max_bytes)
+        except DAMAGE as error:
+            return RawLine(None, b"", damaged(error), True)
+    if problem is not None:
+        return RawLine(None, data[:RAW_EXCERPT_BYTES], problem, True)
+    data = data.removeprefix(UTF8_BOM).strip(b" \t\r\n")
+    return RawLine(
+        None,
+        data,
+        None if data else Reject("empty_file", "expected a JSON object, the file is empty"),
+        True,
+    )
 
 
 def too_long(length: int, limit: int) -> Reject:
@@ -103,9 +117,11 @@ def parse_object(line: RawLine) -> dict[str, Any]:
     if line.problem is not None:
         raise line.problem
     try:
-        value = orjson.loads(line.data)
+        value = strict_loads(line.data)
     except orjson.JSONDecodeError as error:
         raise _why_not_json(line, error) from error
+    except AmbiguousJson as error:
+        raise Reject(error.reason, str(error)) from error
     if type(value) is not dict:
         raise Reject("not_an_object", f"expected a JSON object, got {shown(value)}")
     return value
@@ -124,21 +140,7 @@ def checked_json(value: Any) -> bytes:
         raise Reject("too_deep", f"nested deeper than can be written again ({error})") from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    try:
-        return open(path, "rb", buffering=1 << 20)
-    except FileNotFoundError as error:
-        raise SourceError(
-            f"{path} does not exist. Hint: check fujitsu_b4_path and agentdojo_path in the config"
-        ) from error
-    except (IsADirectoryError, PermissionError) as error:
-        raise SourceError(
-            f"{path} cannot be read: expected a readable file ({error.strerror}). Hint: check the"
-            " path in the config"
-        ) from error
-
-
-def _skip_line(handle: IO[bytes]) -> int:
+def _skip_line(handle: BufferedReader) -> int:
     """Read on to the end of the line in pieces; the bytes passed over."""
     skipped = 0
     while piece := handle.readline(1 << 20):
@@ -146,38 +148,6 @@ def _skip_line(handle: IO[bytes]) -> int:
         if piece.endswith(b"\n"):
             break
     return skipped
-
-
-def _whole_file_problem(handle: IO[bytes], path: Path) -> RawLine | None:
-    """What makes every line of the file unreadable, told by its first bytes."""
-    head = handle.read(RAW_EXCERPT_BYTES)
-    if head.startswith(LFS_POINTER):
-        raise SourceError(
-            f"{path} is a git-lfs pointer, not the data it stands for. Hint: run `git lfs install"
-            " && git lfs pull` in the repository that it came from, or download the file"
-        )
-    handle.seek(0)
-    if head.startswith(GZIP_MAGIC):
-        return RawLine(
-            None,
-            head,
-            Reject(
-                "gzip_file",
-                "the file is gzip-compressed, expected plain text; unpack it with `gzip -d`",
-            ),
-            True,
-        )
-    if head.startswith(UTF16_BOMS):
-        return RawLine(
-            None,
-            head,
-            Reject(
-                "utf16_file",
-                "the file is UTF-16, expected UTF-8; convert it with `iconv -f UTF-16 -t UTF-8`",
-            ),
-            True,
-        )
-    return None
 
 
 def _why_not_json(line: RawLine, error: orjson.JSONDecodeError) -> Reject:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cbdata.rejects import Reasons
+from cbdata.sources.options import DEFAULTS, LoadOptions
 from cbdata.sources.reasons import READING
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Converter(Protocol):
         split: Split,
         outputs: StageFiles,
         max_reject_fraction: float,
+        options: LoadOptions = DEFAULTS,
     ) -> None:
         """Convert raw files to traces; write traces, rejects and stats, published together.
 
@@ -46,6 +48,7 @@ class Converter(Protocol):
             split: A split's name, or names with fractions that add up to 1.
             outputs: Where traces, rejects and stats go.
             max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
+            options: What takes part.
 
         Raises:
             SourceError: No run can use the input.
@@ -66,6 +69,7 @@ class RawSource:
       one file
     - ``tool_schemas``: the files in configs/tool_schemas that its traces refer to, as a pattern;
       ``CONFIGURED`` means the one of the configuration, None means that they refer to none
+    - ``options``: further keys of the configuration, which ``convert`` gets as ``options.own``
     - ``origin``, ``licence``: as its own page states them, for the data set card
     - ``goals``: the name of its tables in configs/attack_goals and configs/injection_defaults,
       with which its complete traces are cut at their decision points; None where they are not cut
@@ -80,6 +84,7 @@ class RawSource:
     origin: str
     licence: str
     goals: str | None = None
+    options: tuple[str, ...] = ()
 
     @property
     def skeletons(self) -> bool:
@@ -124,5 +129,46 @@ SOURCES: tuple[RawSource, ...] = (
         origin="ethz-spylab/agentdojo, run transcripts",
         licence="MIT",
         goals="agentdojo_v1",
+    ),
+    RawSource(
+        name="agentdyn",
+        config_key="agentdyn_path",
+        dataset="agentdyn_complete",
+        message="Convert the AgentDyn transcripts to traces.",
+        tree=True,
+        tool_schemas="agentdyn_*_v1.json",
+        origin="leolee99/AgentDyn, run transcripts (arXiv 2602.03117)",
+        licence="MIT",
+    ),
+    RawSource(
+        name="injecagent",
+        config_key="injecagent_path",
+        dataset="injecagent_skeletons",
+        message="Convert the InjecAgent test cases to skeleton traces.",
+        tree=True,
+        tool_schemas=None,
+        origin="uiuc-kang-lab/InjecAgent, test cases",
+        licence="see its repository",
+    ),
+    RawSource(
+        name="nemotron_ipi",
+        config_key="nemotron_ipi_path",
+        dataset="nemotron_ipi_skeletons",
+        message="Convert the Nemotron indirect prompt injections to skeleton traces.",
+        tree=False,
+        tool_schemas=None,
+        origin="nvidia/Nemotron-RL-Agentic-Indirect-Prompt-Injection-v1",
+        licence="CC BY 4.0",
+    ),
+    RawSource(
+        name="conversations",
+        config_key="conversations_path",
+        dataset="conversations_complete",
+        message="Convert the conversations to traces.",
+        tree=True,
+        tool_schemas=None,
+        origin="conversations of the user's own choice",
+        licence="that of the data",
+        options=("conversations_class",),
     ),
 )

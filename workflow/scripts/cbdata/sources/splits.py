@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from cbdata.ids import fraction_of
 from cbdata.sources import SourceError
+from cbdata.sources.options import SplitBy
 
 Split = str | Mapping[str, float]
 
@@ -19,10 +20,12 @@ class SplitAssigner:
 
     ``split`` is a name, or names with fractions that add up to 1. With fractions the split depends
     on the key alone, never on the order or number of records; names are laid out in sorted order,
-    so the order in the config does not count. Raises SourceError if the fractions cannot be used.
+    so the order in the config does not count. ``split_by`` says what ``of`` goes by. Raises
+    SourceError if the fractions cannot be used.
     """
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Split, split_by: SplitBy = "task") -> None:
+        self._by = split_by
         self._name: str | None = None
         self._bounds: list[tuple[float, str]] = []
         if isinstance(split, str):
@@ -57,6 +60,26 @@ class SplitAssigner:
             if position < bound:
                 return name
         return self._bounds[-1][1]
+
+    def of(self, task: str, injection: str | None) -> str | None:
+        """The split of a trace, from its own keys alone, so that it is the same in every source.
+
+        By ``task``, no user task stands in two splits; by ``injection``, no injection does, and
+        traces without one go by their task. By ``both``, neither does: a trace whose task and
+        injection belong to different splits has none, since in either of them it would be a leak.
+
+        Args:
+            task: What the user asked for, the same key wherever it is the same task.
+            injection: What the attacker wants, likewise; None without an attack.
+
+        Returns:
+            The split's name; None: the trace belongs to none.
+        """
+        by_task = self(task)
+        if injection is None or self._by == "task":
+            return by_task
+        by_injection = self(f"injection {injection}")
+        return by_injection if self._by == "injection" or by_injection == by_task else None
 
 
 def query_key(query: str) -> str:

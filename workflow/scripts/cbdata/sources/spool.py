@@ -12,7 +12,7 @@ import contextlib
 import errno
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,14 +21,23 @@ import orjson
 from cbdata.atomic_file import BUFFER_BYTES, FileError, naming, part_path, remove_part
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reject
+from cbdata.sources import SourceError
+from cbdata.sources.options import CLASS_CAP
 from cbdata.stage import StageWriter
+from cbdata.traces.class_caps import sample_rank
 
 _BATCH = 512
 _COPY_BYTES = 1 << 20
 _SCHEMA = """
-CREATE TABLE records (seq INTEGER PRIMARY KEY, start INTEGER, length INTEGER, id TEXT, verdict TEXT, rank INTEGER, alias TEXT, facts INTEGER);
+CREATE TABLE records (seq INTEGER PRIMARY KEY, start INTEGER, length INTEGER, id TEXT, verdict TEXT, rank INTEGER, alias TEXT, facts INTEGER, class TEXT, omitted TEXT);
 CREATE TABLE fates (seq INTEGER PRIMARY KEY, fate TEXT, payload TEXT);
 """  # noqa: E501 - embedded text
+
+_OMIT = "INSERT INTO fates"
+_SELECTED = (
+    "(SELECT * FROM records LEFT JOIN fates USING (seq)) WHERE (fate IS NULL OR fate LIKE 'keep%')"
+)
+_REPLACED = "ON CONFLICT (seq) DO UPDATE SET fate = excluded.fate, payload = excluded.payload"
 
 _FILES = ("lines", "index")
 _SQLITE_ERRNO = {
@@ -38,7 +47,7 @@ _SQLITE_ERRNO = {
     sqlite3.SQLITE_READONLY: errno.EROFS,
 }
 
-KEEP, DROP, CONFLICT, ALIAS = "keep", "drop", "conflict", "alias"
+KEEP, DROP, CONFLICT, ALIAS, OMIT = "keep", "drop", "conflict", "alias", "omit"
 
 
 class Entry(NamedTuple):
@@ -47,7 +56,8 @@ class Entry(NamedTuple):
     Traces with one ``id`` are copies. They must agree in ``verdict``, or all of them are rejected;
     otherwise the one of the lowest ``rank``, then the earliest, is kept. ``alias`` is another name
     that should be unique but need not be. ``facts`` are (group, name) pairs that are counted over
-    the traces kept.
+    the traces kept. ``class_id`` is the trace's mixture class, and ``omitted`` says why the trace
+    is not selected, if it is not; of copies, one that is selected goes before all others.
     """
 
     id: str
@@ -55,6 +65,8 @@ class Entry(NamedTuple):
     rank: int
     alias: str | None
     facts: tuple[tuple[str, str], ...]
+    class_id: str = ""
+    omitted: str | None = None
 
 
 class Spool:
@@ -63,11 +75,13 @@ class Spool:
 
     They lie beside ``output``, the file that the traces go to, under its name: what a killed job
     left of them is removed by the next one that writes this output. Order of output is order of
-    ``add``. Raises FileError where the system refuses to write.
+    ``add``. Of the classes in ``class_caps`` no more traces are kept than it says, a sample by a
+    hash of their ids. Raises FileError where the system refuses to write.
     """
 
-    def __init__(self, output: str | Path) -> None:
+    def __init__(self, output: str | Path, class_caps: Mapping[str, int] | None = None) -> None:
         output = Path(output)
+        self._caps = dict(class_caps or {})
         lines, index = (part_path(output.with_name(f"{output.name}.{n}")) for n in _FILES)
         self._paths = (lines, index)
         with contextlib.ExitStack() as undo:
@@ -78,13 +92,14 @@ class Spool:
             with _naming_sqlite(index):
                 self._db = sqlite3.connect(index, isolation_level=None)
                 undo.callback(self._db.close)
+                self._db.create_function("sample_rank", 1, sample_rank, deterministic=True)
                 self._db.executescript(
                     "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-256;"
                     " PRAGMA temp.cache_size=-256;" + _SCHEMA
                 )
                 self._db.execute("BEGIN")
             self._close = undo.pop_all()
-        self._batch: list[tuple[int, int, str, str, int, str | None, int]] = []
+        self._batch: list[tuple[int, int, str, str, int, str | None, int, str, str | None]] = []
         self._fact_sets: dict[tuple[tuple[str, str], ...], int] = {}
         self._end = 0
         self.conflicts = 0
@@ -109,7 +124,17 @@ class Spool:
             raise FileError(self._paths[0], error) from error
         facts = self._fact_sets.setdefault(entry.facts, len(self._fact_sets))
         self._batch.append(
-            (self._end, len(line), entry.id, entry.verdict, entry.rank, entry.alias, facts)
+            (
+                self._end,
+                len(line),
+                entry.id,
+                entry.verdict,
+                entry.rank,
+                entry.alias,
+                facts,
+                entry.class_id,
+                entry.omitted,
+            )
         )
         self._end += len(line)
         if len(self._batch) >= _BATCH:
@@ -121,13 +146,21 @@ class Spool:
         """Emit, drop or reject every trace; returns the facts counted over those that were emitted.
 
         Traces that share an alias without being copies get ``alias_flag`` among their
-        ``record_flags``. Copies whose verdicts differ are rejected as ``conflicting_labels``.
+        ``record_flags``. Copies whose verdicts differ are rejected as ``conflicting_labels``. What
+        is not selected is counted by reason, under ``not_selected``. Raises SourceError for an
+        input without a single record: one of empty files, headers and blank lines.
         """
+        if writer.records_in == writer.rejected["empty_file"]:
+            raise SourceError(
+                f"{writer.name}: the input holds no record. Hint: look whether its files were"
+                " written or downloaded whole; null in the config leaves the source out"
+            )
         self._flush()
         with naming(self._paths[0]), _naming_sqlite(self._paths[1]):
             self._lines.flush()
             self._decide(alias_flag is not None)
         flagged = 0
+        omitted: Counter[str] = Counter()
         done_seq, done_byte = 0, 0
         rows = self._db.execute(
             "SELECT seq, start, length, fate, payload FROM fates JOIN records USING (seq) ORDER"
@@ -138,6 +171,10 @@ class Spool:
             done_seq, done_byte = seq, start + length
             if fate == DROP:
                 writer.duplicate()
+                continue
+            if fate == OMIT:
+                writer.not_selected()
+                omitted[payload] += 1
                 continue
             line = self._read(start, length)
             if fate == CONFLICT:
@@ -157,13 +194,15 @@ class Spool:
         counts = self._facts()
         if flagged and alias_flag:
             counts.setdefault("record_flags", Counter())[alias_flag] += flagged
+        if omitted:
+            counts["not_selected"] = omitted
         return {group: dict(sorted(counter.items())) for group, counter in sorted(counts.items())}
 
     def _flush(self) -> None:
         with _naming_sqlite(self._paths[1]):
             self._db.executemany(
-                "INSERT INTO records (start, length, id, verdict, rank, alias, facts) VALUES (?, ?,"
-                " ?, ?, ?, ?, ?)",
+                "INSERT INTO records (start, length, id, verdict, rank, alias, facts, class,"
+                " omitted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 self._batch,
             )
         self._batch.clear()
@@ -185,8 +224,8 @@ class Spool:
         counts: dict[str, Counter[str]] = {}
         rows = self._db.execute(
             "SELECT facts, COUNT(*) FROM records LEFT JOIN fates USING (seq) WHERE fate IS NULL OR"
-            " fate NOT IN (?, ?) GROUP BY facts",
-            (DROP, CONFLICT),
+            " fate NOT IN (?, ?, ?) GROUP BY facts",
+            (DROP, CONFLICT, OMIT),
         )
         fact_sets = list(self._fact_sets)
         for index, number in rows:
@@ -224,6 +263,16 @@ class Spool:
                 " fate = ?",
                 (ALIAS, KEEP),
             )
+        self._db.execute(
+            f"{_OMIT} SELECT seq, ?, omitted FROM {_SELECTED} AND omitted IS NOT NULL {_REPLACED}",
+            (OMIT,),
+        )
+        for class_id, most in self._caps.items():
+            self._db.execute(
+                f"{_OMIT} SELECT seq, ?, ? FROM {_SELECTED} AND class = ? ORDER BY sample_rank(id)"
+                f" LIMIT -1 OFFSET ? {_REPLACED}",
+                (OMIT, CLASS_CAP, class_id, most),
+            )
 
     def _groups(self) -> Iterator[list[tuple[int, str, int, int]]]:
         """(seq, verdict, start, length) of the copies of one id, best first."""
@@ -231,7 +280,7 @@ class Spool:
         current = None
         rows = self._db.cursor().execute(
             "SELECT id, seq, verdict, start, length FROM records JOIN copied USING (id) ORDER BY"
-            " id, rank, seq"
+            " id, omitted IS NOT NULL, rank, seq"
         )
         for key, *member in rows:
             if key != current and group:

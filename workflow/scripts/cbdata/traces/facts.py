@@ -6,21 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 
 from cbdata.jsonl import JsonlError
+
+NO_LOSSES: Mapping[int, float] = MappingProxyType({})
 
 
 class UnmatchedRender(ValueError):
     """A render has no trace where the order of both files puts it."""
 
 
-@dataclass(frozen=True)
-class TraceFacts:
+class TraceFacts(NamedTuple):
     """The fields of a trace that masks, weights and rows depend on. ``line`` counts from 1.
 
     ``losses`` has the ``loss`` of each message that has one other than 1, by message index.
@@ -36,7 +37,7 @@ class TraceFacts:
     sample_weight: float
     policy: str | None
     params: Mapping[str, Any] | None
-    losses: Mapping[int, float] = field(default_factory=dict)
+    losses: Mapping[int, float] = NO_LOSSES
 
 
 def message_losses(messages: Sequence[Mapping[str, Any]]) -> dict[int, float]:
@@ -72,7 +73,7 @@ def trace_facts(trace: Mapping[str, Any], line: int) -> TraceFacts:
         sample_weight=float(training["sample_weight"]),
         policy=training.get("loss_mask_policy"),
         params=training.get("loss_mask_params"),
-        losses=message_losses(trace["messages"]),
+        losses=message_losses(trace["messages"]) if trace["messages"] else NO_LOSSES,
     )
 
 
@@ -81,16 +82,19 @@ def without_messages(line: bytes) -> bytes:
     safely.
 
     Messages are nearly all of a trace, and ``loss`` is the only fact in them. Most traces do not
-    have it; a line in which that key stands anywhere is read whole. The searched bytes hold
+    have it; a line in whose messages that key stands is read whole. The searched bytes hold
     unescaped quotes, so they cannot lie inside a JSON string; the first ``"messages":[`` is the
     trace's own because no field before it nests another. The last ``],"labels":{`` may belong to a
     nested object (``source_fields``); cutting there leaves brackets unbalanced, so the result does
     not parse and the caller falls back on the whole line.
     """
-    if not line.startswith(b'{"id":"') or b'"loss"' in line:
+    if not line.startswith(b'{"id":"'):
         return line
     start, end = line.find(b'"messages":['), line.rfind(b'],"labels":{')
-    return line[: start + 12] + line[end:] if 0 < start < end else line
+    # From the end, which takes half as long for a key that is not there.
+    if not 0 < start < end or line.rfind(b'"loss"', start, end) >= 0:
+        return line
+    return line[: start + 12] + line[end:]
 
 
 def parse_facts(line: bytes, number: int) -> TraceFacts:

@@ -29,4 +29,36 @@ def completion_start(render: Mapping[str, Any]) -> int | None:
     turns = render["alignment"]["assistant_spans"]
     if not turns or render["render_options"]["truncation_side"] == "right":
         return None
-    return int(turns[-1]["token_start"])
+    return int(min(turns[-1]["token_start"], reasoning_start(render, turns[-1])))
+
+
+def reasoning_start(render: Mapping[str, Any], turn: Mapping[str, Any]) -> int:
+    """The token at which a turn's first reasoning begins, or its content where it has none.
+
+    Args:
+        render: A render_v1 record.
+        turn: One of its assistant spans, which hold no reasoning that comes before the content.
+    """
+    starts = (
+        span["token_start"]
+        for span in render["alignment"].get("thinking_spans", ())
+        if span["message_index"] == turn["message_index"]
+    )
+    return int(next(starts, turn["token_start"]))
+
+
+def completion_span(render: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The tokens ``[start, end)`` of the last assistant turn's own text, reasoning included; None
+    where the render holds nothing of it.
+
+    A cut may have left reasoning alone. Arguments as for ``completion_start``.
+    """
+    start = completion_start(render)
+    if start is None:
+        return None
+    alignment = render["alignment"]
+    spans = [*alignment["assistant_spans"][-1:], *alignment.get("thinking_spans", ())]
+    own = [span for span in spans if span["token_start"] >= start]
+    if not own:
+        return None
+    return min(span["token_start"] for span in own), max(span["token_end"] for span in own)

@@ -11,7 +11,7 @@ from cbdata.records import STAGE_FOLDERS
 
 KINDS = ("traces", "renders", "lossmasks", "rejects", "stats")
 MARKS = {
-    "traces": {"messages", "completeness"},
+    "traces": {"messages"},
     "renders": {"input_ids", "alignment"},
     "lossmasks": {"loss_mask"},
     "rejects": {"reason", "stage"},

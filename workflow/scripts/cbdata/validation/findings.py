@@ -13,10 +13,13 @@ CHECKS = {
     "trace_schema": "row matches trace_v1",
     "trace_id_unique": "no trace id twice",
     "trace_calls": "call ids are unique in a trace, tool messages answer an earlier call",
-    "trace_completeness": "a skeleton has no assistant turn, one of a decision point none at its"
-    " end; a complete trace has one",
+    "trace_completeness": (
+        "a skeleton does not end with an assistant turn, a complete trace has one"
+    ),
     "trace_labels": "harmful means that an attack was present and succeeded",
     "trace_injection_span": "the injection's characters lie inside their message",
+    "split_tasks": "no user task stands in two splits, where they are split by task",
+    "split_injections": "no injection stands in two splits, where they are split by injection",
     "trace_twins": "DS and DR of one skeleton name each other and have the same parent and split",
     "render_schema": "row matches render_v1",
     "render_id_unique": "no render id twice",

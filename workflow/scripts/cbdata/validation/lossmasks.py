@@ -15,7 +15,7 @@ from cbdata.lossmask.policies import Layer, PolicyError
 from cbdata.lossmask.registry import Registry
 from cbdata.records import LossMask, Render
 from cbdata.records.words import ROLES
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors, first_error
 from cbdata.validation.findings import Findings
 from cbdata.validation.traces import SeenTrace
 
@@ -122,7 +122,9 @@ class LossmaskChecks:
         """Check one row, alone and against its render and trace."""
         expect = self.findings.expect
         error = first_error("lossmask_v1", row)
-        if not expect("lossmask_schema", error is None, place, lambda: str(error)):
+        if not expect(
+            "lossmask_schema", error is None, place, lambda: all_errors("lossmask_v1", row)
+        ):
             return
         mask = cast("LossMask", row)
         name = mask["lossmask_id"]

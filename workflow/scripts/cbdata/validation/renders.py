@@ -8,7 +8,7 @@ from typing import Any, cast
 from cbdata.ids import canonical_json, token_ids_sha256
 from cbdata.lookup import Place, RecordIndex
 from cbdata.records import Render
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors, first_error
 from cbdata.validation.findings import Findings
 from cbdata.validation.traces import SeenTrace
 
@@ -55,9 +55,16 @@ def span_problem(render: Render) -> str | None:
         span for span in listed if span[1] < span[2]
     ]:
         return "assistant_spans are not the contents of the assistant messages"
-    inside = {index: (start, end) for index, start, end in assistants}
     for call in alignment["tool_call_spans"]:
-        start, end = inside.get(call["message_index"], (0, -1))
+        # The turn of its message; where a message has several (template_fit), the call's own
+        start, end = next(
+            (
+                (start, end)
+                for index, start, end in reversed(assistants)
+                if index == call["message_index"] and start <= call["token_start"]
+            ),
+            (0, -1),
+        )
         # A cut may leave the opening of a call and nothing of its name.
         nameless = call["name_token_start"] == call["name_token_end"]
         if (
@@ -75,7 +82,7 @@ def span_problem(render: Render) -> str | None:
     for span in signals["injection_spans"]:
         if not 0 <= span["token_start"] <= span["token_end"] <= length:
             return f"injection [{span['token_start']}, {span['token_end']}) of {length} tokens"
-    turns_of = {turn["message_index"]: turn for turn in turns}
+    turns_of = {turn["message_index"]: turn for turn in reversed(turns)}
     for span in alignment.get("thinking_spans", []):
         own_turn = turns_of.get(span["message_index"])
         if (
@@ -161,7 +168,7 @@ class RenderChecks:
         """Check one row; rows that match the schema become known to the loss mask checks."""
         expect = self.findings.expect
         error = first_error("render_v1", row)
-        if not expect("render_schema", error is None, place, lambda: str(error)):
+        if not expect("render_schema", error is None, place, lambda: all_errors("render_v1", row)):
             return
         render = cast("Render", row)
         name = render["render_id"]

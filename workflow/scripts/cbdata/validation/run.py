@@ -13,9 +13,11 @@ from cbdata.conservation import check_stage
 from cbdata.jsonl import JsonlError
 from cbdata.lookup import Place, RecordIndex, read_places
 from cbdata.lossmask.registry import Registry, load_registry
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors, first_error
+from cbdata.sources.options import SplitBy
 from cbdata.validation.files import KINDS, UnknownFile, find_files, kind_of, stage_paths
 from cbdata.validation.findings import Findings
+from cbdata.validation.leakage import LeakageChecks
 from cbdata.validation.lossmasks import LossmaskChecks
 from cbdata.validation.renders import RenderChecks
 from cbdata.validation.traces import SeenTrace, check_trace, check_twins
@@ -59,8 +61,8 @@ def _each(
 def _check_stats(findings: Findings, files: Sequence[Path]) -> None:
     for path in files:
         stats = orjson.loads(path.read_bytes())
-        error = first_error("stats_v1", stats)
-        if not findings.expect("stats_schema", error is None, path, str(error)):
+        wrong = all_errors("stats_v1", stats)
+        if not findings.expect("stats_schema", not wrong, path, wrong):
             continue
         counts = stats["counts"]
         left = sum(counts[key] for key in ("records_out", "rejected", "duplicates", "not_selected"))
@@ -120,22 +122,36 @@ def _depth(path: Path) -> int:
     )
 
 
-def validate(paths: Iterable[str | Path], registry: Registry | None = None) -> Findings:
+def validate(
+    paths: Iterable[str | Path], registry: Registry | None = None, split_by: SplitBy = "task"
+) -> Findings:
     """Run every check that the given files and folders allow.
 
     Files are recognised by their first record. Joins are checked between the files given: without
-    trace files, those with traces are not checked, and so on; the findings say so. Raises
-    UnknownFile for a path that does not exist.
+    trace files, those with traces are not checked, and so on; the findings say so.
+
+    Args:
+        paths: Files, and folders of files.
+        registry: The policies that masks were made with; None: the project's.
+        split_by: What the splits keep together, as in the configuration. What they do not is noted
+            where it stands in several splits, and no failure.
+
+    Raises:
+        UnknownFile: A path does not exist.
     """
     findings = Findings()
     files = _sort_files(findings, paths)
     traces: dict[str, SeenTrace] | None = {} if files["traces"] else None
+    leakage = LeakageChecks(findings, split_by)
     _each(
         findings,
         files["traces"],
         "traces",
-        lambda place, row: check_trace(findings, place, row, traces if traces is not None else {}),
+        lambda place, row: check_trace(
+            findings, place, row, traces if traces is not None else {}, leakage
+        ),
     )
+    leakage.finish()
     if traces is None:
         findings.note("joins with traces: no trace file given")
     else:
@@ -148,7 +164,9 @@ def validate(paths: Iterable[str | Path], registry: Registry | None = None) -> F
 
     def check_reject(place: Place, row: dict[str, Any]) -> None:
         error = first_error("reject_v1", row)
-        if findings.expect("reject_schema", error is None, place, lambda: str(error)):
+        if findings.expect(
+            "reject_schema", error is None, place, lambda: all_errors("reject_v1", row)
+        ):
             folder = next(
                 (parent for parent in place.path.parents if parent.name == row["stage"]),
                 place.path.parent,

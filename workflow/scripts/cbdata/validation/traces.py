@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from cbdata.lookup import Place
 from cbdata.records import Message, Trace
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors, first_error
 from cbdata.traces.facts import message_losses
 from cbdata.traces.injections import injection_spans
 from cbdata.validation.findings import Findings
+from cbdata.validation.leakage import LeakageChecks
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,11 @@ def _span_problem(trace: Trace) -> str | None:
 
 
 def check_trace(
-    findings: Findings, place: Place, row: dict[str, Any], seen: dict[str, SeenTrace]
+    findings: Findings,
+    place: Place,
+    row: dict[str, Any],
+    seen: dict[str, SeenTrace],
+    leakage: LeakageChecks,
 ) -> None:
     """Check one row of a trace file.
 
@@ -70,9 +75,12 @@ def check_trace(
         place: Where the row stands.
         row: The record.
         seen: What is known of the traces before it, by id; a row that matches the schema is added.
+        leakage: Told of every row that matches the schema.
     """
     error = first_error("trace_v1", row)
-    if not findings.expect("trace_schema", error is None, place, lambda: str(error)):
+    if not findings.expect(
+        "trace_schema", error is None, place, lambda: all_errors("trace_v1", row)
+    ):
         return
     trace = cast("Trace", row)
     name = trace["id"]
@@ -87,16 +95,13 @@ def check_trace(
     findings.expect("trace_calls", problem is None, place, lambda: f"{name}: {problem}")
     spans = _span_problem(trace)
     findings.expect("trace_injection_span", spans is None, place, lambda: f"{name}: {spans}")
-    assistant = any(message["role"] == "assistant" for message in trace["messages"])
+    roles = [message["role"] for message in trace["messages"]]
     complete = trace["completeness"] == "complete"
-    cut = "decision_point" in trace and not complete
     findings.expect(
         "trace_completeness",
-        trace["messages"][-1:] != [] and trace["messages"][-1]["role"] != "assistant"
-        if cut
-        else assistant == complete,
+        "assistant" in roles if complete else roles[-1:] != ["assistant"],
         place,
-        lambda: f"{name}: {trace['completeness']}, assistant turn: {assistant}",
+        lambda: f"{name}: {trace['completeness']}, with messages by {', '.join(roles[-3:])}",
     )
     labels = trace["labels"]
     harmful, succeeded, present = (
@@ -113,6 +118,7 @@ def check_trace(
             f" {succeeded}"
         ),
     )
+    leakage.add(place, trace)
     links, generation = trace["links"], trace["raw_metadata"].get("generation")
     seen[name] = SeenTrace(
         place=place,

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cbdata.fill.devices import DeviceKind
 from cbdata.fill.requests import Request
-from cbdata.fill.settings import RuntimeSettings, WeightType
+from cbdata.fill.settings import EngineSettings, RuntimeSettings, WeightType
 from cbdata.records import BackendName
 
 
@@ -91,6 +92,7 @@ class EngineOptions:
     """What an engine is opened with.
 
     ``model`` is a local folder. ``max_model_len`` bounds prompt plus completion in tokens.
+    ``device`` is what the backend said it would compute on, ``dtype`` the weight type on it.
     ``grammar`` (EBNF in xgrammar's dialect) is what every completion is held to, or None. ``seed``
     is the run's: each request brings its own, so an engine may leave it alone. ``stop_token_ids``
     end a completion beside the tokens that the model's own files name.
@@ -98,6 +100,8 @@ class EngineOptions:
 
     model: Path
     runtime: RuntimeSettings
+    engine: EngineSettings
+    device: DeviceKind
     dtype: WeightType
     max_model_len: int
     grammar: str | None
@@ -120,6 +124,19 @@ class Needs:
         return cls(gpus, cpus=max(4, 2 * gpus), memory_mb=24000 + 12000 * gpus)
 
 
+@dataclass(frozen=True)
+class EngineHere:
+    """What a backend would run on in this job.
+
+    ``description`` is one line for the log: engine, version, device, driver, memory. ``problem``
+    says why it cannot run, with the fix; None if it can.
+    """
+
+    device: DeviceKind
+    description: str
+    problem: str | None = None
+
+
 class Backend(Protocol):
     """A way to generate, chosen by name. Nothing but ``open`` may import the engine's libraries:
     the rule files ask for ``needs``, and the environment must be set first.
@@ -140,8 +157,19 @@ class Backend(Protocol):
         """
         ...
 
-    def problem(self, runtime: RuntimeSettings) -> str | None:
-        """Say why the engine cannot run here, with the fix, or None; answers within seconds."""
+    def option_problems(self, engine: EngineSettings, runtime: RuntimeSettings) -> list[str]:
+        """Say which settings this backend would not take, each with its fix; asks nothing of the
+        machine, for it is called while a run is planned.
+        """
+        ...
+
+    def look(self, runtime: RuntimeSettings, held: str | None) -> EngineHere:
+        """Say what the engine would run on here, or why it cannot; answers within seconds.
+
+        Args:
+            runtime: The run-time settings.
+            held: What shows that the job holds a GPU (``held_gpus``), None where nothing does.
+        """
         ...
 
     def open(self, options: EngineOptions) -> Engine:

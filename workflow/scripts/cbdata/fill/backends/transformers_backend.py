@@ -7,10 +7,18 @@ from collections.abc import Generator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from cbdata.fill.backends.base import EngineOptions, Generated, Needs, Refusal, RequestQueue
-from cbdata.fill.models import weight_type
+from cbdata.fill.backends.base import (
+    EngineHere,
+    EngineOptions,
+    Generated,
+    Needs,
+    Refusal,
+    RequestQueue,
+)
+from cbdata.fill.backends.fixes import FOR_GPUS, FOR_THE_CPU, FORCE_CPU, no_gpu, wasted_gpu
+from cbdata.fill.devices import describe_cpu, describe_gpus, torch_sees, why_no_gpu
 from cbdata.fill.requests import Request
-from cbdata.fill.settings import RuntimeSettings
+from cbdata.fill.settings import EngineSettings, RuntimeSettings
 from cbdata.records import BackendName
 
 
@@ -27,14 +35,46 @@ class TransformersBackend:
         """See Backend.environment."""
         return {}
 
-    def problem(self, runtime: RuntimeSettings) -> str | None:
-        """See Backend.problem."""
+    def option_problems(self, engine: EngineSettings, runtime: RuntimeSettings) -> list[str]:
+        """See Backend.option_problems."""
+        return [
+            f"{key}: the transformers backend has no such option. Fix: leave it out, or set"
+            " backend=vllm"
+            for key in engine.given
+        ]
+
+    def look(self, runtime: RuntimeSettings, held: str | None) -> EngineHere:
+        """See Backend.look."""
         missing = [
             name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None
         ]
-        if not missing:
-            return None
-        return f"use_vllm is false and {' and '.join(missing)} cannot be imported. Fix: make setup"
+        if missing:
+            return EngineHere(
+                "cpu",
+                "transformers is not installed",
+                f"{' and '.join(missing)} cannot be imported, which the backend transformers needs."
+                f" Fix: for GPUs {FOR_GPUS}; for the CPU {FOR_THE_CPU}",
+            )
+        engine = f"transformers {version('transformers')}"
+        if runtime.engine_device == "cpu":
+            return EngineHere("cpu", f"{engine} on {describe_cpu()}")
+        seen = torch_sees()
+        if seen.gpus:
+            return EngineHere("cuda", f"{engine} on {describe_gpus(seen, 1)}")
+        problem = None
+        if runtime.engine_device == "cuda" or held is not None:
+            if seen.built_for:
+                problem = f"{no_gpu(1, 0, why_no_gpu(seen))}; {FORCE_CPU}"
+            else:
+                build = f"torch {seen.version} is a CPU build"
+                problem = (
+                    wasted_gpu(held, build)
+                    if held is not None
+                    else f"engine_device=cuda, but {build}. Fix: {FOR_GPUS}"
+                )
+        if not seen.version:
+            problem = f"{seen.error}. Fix: make the environment anew: {FOR_GPUS}"
+        return EngineHere("cpu", f"{engine} on {describe_cpu()}", problem)
 
     def open(self, options: EngineOptions) -> TransformersEngine:
         """See Backend.open."""
@@ -59,10 +99,10 @@ class TransformersEngine:
         self._torch = torch
         self._batch_size = options.runtime.batch_size
         self._max_model_len = options.max_model_len
-        on_gpu = torch.cuda.is_available()
+        on_gpu = options.device == "cuda"
         model: Any = AutoModelForCausalLM.from_pretrained(
             str(options.model),
-            dtype=weight_type(options.dtype, not on_gpu),
+            dtype=options.dtype,
             trust_remote_code=False,
             local_files_only=True,
             device_map="auto" if on_gpu else None,

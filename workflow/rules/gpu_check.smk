@@ -1,0 +1,37 @@
+"""A job of a minute that shows what the machine of a fill job makes of the model.
+
+Input: the model. Output: gpu_check.txt, which `make gpu-check` shows.
+"""
+
+BEFORE_THE_FIRST_JOB["gpu_check"] = check_fill
+IN_A_DRY_RUN["gpu_check"] = check_fill_quickly
+SHOWN_AT_THE_END.add("gpu_check")
+
+
+rule gpu_check:
+    input:
+        model=checked(INPUTS.model_files),
+        template=checked(INPUTS.template_files),
+    output:
+        f"{OUT}/gpu_check.txt",
+    log:
+        log_file("gpu_check", "gpu_check"),
+    benchmark:
+        benchmark_file("gpu_check", "gpu_check")
+    conda:
+        ENVIRONMENT
+    envmodules:
+        *config["envmodules"],
+    threads: FILL_NEEDS.cpus
+    resources:
+        gpu=FILL_NEEDS.gpus,
+        nodes=told_in_a_dry_run(1),
+        mem_mb=growing(FILL_NEEDS.memory_mb),
+        runtime=growing(30),
+    params:
+        settings=semantic_params(config),
+        code=code_digest("gpu_check"),
+    message:
+        "Load the model and complete 64 demo prompts ({resources.gpu} GPU)."
+    script:
+        "../scripts/gpu_check.py"

@@ -1,0 +1,189 @@
+"""What a run's model, tokenizer and options must be, looked at while the run is planned: on a login
+node, before a job waits for a GPU. Imports no engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cbdata.call_formats.settle import UnsettledFormat
+from cbdata.config import ConfigError
+from cbdata.fill.backends.base import Backend
+from cbdata.fill.call_reading import check_calls
+from cbdata.fill.models import (
+    ModelMissing,
+    context_length,
+    find_folder,
+    read_config,
+    weight_files,
+)
+from cbdata.fill.settings import FillSettings, RuntimeSettings
+from cbdata.render.settings import TokenizerError
+from cbdata.tools import ToolSchemaError
+
+CARD_BYTES = 80e9
+"""Memory of the card that hints speak of: an H100 or A100 of 80 GB."""
+
+WEIGHT_SHARE = 0.75
+"""At most this part of a card for weights; the rest is for the KV cache, activations and what vLLM
+leaves free (8 %).
+"""
+
+MOST_CARDS = 64
+"""Hints look no further."""
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """A model that a run can use: ``lines`` say what it is, and what to think of, for people."""
+
+    folder: Path
+    lines: tuple[str, ...]
+
+
+def check_plan(
+    settings: FillSettings,
+    runtime: RuntimeSettings,
+    backend: Backend,
+    tool_schema: str,
+    make_grammar: bool,
+) -> PlannedModel | None:
+    """Say while a run is planned whether its fill jobs can succeed, as far as this machine shows.
+
+    Args:
+        settings: The run's settings.
+        runtime: Its run-time settings.
+        backend: What generates.
+        tool_schema: The file of the tool schema.
+        make_grammar: Also make the grammar of constrained calls, which takes seconds.
+
+    Returns:
+        The model; None where it is not here and ``offline: false`` lets the job fetch it.
+
+    Raises:
+        ConfigError: The jobs would fail: every problem that was found, each with its fix.
+        ModelMissing: Nothing is wrong but that the model is not here, or not whole.
+    """
+    problems = backend.option_problems(settings.engine, runtime)
+    try:
+        folder, commit = find_folder(
+            settings.model, settings.model_revision, runtime.cache_dir, offline=True
+        )
+        config = read_config(folder)
+    except ModelMissing as error:
+        if problems:
+            raise ConfigError([*problems, *([str(error)] if runtime.offline else [])]) from error
+        if runtime.offline:
+            raise
+        return None
+    thinking = 0
+    try:
+        thinking = check_calls(settings, folder, tool_schema, make_grammar).thinking_tokens
+    except (TokenizerError, ToolSchemaError, UnsettledFormat) as error:
+        problems.append(str(error))
+    problems += _context_problems(settings, thinking, context_length(config))
+    if problems:
+        raise ConfigError(problems)
+    size = sum(path.stat().st_size for path in weight_files(folder))
+    named = f"{settings.model} at {commit[:12]}" if commit else settings.model
+    line = f"model {named}: context {context_length(config)} tokens, weights {size / 2**30:.1f} GiB"
+    split = _split_warnings(config, runtime) if backend.name == "vllm" else []
+    hints = _size_hints(config, size, settings, runtime, backend)
+    return PlannedModel(folder, (line, *split, *hints))
+
+
+def _context_problems(settings: FillSettings, thinking: int, context: int | None) -> list[str]:
+    """What does not fit the model's context; ``thinking`` are tokens for its reasoning."""
+    longest = settings.max_model_len
+    if context is None:
+        return (
+            [] if longest else ["model: config.json has no context length. Fix: set max_model_len"]
+        )
+    if longest is not None and longest > context:
+        return [
+            (
+                f"max_model_len: {longest} is more than the model's own {context}. Fix: lower it,"
+                " or leave it out"
+            )
+        ]
+    if settings.max_tokens + thinking >= (longest or context):
+        reasoning = f" and {thinking} for reasoning" if thinking else ""
+        return [
+            (
+                f"max_tokens: {settings.max_tokens}{reasoning} leaves no room for a prompt in a"
+                f" context of {longest or context} tokens. Fix: lower it"
+            )
+        ]
+    return []
+
+
+def _split_warnings(config: dict[str, Any], runtime: RuntimeSettings) -> list[str]:
+    """What vLLM 0.32 would refuse when it divides the model among GPUs: warnings, for another
+    version may do it.
+    """
+    found = []
+    heads = _number(config, "num_attention_heads")
+    if heads and heads % runtime.tensor_parallel:
+        fits = [str(count) for count in range(1, heads + 1) if heads % count == 0 and count <= 16]
+        found.append(
+            f"warning: tensor_parallel={runtime.tensor_parallel} does not divide the model's"
+            f" {heads} attention heads, which vLLM refuses: take one of {', '.join(fits)}"
+        )
+    layers = _number(config, "num_hidden_layers")
+    if layers and runtime.pipeline_parallel > layers:
+        found.append(
+            f"warning: pipeline_parallel={runtime.pipeline_parallel} is more than the model's"
+            f" {layers} layers, which vLLM refuses"
+        )
+    return found
+
+
+def _size_hints(
+    config: dict[str, Any],
+    size: int,
+    settings: FillSettings,
+    runtime: RuntimeSettings,
+    backend: Backend,
+) -> list[str]:
+    """How many typical cards the weights need at least, where they are more than the job asks
+    for.
+    """
+    if backend.name != "vllm" or settings.quantization or runtime.cpu_offload_gb:
+        return []
+    if settings.dtype == "float32" and _stored_type(config) in ("bfloat16", "float16"):
+        size *= 2
+    heads = _number(config, "num_attention_heads")
+    least = next(
+        (
+            count
+            for count in range(1, MOST_CARDS + 1)
+            if size <= count * WEIGHT_SHARE * CARD_BYTES and (not heads or heads % count == 0)
+        ),
+        MOST_CARDS,
+    )
+    if least <= runtime.gpus:
+        return []
+    return [
+        (
+            f"hint: on cards of {CARD_BYTES / 1e9:.0f} GB the weights and their cache want"
+            f" tensor_parallel={least} at least, and the job asks for {runtime.gpus} GPU"
+            f"{'s' * (runtime.gpus > 1)}"
+        )
+    ]
+
+
+def _text_part(config: dict[str, Any]) -> dict[str, Any]:
+    part = config.get("text_config")
+    return part if isinstance(part, dict) else config
+
+
+def _number(config: dict[str, Any], key: str) -> int | None:
+    value = _text_part(config).get(key)
+    return value if isinstance(value, int) else None
+
+
+def _stored_type(config: dict[str, Any]) -> Any:
+    part = _text_part(config)
+    return part.get("dtype") or part.get("torch_dtype") or config.get("torch_dtype")

@@ -1,0 +1,91 @@
+"""Stock chat templates that lose what a conversation says, and the project's templates for them
+(``chat_template: auto``).
+
+A stock template is known by the SHA-256 of its text without white space at its ends. A new entry
+changes the prompts of the tokenizers that have it: raise FILL_VERSION with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+
+from cbdata.paths import CHAT_TEMPLATES
+
+logger = logging.getLogger(__name__)
+
+CONTROL = re.compile(r"<\|[a-z_]+\|>|\[/?[A-Z_]+\]")
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A stock template that loses something.
+
+    Attributes:
+        families: The models that are published with it.
+        loses: What it drops or refuses.
+        project: The template of configs/chat_templates that stands in for it.
+    """
+
+    families: str
+    loses: str
+    project: str
+
+
+LLAMA_LOSES = "drops the text beside a call, and refuses turns with several calls"
+STOCK = {
+    "93c0e9aa3629bbd77e68dbc0f5621f6e6b23aa8d74b932595cdb8d64684526d7": Stock(
+        "Llama 3.1 and 3.3", LLAMA_LOSES, "llama31_tools"
+    ),
+    "d82792f95932f1c9cef5c4bd992f171225e3bf8c7b609b4557c9e1ec96be819f": Stock(
+        "Llama 3.2", LLAMA_LOSES, "llama31_tools"
+    ),
+    "e7deee034838db2bfc7487788a3013d8a307ab69f72f3c54a85f06fd76007d4e": Stock(
+        "Mistral Nemo",
+        "drops the system message and the text beside calls, and refuses call ids that have not"
+        " nine characters",
+        "mistral_tools",
+    ),
+}
+
+
+def stock_of(source: str) -> Stock | None:
+    """The entry of a chat template that is a known stock template, else None."""
+    return STOCK.get(hashlib.sha256(source.strip().encode("utf-8")).hexdigest())
+
+
+def stand_in(own: str | None, control: Container[str] | None) -> Stock | None:
+    """The entry whose project template a tokenizer is to be used with, else None.
+
+    Args:
+        own: The tokenizer's own chat template, or None.
+        control: The tokenizer's control tokens, which must have all that the project's template
+            prints; None where they are not known, so that this is not looked at.
+    """
+    stock = stock_of(own) if own else None
+    if stock is None:
+        return None
+    if control is None:
+        return stock
+    printed = CONTROL.findall((CHAT_TEMPLATES / f"{stock.project}.jinja").read_text("utf-8"))
+    missing = sorted(token for token in set(printed) if token not in control)
+    if missing:
+        logger.warning(
+            "the stock chat template of %s %s; the tokenizer lacks %s, so %s cannot be used",
+            stock.families,
+            stock.loses,
+            ", ".join(missing),
+            stock.project,
+        )
+        return None
+    logger.info(
+        "the tokenizer's chat template is the stock one of %s, which %s: the project's %s is used"
+        " (chat_template: auto; null takes the tokenizer's own)",
+        stock.families,
+        stock.loses,
+        stock.project,
+    )
+    return stock

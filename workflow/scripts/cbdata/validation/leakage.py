@@ -1,0 +1,111 @@
+"""Whether what must stay together stands in one split: user tasks, injections, prompts alike."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NamedTuple
+
+from cbdata.lookup import Place
+from cbdata.records import Trace
+from cbdata.sources.options import SplitBy
+from cbdata.sources.splits import query_key
+from cbdata.traces.injections import injection_spans
+from cbdata.validation.findings import Findings
+
+_NUMBER = re.compile(r"\d+")
+
+
+class _First(NamedTuple):
+    """The first trace of a key: its split, and where it stands."""
+
+    split: str
+    place: Place
+
+
+class LeakageChecks:
+    """Compares the splits of traces that share a user task, an injection or, nearly, a prompt.
+
+    Texts are compared without case, punctuation, spacing and Unicode form; nearly the same prompts
+    without numbers as well. Paraphrases in other words are not found.
+    """
+
+    def __init__(self, findings: Findings, split_by: SplitBy) -> None:
+        """Begin with no trace.
+
+        Args:
+            findings: Takes the results.
+            split_by: What the splits were to keep together: ``task``, ``injection`` or ``both``.
+                The rest is noted.
+        """
+        self._findings = findings
+        self._promised = {
+            "task": split_by in ("task", "both"),
+            "injection": split_by in ("injection", "both"),
+            "prompt": False,
+        }
+        self._first: dict[str, dict[bytes, _First]] = {kind: {} for kind in self._promised}
+        self._shared: dict[str, set[bytes]] = {kind: set() for kind in self._promised}
+        self._example: dict[str, str] = {}
+
+    def add(self, place: Place, trace: Trace) -> None:
+        """Check one trace against those before it.
+
+        Args:
+            place: Where it stands.
+            trace: A valid trace_v1.
+        """
+        task = user_task(trace)
+        injection = (trace.get("tool_attack") or {}).get("injection_text")
+        if task is not None:
+            torn = self._compare("task", task, place, trace["split"])
+            if not torn:
+                self._compare("prompt", _NUMBER.sub("0", task), place, trace["split"])
+        if trace["labels"]["attack_present"] and injection:
+            self._compare("injection", query_key(injection), place, trace["split"])
+
+    def _compare(self, kind: str, key: str, place: Place, split: str) -> bool:
+        """Whether a key stands in another split as well."""
+        short = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16]
+        first = self._first[kind].setdefault(short, _First(split, place))
+        torn = first.split != split
+        if torn:
+            self._shared[kind].add(short)
+            self._example.setdefault(
+                kind,
+                f"{key[:60]!a} in {first.split!a} at {first.place} and in {split!a} at {place}",
+            )
+        if self._promised[kind]:
+            self._findings.expect(
+                f"split_{kind}s",
+                not torn,
+                place,
+                lambda: f"{key[:60]!a}: {split!a}, but {first.split!a} at {first.place}",
+            )
+        return torn
+
+    def finish(self) -> None:
+        """Note what is shared between splits without having been promised otherwise."""
+        words = {
+            "task": "user tasks stand in more than one split (split_by keeps injections together)",
+            "injection": "injections stand in more than one split (split_by keeps tasks together)",
+            "prompt": "user tasks differ from one in another split in their numbers alone",
+        }
+        for kind, shared in self._shared.items():
+            if shared and not self._promised[kind]:
+                self._findings.note(f"{len(shared)} {words[kind]}, e.g. {self._example[kind]}")
+
+
+def user_task(trace: Trace) -> str | None:
+    """What the user asks for, as splits compare it: the first user message without the injection;
+    None where there is no user message.
+    """
+    for index, message in enumerate(trace["messages"]):
+        if message["role"] != "user":
+            continue
+        content = message["content"]
+        spans = [span for span in injection_spans(trace) if span["message_index"] == index]
+        for span in sorted(spans, key=lambda each: -each["char_start"]):
+            content = content[: span["char_start"]] + " " + content[span["char_end"] :]
+        return query_key(content)
+    return None
