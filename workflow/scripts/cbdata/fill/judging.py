@@ -34,21 +34,21 @@ def no_completion_possible(
     """
     attack = record.get("tool_attack") or {}
     if "decision_point" in record:
-        no_answer = goal_ineligible(
+        why = goal_ineligible(
             mode,
             attack.get("target_calls", ()),
             attack.get("expected_calls"),
             tools,
             settings.dr_criterion,
         )
-        return Reject(*no_answer) if no_answer else None
-    why = ineligible(
-        mode,
-        attack.get("expected_tool"),
-        attack.get("simulated_tool"),
-        tools,
-        settings.ds_criterion,
-    )
+    else:
+        why = ineligible(
+            mode,
+            attack.get("expected_tool"),
+            attack.get("simulated_tool"),
+            tools,
+            settings.ds_criterion,
+        )
     return Reject(*why) if why else None
 
 
