@@ -181,3 +181,9 @@ def test_skeletons_that_are_cut_are_filled_by_their_name(tmp_path: Path) -> None
     )
     assert run.filled_names == ["agentdojo_ds", "agentdojo_dr"]
     assert run.skeleton_sets[0].path == run.data("cut", "agentdojo_skeletons")
+
+
+def test_a_split_for_a_source_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    plan(tmp_path, source_splits={"injecagent": "train", "agentdyn": {"a": 0.5, "b": 0.5}})
+    with pytest.raises(ConfigError, match=r"'injecagnet' is no source; did you mean injecagent\?"):
+        plan(tmp_path, source_splits={"injecagnet": "eval"})

@@ -57,6 +57,9 @@ def test_what_else_a_tool_says_is_kept_and_null_parameters_are_none() -> None:
         [FUNCTION | {"parameters": "no json"}],
         [FUNCTION | {"parameters": [1]}],
         [WEATHER, WEATHER],
+        [FUNCTION | {"parameters": {"type": "object", "required": 3}}],
+        [FUNCTION | {"parameters": {"type": "object", "required": ["city", []]}}],
+        '[{"name": "f", "name": "g"}]',
     ],
 )
 def test_what_is_no_list_of_tools_is_a_reject(value: Any) -> None:

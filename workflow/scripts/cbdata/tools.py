@@ -7,12 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from cbdata.ids import digest
-from cbdata.records import ToolSchemaRef
+
+if TYPE_CHECKING:
+    from cbdata.records import ToolSchemaRef
 
 INLINE = "inline"
 """What stands for the version of tools that lie in the trace itself."""

@@ -137,10 +137,6 @@ def _trace(
         hints["record_flags"] = sorted(flags)
     raw_id = record.get("id")
     others = {key: value for key, value in record.items() if key not in used}
-    if talk.metadata:
-        if "message_fields" in others:
-            raise Reject("wrong_type", "message_fields: the record has a field of this name itself")
-        others["message_fields"] = talk.metadata
     trace: dict[str, Any] = {
         "id": identity,
         "completeness": "complete",
@@ -169,7 +165,9 @@ def _trace(
         "training": {"sample_weight": 1.0, "mixture": {"class_id": class_id, "stage_tags": []}},
         "links": {"raw_id": str(raw_id) if isinstance(raw_id, (str, int)) else None},
         "signal_hints": hints,
-        "raw_metadata": {"source_fields": orjson.Fragment(checked_json(others))},
+        "raw_metadata": {
+            "source_fields": orjson.Fragment(checked_json(talk.source_fields(others)))
+        },
     }
     if tools:
         trace["tools"] = orjson.Fragment(checked_json(tools))
