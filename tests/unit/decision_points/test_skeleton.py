@@ -95,6 +95,12 @@ def test_a_skeleton_says_where_it_was_cut_what_the_attack_wants_and_what_is_righ
     assert made["task"] == trace["task"] and made["split"] == trace["split"]
 
 
+def test_tools_that_a_trace_brings_along_are_those_of_its_skeleton(tmp_path: Path) -> None:
+    tools = [{"type": "function", "function": {"name": "read_file", "parameters": {}}}]
+    assert skeleton(tmp_path, attacked_run(tools=tools))["tools"] == tools
+    assert "tools" not in skeleton(tmp_path, attacked_run())
+
+
 def test_without_a_clean_run_nothing_is_expected_and_no_preparing_call_counts(
     tmp_path: Path,
 ) -> None:
