@@ -96,6 +96,40 @@ def test_an_unknown_suite_has_no_slots(tmp_path: Path) -> None:
     assert defaults.slots("other") == ()
 
 
+ROW = "- id: 6\n  body: <INFORMATION>x</INFORMATION>\n  title: t\n- id: 7"
+BLOCK = "a: |\n  Bill\n  <INFORMATION>x</INFORMATION>\n  Bye\nb: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "where", "text", "reads_as"),
+    [
+        (ROW, {"id": "6"}, "Click: http://x", [{"id": 6, "body": "Click: http://x", "title": "t"}]),
+        (ROW, {"id": "6"}, "it's", [{"id": 6, "body": "it's", "title": "t"}]),
+        (ROW, {"id": "6"}, "", [{"id": 6, "body": "", "title": "t"}]),
+        (ROW, {"id": "6"}, "true", [{"id": 6, "body": "true", "title": "t"}]),
+        (ROW, {"id": "6"}, "a\n\nb", [{"id": 6, "body": "a\n\nb", "title": "t"}]),
+        ("- Bill <INFORMATION>x</INFORMATION>\n- other", {"before": "Bill"}, " ok", "Bill ok"),
+        (
+            "- Bill <INFORMATION>x</INFORMATION> Bye\n- other",
+            {"before": "Bill", "after": "Bye"},
+            " and\n",
+            "Bill and\nBye",
+        ),
+        (BLOCK, {"before": "Bill", "after": "Bye"}, "\n1\n2\n", {"a": "Bill\n1\n2\nBye\n", "b": 1}),
+        (BLOCK, {"before": "Bill", "after": "Bye"}, "\n", {"a": "Bill\nBye\n", "b": 1}),
+    ],
+)
+def test_a_string_without_quotes_reads_as_the_environment_s_text(
+    tmp_path: Path, content: str, where: dict[str, str], text: str, reads_as: Any
+) -> None:
+    found = restored(load(tmp_path, slot=[place(text, **where)]), content)
+    assert found is not None
+    read = yaml.safe_load(found)
+    assert (read[: len(reads_as)] if isinstance(reads_as, list) else read) == (
+        [reads_as, "other"] if isinstance(reads_as, str) else reads_as
+    )
+
+
 def test_a_text_that_would_read_otherwise_is_not_put_there(tmp_path: Path) -> None:
     """A plain YAML string has no place for a colon: nobody would read the environment's text."""
     defaults = load(tmp_path, slot=[place(" a: b", before="Bill")])

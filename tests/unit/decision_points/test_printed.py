@@ -109,11 +109,8 @@ def test_delimiters_around_a_result_are_no_part_of_it() -> None:
 def test_a_hostile_result_is_read_or_taken_as_it_is(content: str) -> None:
     start = content.index("@@")
     scalar = read_scalar(content, start, start + 2)
-    assert (content[:start].endswith(scalar.before[-1:])) and scalar.style in (
-        "as_is",
-        "single_quoted",
-        "escaped",
-    )
+    assert content[:start].endswith(scalar.before[-1:])
+    assert scalar.style in ("as_is", "plain", "single_quoted", "escaped")
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

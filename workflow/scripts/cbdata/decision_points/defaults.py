@@ -118,9 +118,13 @@ class InjectionDefaults:
         [(name, text)] = found
         left, right = slot_span(content, start, end, scalar)
         line = content[content.rfind("\n", 0, start) + 1 : start]
-        indent = line if not line.strip() else ""
+        indent = line[: len(line) - len(line.lstrip())]
+        if scalar.style in ("plain", "single_quoted") and line.strip():
+            indent += "  "  # behind its key
         printed = written(text, scalar, indent)
-        if not _reads_as(content[:left] + printed + content[right:], left, printed, text, scalar):
+        quoted = scalar.style == "plain" and scalar.is_whole
+        restored = content[:left] + printed + content[right:]
+        if not _reads_as(restored, left + quoted, text, scalar):
             return None
         return RestoredSlot(name, left, right, printed)
 
@@ -150,14 +154,14 @@ def _squeezed(text: str) -> str:
     return "".join(text.split())
 
 
-def _reads_as(content: str, start: int, printed: str, text: str, scalar: Scalar) -> bool:
-    """Whether a restored result reads as the same string with the text in it."""
-    again = read_scalar(content, start, start + len(printed))
-    if (again.style, again.quote) != (scalar.style, scalar.quote):
-        return False
-    marked = read_scalar(content[:start] + "|" + content[start:], start, start + 1)
+def _reads_as(content: str, start: int, text: str, scalar: Scalar) -> bool:
+    """Whether a restored result, in whose string the text begins at ``start``, reads as the same
+    object with the text in it. White space at the ends does not count: YAML may leave it out.
+    """
+    again = read_scalar(content, start, start)
     wanted = text + scalar.after.lstrip()
     return (
-        marked.before.rstrip() == scalar.before.rstrip()
-        and marked.after.rstrip() == wanted.rstrip()
+        again.before.rstrip() == scalar.before.rstrip()
+        and again.after.strip() == wanted.strip()
+        and again.beside == scalar.beside
     )

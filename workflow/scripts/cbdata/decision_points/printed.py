@@ -16,11 +16,15 @@ from typing import Literal, TypeGuard
 
 import yaml
 
-Style = Literal["as_is", "single_quoted", "escaped"]
-"""As it is; in YAML's single quotes; in quotes inside which a backslash escapes."""
+Style = Literal["as_is", "plain", "block", "single_quoted", "escaped"]
+"""A text by itself; YAML without quotes, folded or line by line (``|``); YAML's single quotes;
+quotes inside which a backslash escapes.
+"""
 
 MARK = "InjectedTextStandsHere"
 """In the place of an injection: one word, the same in every notation."""
+
+QUOTE = "'"
 
 _SPACE = r"(?:\\\n|\\[ntr ]|\s)"
 _ESCAPED_BEFORE, _ESCAPED_AFTER = re.compile(rf"{_SPACE}*+\Z"), re.compile(rf"{_SPACE}*+")
@@ -47,6 +51,11 @@ class Scalar:
     beside: dict[str, str]
     style: Style
     quote: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the injection is all of the string."""
+        return not self.before.strip() and not self.after.strip()
 
 
 def read_scalar(content: str, start: int, end: int) -> Scalar:
@@ -84,10 +93,13 @@ def slot_span(content: str, start: int, end: int, scalar: Scalar) -> tuple[int, 
     Returns:
         The half-open span of injection and white space.
     """
+    window = (content[max(0, start - _WINDOW) : start], content[end : end + _WINDOW])
     escaped = scalar.style == "escaped"
     before, after = (_ESCAPED_BEFORE, _ESCAPED_AFTER) if escaped else (_PLAIN_BEFORE, _PLAIN_AFTER)
-    ahead = before.search(content[max(0, start - _WINDOW) : start])
-    behind = after.match(content[end : end + _WINDOW])
+    # Without quotes, what is white space at the ends of the string is YAML's own.
+    bare = scalar.style in ("plain", "block")
+    ahead = None if bare and not scalar.before.strip() else before.search(window[0])
+    behind = None if bare and not scalar.after.strip() else after.match(window[1])
     return start - len(ahead[0] if ahead else ""), end + len(behind[0] if behind else "")
 
 
@@ -97,15 +109,27 @@ def written(text: str, scalar: Scalar, indent: str = "") -> str:
     Args:
         text: The text.
         scalar: What ``read_scalar`` gave.
-        indent: What a line of the string begins with, where it goes over several.
+        indent: What further lines of the string begin with, where it goes over several.
     """
+    if scalar.style == "plain" and scalar.is_whole:
+        # Without quotes it could read as a number, as nothing, or as an object.
+        return f"'{_folded(text.strip().replace(QUOTE, QUOTE * 2), indent)}'"
     if scalar.style == "single_quoted":
-        # A single line break inside quotes is a space, n + 1 of them are n.
-        return re.sub("\n+", lambda run: "\n" * (len(run[0]) + 1) + indent, text.replace("'", "''"))
+        return _folded(text.replace(QUOTE, QUOTE * 2), indent)
+    if scalar.style == "plain":
+        return _folded(text, indent)
+    if scalar.style == "block":
+        text = text if scalar.after.strip() else text.rstrip()
+        return text.replace("\n", "\n" + indent)
     if scalar.style == "escaped":
         text = text.replace("\\", "\\\\").replace(scalar.quote, "\\" + scalar.quote)
         return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
     return text
+
+
+def _folded(text: str, indent: str) -> str:
+    """A single line break is a space to YAML, n + 1 of them are n."""
+    return re.sub("\n+", lambda run: "\n" * (len(run[0]) + 1) + indent, text)
 
 
 def _delimiters(content: str) -> tuple[str, str]:
@@ -203,5 +227,7 @@ def _of_event(event: yaml.ScalarEvent, beside: dict[str, str]) -> Scalar:
     before, _, after = event.value.partition(MARK)
     if event.style == '"':
         return Scalar(before, after, beside, "escaped", '"')
-    style: Style = "single_quoted" if event.style == "'" else "as_is"
+    style: Style = (
+        "single_quoted" if event.style == QUOTE else "block" if event.style == "|" else "plain"
+    )
     return Scalar(before, after, beside, style)
