@@ -39,7 +39,7 @@ def zipped() -> bytes:
     [
         (parquet, "a Parquet file"),
         (zipped, "a zip archive"),
-        (lambda: gzip.compress(LINE), "compressed by gzip"),
+        (lambda: gzip.compress(LINE, mtime=0), "compressed by gzip"),
         (lambda: bz2.compress(LINE), "compressed by bzip2"),
         (lambda: lzma.compress(LINE), "compressed by xz"),
         (lambda: LINE.decode().encode("utf-16"), "UTF-16 text"),
@@ -117,11 +117,11 @@ def test_a_tokenizer_s_folder(tmp_path: Path) -> None:
         b'[\n {"a": 1}\n]',
         b"",
         LINE,
-        gzip.compress(LINE),
-        gzip.compress(b'[{"a": 1}]'),
+        gzip.compress(LINE, mtime=0),
+        gzip.compress(b'[{"a": 1}]', mtime=0),
         pa.compress(LINE, "zstd", asbytes=True),
-        gzip.compress(LINE)[:20],
-        gzip.compress(b""),
+        gzip.compress(LINE, mtime=0)[:20],
+        gzip.compress(b"", mtime=0),
     ],
 )
 def test_raw_files_may_be_arrays_and_compressed(tmp_path: Path, content: bytes) -> None:
@@ -134,8 +134,8 @@ def test_raw_files_may_be_arrays_and_compressed(tmp_path: Path, content: bytes) 
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (gzip.compress(b"id,prompt\n1,x\n"), "perhaps CSV"),
-        (gzip.compress(gzip.compress(LINE)), "compressed by gzip"),
+        (gzip.compress(b"id,prompt\n1,x\n", mtime=0), "perhaps CSV"),
+        (gzip.compress(gzip.compress(LINE, mtime=0), mtime=0), "compressed by gzip"),
         (pa.compress(b"<html>", "zstd", asbytes=True), "a web page or XML"),
         (bz2.compress(LINE), "compressed by bzip2"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),

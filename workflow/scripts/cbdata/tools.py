@@ -103,7 +103,9 @@ def own_tools(tools: list[dict[str, Any]]) -> ToolSchema:
     if fault := tools_fault(tools):
         where, expected = fault
         raise ToolSchemaError(f"the trace's own {where}: expected {expected}")
-    return ToolSchema(INLINE, tuple(tools), None, digest({"tools": tools}), "the trace's own tools")
+    # The text with its order of keys, which a chat template prints.
+    shown = digest({"tools": orjson.dumps(tools).decode()})
+    return ToolSchema(INLINE, tuple(tools), None, shown, "the trace's own tools")
 
 
 def tools_fault(tools: Any) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ import orjson
 
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import shown
+from cbdata.sources.raw_lines import checked_json
 from cbdata.sources.strict_json import AmbiguousJson, strict_loads
 from cbdata.tools import tools_fault
 
@@ -44,6 +45,14 @@ def read_tools(value: Any, where: str) -> list[dict[str, Any]]:
         at, expected = fault
         raise Reject("bad_tool_list", f"{where}: {at}: expected {expected}")
     return tools
+
+
+def tools_json(tools: list[dict[str, Any]]) -> bytes:
+    """The tools as JSON, keys in the order of the source, since a chat template prints them so.
+    Raises Reject (``too_deep``).
+    """
+    checked_json(tools)
+    return orjson.dumps(tools)
 
 
 def _function(tool: Any, where: str) -> dict[str, Any]:
