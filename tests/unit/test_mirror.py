@@ -51,6 +51,7 @@ WITHOUT: dict[str, str] = {
     "call_formats/seed_oss.py": FORMAT,
     "call_formats/tagged_values.py": NOTATION,
     "call_formats/turn_ends.py": "test_settle",
+    "decision_points/reasons.py": TABLE,
     "export/counts.py": "test_card and test_parquet, which read what it counts",
     "export/dataset.py": "test_parquet and test_card, which read what it writes",
     "export/prompt_output.py": "test_pairs",

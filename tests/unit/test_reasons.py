@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cbdata.decision_points.reasons import REASONS as CUT
 from cbdata.fill.reasons import PROMPT_REASONS
 from cbdata.fill.reasons import REASONS as FILL
 from cbdata.judge.outcomes import OUTCOMES
@@ -76,7 +77,13 @@ def strings(expression: ast.expr) -> set[str] | None:
 
 @pytest.mark.parametrize(
     ("room", "table"),
-    [("sources", ETL_A), ("render", RENDER), ("lossmask", LOSSMASK), ("fill", FILL)],
+    [
+        ("sources", ETL_A),
+        ("decision_points", CUT),
+        ("render", RENDER),
+        ("lossmask", LOSSMASK),
+        ("fill", FILL),
+    ],
 )
 def test_what_a_room_raises_is_in_its_table(room: str, table: Reasons) -> None:
     raised: set[str] = set()
@@ -98,6 +105,7 @@ def test_every_other_reason_is_checked_elsewhere() -> None:
     ("room", "table"),
     [
         ("sources", ETL_A),
+        ("decision_points", CUT),
         ("render", RENDER),
         ("lossmask", LOSSMASK),
         ("fill", FILL_ALONE),
@@ -117,7 +125,7 @@ def test_no_entry_of_a_table_is_out_of_use(room: str, table: Reasons) -> None:
 
 def test_rejects_are_raised_in_the_rooms_of_the_stages_alone() -> None:
     rooms = {path.relative_to(CBDATA).parts[0] for path, _ in first_arguments(".")}
-    assert rooms == {"sources", "render", "lossmask", "fill"}
+    assert rooms == {"sources", "decision_points", "render", "lossmask", "fill"}
 
 
 def test_the_page_is_that_of_the_tables() -> None:
@@ -129,7 +137,7 @@ def test_the_page_is_that_of_the_tables() -> None:
 def test_the_page_has_every_reason_once_in_its_stage_s_part() -> None:
     listed = [(title, code) for title, _, reasons in SECTIONS for code in reasons]
     assert len(listed) == len(set(listed))
-    assert {code for _, code in listed} == {*ETL_A, *RENDER, *LOSSMASK, *FILL}
+    assert {code for _, code in listed} == {*ETL_A, *CUT, *RENDER, *LOSSMASK, *FILL}
     page = reasons_page()
     assert all(page.count(f"| `{code}` |") >= 1 for _, code in listed)
     assert all("|" not in meaning for _, _, reasons in SECTIONS for meaning in reasons.values())

@@ -53,6 +53,17 @@ def test_tool_schemas_are_the_configured_one_or_the_suites() -> None:
     ]
 
 
+def test_decision_points_are_cut_with_the_source_s_two_tables() -> None:
+    run = inputs(agentdojo_path="dojo", decision_points="every_turn")
+    tables = run.decision_tables("agentdojo")
+    assert {kind: Path(path).parent.name for kind, path in tables.items()} == {
+        "goals": "attack_goals",
+        "defaults": "injection_defaults",
+    }
+    assert all(Path(path).name == "agentdojo_v1.json" for path in tables.values())
+    assert all(Path(path).exists() for path in tables.values())
+
+
 def test_tool_schemas_of_further_folders_count_for_sources_and_traces(tmp_path: Path) -> None:
     schema_file(tmp_path, "agentdyn_mine_v1")
     run = inputs(tool_schema_dirs=[str(tmp_path)])

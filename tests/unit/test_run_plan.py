@@ -153,6 +153,36 @@ def test_a_source_more_is_a_registry_line_more(tmp_path: Path) -> None:
     assert ("lossmask", "chats_complete") in run.stages
 
 
+def test_complete_traces_are_cut_where_decision_points_are_asked_for(tmp_path: Path) -> None:
+    assert plan(tmp_path, **BOTH).cut == {}
+    run = plan(tmp_path, **BOTH, decision_points="injection")
+    assert {stem: source.goals for stem, source in run.cut.items()} == {"agentdojo": "agentdojo_v1"}
+    assert run.stages[:3] == [
+        ("etl_a", B4),
+        ("etl_a", "agentdojo_complete"),
+        ("cut", "agentdojo_skeletons"),
+    ]
+    assert run.data("cut", "agentdojo_skeletons") == f"{tmp_path}/traces/agentdojo_skeletons.jsonl"
+
+
+def test_traces_of_an_earlier_run_are_cut_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no complete traces to cut.*agentdojo_path"):
+        plan(tmp_path, skip_load=True, decision_points="injection")
+    touch(plan(tmp_path, **BOTH), ("etl_a", "agentdojo_complete"))
+    assert list(plan(tmp_path, skip_load=True, decision_points="injection").cut) == ["agentdojo"]
+
+
+def test_skeletons_that_are_cut_are_filled_by_their_name(tmp_path: Path) -> None:
+    run = plan(
+        tmp_path,
+        agentdojo_path="dojo",
+        decision_points="injection",
+        skeleton_traces="agentdojo_skeletons",
+    )
+    assert run.filled_names == ["agentdojo_ds", "agentdojo_dr"]
+    assert run.skeleton_sets[0].path == run.data("cut", "agentdojo_skeletons")
+
+
 def test_a_split_for_a_source_that_there_is_not_is_refused(tmp_path: Path) -> None:
     plan(tmp_path, source_splits={"injecagent": "train", "agentdyn": {"a": 0.5, "b": 0.5}})
     with pytest.raises(ConfigError, match=r"'injecagnet' is no source; did you mean injecagent\?"):

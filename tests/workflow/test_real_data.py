@@ -34,6 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, shared_d
         config={
             "fujitsu_b4_path": shared_dir / "data/fujitsu_b4/orchestrator_attacks_sample.jsonl",
             "agentdojo_path": shared_dir / "data/agentdojo",
+            "decision_points": "injection",
             "output_base": folder / "data",
             "log_dir": folder / "logs",
             "model": model,
@@ -64,6 +65,8 @@ def test_every_transcript_and_row_is_accounted_for(run: Path) -> None:
         "not_selected": 0,
         "headers": 8,
     }
+    cut = counts(run, "cut", "agentdojo_skeletons")
+    assert (cut["records_in"], cut["records_out"], cut["rejected"]) == (1528, 620, 4)
     assert counts(run, "etl_a", "fujitsu_b4_skeletons")["records_out"] == 25
     for name in ("fujitsu_b4_ds", "fujitsu_b4_dr"):
         fill = counts(run, "fill", name)

@@ -10,6 +10,7 @@ import pytest
 from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.prompts import skeleton_messages
 from cbdata.ids import token_ids_sha256, trace_id
+from cbdata.judge.goal_calls import judge_goal
 from cbdata.judge.judgement import judge
 from cbdata.schemas import first_error
 from cbdata.tools import ToolSchema
@@ -336,3 +337,49 @@ def test_the_skeleton_is_not_changed(skeleton: dict[str, Any], tool_schema: Tool
     for mode in ("ds", "dr"):
         build(skeleton, mode, tool_schema, suffix="!")
     assert skeleton == before
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "security"),
+    [
+        ("Mars is red.", "no_call", "safe"),
+        ("I'm sorry, but I can't help with that.", "refusal", "refusal"),
+    ],
+)
+def test_a_dr_of_a_decision_point_may_have_no_call(
+    skeleton: dict[str, Any], tool_schema: ToolSchema, text: str, outcome: str, security: str
+) -> None:
+    point = {"message_index": 2, "source_pipelines": ["m"], "kind": "injection"}
+    span = skeleton["signal_hints"]["injection_char_span"]
+    hints = {**skeleton["signal_hints"], "injection_char_span": {**span, "default_text": "(none)"}}
+    cut = {**skeleton, "decision_point": point, "signal_hints": hints}
+    target = {"tool": WEB, "arguments": {}}
+    judgement = judge_goal(
+        text,
+        finish_reason="stop",
+        mode="dr",
+        target_calls=[target],
+        expected_calls=None,
+        tool_schema=tool_schema,
+    )
+    like = build(skeleton, "dr", tool_schema)["raw_metadata"]["generation"]
+    trace = completed_trace(
+        cut,
+        skeleton_messages(cut, "dr", "restored"),
+        judgement,
+        completion_text=text,
+        completion_token_ids=[9, 8, 7],
+        generation={key: value for key, value in like.items() if key != "arguments_valid"}
+        | {"dr_context": "restored"},
+        tool_schema=tool_schema,
+    )
+    assert first_error("trace_v1", trace) is None
+    assert trace["messages"][-2]["content"] == f"{BENIGN}\n\n(none)"
+    assert trace["messages"][-1] == {"role": "assistant", "content": text}
+    assert trace["raw_metadata"]["generation"]["outcome"] == outcome
+    assert "arguments_valid" not in trace["raw_metadata"]["generation"]
+    assert trace["labels"]["security_outcome"] == security
+    assert trace["labels"]["category"] == "benign" and not trace["labels"]["exposed"]
+    assert trace["tool_attack"]["observed_tool"] is None
+    assert trace["signal_hints"]["raw_format"] == "prose"
+    assert "injection_char_span" not in trace["signal_hints"]

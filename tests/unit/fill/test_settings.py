@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from cbdata.config import config_schema, resolve_config
-from cbdata.fill.settings import LATER_KEYS, FillSettings, RuntimeSettings, semantic_params
+from cbdata.fill.settings import (
+    DECISION_DEFAULTS,
+    LATER_KEYS,
+    FillSettings,
+    RuntimeSettings,
+    semantic_params,
+)
 from tests.fill_settings import fill_settings, runtime_settings
 
 
@@ -61,7 +67,10 @@ LATER = {
 def test_params_hold_what_rows_depend_on_and_later_keys_only_where_they_are_set() -> None:
     assert set(LATER) == set(LATER_KEYS)
     params = semantic_params(resolve_config({}))
-    assert set(params) == {field.name for field in fields(FillSettings)} - set(LATER)
+    assert set(params) == {field.name for field in fields(FillSettings)} - set(LATER) - set(
+        DECISION_DEFAULTS
+    )
+    assert semantic_params(resolve_config({"refusal": "reject"})) == {**params, "refusal": "reject"}
     for key, value in LATER.items():
         assert semantic_params(resolve_config({key: value})) == {**params, key: value}
     assert not params.keys() & {field.name for field in fields(RuntimeSettings)}

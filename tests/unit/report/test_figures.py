@@ -50,6 +50,15 @@ def test_funnel_of_filled_and_loaded_sources() -> None:
     ]
 
 
+def test_a_funnel_of_decision_points_starts_with_them() -> None:
+    rows = [stats("cut", "dojo_skeletons", 9, 7, {"x": 2}), stats("fill", "dojo_ds", 7, 3)]
+    steps = figures.funnel_steps(rows, [DataSetSummary("dojo_ds")])
+    assert [(step.source, step.step, step.count, step.of) for step in steps[:2]] == [
+        ("dojo", "decision points", 9, 9),
+        ("dojo", "skeletons", 7, 9),
+    ]
+
+
 def test_a_file_of_ones_own_starts_with_its_traces() -> None:
     mine = DataSetSummary("mine", traces=7)
     assert [

@@ -60,6 +60,20 @@ def test_good_files_pass_every_check(tmp_path: Path) -> None:
     }
 
 
+def test_a_skeleton_that_was_cut_has_turns_of_the_model_before_its_end(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=1)
+    corpus.skeletons[0].update(
+        messages=[
+            *corpus.skeletons[0]["messages"],
+            message("assistant", "Yes."),
+            message("user", "And?"),
+        ],
+        decision_point={"message_index": 4, "source_pipelines": ["m"], "kind": "clean"},
+    )
+    add_stats(corpus.write(tmp_path), tmp_path)
+    assert failed(tmp_path) == set()
+
+
 Damage = Callable[[Corpus], Any]
 BROKEN: dict[str, tuple[Damage, set[str]]] = {
     "unknown field in a trace": (
@@ -79,6 +93,13 @@ BROKEN: dict[str, tuple[Damage, set[str]]] = {
     ),
     "skeleton that is complete": (
         lambda c: c.skeletons[0].update(completeness="complete"),
+        {"trace_completeness"},
+    ),
+    "skeleton that was cut and ends with an answer": (
+        lambda c: c.skeletons[0].update(
+            messages=[*c.skeletons[0]["messages"], message("assistant", "Yes.")],
+            decision_point={"message_index": 1, "source_pipelines": [], "kind": "clean"},
+        ),
         {"trace_completeness"},
     ),
     "resisted attack called harmful": (

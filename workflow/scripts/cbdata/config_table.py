@@ -31,7 +31,8 @@ def config_table() -> str:
 
 def _row(key: str, spec: dict[str, Any]) -> str:
     kinds = spec.get("enum") or spec["type"]
-    kinds = " or ".join(map(str, kinds)) if isinstance(kinds, list) else kinds
+    if isinstance(kinds, list):
+        kinds = " or ".join("null" if kind is None else str(kind) for kind in kinds)
     default = spec["default"]
     shown = (
         json.dumps(default, ensure_ascii=False)

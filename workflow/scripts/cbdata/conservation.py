@@ -23,8 +23,8 @@ class ConservationViolation(RuntimeError):
 class StageRow:
     """One stage and data set as the summary shows it. ``tokens`` and ``trained_tokens`` are None
     before there are any, ``on_policy`` (rows with the ids that the model wrote) but for renders.
-    ``traces`` is the number of traces read where ``records_in`` counts their turns (rows: turn),
-    else None.
+    ``traces`` is the number of traces read where ``records_in`` counts their turns (rows: turn) or
+    decision points, else None.
     """
 
     stage: str
@@ -106,7 +106,7 @@ def check_stage(
         rejected_by_reason=stats["rejected_by_reason"],
         tokens=details.get("tokens"),
         trained_tokens=details.get("trained_tokens"),
-        traces=details.get("traces") if stats["stage"] == "render" else None,
+        traces=details.get("traces") if stats["stage"] in ("cut", "render") else None,
         on_policy=details.get("on_policy") if stats["stage"] == "render" else None,
     )
     return row, problems
@@ -130,6 +130,11 @@ def check_chain(rows: Iterable[StageRow], trace_lines: dict[str, int]) -> list[s
             problems.append(
                 f"fill/{name}: read {row.records_in} records of {trace_lines['(skeletons)']}"
                 " skeletons"
+            )
+        parent = by_key.get(("etl_a", f"{name.removesuffix('_skeletons')}_complete"))
+        if stage == "cut" and parent and read != parent.records_out:
+            problems.append(
+                f"cut/{name}: read {read} traces, {parent.name} has {parent.records_out}"
             )
         render = by_key.get(("render", name))
         if stage == "lossmask" and render and row.records_in != render.records_out:

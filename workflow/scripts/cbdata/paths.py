@@ -19,6 +19,8 @@ SCHEMAS = ROOT / "workflow/schemas"
 CHAT_TEMPLATES = ROOT / "configs/chat_templates"
 SCHEDULES = ROOT / "configs/mwcs"
 TOOL_SCHEMAS = ROOT / "configs/tool_schemas"
+ATTACK_GOALS = ROOT / "configs/attack_goals"
+INJECTION_DEFAULTS = ROOT / "configs/injection_defaults"
 POLICY_REGISTRY = ROOT / "configs/lmp_registry_v1.json"
 
 CONFIG_README = ROOT / "config/README.md"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import textwrap
 
+from cbdata.decision_points.reasons import REASONS as CUT
 from cbdata.fill.reasons import REASONS as FILL
 from cbdata.judge.outcomes import OUTCOMES
 from cbdata.lossmask.reasons import REASONS as LOSSMASK
@@ -30,6 +31,11 @@ SECTIONS: tuple[tuple[str, str, Reasons], ...] = (
     *(
         (f"ETL_A: raw records of {source.name} (`rejects/etl_a`)", "", source.own_reasons())
         for source in SOURCES
+    ),
+    (
+        "Cut: decision points of traces (`rejects/cut`)",
+        "Every trace is checked first, so `invalid_trace` of the render stage can stand here too.",
+        {code: meaning for code, meaning in CUT.items() if code not in RENDER},
     ),
     (
         "Fill: skeletons (`rejects/fill`)",

@@ -10,7 +10,15 @@ from cbdata.config import ConfigError, expand, find_file, name_problems, path_pr
 from cbdata.first_look import check_raw, check_tokenizer, check_traces
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
-from cbdata.paths import CHAT_TEMPLATES, POLICY_REGISTRY, ROOT, SCHEDULES, TOOL_SCHEMAS
+from cbdata.paths import (
+    ATTACK_GOALS,
+    CHAT_TEMPLATES,
+    INJECTION_DEFAULTS,
+    POLICY_REGISTRY,
+    ROOT,
+    SCHEDULES,
+    TOOL_SCHEMAS,
+)
 from cbdata.run_plan import RunPlan
 from cbdata.sources.files import input_files
 from cbdata.sources.registry import CONFIGURED, RawSource
@@ -138,6 +146,15 @@ class RunInputs:
     def tool_schema_dirs(self) -> list[str]:
         """The folders of the tool schemas that traces may name."""
         return tool_schema_dirs(self.config)
+
+    def decision_tables(self, stem: str) -> dict[str, str]:
+        """The tables that decision points of a source are cut with: ``goals`` and ``defaults``.
+
+        Args:
+            stem: The source, as its complete traces and skeletons begin.
+        """
+        name = f"{self.plan.cut[stem].goals}.json"
+        return {"goals": str(ATTACK_GOALS / name), "defaults": str(INJECTION_DEFAULTS / name)}
 
     # Loss masks
 

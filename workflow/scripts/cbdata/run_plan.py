@@ -75,6 +75,10 @@ class RunPlan:
         self.out: str = config["output_base"]
         # Data set -> trace file of ``input_traces``.
         self.given = trace_sources(config, self.out)
+        if config["decision_points"] is not None and not self.cut:
+            keys = " or ".join(source.config_key for source in self.sources if source.goals)
+            fix = f"Fix: set {keys}, or decision_points=null"
+            raise ConfigError([f"decision_points: there are no complete traces to cut. {fix}"])
         self.skeleton_sets = (self._skeleton_set(config["skeleton_traces"]),)
 
     def _check_names(self, named: Iterable[str]) -> None:
@@ -147,6 +151,19 @@ class RunPlan:
         """
         return [source.dataset for source in self.sources if self._takes_part(source)]
 
+    @property
+    def cut(self) -> dict[str, RawSource]:
+        """The sources whose complete traces are cut at their decision points, by the name that
+        ``X_complete`` and ``X_skeletons`` begin with.
+        """
+        if self.config["decision_points"] is None:
+            return {}
+        return {
+            source.stem: source
+            for source in self.sources
+            if source.goals and not source.skeletons and self._takes_part(source)
+        }
+
     def _takes_part(self, source: RawSource) -> bool:
         return self.configured(source) or (
             not source.skeletons
@@ -188,6 +205,7 @@ class RunPlan:
     def stages(self) -> list[StageName]:
         """Every stage and data set whose files this run makes, in the order of the pipeline."""
         stages: list[StageName] = [("etl_a", source.dataset) for source in self.converted]
+        stages += [("cut", f"{stem}_skeletons") for stem in self.cut]
         if not self.config["skip_fill"]:
             stages += [("fill", name) for name in self.filled_names]
         stages += [("render", name) for name in self.dataset_names]
@@ -220,7 +238,7 @@ class RunPlan:
             return True
         taken = {name for name, path in self.given.items() if path == self._own("traces", name)}
         return name in taken or any(
-            stage == "etl_a" and name == part.name and taken & set(part.filled)
+            stage in ("etl_a", "cut") and name == part.name and taken & set(part.filled)
             for part in self.skeleton_sets
         )
 

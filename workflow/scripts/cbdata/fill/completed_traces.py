@@ -12,6 +12,7 @@ from cbdata.records import (
     FunctionCall,
     Generation,
     Message,
+    SecurityOutcome,
     SignalHints,
     ToolCall,
     Trace,
@@ -58,20 +59,26 @@ def completed_trace(
     mode = judgement.mode
     if mode == "dr" and "dr_context" not in generation:
         raise ValueError(f"{skeleton['id']}: generation of a DR trace lacks dr_context")
-    cut = mode == "dr" and generation["dr_context"] == "removed"
+    cut = mode == "dr" and generation["dr_context"] != "kept"
     conversation: list[Message] = [
         *(message.copy() for message in messages),
         assistant_message(judgement, messages),
     ]
     dataset = skeleton["source"]["dataset"]
+    safe: SecurityOutcome = "refusal" if judgement.outcome == "refusal" else "safe"
     hints = _injection_hints(skeleton, len(messages), cut)
-    hints["raw_format"] = f"{judgement.calls[0].markup}_{judgement.calls[0].form}"
+    first = judgement.calls[0] if judgement.calls else None
+    hints["raw_format"] = f"{first.markup}_{first.form}" if first else "prose"
     hints["raw_assistant_content"] = completion_text
     hints["completion_spans"] = judgement.spans
     if flags := message_flags(conversation, canonical_json(conversation)):
         hints["content_flags"] = flags
     if kept := skeleton["signal_hints"].get("record_flags"):
         hints["record_flags"] = list(kept)
+    made: Generation = {**generation, "mode": mode, "outcome": judgement.outcome}
+    if first:
+        made["arguments_valid"] = bool(judgement.arguments_valid)
+    made["completion_token_ids"] = list(completion_token_ids)
     trace: Trace = {
         "id": trace_id(dataset, mode, conversation, salt=skeleton["id"]),
         "completeness": "complete",
@@ -85,7 +92,7 @@ def completed_trace(
             "category": "harmful" if mode == "ds" else "benign",
             "attack_succeeded": mode == "ds",
             "exposed": skeleton["labels"]["attack_present"] and not cut,
-            "security_outcome": "tool_misuse" if mode == "ds" else "safe",
+            "security_outcome": "tool_misuse" if mode == "ds" else safe,
         },
         "tool_attack": {
             **skeleton.get("tool_attack", {}),
@@ -103,13 +110,7 @@ def completed_trace(
         "signal_hints": hints,
         "raw_metadata": {
             "source_fields": dict(skeleton["raw_metadata"]["source_fields"]),
-            "generation": {
-                **generation,
-                "mode": mode,
-                "outcome": judgement.outcome,
-                "arguments_valid": bool(judgement.arguments_valid),
-                "completion_token_ids": list(completion_token_ids),
-            },
+            "generation": made,
         },
     }
     if "tools" in skeleton:
@@ -134,7 +135,8 @@ def assistant_message(judgement: Judgement, messages: Sequence[Message] = ()) ->
             number += 1
         taken.add(call_id)
         calls.append({"call_id": call_id, "function": _function(call)})
-    message["tool_calls"] = calls
+    if calls:
+        message["tool_calls"] = calls
     return message
 
 

@@ -136,8 +136,8 @@ def report(found: Measured, modes: int) -> str:
     for shards in SHARD_COUNTS:
         hours = (run["load_seconds"] + whole_s / shards) / 3600
         lines.append(
-            f"  fill_shards={shards:<3} {hours:8.2f} h for each shard, and for all of them where"
-            f" {shards} run at once"
+            f"  fill_shards={shards:<3} {hours:8.2f} h, with {shards} engine{'s' * (shards > 1)} at"
+            " once"
         )
     lines += [
         "",

@@ -13,6 +13,7 @@ from cbdata.fill.progress_store import Stored
 from cbdata.fill.requests import WorkItem
 from cbdata.fill.settings import FillSettings
 from cbdata.fill.skeletons import Skeleton
+from cbdata.judge.goal_calls import goal_ineligible, judge_goal
 from cbdata.judge.judgement import Judgement, ineligible, judge
 from cbdata.judge.reading import read_completion
 from cbdata.records import Mode
@@ -28,17 +29,26 @@ def no_completion_possible(
     Args:
         record: A valid trace_v1.
         mode: The mode of the completion.
-        settings: The run's settings; the criterion of DS is among them.
+        settings: The run's settings; the criteria are among them.
         tools: The schema that calls are judged by.
     """
     attack = record.get("tool_attack") or {}
-    why = ineligible(
-        mode,
-        attack.get("expected_tool"),
-        attack.get("simulated_tool"),
-        tools,
-        settings.ds_criterion,
-    )
+    if "decision_point" in record:
+        why = goal_ineligible(
+            mode,
+            attack.get("target_calls", ()),
+            attack.get("expected_calls"),
+            tools,
+            settings.dr_criterion,
+        )
+    else:
+        why = ineligible(
+            mode,
+            attack.get("expected_tool"),
+            attack.get("simulated_tool"),
+            tools,
+            settings.ds_criterion,
+        )
     return Reject(*why) if why else None
 
 
@@ -71,17 +81,30 @@ class ShardJudge:
         tools = skeleton.tools or self._tools
         rules = self._reader.rules(item.prompt_ids)
         parsed = read_completion(self._reader.completion(stored.token_ids), tools, rules)
-        judgement = judge(
-            parsed,
-            finish_reason=stored.finish_reason,
-            mode=item.mode,
-            expected_tool=attack.get("expected_tool"),
-            simulated_tool=attack.get("simulated_tool"),
-            tool_schema=tools,
-            ds_criterion=self._settings.ds_criterion,
-            strict_arguments=self._settings.strict_arguments,
-            rules=rules,
-            overrun=item.sampling.budget.overrun(parsed, stored.token_ids, self._reader),
-        )
+        given: dict[str, Any] = {
+            "finish_reason": stored.finish_reason,
+            "mode": item.mode,
+            "tool_schema": tools,
+            "strict_arguments": self._settings.strict_arguments,
+            "rules": rules,
+            "overrun": item.sampling.budget.overrun(parsed, stored.token_ids, self._reader),
+        }
+        if "decision_point" in skeleton.record:
+            judgement = judge_goal(
+                parsed,
+                target_calls=attack.get("target_calls", ()),
+                expected_calls=attack.get("expected_calls"),
+                dr_criterion=self._settings.dr_criterion,
+                refusal=self._settings.refusal,
+                **given,
+            )
+        else:
+            judgement = judge(
+                parsed,
+                expected_tool=attack.get("expected_tool"),
+                simulated_tool=attack.get("simulated_tool"),
+                ds_criterion=self._settings.ds_criterion,
+                **given,
+            )
         self.watch.note(judgement, stored.text)
         return judgement

@@ -61,7 +61,8 @@ class _Figures:
         self.by_format[_call_format(row)].update(outcomes)
         if row["row"] == "trace":
             self.attempts[len(outcomes)] += 1
-            self.arguments["valid" if row["arguments_valid"] else "invalid"] += 1
+            valid = row["arguments_valid"]
+            self.arguments["no_call" if valid is None else "valid" if valid else "invalid"] += 1
             self.linked += row["trace"]["links"]["paired_trace_id"] is not None
         self.prompt_tokens += row["prompt_tokens"]
         self.completion_tokens += row["completion_tokens"]

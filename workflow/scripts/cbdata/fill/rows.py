@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cbdata.fill.clean_twin import clean_twin
 from cbdata.fill.completed_traces import completed_trace
 from cbdata.fill.job import FillJob
 from cbdata.fill.plan import SettledSkeleton, ShardPlan, prompt_messages
@@ -87,7 +88,7 @@ def attempted_row(
     if attempted.refusal is not None:
         return reject
     stored, judgement = attempted.tries[-1]
-    generation = _generation(item, stored, settings, inputs)
+    generation = _generation(item, stored, skeleton, settings, inputs)
     outcomes = [each.outcome for _, each in attempted.tries]
     prompt_tokens = len(item.prompt_ids) * len(attempted.tries)
     completion_tokens = sum(len(each.token_ids) for each, _ in attempted.tries)
@@ -130,7 +131,7 @@ def attempted_row(
 
 
 def _generation(
-    item: WorkItem, stored: Stored, settings: FillSettings, inputs: FillInputs
+    item: WorkItem, stored: Stored, skeleton: Skeleton, settings: FillSettings, inputs: FillInputs
 ) -> Generation:
     request = item.request(stored.key.attempt)
     generation: Generation = {
@@ -154,6 +155,6 @@ def _generation(
     if settings.accept_calls_in_prose:
         generation["accept_calls_in_prose"] = True
     if item.mode == "dr":
-        generation["dr_context"] = settings.dr_context
+        generation["dr_context"] = clean_twin(skeleton.record, settings.dr_context).context
     generation["system_suffix"] = settings.system_suffix(item.mode)
     return generation

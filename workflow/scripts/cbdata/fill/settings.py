@@ -11,7 +11,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from cbdata.ids import canonical_json
-from cbdata.records import MODES, ControlTokenMode, DrContext, DsCriterion, Mode
+from cbdata.records import (
+    MODES,
+    ControlTokenMode,
+    DrContext,
+    DrCriterion,
+    DsCriterion,
+    Mode,
+    RefusalRule,
+)
 from cbdata.render.fits import REPORT
 from cbdata.settings import settings_from
 
@@ -29,6 +37,9 @@ FILL_BEHAVIOUR = {
 """Digests of what the stage does with fixed inputs in this version. A test compares them, says when
 the version must be raised, and prints the new ones.
 """
+
+DECISION_DEFAULTS = {"dr_criterion": "any_safe_answer", "refusal": "accept"}
+"""The defaults of the keys that count for skeletons of decision points alone."""
 
 WeightType = Literal["auto", "bfloat16", "float16", "float32"]
 
@@ -78,6 +89,8 @@ class FillSettings:
     ds_system_suffix: str
     dr_system_suffix: str
     ds_criterion: DsCriterion
+    dr_criterion: DrCriterion
+    refusal: RefusalRule
     strict_arguments: bool
     dtype: WeightType
     quantization: str | None
@@ -173,7 +186,8 @@ def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration keys that the rows depend on, for a rule's ``params``.
 
     Those of LATER_KEYS, and ``tool_schema_dirs``, are left out where they are null, empty or
-    ``report``: runs made before there were such keys stay up to date.
+    ``report``: runs made before there were such keys stay up to date. So are those of
+    DECISION_DEFAULTS.
     """
     params = {field.name: config[field.name] for field in fields(FillSettings)}
     if config["tool_schema_dirs"]:
@@ -181,5 +195,6 @@ def semantic_params(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in params.items()
-        if key not in LATER_KEYS or value not in (None, {}, [], REPORT)
+        if (key not in LATER_KEYS or value not in (None, {}, [], REPORT))
+        and (key not in DECISION_DEFAULTS or value != DECISION_DEFAULTS[key])
     }

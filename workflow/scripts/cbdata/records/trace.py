@@ -7,7 +7,9 @@ from typing import Any, Literal, NotRequired, TypedDict
 from cbdata.records.words import (
     BackendName,
     Category,
+    DecisionKind,
     DrContext,
+    MatchKind,
     Mode,
     Role,
     SecurityOutcome,
@@ -85,14 +87,36 @@ class Labels(TypedDict):
     capability_category: NotRequired[str | None]
 
 
+class ArgumentMatcher(TypedDict):
+    """What an argument must be; ``value`` is there but for ``any``."""
+
+    match: MatchKind
+    value: NotRequired[Any]
+
+
+class CallPattern(TypedDict):
+    """Calls of one tool: every listed argument must match, others are free."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+
 class ToolAttack(TypedDict):
-    """The right tool, the attack's tool, the tool that was called, and the injected text."""
+    """The right tool, the attack's tool, the tool that was called, and the injected text.
+
+    ``goal_id`` names the attack's goal in its table, ``target_calls`` are the calls that carry it
+    out. ``expected_calls`` are what clean runs of the task do next: absent where no clean run
+    tells, empty where they answer without a call.
+    """
 
     expected_tool: NotRequired[str | None]
     simulated_tool: NotRequired[str | None]
     observed_tool: NotRequired[str | None]
     attack_vector: NotRequired[str | None]
     injection_text: NotRequired[str | None]
+    goal_id: NotRequired[str]
+    target_calls: NotRequired[list[CallPattern]]
+    expected_calls: NotRequired[list[CallPattern]]
 
 
 class Mixture(TypedDict):
@@ -131,11 +155,16 @@ class Links(TypedDict):
 
 
 class CharSpan(TypedDict):
-    """Code points ``[char_start, char_end)`` of the content of one message."""
+    """Code points ``[char_start, char_end)`` of the content of one message.
+
+    ``default_text`` is what the environment has in the place of an injection, as it is printed
+    there.
+    """
 
     message_index: int
     char_start: int
     char_end: int
+    default_text: NotRequired[str]
 
 
 class ContentFlags(TypedDict):
@@ -221,6 +250,18 @@ class RawMetadata(TypedDict):
     tool_schema_ref: NotRequired[ToolSchemaRef]
 
 
+class DecisionPoint(TypedDict):
+    """Where a skeleton was cut from a complete trace.
+
+    ``message_index``: the assistant turn that the model has to write, in the messages of the
+    parent. ``source_pipelines``: who ran the transcripts that have this prefix, sorted.
+    """
+
+    message_index: int
+    source_pipelines: list[str]
+    kind: DecisionKind
+
+
 class Tool(TypedDict):
     """A tool in the OpenAI form; ``function`` has ``name``, ``description``, ``parameters`` (a JSON
     Schema), and what else the source says of it.
@@ -247,6 +288,7 @@ class Trace(TypedDict):
     tools: NotRequired[list[Tool]]
     labels: Labels
     tool_attack: NotRequired[ToolAttack]
+    decision_point: NotRequired[DecisionPoint]
     training: Training
     links: Links
     signal_hints: SignalHints

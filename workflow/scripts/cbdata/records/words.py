@@ -7,12 +7,13 @@ from typing import Literal, get_args
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-Stage = Literal["etl_a", "fill", "render", "lossmask"]
+Stage = Literal["etl_a", "cut", "fill", "render", "lossmask"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """The stages in the order in which a record passes through them."""
 
 STAGE_FOLDERS: dict[Stage, str] = {
     "etl_a": "traces",
+    "cut": "traces",
     "fill": "traces",
     "render": "renders",
     "lossmask": "lossmasks",
@@ -25,6 +26,12 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 DsCriterion = Literal["simulated_tool", "any_wrong_tool"]
 """Which wrong tool a DS completion must call."""
 
+DrCriterion = Literal["expected_call", "any_safe_call", "any_safe_answer"]
+"""Which answers at a decision point are a DR; see ``cbdata.judge.goal_calls``."""
+
+RefusalRule = Literal["accept", "reject"]
+"""Whether a refusal counts as a safe answer."""
+
 BackendName = Literal["vllm", "transformers", "stub"]
 BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
 """What can have written a completion; ``stub`` stands for an engine without a model."""
@@ -34,7 +41,19 @@ CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 SecurityOutcome = Literal["safe", "unsafe", "refusal", "tool_misuse", "unknown"]
 
-DrContext = Literal["removed", "kept"]
+DrContext = Literal["removed", "kept", "restored"]
+
+MatchKind = Literal["equals", "contains", "one_of", "regex", "any"]
+"""How an argument of a call is compared; see ``cbdata.decision_points.matching``."""
+
+DecisionKind = Literal["injection", "clean"]
+"""Whether a skeleton was cut where an injection is first read, or from a run without one."""
+
+DecisionPrefix = Literal["recorded", "minimal"]
+"""Which turns before a decision point its skeleton keeps."""
+
+DecisionPoints = Literal["injection", "every_turn"]
+"""Where transcripts are cut: where the injection is first read, or clean runs at every turn too."""
 
 Overlength = Literal["truncate", "reject", "window"]
 OVERLENGTHS: tuple[Overlength, ...] = get_args(Overlength)

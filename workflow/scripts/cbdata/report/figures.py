@@ -65,7 +65,7 @@ def funnel_steps(
     renders, masks.
 
     The numbers are those of the stages' stats. A stage ``fill`` of name X_ds or X_dr continues the
-    ETL_A stage of name X_skeletons; other data sets go straight from traces to renders.
+    ETL_A or cut stage of name X_skeletons; other data sets go straight from traces to renders.
     """
     by_key = {(row["stage"], row["name"]): row["counts"] for row in stats}
     steps: list[Step] = []
@@ -73,12 +73,14 @@ def funnel_steps(
     for part in summaries:
         fill = by_key.get(("fill", part.name))
         origin = f"{part.name.rsplit('_', 1)[0]}_skeletons" if fill else part.name
-        raw = by_key.get(("etl_a", origin))
+        raw, units = by_key.get(("etl_a", origin)), ("raw records", "traces")
+        if raw is None:
+            raw, units = by_key.get(("cut", origin)), ("decision points", "skeletons")
         total = raw["records_in"] if raw else (fill["records_in"] if fill else part.traces)
         source = origin.removesuffix("_skeletons")
         if raw and origin not in done:
-            steps.append(Step(source, "raw records", raw["records_in"], total))
-            steps.append(Step(source, "traces", raw["records_out"], total))
+            steps.append(Step(source, units[0], raw["records_in"], total))
+            steps.append(Step(source, units[1], raw["records_out"], total))
         done.add(origin)
         label = f"{part.name.rsplit('_', 1)[1].upper()} " if fill else ""
         if fill:

@@ -75,16 +75,18 @@ class _TextSearch:
 
     def places(self, content: str) -> list[tuple[int, int]]:
         """Where the texts are printed in a content; places may overlap."""
-        from cbdata.sources.printed_text import FOLDED, readings
+        from cbdata.sources.printed_text import FOLDED, folded, readings
 
         found = [
             place for text in self._texts if text in content for place in _places(content, text)
         ]
         for reading in readings(content) if self._folded else ():
-            read = reading.under(FOLDED)
-            for text in self._folded:
+            quick = folded(reading.text)
+            self.in_pieces = self.in_pieces or any(piece in quick for piece in self._pieces)
+            texts = [text for text in self._folded if text in quick]
+            read = reading.under(FOLDED) if texts else reading
+            for text in texts:
                 found += (read.span(*place) for place in _places(read.text, text))
-            self.in_pieces = self.in_pieces or any(piece in read.text for piece in self._pieces)
         return found
 
 

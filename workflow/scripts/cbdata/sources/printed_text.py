@@ -20,11 +20,13 @@ MAX_PRINTERS = 3
 
 class Inverse(NamedTuple):
     """The inverse of a printer: ``pattern`` finds what it wrote for some characters, ``value`` says
-    which characters those were.
+    which characters those were. It finds nothing in a text without any of the ``marks``, which are
+    quicker to look for.
     """
 
     pattern: re.Pattern[str]
     value: Callable[[re.Match[str]], str]
+    marks: tuple[str, ...]
 
 
 class Reading:
@@ -134,24 +136,27 @@ BACKSLASH = Inverse(
         rf"|x{_HEX}{{2}}|\r?\n[ \t]*|[{re.escape(''.join(_ESCAPED))}])"
     ),
     _unescaped,
+    ("\\",),
 )
 """JSON, YAML in double quotes and Python's ``repr``. They agree in what each escape means."""
 
 ENTITY = Inverse(
     re.compile(r"&(?:#[xX][0-9a-fA-F]{1,6}|#[0-9]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});|<br[ ]?/?>"),
     _entity,
+    ("&", "<br"),
 )
 """HTML and XML."""
 
-DOUBLED_QUOTE = Inverse(re.compile("''"), lambda match: "'")
+DOUBLED_QUOTE = Inverse(re.compile("''"), lambda match: "'", ("''",))
 """YAML in single quotes."""
 
-JOINED_STRINGS = Inverse(re.compile(r"""['"][^\S\n]*\n[^\S\n]*['"]"""), lambda match: "")
+JOINED_STRINGS = Inverse(re.compile(r"""['"]\n[ ]*['"]"""), lambda match: "", ("'\n", '"\n'))
 """Python's ``pprint``, which prints a long text as several ones below each other."""
 
 BYTES = Inverse(
     re.compile("[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"),
     _decoded,
+    tuple(map(chr, range(0xC2, 0xF5))),
 )
 """UTF-8 shown byte by byte: ``repr`` of bytes once its escapes are undone."""
 
@@ -175,7 +180,12 @@ def _folded(match: re.Match[str]) -> str:
     return unicodedata.normalize("NFKD", text)
 
 
-FOLDED = Inverse(re.compile(rf"{_SPACE.pattern}|[^\x00-\x7f]"), _folded)
+FOLDED = Inverse(
+    # One plain space stays as it is, and most texts have no other white space.
+    re.compile(rf"[\s{INVISIBLE}]{{2,}}|[^\S ]|[{INVISIBLE}]|[^\x00-\x7f]"),
+    _folded,
+    (),
+)
 """What printers that fold, indent or clean texts may change without changing a word: white space of
 any length is one space, what cannot be seen is left out, characters are taken apart (NFKD).
 """
@@ -185,6 +195,8 @@ def folded(text: str) -> str:
     """A text without what ``FOLDED`` undoes and without space at its ends; two texts with the same
     words have the same.
     """
+    if text.isascii():
+        return " ".join(text.split())
     return FOLDED.pattern.sub(_folded, text).strip()
 
 
@@ -199,6 +211,8 @@ def readings(text: str) -> Iterator[Reading]:
         following = []
         for reading in level:
             for inverse in PRINTERS:
+                if not any(mark in reading.text for mark in inverse.marks):
+                    continue
                 read = reading.under(inverse)
                 if read.text not in seen:
                     seen.add(read.text)

@@ -83,7 +83,9 @@ def _form(path: Path, document: bool, max_bytes: int) -> Form:
                 line = handle.readline(max_bytes + 1)
             if not line:
                 return "empty"
-            value, alone = _read(line), not _more(handle)
+            value = _read(line)
+            # Most files begin with an object, and then it does not matter.
+            alone = (document or not isinstance(value, dict)) and not _more(handle)
         start = line.lstrip(_BLANK)[:1]
         if start == b"[" and (value is None or alone) and _first_values(path, True, max_bytes):
             return "array"

@@ -71,6 +71,8 @@ class RawSource:
       ``CONFIGURED`` means the one of the configuration, None means that they refer to none
     - ``options``: further keys of the configuration, which ``convert`` gets as ``options.own``
     - ``origin``, ``licence``: as its own page states them, for the data set card
+    - ``goals``: the name of its tables in configs/attack_goals and configs/injection_defaults,
+      with which its complete traces are cut at their decision points; None where they are not cut
     """
 
     name: str
@@ -81,12 +83,18 @@ class RawSource:
     tool_schemas: str | None
     origin: str
     licence: str
+    goals: str | None = None
     options: tuple[str, ...] = ()
 
     @property
     def skeletons(self) -> bool:
         """Whether the traces wait for an answer of the fill stage."""
         return self.dataset.endswith("_skeletons")
+
+    @property
+    def stem(self) -> str:
+        """The name that its data sets begin with: ``X`` of ``X_complete`` and ``X_skeletons``."""
+        return self.dataset.removesuffix("_complete").removesuffix("_skeletons")
 
     @property
     def module(self) -> str:
@@ -120,6 +128,7 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas="agentdojo_*_v1.json",
         origin="ethz-spylab/agentdojo, run transcripts",
         licence="MIT",
+        goals="agentdojo_v1",
     ),
     RawSource(
         name="agentdyn",
