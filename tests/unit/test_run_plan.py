@@ -151,3 +151,9 @@ def test_a_source_more_is_a_registry_line_more(tmp_path: Path) -> None:
     assert run.dataset_names[-2:] == ["agentdojo_complete", "chats_complete"]
     assert ("etl_a", "chats_complete") in run.stages
     assert ("lossmask", "chats_complete") in run.stages
+
+
+def test_a_split_for_a_source_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    plan(tmp_path, source_splits={"injecagent": "train", "agentdyn": {"a": 0.5, "b": 0.5}})
+    with pytest.raises(ConfigError, match=r"'injecagnet' is no source; did you mean injecagent\?"):
+        plan(tmp_path, source_splits={"injecagnet": "eval"})

@@ -124,15 +124,17 @@ def test_max_reject_fraction(tmp_path: Path, rejects: int, fails: bool) -> None:
 def refuse(folder: Path) -> str:
     """The message of a stage that rejects three records of four."""
     hostile = "\x1b[31m{0}%s\n<b>" + "x" * 1000
-    with (
-        pytest.raises(TooManyRejects) as caught,
-        writer(folder, max_reject_fraction=0.5) as stage,
-    ):
-        stage.take(4)
-        stage.emit({"n": 1})
-        stage.reject(Reject("bad", "second line"), file="a.jsonl", line=7)
-        stage.reject(Reject("bad", "another"), file="b.jsonl", line=8)
-        stage.reject(Reject("r", hostile), file="runs/\x07.json", line=None, raw=b"raw")
+
+    def attempt() -> None:
+        with writer(folder, max_reject_fraction=0.5) as stage:
+            stage.take(4)
+            stage.emit({"n": 1})
+            stage.reject(Reject("bad", "second line"), file="a.jsonl", line=7)
+            stage.reject(Reject("bad", "another"), file="b.jsonl", line=8)
+            stage.reject(Reject("r", hostile), file="runs/\x07.json", line=None, raw=b"raw")
+
+    with pytest.raises(TooManyRejects) as caught:
+        attempt()
     return str(caught.value)
 
 

@@ -160,7 +160,7 @@ def test_a_source_of_the_repository_is_a_module_a_registry_line_and_a_key(
     )
     insert(
         copy / "workflow" / "schemas" / "config.schema.yaml",
-        "properties:\n",
+        "\nproperties:\n",
         block(repo, "adding_a_source.md", "yaml", "chats_path"),
     )
     config = {

@@ -82,11 +82,11 @@ class Pipeline:
         return Run(done.returncode, done.stdout)
 
     def files(self, folder: str = "") -> dict[str, tuple[bytes, int]]:
-        """Bytes and time of every file, hidden ones too."""
+        """Bytes and time of every file, hidden ones too, but for the record of each run."""
         return {
             str(path.relative_to(self.data)): (path.read_bytes(), path.stat().st_mtime_ns)
             for path in sorted((self.data / folder).rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.parent.name != "run_configs"
         }
 
 

@@ -140,9 +140,9 @@ def growing(amount):
     return lambda wildcards, attempt: attempt * amount
 
 
-# Rule -> a function of its rule file that raises WorkflowError where no job of this rule can succeed:
-# before the first job of a run (last_good.smk), and a quick one for dry runs. Called once, and only
-# if the rule has a job to run.
+# Rule -> a function of its rule file that raises WorkflowError where no job of this rule can
+# succeed: before the first job of a run (last_good.smk), and a quick one for dry runs. Called once,
+# and only if the rule has a job to run.
 BEFORE_THE_FIRST_JOB = {}
 IN_A_DRY_RUN = {}
 
@@ -164,8 +164,8 @@ def look_ahead(checks):
 
 
 def missing_here(error):
-    """What a job needs is not on this machine. A real run stops with this error; a dry run shows its
-    plan, whose last line then says that the run would fail.
+    """What a job needs is not on this machine. A real run stops with this error; a dry run shows
+    its plan, whose last line then says that the run would fail.
     """
     if not workflow.dryrun:
         raise WorkflowError(str(error))

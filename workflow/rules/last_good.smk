@@ -80,12 +80,11 @@ def put_outputs_back(jobs):
 
 
 onstart:
-    if not workflow.touch:
-        save_run_config()
     RUN_JOBS.extend(job for job in workflow.dag.needrun_jobs() if job.rule.name not in VERDICTS)
     if not workflow.touch:
         # Before anything is removed.
         look_ahead(BEFORE_THE_FIRST_JOB)
+        save_run_config()
     set_outputs_aside(RUN_JOBS)
 
 

@@ -304,7 +304,7 @@ def rendered(
     trace["raw_metadata"]["tool_schema_ref"] = load_tool_schema(schema).ref
     traces = write_jsonl(folder / "traces.jsonl", [trace])
     files = StageFiles.of(*(folder / f"{kind}.jsonl" for kind in ("renders", "rejects", "stats")))
-    options = default_settings(RenderStageSettings, tool_schema_file=schema)
+    options = default_settings(RenderStageSettings, tool_schema_file=schema, tools_included=False)
     render_traces(traces, files, settings, options, name="made")
     render = orjson.loads((folder / "renders.jsonl").read_bytes())
     renderer = Renderer.load(settings)

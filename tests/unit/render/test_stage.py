@@ -167,6 +167,46 @@ def test_tools_of_other_traces_are_an_option(stage: Stage, schema_file: Path) ->
     assert bare["render_id"] != with_tools["render_id"]
 
 
+def test_tools_that_alone_make_a_row_too_long_are_left_out_and_counted(
+    stage: Stage, schema_file: Path
+) -> None:
+    trace = made_trace(1, [QUESTION, ANSWER])
+    trace["raw_metadata"]["tool_schema_ref"] = dict(load_tool_schema(schema_file).ref)
+    (bare,) = stage.run([trace], tool_schema_file=schema_file, tools_included=False)
+    (whole,) = stage.run([trace], tool_schema_file=schema_file)
+    assert stage.stats()["details"]["tools_left_out"] == 0
+    least, most = bare["sequence_length"], whole["sequence_length"]
+    assert least < most
+
+    def run(length: int, **options: Any) -> dict[str, Any]:
+        (row,) = stage.run([trace], tool_schema_file=schema_file, max_length=length, **options)
+        return row
+
+    assert run(most)["input_ids"] == whole["input_ids"]
+    for length in (most - 1, least, least - 1):
+        row = run(length)
+        assert row["input_ids"] == bare["input_ids"][:length]
+        assert not row["render_options"]["tools_included"]
+        assert row["render_options"]["tools_digest"] is None
+        assert stage.stats()["details"]["tools_left_out"] == 1
+    kept = run(most - 1, tools_included=True)
+    assert kept["input_ids"] == whole["input_ids"][: most - 1]
+    assert run(least, overlength="reject")["input_ids"] == bare["input_ids"]
+
+
+@pytest.mark.parametrize("rows", ["conversation", "turn"])
+def test_traces_over_their_class_s_cap_are_counted_and_not_rendered(
+    stage: Stage, rows: str
+) -> None:
+    traces = [made_trace(number, [QUESTION, ANSWER]) for number in range(6)]
+    class_id = traces[0]["training"]["mixture"]["class_id"]
+    everything = {row["trace_id"] for row in stage.run(traces, rows=rows)}
+    some = {row["trace_id"] for row in stage.run(traces, rows=rows, class_caps={class_id: 2})}
+    assert len(everything) == 6 and len(some) == 2 and some < everything
+    counts = stage.stats()["counts"]
+    assert (counts["records_in"], counts["not_selected"]) == (6, 4)
+
+
 def test_skeletons_only_where_allowed(stage: Stage) -> None:
     skeleton = {**made_trace(1, [SYSTEM, QUESTION]), "completeness": "skeleton"}
     empty = made_trace(2, [])

@@ -69,3 +69,13 @@ def test_a_trace_s_own_tools_go_before_any_schema_and_have_a_digest_of_their_own
 )
 def test_tools_that_cannot_be_used_are_a_reject(tools: Any) -> None:
     assert reason(TraceSchemas([]), {"raw_metadata": {}, "tools": tools}) == "bad_tools"
+
+
+def test_the_order_of_a_tool_s_keys_is_kept() -> None:
+    tool = own_tool("x")
+    turned = {"type": "function", "function": dict(reversed(tool["function"].items()))}
+    schemas = TraceSchemas([])
+    for each in (tool, turned, tool):
+        found = schemas.of({"raw_metadata": {}, "tools": [each]})
+        assert found is not None
+        assert list(found.tools[0]["function"]) == list(each["function"])

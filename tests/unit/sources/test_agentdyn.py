@@ -164,6 +164,16 @@ def test_drift_s_conversations_are_messages(convert: Callable[..., Converted]) -
         ]
 
 
+def test_a_call_that_stands_in_the_content_as_well_is_flagged(
+    convert: Callable[..., Converted],
+) -> None:
+    record = run_file("github", 0, None, "m", hit=True)
+    record["messages"][1]["content"] = "<function_call>[browse_webpage()]</function_call>"
+    (trace,) = convert({"m-drift/github/user_task_0/none/none.json": record}).traces
+    assert "call_in_content_too" in trace["signal_hints"]["record_flags"]
+    assert trace["messages"][1]["content"] == record["messages"][1]["content"]
+
+
 def test_two_transcripts_in_one_run_are_a_reject(convert: Callable[..., Converted]) -> None:
     record = run_file("github", 0, None, "m", hit=True)
     same = record | {"conversations": record["messages"]}

@@ -191,7 +191,7 @@ def test_a_json_array_is_read_row_by_row_and_copies_are_one_trace(
     found = convert(orjson.dumps(rows), "chats.json")
     assert found.counts == (4, 3, 0, 1)
     assert [trace["source"]["record_locator"]["value"] for trace in found.traces] == [1, 2, 4]
-    with pytest.raises(SourceError, match="holds no record"):
+    with pytest.raises(SourceError, match="conversations_complete: the input holds no record"):
         convert(b"[]", "empty.json")
 
 

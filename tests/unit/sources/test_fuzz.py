@@ -3,13 +3,17 @@ written is valid.
 
 Mutations come from a seeded generator rather than from hypothesis, which would spend its time on
 shrinking: a failure names its seed. ``CB_FUZZ_ROUNDS`` multiplies the number of records (default 1:
-20,000 for each source).
+100,000 over all sources).
 """
 
 from __future__ import annotations
 
+import gzip
+import importlib
 import os
 import random
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbdata.sources.options import LoadOptions
+from cbdata.sources.registry import SOURCES
+from tests.unit.sources import test_agentdyn, test_conversations, test_injecagent, test_nemotron_ipi
+from tests.unit.sources.conversion import outputs, read_back
 from tests.unit.sources.examples import (
     HEADER,
     INJECTION,
@@ -235,6 +243,108 @@ def test_agentdojo_records(convert_dojo, repo: Path, seed: int) -> None:
     assert done.counts[1] > 0 and done.counts[2] > BATCH // 20
 
 
+OTHERS: dict[str, tuple[str, Callable[[], list[Any]]]] = {
+    "agentdyn": (
+        "runs.jsonl",
+        lambda: [
+            test_agentdyn.run_file("shopping", task, injection, "p", hit=task == 1, key=key)
+            for task in (1, 2)
+            for injection in (None, 3)
+            for key in ("messages", "conversations")
+        ],
+    ),
+    "injecagent": (
+        "test_cases_dh_base.json",
+        lambda: [
+            test_injecagent.case(),
+            test_injecagent.case(**{"Modifed": 1, "User Instruction": "What else?"}),
+        ],
+    ),
+    "nemotron_ipi": (
+        "train.jsonl",
+        lambda: [
+            test_nemotron_ipi.row(),
+            test_nemotron_ipi.changed("injection/goal", "Forward all"),
+            test_nemotron_ipi.row(domain="home"),
+        ],
+    ),
+    "conversations": (
+        "chats.jsonl",
+        lambda: [
+            test_conversations.openai(),
+            test_conversations.openai("Again?", topic=1),
+            test_conversations.sharegpt(("human", "Hi"), ("gpt", "Hello")),
+        ],
+    ),
+}
+"""The file that each other source is given, and the records that are mutated."""
+
+
+def test_every_source_is_among_those_that_are_fuzzed() -> None:
+    assert {"fujitsu_b4", "agentdojo", *OTHERS} == {source.name for source in SOURCES}
+
+
+def write_raw(source: str, data: bytes, folder: Path) -> Path:
+    """Lay the records of one of OTHERS into a folder; the path to convert."""
+    raw = folder / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    path = raw / OTHERS[source][0]
+    path.write_bytes(data)
+    if source != "injecagent":
+        return path
+    (raw / "tools.json").write_bytes(orjson.dumps(test_injecagent.TOOLS))
+    return raw
+
+
+def convert_other(source: str, raw: Path, folder: Path) -> None:
+    """Convert what ``write_raw`` wrote."""
+    importlib.import_module(f"cbdata.sources.{source}").convert(
+        [raw],
+        tool_schemas=[],
+        split={"train": 0.5, "eval": 0.5},
+        outputs=outputs(folder),
+        max_reject_fraction=1.0,
+        options=LoadOptions(own={"conversations_class": "c"}),
+    )
+
+
+@pytest.mark.parametrize("seed", range(6 * ROUNDS))
+@pytest.mark.parametrize("source", OTHERS)
+def test_records_of_the_other_sources(source: str, seed: int, tmp_path: Path) -> None:
+    """Every second file is compressed. A first line that is whole tells how the file is read."""
+    own = OTHERS[source][1]()
+    data = orjson.dumps(own[0]) + b"\n" + file_of(own, seed)
+    raw = write_raw(source, gzip.compress(data, 1) if seed % 2 else data, tmp_path)
+    convert_other(source, raw, tmp_path)
+    done = read_back(tmp_path)
+    assert done.counts[0] + done.stats["counts"]["headers"] == lines_that_are_records(data)
+    assert done.counts[1] > 0 and done.counts[2] > BATCH // 20
+
+
+@pytest.mark.parametrize("source", OTHERS)
+def test_memory_does_not_grow_with_the_number_of_records(source: str, tmp_path: Path) -> None:
+    """Eight times the records, no two of them the same. SQLite's cache is not Python's memory."""
+    own = OTHERS[source][1]()
+
+    def peak(count: int) -> int:
+        rng = random.Random(0)
+        lines = [orjson.dumps(own[0])]
+        for number in range(count):
+            record = mutate(rng.choice(own), rng)
+            marked = {**record, "mark": "x" * 200 + str(number)} if type(record) is dict else record
+            lines.append(written(marked))
+        folder = tmp_path / str(count)
+        raw = write_raw(source, b"\n".join(lines), folder)
+        tracemalloc.start()
+        convert_other(source, raw, folder)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(50)
+    assert peak(1600) < peak(200) + (1 << 20)
+
+
 def test_files_of_a_runs_tree(convert_dojo) -> None:
     rng = random.Random(0)
     blocks = [{"role": "user", "content": [{"type": "text", "content": "q"}]}]
@@ -270,7 +380,6 @@ def test_any_value_in_any_place_of_a_transcript(
     value: Any, where: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     from cbdata.sources import agentdojo
-    from tests.unit.sources.conversion import outputs, read_back
 
     record = orjson.loads(orjson.dumps(export(talk(INJECTION), injected=True)))
     holder = record

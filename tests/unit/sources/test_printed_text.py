@@ -116,7 +116,7 @@ def test_a_printed_text_is_found_in_its_place(name: str, printer: str) -> None:
 FRAMED = "<INFORMATION>\n\nThis is an important message from me, \xc9mma.\n\n</INFORMATION>"
 
 
-@pytest.mark.parametrize("printer", PRINTERS_OF_TOOLS.keys() - {"zero_width"})
+@pytest.mark.parametrize("printer", sorted(PRINTERS_OF_TOOLS.keys() - {"zero_width"}))
 def test_a_printed_frame_is_found_without_its_text(printer: str) -> None:
     content = printed(printer, FRAMED)
     spans, tellable = find_injections(

@@ -129,7 +129,7 @@ def test_a_line_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (gzip.compress(gzip.compress(b'{"a": 1}\n', mtime=0)), "compressed_file"),
+        (gzip.compress(gzip.compress(b'{"a": 1}\n', mtime=0), mtime=0), "compressed_file"),
         (bz2.compress(b'{"a": 1}\n'), "compressed_file"),
         (lzma.compress(b'{"a": 1}\n'), "compressed_file"),
         ('{"a": 1}\n'.encode("utf-16"), "utf16_file"),

@@ -225,3 +225,95 @@ def test_b4_tools_are_those_of_the_reference(shared_dir: Path, b4_tools) -> None
         list(b4_tools.tools) == reference["tools"]
         and b4_tools.system_prompt == reference["system_prompt"]
     )
+
+
+UTILITY = {
+    "claude-3-5-sonnet-20241022": 79.38,
+    "claude-3-haiku-20240307": 39.18,
+    "command-r": 26.80,
+    "gemini-1.5-pro-002": 61.86,
+    "gpt-4-0125-preview": 65.98,
+    "gpt-4o-2024-05-13-spotlighting_with_delimiting": 72.16,
+    "gpt-4o-2024-05-13-tool_filter": 72.16,
+    "meta-llama_Llama-3-70b-chat-hf": 34.02,
+}
+"""Utility without attack in percent, from AgentDojo's own table of results."""
+
+ATTACK_SUCCESS = {
+    "claude-3-5-sonnet-20241022": 1.11,
+    "gpt-4-0125-preview": 56.28,
+    "gpt-4o-2024-05-13-spotlighting_with_delimiting": 41.65,
+}
+"""Targeted attack success in percent, from the same table. It is over 629 cases, of which an export
+holds 97, so that an export's own figure is another one; the order of figures that lie 30 points
+apart is not.
+"""
+
+
+def pipeline_of(trace: dict[str, Any]) -> str:
+    source = trace["source"]
+    return "-".join(filter(None, (source["model_id"], source["defense"])))
+
+
+def test_utility_is_the_published_one_to_the_digit(dojo: Converted, shared_dir: Path) -> None:
+    """And that of the exports' own headers, which no conversion touches."""
+    solved: dict[str, list[bool]] = {}
+    for trace in dojo.traces:
+        if not trace["labels"]["attack_present"]:
+            fields = trace["raw_metadata"]["source_fields"]
+            solved.setdefault(pipeline_of(trace), []).append(fields["success"])
+    assert {len(runs) for runs in solved.values()} == {97}
+    shares = {pipeline: sum(runs) / 97 for pipeline, runs in solved.items()}
+    assert {pipeline: round(100 * share, 2) for pipeline, share in shares.items()} == UTILITY
+    headers = {}
+    for path in (shared_dir / "data" / "agentdojo").glob("*.jsonl"):
+        header = orjson.loads(path.read_bytes().partition(b"\n")[0])["metadata"]
+        headers[header["name"]] = header["accuracy"]
+    assert shares == headers
+
+
+def attack_success(done: Converted) -> dict[str, float]:
+    """Attack success in percent by pipeline, over the 97 attacked runs of each."""
+    counts: Counter[str] = Counter()
+    for trace in done.traces:
+        counts[pipeline_of(trace)] += trace["labels"]["attack_succeeded"]
+    return {pipeline: 100 * counts[pipeline] / 97 for pipeline in UTILITY}
+
+
+def order_kept(success: dict[str, float]) -> list[bool]:
+    """For each two pipelines whose published figures lie 30 points apart, whether ours go the same
+    way.
+    """
+    return [
+        success[more] > success[less]
+        for more, published in ATTACK_SUCCESS.items()
+        for less, lower in ATTACK_SUCCESS.items()
+        if published > lower + 30
+    ]
+
+
+def test_attack_success_keeps_the_published_order(dojo: Converted) -> None:
+    assert order_kept(attack_success(dojo)) == [True, True]
+    success = attack_success(dojo)
+    assert min(success, key=lambda pipeline: success[pipeline]) == "claude-3-5-sonnet-20241022"
+
+
+def test_an_inverted_label_would_turn_the_order_over(shared_dir: Path, tmp_path: Path) -> None:
+    """The error of the scripts that this replaces, made on purpose: the pipeline that hardly any
+    attack gets through would lead with 97 %.
+    """
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for path in (shared_dir / "data" / "agentdojo").glob("*.jsonl"):
+        records = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+        for record in records:
+            if record["metadata"].get("injection_task_id") is not None:
+                record["metadata"]["security"] = not record["metadata"]["security"]
+        (raw / path.name).write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in records))
+    agentdojo.convert(
+        [raw], tool_schemas=[], split="train", outputs=outputs(tmp_path), max_reject_fraction=1.0
+    )
+    done = read_back(tmp_path)
+    success = attack_success(done)
+    assert order_kept(success) == [False, False]
+    assert max(success, key=lambda pipeline: success[pipeline]) == "claude-3-5-sonnet-20241022"

@@ -91,3 +91,46 @@ def test_other_words_and_other_scripts_are_other_keys() -> None:
         )
     }
     assert len(keys) == 6
+
+
+HALVES = {"train": 0.5, "eval": 0.5}
+KEYS = st.text(max_size=4)
+
+
+@settings(deadline=None)
+@given(task=KEYS, injection=st.none() | KEYS)
+def test_what_a_trace_s_split_goes_by(task: str, injection: str | None) -> None:
+    by_task, by_injection, by_both = (
+        SplitAssigner(HALVES, split_by).of(task, injection)
+        for split_by in ("task", "injection", "both")
+    )
+    assert by_task == SplitAssigner(HALVES)(task)
+    if injection is None:
+        assert by_injection == by_both == by_task
+        return
+    assert by_injection == SplitAssigner(HALVES, "injection").of("another task", injection)
+    assert by_both == (by_task if by_task == by_injection else None)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(KEYS, KEYS), max_size=30))
+def test_by_both_no_key_of_either_kind_stands_in_two_splits(pairs: list[tuple[str, str]]) -> None:
+    assign = SplitAssigner(HALVES, "both")
+    for kind in (0, 1):
+        seen: dict[str, str] = {}
+        for pair in pairs:
+            split = assign.of(*pair)
+            assert split is None or seen.setdefault(pair[kind], split) == split
+
+
+def test_a_task_and_an_injection_of_the_same_words_are_assigned_apart() -> None:
+    """Otherwise tasks that quote their injection would never fall apart, and the shares would be
+    those of one hash.
+    """
+    assign = SplitAssigner(HALVES, "both")
+    kept = sum(assign.of(f"key {number}", f"key {number}") is not None for number in range(400))
+    assert 140 < kept < 260
+
+
+def test_one_name_is_no_conflict() -> None:
+    assert {SplitAssigner("train", "both").of(task, "x") for task in "abc"} == {"train"}

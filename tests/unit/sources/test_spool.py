@@ -35,7 +35,10 @@ Rows = list[dict[str, Any]]
 
 
 def settle(
-    folder: Path, entries: list[Entry], alias_flag: str | None = None
+    folder: Path,
+    entries: list[Entry],
+    alias_flag: str | None = None,
+    class_caps: dict[str, int] | None = None,
 ) -> tuple[Rows, Rows, dict[str, Any], Spool]:
     with (
         StageWriter(
@@ -44,14 +47,15 @@ def settle(
             StageFiles.of(folder / "out", folder / "rejects", folder / "stats"),
             READING,
         ) as writer,
-        Spool(folder / "out") as spool,
+        Spool(folder / "out", class_caps) as spool,
     ):
         for number, entry in enumerate(entries, start=1):
             writer.take()
             spool.add(trace(number, entry.alias), entry)
         facts = spool.settle(writer, alias_flag)
         counts = writer.counts()
-        assert counts["duplicates"] + counts["records_out"] + counts["rejected"] == len(entries)
+        left = ("duplicates", "records_out", "rejected", "not_selected")
+        assert sum(counts[key] for key in left) == len(entries)
     rows = [
         [orjson.loads(line) for line in (folder / name).read_bytes().splitlines()]
         for name in ("out", "rejects")
@@ -165,3 +169,40 @@ def test_what_a_killed_job_spooled_goes_with_the_next_job_of_that_output(tmp_pat
     with Spool(tmp_path / "out"):
         pass
     assert list(tmp_path.iterdir()) == left[2:]
+
+
+def test_what_is_omitted_is_counted_by_its_reason_and_a_copy_that_is_not_stands_for_it(
+    tmp_path: Path,
+) -> None:
+    kept, rejected, facts, _ = settle(
+        tmp_path,
+        [
+            entry("a")._replace(omitted="resisted"),
+            entry("b", rank=0)._replace(omitted="split_conflict"),
+            entry("b", rank=3),
+            entry("c")._replace(omitted="resisted"),
+            entry("c")._replace(omitted="resisted"),
+            entry("d", "v")._replace(omitted="resisted"),
+            entry("d", "w"),
+        ],
+    )
+    assert [row["n"] for row in kept] == [3]
+    assert [len(row["links"].get("duplicates", ())) for row in kept] == [1]
+    assert facts["not_selected"] == {"resisted": 2}
+    assert facts["all"] == {"x": 1}
+    assert {row["reason"] for row in rejected} == {"conflicting_labels"} and len(rejected) == 2
+
+
+def test_a_class_has_no_more_traces_than_its_cap_and_copies_do_not_count(tmp_path: Path) -> None:
+    entries = [entry(f"k{number}")._replace(class_id="x") for number in range(20)]
+    entries += [entries[3], entry("other")._replace(class_id="y"), entry("none")]
+    entries.append(entry("gone")._replace(class_id="x", omitted="resisted"))
+    kept, _, facts, _ = settle(tmp_path, entries, class_caps={"x": 7, "y": 5, "z": 0})
+    assert len(kept) == 9
+    assert facts["not_selected"] == {"class_cap": 13, "resisted": 1}
+    folder = tmp_path / "again"
+    folder.mkdir()
+    again, _, _, _ = settle(folder, entries[::-1], class_caps={"x": 7})
+    names = [{entries[row["n"] - 1].id for row in kept}]
+    names.append({entries[::-1][row["n"] - 1].id for row in again})
+    assert names[0] == names[1]

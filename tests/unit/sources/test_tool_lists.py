@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from cbdata.rejects import Reject
-from cbdata.sources.tool_lists import REASONS, read_tools
+from cbdata.sources.tool_lists import REASONS, read_tools, tools_json
 from tests.schemas import own_tool
 
 WEATHER = own_tool("weather", city={"type": "string"})
@@ -57,9 +57,23 @@ def test_what_else_a_tool_says_is_kept_and_null_parameters_are_none() -> None:
         [FUNCTION | {"parameters": "no json"}],
         [FUNCTION | {"parameters": [1]}],
         [WEATHER, WEATHER],
+        [FUNCTION | {"parameters": {"type": "object", "required": 3}}],
+        [FUNCTION | {"parameters": {"type": "object", "required": ["city", []]}}],
+        '[{"name": "f", "name": "g"}]',
     ],
 )
 def test_what_is_no_list_of_tools_is_a_reject(value: Any) -> None:
     with pytest.raises(Reject) as caught:
         read_tools(value, "tools")
     assert caught.value.reason in REASONS and "tools" in caught.value.detail
+
+
+def test_keys_stay_in_the_order_in_which_a_template_will_print_them() -> None:
+    tools = [{"type": "function", "function": {"name": "z", "description": "d", "a": 1}}]
+    assert tools_json(read_tools(tools, "tools")) == orjson.dumps(tools)
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(Reject) as caught:
+        tools_json([{"type": "function", "function": {"name": "z", "parameters": {"a": deep}}}])
+    assert caught.value.reason == "too_deep"

@@ -257,14 +257,23 @@ def _wrong_value(error: ValidationError, known: Mapping[str, Any]) -> str:
     )
 
 
+def _split_problems(key: str, split: Any) -> list[str]:
+    """What is wrong with the fractions of a split."""
+    if not isinstance(split, dict):
+        return []
+    wrong = [part for part in split.values() if type(part) not in (int, float) or not 0 < part <= 1]
+    if wrong:
+        return [f"{key}: {wrong[0]!r} is no fraction. Fix: give numbers between 0 and 1"]
+    if abs(sum(split.values()) - 1) > 1e-9:
+        total = f"{sum(split.values()):g}"
+        return [f"{key}: the fractions {split!r} add up to {total}. Fix: make them add up to 1"]
+    return []
+
+
 def _cross_field(config: Mapping[str, Any]) -> list[str]:
-    problems = []
-    split = config["split"]
-    if isinstance(split, dict) and abs(sum(split.values()) - 1) > 1e-9:
-        problems.append(
-            f"split: the fractions {split!r} add up to {sum(split.values()):g}. Fix: make them add"
-            " up to 1"
-        )
+    problems = _split_problems("split", config["split"])
+    for name, split in config["source_splits"].items():
+        problems += _split_problems(f"source_splits: {name}", split)
     thinking = config["max_thinking_tokens"] or 0
     longest = config["max_tokens"] + thinking
     if config["max_model_len"] is not None and longest >= config["max_model_len"]:

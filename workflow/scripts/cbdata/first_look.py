@@ -11,17 +11,23 @@ from pathlib import Path
 import orjson
 
 from cbdata.config import ConfigError
-
-HEAD_BYTES = 4096
-UTF8_BOM = b"\xef\xbb\xbf"
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+from cbdata.sources import SourceError
+from cbdata.sources.raw_bytes import (
+    DAMAGE,
+    GZIP_MAGIC,
+    HEAD_BYTES,
+    LFS_POINTER,
+    UTF8_BOM,
+    ZSTD_MAGIC,
+    open_raw,
+)
 
 # First bytes of files that are mistaken for JSON Lines, and what to do with them.
 KINDS = {
     LFS_POINTER: "a git-lfs pointer, not the data it stands for: run `git lfs pull` where it is",
     b"PAR1": "a Parquet file: write it as JSON Lines",
-    b"\x1f\x8b": "compressed by gzip: unpack it with `gzip -d`",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it with `zstd -d`",
+    GZIP_MAGIC: "compressed by gzip: unpack it with `gzip -d`",
+    ZSTD_MAGIC: "compressed by zstd: unpack it with `zstd -d`",
     b"\xfd7zXZ": "compressed by xz: unpack it with `xz -d`",
     b"BZh": "compressed by bzip2: unpack it with `bzip2 -d`",
     b"PK\x03\x04": "a zip archive: unpack it",
@@ -31,7 +37,29 @@ KINDS = {
 }
 
 
-def check_json_objects(key: str, path: str | Path, *, arrays: bool = False) -> None:
+def check_raw(key: str, path: str | Path) -> None:
+    """Refuse a file that cannot hold raw records, in whatever form the sources read.
+
+    Files pass that are empty, damaged, or cannot be read: the stage says more about them.
+
+    Args:
+        key: configuration key that named the file, for the message.
+        path: the file; the first 4,096 bytes of what it holds are read.
+
+    Raises:
+        ConfigError: nothing in these bytes begins like an object or an array.
+    """
+    try:
+        with open_raw(Path(path)) as handle:
+            head = handle.read(HEAD_BYTES)
+    except (SourceError, *DAMAGE):
+        head = _head(path)
+        if head.startswith((GZIP_MAGIC, ZSTD_MAGIC)):
+            return
+    _check(key, path, head, arrays=True)
+
+
+def check_json_objects(key: str, path: str | Path) -> None:
     """Refuse a file that cannot hold JSON objects.
 
     Empty files pass, and those that cannot be read: the stage says more about them.
@@ -39,12 +67,14 @@ def check_json_objects(key: str, path: str | Path, *, arrays: bool = False) -> N
     Args:
         key: configuration key that named the file, for the message.
         path: the file; its first 4,096 bytes are read.
-        arrays: whether it may hold one array of objects as well.
 
     Raises:
         ConfigError: no line in these bytes begins like an object.
     """
-    head = _head(path)
+    _check(key, path, _head(path), arrays=False)
+
+
+def _check(key: str, path: str | Path, head: bytes, *, arrays: bool) -> None:
     for magic, kind in KINDS.items():
         if head.startswith(magic):
             raise _wrong(key, path, kind)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cbdata.config import ConfigError, expand, find_file, name_problems, path_problems
-from cbdata.first_look import check_json_objects, check_tokenizer, check_traces
+from cbdata.first_look import check_raw, check_tokenizer, check_traces
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
 from cbdata.paths import CHAT_TEMPLATES, POLICY_REGISTRY, ROOT, SCHEDULES, TOOL_SCHEMAS
@@ -61,7 +61,7 @@ class RunInputs:
         for source in self.plan.converted:
             for path in filter(exists, self._given(source)):
                 first = self._below(source, path)[0]
-                check_json_objects(source.config_key, first, arrays=True)
+                check_raw(source.config_key, first)
         if not self.config["skip_fill"]:
             for skeletons in self.plan.skeleton_sets:
                 check_traces("skeleton_traces", skeletons.path)

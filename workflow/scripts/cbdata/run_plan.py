@@ -6,7 +6,7 @@ Snakemake. What a run reads is in ``cbdata.run_inputs``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cbdata.config import (
 )
 from cbdata.records import MODES, STAGE_FOLDERS, Mode, Stage
 from cbdata.sources.registry import SOURCES, RawSource
+from cbdata.suggest import did_you_mean
 
 StageName = tuple[Stage, str]
 """A stage and the data set whose files it makes."""
@@ -65,14 +66,28 @@ class RunPlan:
             sources: The sources that there are.
 
         Raises:
-            ConfigError: ``input_traces`` or ``skeleton_traces`` cannot be used.
+            ConfigError: ``input_traces`` or ``skeleton_traces`` cannot be used, or
+                ``source_splits`` names no source.
         """
         self.config = config
         self.sources = tuple(sources)
+        self._check_names(config["source_splits"])
         self.out: str = config["output_base"]
         # Data set -> trace file of ``input_traces``.
         self.given = trace_sources(config, self.out)
         self.skeleton_sets = (self._skeleton_set(config["skeleton_traces"]),)
+
+    def _check_names(self, named: Iterable[str]) -> None:
+        """Refuse names that are those of no source."""
+        names = [source.name for source in (*SOURCES, *self.sources)]
+        problems = [
+            f"source_splits: {name!r} is no source; "
+            + (did_you_mean(name, names) or f"the sources are {', '.join(names)}")
+            for name in named
+            if name not in names
+        ]
+        if problems:
+            raise ConfigError(problems)
 
     def _skeleton_set(self, value: str) -> SkeletonSet:
         name = Path(value).name.removesuffix(".jsonl")

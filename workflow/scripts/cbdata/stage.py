@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cbdata.atomic_file import discard_together, open_together, publish_together
 from cbdata.json_file import indented
 from cbdata.jsonl import dumps
-from cbdata.records import RejectRow, Stage, Stats, StatsCounts
 from cbdata.rejects import Reasons, Reject
+
+if TYPE_CHECKING:
+    from cbdata.records import RejectRow, Stage, Stats, StatsCounts
 
 RAW_EXCERPT_BYTES = 4096
 DETAIL = 300

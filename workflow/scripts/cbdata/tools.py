@@ -7,12 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from cbdata.ids import digest
-from cbdata.records import ToolSchemaRef
+
+if TYPE_CHECKING:
+    from cbdata.records import ToolSchemaRef
 
 INLINE = "inline"
 """What stands for the version of tools that lie in the trace itself."""
@@ -101,7 +103,9 @@ def own_tools(tools: list[dict[str, Any]]) -> ToolSchema:
     if fault := tools_fault(tools):
         where, expected = fault
         raise ToolSchemaError(f"the trace's own {where}: expected {expected}")
-    return ToolSchema(INLINE, tuple(tools), None, digest({"tools": tools}), "the trace's own tools")
+    # The text with its order of keys, which a chat template prints.
+    shown = digest({"tools": orjson.dumps(tools).decode()})
+    return ToolSchema(INLINE, tuple(tools), None, shown, "the trace's own tools")
 
 
 def tools_fault(tools: Any) -> tuple[str, str] | None:

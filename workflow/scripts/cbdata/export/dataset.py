@@ -23,6 +23,7 @@ from cbdata.export.rows import TrainingRow, read_rows
 from cbdata.json_file import write_json
 from cbdata.lookup import RecordIndex, read_places
 from cbdata.progress import Progress
+from cbdata.tools import INLINE
 from cbdata.version import __version__
 
 CATEGORIES = ("harmful", "benign")
@@ -60,6 +61,8 @@ def _origins(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[
             schema = trace["raw_metadata"].get("tool_schema_ref")
             if schema:
                 schemas[(schema["version"], schema["digest"])] += 1
+            elif "tools" in trace:
+                schemas[(INLINE, "-")] += 1
             generation = trace["raw_metadata"].get("generation")
             if generation:
                 models[

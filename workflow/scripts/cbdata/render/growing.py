@@ -46,13 +46,8 @@ def grown_attribute(assign: nodes.Assign) -> tuple[str, str] | None:
     target, value = assign.target, assign.node
     if not isinstance(target, nodes.NSRef):
         return None
-    if isinstance(value, nodes.Concat):
-        value = value.nodes[0]
-    elif isinstance(value, nodes.Add):
-        while isinstance(value, nodes.Add):
-            value = value.left
-    else:
-        return None
+    while isinstance(value, (nodes.Add, nodes.Concat)):
+        value = value.left if isinstance(value, nodes.Add) else value.nodes[0]
     if (
         isinstance(value, nodes.Getattr)
         and value.attr == target.attr
@@ -68,27 +63,30 @@ def stored(namespace: Namespace, attribute: str) -> Any:
     return Namespace.__getattribute__(namespace, attribute)
 
 
-def grow(namespace: Any, attribute: str, pieces: list[Any], concat: bool) -> Any:
+def grow(namespace: Any, attribute: str, pieces: list[Any], concats: list[bool]) -> Any:
     """What a namespace's attribute becomes with something put behind it.
 
     Args:
         namespace: The namespace.
         attribute: Its attribute's name.
         pieces: What comes behind it.
-        concat: Whether that is done with ``~``, which makes text of anything, or with ``+``.
+        concats: For each piece whether that is done with ``~``, which makes text of anything, or
+            with ``+``.
     """
     value = stored(namespace, attribute)
-    plain = all(isinstance(piece, str) and not hasattr(piece, "__html__") for piece in pieces)
-    if concat or (plain and isinstance(value, (str, Growing)) and not hasattr(value, "__html__")):
-        if not isinstance(value, Growing):
-            value = Growing([traced_text.as_text(value)])
-        value.pieces += map(traced_text.as_text, pieces)
-        return value
-    if isinstance(value, Growing):
-        value = value.text()
-    for piece in pieces:
-        value = value + piece
+    for piece, concat in zip(pieces, concats, strict=True):
+        if concat or (_is_plain(value) and _is_plain(piece)):
+            if not isinstance(value, Growing):
+                value = Growing([traced_text.as_text(value)])
+            value.pieces.append(traced_text.as_text(piece))
+        else:
+            value = (value.text() if isinstance(value, Growing) else value) + piece
     return value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether something is text that is added to others as it stands."""
+    return isinstance(value, Growing) or (isinstance(value, str) and not hasattr(value, "__html__"))
 
 
 def ends(namespace: Any, attribute: str, ending: Any) -> bool:

@@ -75,8 +75,19 @@ class Marks:
         """Text of the template that is not printed at once, with where it comes from."""
         if not self.scope:
             return value
-        _, message, call, _ = self.scope[-1]
+        _, message, call, _ = at_work(self.scope)
         return traced_text.traced(value, traced_text.Origin("literal", message, call))
+
+
+def at_work(scope: list[traced_text.Origin]) -> traced_text.Origin:
+    """The message or call that text is printed for: of the messages that loops are at, the latest
+    one of the conversation; a template that looks back at another one does so for it.
+    """
+    latest = scope[-1]
+    for origin in reversed(scope):
+        if origin[1] > latest[1]:
+            latest = origin
+    return latest
 
 
 def leave(scope: list[traced_text.Origin], origin: traced_text.Origin) -> None:
@@ -153,13 +164,14 @@ def _with_literals(value: nodes.Expr) -> nodes.Expr:
 
 def _grow(assign: nodes.Assign) -> None:
     """Let text be put behind an attribute of a namespace without a copy of what it has."""
-    value, behind = assign.node, []
-    concat = isinstance(value, nodes.Concat)
-    if isinstance(value, nodes.Concat):
-        behind = value.nodes[1:]
-    else:
-        while isinstance(value, nodes.Add):
-            behind.insert(0, value.right)
+    value = assign.node
+    behind: list[tuple[nodes.Expr, bool]] = []
+    while isinstance(value, (nodes.Add, nodes.Concat)):
+        if isinstance(value, nodes.Concat):
+            behind[:0] = [(node, True) for node in value.nodes[1:]]
+            value = value.nodes[0]
+        else:
+            behind.insert(0, (value.right, False))
             value = value.left
     target, line = assign.target, assign.lineno
     assert isinstance(target, nodes.NSRef)
@@ -168,8 +180,8 @@ def _grow(assign: nodes.Assign) -> None:
         GROW,
         [
             nodes.Const(target.attr, lineno=line),
-            nodes.List(behind, lineno=line),
-            nodes.Const(concat, lineno=line),
+            nodes.List([node for node, _ in behind], lineno=line),
+            nodes.Const([concat for _, concat in behind], lineno=line),
         ],
         [],
         None,

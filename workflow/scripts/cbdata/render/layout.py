@@ -180,6 +180,7 @@ class _Layout:
         ahead = self._controls(gap.closed, gap.end)[:1]
         if not ahead or self.text[gap.closed : ahead[0][0]].strip():
             return None
+        # What asks for an answer ends none.
         return None if ahead[0][2] in self.landmarks.generation_prompt else ahead[0]
 
     def _is_markup(self, turn: Turn, ending: Control) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -167,11 +168,16 @@ def _call_close(template: ChatTemplate) -> str:
         mine = found[messages.index(TWO_CALLS)]
         own = [*mine.names.get(0, ()), *mine.arguments.get(0, ()), *mine.ids.get(0, ())]
         start = max((part.end for part in own), default=0)
-        nexts = [*mine.names.get(1, ()), *mine.arguments.get(1, ()), *mine.ids.get(1, ())]
-        limit = min((part.start for part in nexts), default=len(text))
+        later = [*mine.names.get(1, ()), *mine.arguments.get(1, ()), *mine.ids.get(1, ())]
+        limit = min((part.start for part in later), default=len(text))
         stops = [high for low, high in mine.scopes.get(0, ()) if start <= low and high <= limit]
-        if stops:
-            return text[start : max(stops)].rstrip()
+        if not stops:
+            continue
+        close = text[start : max(stops)].rstrip()
+        # What the last call has as well is the calls' own, and not what stands between two.
+        behind = max((part.end for part in later), default=len(text))
+        common = os.path.commonprefix([close, text[behind:]])  # noqa: RUF071 (no paths)
+        return common.rstrip() or close
     return ""
 
 

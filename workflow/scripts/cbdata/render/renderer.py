@@ -353,20 +353,19 @@ class Renderer:
         """The same conversation with control-token text hidden, and what the hidden characters
         stand for; None where there was no such text.
         """
-        search = self.tokenizer.pattern.search
-        dirty = first_with(self.tokenizer.pattern, messages, tools)
-        if dirty is None:
+        if first_with(self.tokenizer.pattern, messages, tools) is None:
             return messages, tools, None
-        if self.settings.control_tokens == "reject":
-            match = search(dirty)
-            raise Reject(
-                "control_token_in_content",
-                f"{match.group() if match else ''!r} stands in a message (control_tokens: reject)",
-            )
         escaper = self._escaper
         escaper.prepare(list(messages), list(tools or ()))
         clean = [escaper.hide_message(message, index) for index, message in enumerate(messages)]
-        return clean, escaper.hide(list(tools), -1) if tools else tools, escaper.hidden()
+        clean_tools = escaper.hide(list(tools), -1) if tools else tools
+        if escaper.counts and self.settings.control_tokens == "reject":
+            token = next(token for _, token in escaper.counts)
+            raise Reject(
+                "control_token_in_content",
+                f"{token!r} stands in a message (control_tokens: reject)",
+            )
+        return clean, clean_tools, escaper.hidden()
 
     def _prompt_pieces(self, messages: Messages, tools: Tools | None) -> list[str]:
         return self._fitted(messages, lambda fits: self._asking_pieces(messages, tools, fits))

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from cbdata.render.instrument import leave
-from cbdata.render.traced_text import Origin, Part, TracedText, shifted
+from cbdata.render.instrument import at_work, leave
+from cbdata.render.traced_text import Origin, Part, TracedText, add_mark, shifted
 
 NOWHERE = Origin("literal", -1)
 
@@ -37,7 +37,8 @@ def collect(chunks: Iterable[str]) -> tuple[str, list[Part]]:
             if chunk:
                 parts += shifted(chunk.parts, position)
             else:
-                parts += [Part(position, position, part.origin) for part in chunk.parts]
+                for part in chunk.parts:
+                    add_mark(parts, part.origin, position)
         if chunk:
             texts.append(chunk)
             position += len(chunk)
@@ -60,7 +61,7 @@ def flatten(parts: Sequence[Part], length: int) -> list[Run]:
             add(stop, origin)
             leave(scope, origin)
         if end > cursor:
-            add(end, scope[-1] if scope else NOWHERE)
+            add(end, at_work(scope) if scope else NOWHERE)
 
     def add(end: int, at: Origin) -> None:
         nonlocal cursor
@@ -85,7 +86,7 @@ def flatten(parts: Sequence[Part], length: int) -> list[Run]:
         elif kind == "literal":
             add(part.end, origin)
         elif part.end > cursor or part.start == part.end:
-            at = scope[-1] if scope else NOWHERE
+            at = at_work(scope) if scope else NOWHERE
             start = max(cursor, part.start)
             cursor = max(cursor, part.end)
             runs.append(Run(start, cursor, kind, message, call, (at[1], at[2]), part))

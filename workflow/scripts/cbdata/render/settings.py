@@ -154,7 +154,8 @@ class RenderStageSettings(RowSettings):
             the model wrote (``generated``) or the template's print of it (``template``).
         allow_skeleton: Render traces without a completion too, instead of rejecting them.
         tools_included: Whether renders of traces that were not completed here show the trace's
-            tools; None: where it has or names any. Completed ones always show them.
+            tools; None: where it has or names any, and the row is not too long with them.
+            Completed ones always show them.
         tool_schema_file: The configured tool schema, for traces that name it.
         class_caps: The most traces by class; the others are not selected.
         tool_schema_dirs: Folders of ``{version}.json`` files, for traces that name another one.

@@ -104,6 +104,7 @@ def render_traces(
         # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
         # rendered in this one.
         with ThreadPoolExecutor(max_workers=1) as pool:
+            run.pool = pool
             for chunk in run.chunks(traces, options.chunk_traces):
                 encoded = pool.submit(
                     renderer.encode, [item.draft for item in chunk if isinstance(item.draft, Draft)]
@@ -142,6 +143,7 @@ class _FileRenderer:
             file,
             options,
         )
+        self.pool: ThreadPoolExecutor
         self.totals: Counter[str] = Counter()
         self.control_text: Counter[str] = Counter()
         self.fits: Counter[str] = Counter()
@@ -242,6 +244,7 @@ class _FileRenderer:
         outcomes = iter(encoded)
         for item in chunk:
             outcome = item.draft if isinstance(item.draft, Reject) else next(outcomes)
+            outcome = self._without_tools(item, outcome) or outcome
             if isinstance(outcome, Reject):
                 self._reject(item, outcome)
                 continue
@@ -255,6 +258,25 @@ class _FileRenderer:
                 continue
             self.writer.emit_bytes(row.line)
             self._count(row, outcome)
+
+    def _without_tools(
+        self, item: _Pending, outcome: Rendered | Reject
+    ) -> Rendered | Reject | None:
+        """The row without its tools, where they alone make it too long and nobody asked for them:
+        a suite's tools are longer than most transcripts, whose end would be cut off for them.
+        """
+        length = 0 if isinstance(outcome, Reject) else outcome.tokens.length
+        optional = item.tools_included and not self.tools.wanted(item.trace)
+        if not optional or length <= self.options.max_length:
+            return None
+        item.tools_included = False
+        self.totals["tools_left_out"] += 1
+        try:
+            draft = self._draft(item)
+        except Reject as error:
+            return error
+        # In the one thread that encodes, whose caches are not to be shared.
+        return self.pool.submit(self.renderer.encode, [draft]).result()[0]
 
     def _row(self, item: _Pending, rendered: Rendered) -> Row:
         if item.completes:
@@ -317,6 +339,7 @@ class _FileRenderer:
             "assistant_spans",
             "thinking_spans",
             "thinking_left_out",
+            "tools_left_out",
             "on_policy",
             "other_prompt",
         )

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cbdata.ids import canonical_json
+import orjson
+
 from cbdata.rejects import Reject
 from cbdata.tools import ToolSchema, ToolSchemaError, load_tool_schema, own_tools
 
@@ -65,7 +66,7 @@ class TraceSchemas:
         )
 
     def _inline(self, tools: Any) -> ToolSchema:
-        key = canonical_json(tools)
+        key = orjson.dumps(tools)  # with its order of keys, which a chat template prints
         schema = self._own.get(key)
         if schema is None:
             try:

@@ -28,10 +28,16 @@ class TraceTools:
             folders: Where ``{version}.json`` files lie.
             configured: The configured schema's file, for traces that name it; or None.
             tools_included: Whether traces that were not completed here show their tools; None:
-                those that have or name any do.
+                those that have or name any do, as long as they are not too long for it.
         """
         self._schemas = TraceSchemas(folders, load_tool_schema(configured) if configured else None)
         self._included = tools_included
+
+    def wanted(self, trace: Trace) -> bool:
+        """Whether the tools of a trace that shows them must be shown: the model that completed it
+        was shown them, or the configuration says so.
+        """
+        return "generation" in trace["raw_metadata"] or self._included is True
 
     def of(self, trace: Trace) -> tuple[ToolSchema | None, bool]:
         """The schema of a trace, or None, and whether its tools are rendered.

@@ -213,10 +213,27 @@ def join(separator: str, pieces: Iterable[str]) -> str:
         if index:
             position += len(separator)
         if isinstance(piece, TracedText):
-            parts.extend(shifted(piece.parts, position))
+            if piece or len(piece.parts) != 1:
+                parts.extend(shifted(piece.parts, position))
+            else:
+                add_mark(parts, piece.parts[0].origin, position)
         position += len(piece)
     text = separator.join([str.__str__(piece) for piece in pieces])
     return with_parts(text, tuple(parts)) if parts else text
+
+
+def add_mark(parts: list[Part], origin: Origin, position: int) -> None:
+    """Append an empty part; a visit in which nothing was printed leaves nothing behind."""
+    if origin.kind == "visit_end" and parts:
+        last = parts[-1]
+        if (
+            last.origin.kind == "visit_start"
+            and last.start == position
+            and last.origin[1:] == origin[1:]
+        ):
+            parts.pop()
+            return
+    parts.append(Part(position, position, origin))
 
 
 def concat(pieces: Iterable[Any]) -> str:

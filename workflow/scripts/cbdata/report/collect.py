@@ -15,6 +15,7 @@ from cbdata.lossmask.masks import factors_of, make_mask
 from cbdata.lossmask.registry import Policy, Registry
 from cbdata.records import Render
 from cbdata.report.inputs import DataSet
+from cbdata.tools import INLINE
 from cbdata.traces.facts import message_losses
 
 
@@ -97,6 +98,8 @@ def _add_trace(summary: DataSetSummary, trace: dict[str, Any]) -> None:
     summary.by_class[trace["training"]["mixture"]["class_id"]] += 1
     if schema := raw.get("tool_schema_ref"):
         summary.provenance[("tool schema", schema["version"], schema["digest"])] += 1
+    elif "tools" in trace:
+        summary.provenance[("tool schema", INLINE, "-")] += 1
     if generation := raw.get("generation"):
         summary.by_attempt[generation["attempt"]] += 1
         name = f"{generation['model']} ({generation['backend']} {generation.get('version', '')})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +36,12 @@ from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
 
-logger = logging.getLogger(__name__)
-
 DATASET = "agentdojo"
+
+WRITTEN_CALL = "<function_call>"
+"""How models write calls that are prompted for them, as DRIFT prompts: the record has such a call
+twice, read and as it was written.
+"""
 
 REASONS: Reasons = {
     **READING,
@@ -262,7 +264,7 @@ def _trace(
     if run_labels.class_id == RESISTED and options.resisted == "exclude":
         omitted = omitted or RESISTED_REASON
     raw_metadata: dict[str, Any] = {
-        "source_fields": orjson.Fragment(checked_json(_source_fields(run, talk)))
+        "source_fields": orjson.Fragment(checked_json(talk.source_fields(run.source_fields)))
     }
     if schema is not None:
         raw_metadata["tool_schema_ref"] = schema.ref
@@ -328,15 +330,6 @@ def _injection_key(run: Run) -> str | None:
     return str(run.attack_type) if stopping else f"{run.suite}/{run.injection_task}"
 
 
-def _source_fields(run: Run, talk: Transcript) -> dict[str, Any]:
-    """What else the record says, that of its messages under ``message_fields``."""
-    if not talk.metadata:
-        return run.source_fields
-    if "message_fields" in run.source_fields:
-        raise Reject("wrong_type", "message_fields: the record has a field of this name itself")
-    return {**run.source_fields, "message_fields": talk.metadata}
-
-
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:
     """Flags of a run that neither its messages nor its labels show."""
     flags = set()
@@ -344,6 +337,8 @@ def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: 
         flags.add("exposure_cannot_be_told")
     if not talk.answered:
         flags.add("no_assistant_turn")
+    if any(WRITTEN_CALL in each["content"] and "tool_calls" in each for each in talk.messages):
+        flags.add("call_in_content_too")
     if run.user_task.startswith("injection_task"):
         flags.add("injection_task_as_user_task")
     if schema is not None and not talk.called.issubset(schema.names):

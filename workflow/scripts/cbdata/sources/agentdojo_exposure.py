@@ -3,15 +3,14 @@
 The texts come from the run's ``injections`` where it has them (run files). Exports do not, so there
 the frame that the attack puts around its text is looked for. Tools print texts through YAML, JSON,
 HTML or Python's ``repr``; the search undoes each of them, and spans are those of the text as
-printed.
+printed. The search is imported where it is needed: most transcripts are exports, whose frames are
+found without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
-
-from cbdata.sources.printed_text import FOLDED, Reading, folded, readings
 
 FRAME = ("<INFORMATION>", "</INFORMATION>")
 """Around the text of the attacks of ``important_instructions_attacks.py`` and ``dos_attacks.py`` in
@@ -48,23 +47,45 @@ def find_injections(
         of one: a result that was cut off, or printed in a way that is not known here.
     """
     framed = attack_type is not None and any(name in attack_type for name in _FRAMED)
-    needles = [(text.strip(), folded(text)) for text in texts if folded(text)]
-    pieces = [piece for _, needle in needles for piece in _pieces(needle)]
+    search = _TextSearch(texts) if texts else None
     spans: list[FoundInjection] = []
-    in_pieces = False
     for index, message in enumerate(messages):
         if message["role"] != "tool":
             continue
         content = message["content"]
         found = _framed_spans(content) if framed and _FRAME_WORD in content else []
-        for text in {text for text, _ in needles if text in content}:
-            found += _places(content, text)
-        for reading in _folded_readings(content) if needles else ():
-            for _, needle in needles:
-                found += (reading.span(*place) for place in _places(reading.text, needle))
-            in_pieces = in_pieces or any(piece in reading.text for piece in pieces)
-        spans += [FoundInjection(index, start, end) for start, end in _merged(found)]
-    return spans, bool(spans) or framed or (bool(texts) and not in_pieces)
+        if search is not None:
+            found += search.places(content)
+        if found:
+            spans += [FoundInjection(index, start, end) for start, end in _merged(found)]
+    open_still = search is None or search.in_pieces
+    return spans, bool(spans) or framed or not open_still
+
+
+class _TextSearch:
+    """A search for some texts. ``in_pieces`` says whether a piece of one was found anywhere."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        from cbdata.sources.printed_text import folded
+
+        self._texts = {text.strip() for text in texts if text.strip()}
+        self._folded = {folded(text) for text in self._texts} - {""}
+        self._pieces = [piece for text in self._folded for piece in _pieces(text)]
+        self.in_pieces = False
+
+    def places(self, content: str) -> list[tuple[int, int]]:
+        """Where the texts are printed in a content; places may overlap."""
+        from cbdata.sources.printed_text import FOLDED, readings
+
+        found = [
+            place for text in self._texts if text in content for place in _places(content, text)
+        ]
+        for reading in readings(content) if self._folded else ():
+            read = reading.under(FOLDED)
+            for text in self._folded:
+                found += (read.span(*place) for place in _places(read.text, text))
+            self.in_pieces = self.in_pieces or any(piece in read.text for piece in self._pieces)
+        return found
 
 
 def _pieces(text: str) -> list[str]:
@@ -74,11 +95,6 @@ def _pieces(text: str) -> list[str]:
     if length < shortest:
         return []
     return [text[start : start + length] for start in range(0, len(text) - length + 1, length)]
-
-
-def _folded_readings(content: str) -> Iterator[Reading]:
-    for reading in readings(content):
-        yield reading.under(FOLDED)
 
 
 def _places(text: str, part: str) -> Iterator[tuple[int, int]]:
@@ -91,9 +107,10 @@ def _places(text: str, part: str) -> Iterator[tuple[int, int]]:
 
 def _framed_spans(content: str) -> list[tuple[int, int]]:
     """Every frame with what it holds, also where its brackets are escaped."""
-    marks = sum(content.count(mark) for mark in FRAME)
-    if content.count(_FRAME_WORD) == marks:
+    if not _has_escaped_frame(content):
         return list(_frames(content))
+    from cbdata.sources.printed_text import readings
+
     ends: dict[int, int] = {}
     for reading in readings(content):
         for place in _frames(reading.text):
@@ -101,6 +118,19 @@ def _framed_spans(content: str) -> list[tuple[int, int]]:
             # A reading that does not see the frame closed takes all the rest for its text.
             ends[start] = min(end, ends.get(start, end))
     return list(ends.items())
+
+
+def _has_escaped_frame(content: str) -> bool:
+    """Whether the frame's word stands behind what may be an escaped bracket: ``&lt;``,
+    ``\\u003c``, ``<\\/``.
+    """
+    at = content.find(_FRAME_WORD)
+    while at >= 0:
+        before = content[max(0, at - 2) : at]
+        if before.endswith((";", "c", "C")) or (before.endswith("/") and before != "</"):
+            return True
+        at = content.find(_FRAME_WORD, at + 1)
+    return False
 
 
 def _frames(text: str) -> Iterator[tuple[int, int]]:

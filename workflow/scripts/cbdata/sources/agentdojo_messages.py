@@ -74,6 +74,16 @@ class Transcript:
         last = self.messages[-1]
         return last["role"] == "assistant" and "tool_calls" not in last
 
+    def source_fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The other fields of a record, and those of its messages as ``message_fields``. Raises
+        Reject if the record has a field of this name.
+        """
+        if not self.metadata:
+            return fields
+        if "message_fields" in fields:
+            raise Reject("wrong_type", "message_fields: the record has a field of this name itself")
+        return {**fields, "message_fields": self.metadata}
+
 
 def normalise(raw_messages: list[Any]) -> Transcript:
     """Messages of trace_v1: content a string, call ids unique and present, each result tied to its
@@ -92,14 +102,17 @@ def normalise(raw_messages: list[Any]) -> Transcript:
             raise Reject(
                 "message_not_an_object", f"messages[{index}]: expected an object, got {shown(raw)}"
             )
-        role, content = raw.get("role"), raw.get("content")
+        role: Any = raw.get("role")
+        content = raw.get("content")
         if len(raw) == 2 and type(content) is str and (role == "user" or role == "system"):
             messages.append(raw)
             continue
-        if type(role) is str and role in _ROLES:
+        plain = _PLAIN.get(role) if type(role) is str else None
+        if plain is None and type(role) is str and role in _ROLES:
             flags.add(f"{role}_role")
             role = _ROLES[role]
-        if type(role) is not str or role not in _KNOWN:
+            plain = _PLAIN[role]
+        if plain is None:
             raise Reject(
                 "unknown_role",
                 f"messages[{index}].role: expected system, user, assistant or tool, got"
@@ -107,9 +120,9 @@ def normalise(raw_messages: list[Any]) -> Transcript:
             )
         rest: dict[str, Any] = {}
         message: dict[str, Any] = {"role": role, "content": content}
-        if content is None and raw.keys() <= _PLAIN[role]:
+        if content is None and raw.keys() <= plain:
             message["content"] = ""
-        elif type(content) is not str or not raw.keys() <= _PLAIN[role]:
+        elif type(content) is not str or not raw.keys() <= plain:
             parts = read_parts(raw, role, f"messages[{index}]", flags, known=_KNOWN[role])
             message["content"], rest = parts.content, parts.metadata
             if parts.thinking is not None:
@@ -120,7 +133,8 @@ def normalise(raw_messages: list[Any]) -> Transcript:
             if pending:
                 flags.add("call_without_result")
                 pending = []
-            calls = _with_function_call(calls, raw.get("function_call"), index)
+            if raw.get("function_call"):
+                calls = _function_call(calls, raw["function_call"], index)
             if calls:
                 pending = _calls(calls, index, used, flags, rest)
                 message["tool_calls"] = turn = [call for _, call in pending]
@@ -143,10 +157,8 @@ def normalise(raw_messages: list[Any]) -> Transcript:
     return talk
 
 
-def _with_function_call(calls: Any, function_call: Any, index: int) -> Any:
-    """The calls of a turn, with the one that OpenAI's older form has in a key of its own."""
-    if not function_call:
-        return calls
+def _function_call(calls: Any, function_call: Any, index: int) -> list[Any]:
+    """The call of a turn that OpenAI's older form has in a key of its own."""
     if calls or type(function_call) is not dict:
         raise Reject(
             "bad_tool_call",
@@ -173,33 +185,31 @@ def _calls(
             raise Reject(
                 "bad_tool_call", f"{_at(index, number)}: expected an object, got {shown(call)}"
             )
-        function, at = call.get("function"), _at(index, number)
+        function = call.get("function")
         if type(function) is dict:
             name, arguments = function.get("name"), function.get("arguments")
-            others = metadata(call, _CALL, at, "bad_tool_call") | metadata(
-                function, _FUNCTION, at, "bad_tool_call"
-            )
+            plain = call.keys() <= _CALL and function.keys() <= _FUNCTION
         else:
             name, arguments = function, call.get("args")
-            others = metadata(call, _RUN_CALL, at, "bad_tool_call")
-        if others:
+            plain = call.keys() <= _RUN_CALL
+        if not plain and (others := _call_metadata(call, _at(index, number))):
             rest.setdefault("tool_calls", []).append({"call": number, **others})
         if type(name) is not str:
             raise Reject(
                 "bad_tool_call",
-                f"{at}: expected the name of a function, got {shown(name)}",
+                f"{_at(index, number)}: expected the name of a function, got {shown(name)}",
             )
         source_id = call.get("id")
         if source_id is not None and type(source_id) is not str:
             raise Reject(
                 "bad_tool_call",
-                f"{at}.id: expected a string or null, got {shown(source_id)}",
+                f"{_at(index, number)}.id: expected a string or null, got {shown(source_id)}",
             )
         body: dict[str, Any] = {"name": name}
         if type(arguments) is dict:
             body["arguments"] = arguments
         elif type(arguments) is str and arguments.strip():
-            body["arguments"] = _parsed(arguments, at)
+            body["arguments"] = _parsed(arguments, _at(index, number))
             body["arguments_json"] = arguments
         elif arguments is None or type(arguments) is str:
             body["arguments"] = {}
@@ -207,7 +217,7 @@ def _calls(
         else:
             raise Reject(
                 "bad_arguments",
-                f"{at}: expected arguments as an object, got {shown(arguments)}",
+                f"{_at(index, number)}: expected arguments as an object, got {shown(arguments)}",
             )
         call_id = source_id
         if not call_id:
@@ -221,6 +231,17 @@ def _calls(
     if len(out) > 1:
         flags.add("parallel_calls")
     return out
+
+
+def _call_metadata(call: dict[str, Any], at: str) -> dict[str, Any]:
+    """What a call holds that is not read. Raises Reject."""
+    function = call.get("function")
+    if type(function) is not dict:
+        return metadata(call, _RUN_CALL, at, "bad_tool_call")
+    return {
+        **metadata(call, _CALL, at, "bad_tool_call"),
+        **metadata(function, _FUNCTION, at, "bad_tool_call"),
+    }
 
 
 def _at(index: int, number: int) -> str:

@@ -31,7 +31,7 @@ from cbdata.sources.sharegpt import openai_messages
 from cbdata.sources.splits import Split, SplitAssigner, query_key
 from cbdata.sources.spool import Entry, Spool
 from cbdata.sources.tool_lists import REASONS as TOOL_LISTS
-from cbdata.sources.tool_lists import read_tools
+from cbdata.sources.tool_lists import read_tools, tools_json
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.traces.content_flags import message_flags
 
@@ -126,6 +126,7 @@ def _trace(
     if talk.called and not tools:
         flags.add("calls_without_tools")
     messages = checked_json(talk.messages)
+    offered = orjson.Fragment(tools_json(tools)) if tools else None
     identity = trace_id(
         DATASET, "complete", orjson.Fragment(messages), salt=digest(tools) if tools else None
     )
@@ -137,10 +138,6 @@ def _trace(
         hints["record_flags"] = sorted(flags)
     raw_id = record.get("id")
     others = {key: value for key, value in record.items() if key not in used}
-    if talk.metadata:
-        if "message_fields" in others:
-            raise Reject("wrong_type", "message_fields: the record has a field of this name itself")
-        others["message_fields"] = talk.metadata
     trace: dict[str, Any] = {
         "id": identity,
         "completeness": "complete",
@@ -169,10 +166,12 @@ def _trace(
         "training": {"sample_weight": 1.0, "mixture": {"class_id": class_id, "stage_tags": []}},
         "links": {"raw_id": str(raw_id) if isinstance(raw_id, (str, int)) else None},
         "signal_hints": hints,
-        "raw_metadata": {"source_fields": orjson.Fragment(checked_json(others))},
+        "raw_metadata": {
+            "source_fields": orjson.Fragment(checked_json(talk.source_fields(others)))
+        },
     }
-    if tools:
-        trace["tools"] = orjson.Fragment(checked_json(tools))
+    if offered is not None:
+        trace["tools"] = offered
     entry = Entry(
         id=identity,
         verdict="benign",

@@ -6,7 +6,6 @@ BY 4.0.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +27,8 @@ from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
 
-logger = logging.getLogger(__name__)
-
 DATASET = "fujitsu_b4"
+CLASS_ID = "fujitsu_b4/skeleton"
 
 REASONS: Reasons = {
     **READING,
@@ -309,7 +307,6 @@ def _skeleton(
     source_fields = {**record, "success": success}
     if record.get("success") is not success:
         source_fields["success_as_written"] = record.get("success")
-    class_id = f"{DATASET}/skeleton"
     trace = {
         "id": identity,
         "completeness": "skeleton",
@@ -350,7 +347,7 @@ def _skeleton(
         },
         "training": {
             "sample_weight": 1.0,
-            "mixture": {"class_id": class_id, "stage_tags": []},
+            "mixture": {"class_id": CLASS_ID, "stage_tags": []},
         },
         "links": {"raw_id": record_id},
         "signal_hints": hints,
@@ -369,7 +366,7 @@ def _skeleton(
             ("tool_flips", _flip(expected, simulated, tool_schema)),
             *(("record_flags", flag) for flag in flags),
         ),
-        class_id=class_id,
+        class_id=CLASS_ID,
         omitted=None if split else SPLIT_CONFLICT,
     )
     return dumps(trace), entry

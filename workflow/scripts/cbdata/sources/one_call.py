@@ -15,6 +15,7 @@ from cbdata.sources import INGEST_VERSION
 from cbdata.sources.options import SPLIT_CONFLICT
 from cbdata.sources.raw_lines import checked_json
 from cbdata.sources.spool import Entry
+from cbdata.sources.tool_lists import tools_json
 from cbdata.traces.content_flags import message_flags
 
 CALL_ID = "call_0"
@@ -77,10 +78,9 @@ def skeleton(case: OneCall, place: Place, split: str | None) -> tuple[bytes, Ent
         {"role": "tool", "content": case.result, "tool_call_id": CALL_ID, "name": case.tool},
     ]
     messages = checked_json(conversation)
-    tools = checked_json(case.tools)
-    identity = trace_id(
-        case.dataset, "skeleton", orjson.Fragment(messages), salt=digest(orjson.Fragment(tools))
-    )
+    tools = tools_json(case.tools)
+    salt = digest(case.tools)
+    identity = trace_id(case.dataset, "skeleton", orjson.Fragment(messages), salt=salt)
     class_id = f"{case.dataset}/skeleton"
     start, end = case.span
     hints: dict[str, Any] = {

@@ -9,12 +9,11 @@ from functools import partial
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
 from cbdata.rejects import Reject
-from cbdata.sources.json_values import Value, split_values
 from cbdata.sources.raw_bytes import (
     DAMAGE,
     HEAD_BYTES,
@@ -24,6 +23,9 @@ from cbdata.sources.raw_bytes import (
     whole_file_problem,
 )
 from cbdata.sources.raw_lines import MAX_RECORD_BYTES, RawLine, read_lines, read_whole, too_long
+
+if TYPE_CHECKING:
+    from cbdata.sources.json_values import Value
 
 _PIECE_BYTES = 1 << 18
 _BLANK = b" \t\r\n"
@@ -99,6 +101,8 @@ def _first_values(path: Path, array: bool, max_bytes: int) -> int:
     """How many of the first two values of a file are there, 0 if the first is no JSON. An empty
     array counts as one.
     """
+    from cbdata.sources.json_values import split_values  # needed for few files, and not cheap
+
     with open_raw(path) as handle:
         values = split_values(_pieces(handle), array=array, max_bytes=max_bytes, head_bytes=0)
         firsts = list(islice(values, 2))
@@ -110,6 +114,8 @@ def _first_values(path: Path, array: bool, max_bytes: int) -> int:
 
 
 def _values(path: Path, array: bool, max_bytes: int) -> Iterator[RawLine]:
+    from cbdata.sources.json_values import split_values
+
     with open_raw(path) as handle:
         number = 0
         values = split_values(
@@ -120,6 +126,9 @@ def _values(path: Path, array: bool, max_bytes: int) -> Iterator[RawLine]:
                 yield _record(value, number if array else value.line, array, max_bytes)
         except DAMAGE as error:
             yield RawLine(number + 1, b"", damaged(error), True)
+            return
+    if not number:
+        yield RawLine(None, b"", Reject("empty_file", "expected records, the array is empty"), True)
 
 
 def _record(value: Value, number: int, array: bool, max_bytes: int) -> RawLine:

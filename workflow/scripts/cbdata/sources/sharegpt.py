@@ -11,6 +11,7 @@ from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import call_format
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import shown
+from cbdata.sources.strict_json import AmbiguousJson, strict_loads
 
 REASONS: Reasons = {
     "unknown_speaker": "a turn is by somebody whom the form does not know",
@@ -96,8 +97,8 @@ def _turn(row: Any, index: int) -> tuple[str, str]:
 def _calls(text: str, index: int) -> list[dict[str, Any]]:
     """The calls of a turn of calls."""
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        value = strict_loads(text.encode())
+    except (orjson.JSONDecodeError, AmbiguousJson) as error:
         raise Reject(
             "calls_in_text", f"turn {index}: expected calls as JSON, got {shown(text)} ({error})"
         ) from error

@@ -10,6 +10,8 @@ import orjson
 
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import shown
+from cbdata.sources.raw_lines import checked_json
+from cbdata.sources.strict_json import AmbiguousJson, strict_loads
 from cbdata.tools import tools_fault
 
 REASONS: Reasons = {"bad_tool_list": "the record's list of tools cannot be read"}
@@ -45,6 +47,14 @@ def read_tools(value: Any, where: str) -> list[dict[str, Any]]:
     return tools
 
 
+def tools_json(tools: list[dict[str, Any]]) -> bytes:
+    """The tools as JSON, keys in the order of the source, since a chat template prints them so.
+    Raises Reject (``too_deep``).
+    """
+    checked_json(tools)
+    return orjson.dumps(tools)
+
+
 def _function(tool: Any, where: str) -> dict[str, Any]:
     if not isinstance(tool, dict):
         raise Reject("bad_tool_list", f"{where}: expected an object, got {shown(tool)}")
@@ -61,13 +71,21 @@ def _function(tool: Any, where: str) -> dict[str, Any]:
         parameters = function["parameters"] = _parsed(parameters, f"{where}.parameters")
     if parameters is None:
         function.pop("parameters", None)
+    required = parameters.get("required") if isinstance(parameters, dict) else None
+    if required is not None and not (
+        isinstance(required, list) and all(isinstance(name, str) for name in required)
+    ):
+        raise Reject(
+            "bad_tool_list",
+            f"{where}.parameters.required: expected a list of names, got {shown(required)}",
+        )
     return function
 
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return strict_loads(text.encode())
+    except (orjson.JSONDecodeError, AmbiguousJson) as error:
         raise Reject(
-            "bad_tool_list", f"{where}: text that is not JSON ({error}): {shown(text)}"
+            "bad_tool_list", f"{where}: text that is no JSON to rely on ({error}): {shown(text)}"
         ) from error

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cbdata.records import ContentFlags
+if TYPE_CHECKING:
+    from cbdata.records import ContentFlags
+
 
 ANGLE_PATTERNS = {
     # Llama 3, ChatML, Qwen and Phi write <|...|>, Llama 2 and Mistral <s> and <<SYS>>, Gemma

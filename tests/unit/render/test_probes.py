@@ -1,0 +1,61 @@
+"""What templates turn out to want when they are tried."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbdata.render.chat import TemplateFacts
+from cbdata.render.probes import probe_landmarks
+from cbdata.render.renderer import Renderer
+from cbdata.render.settings import TokenizerError
+from cbdata.render.template import ChatTemplate
+from tests.unit.render.families import FAMILIES, family_renderer
+
+WANTED = {
+    "all in the pass": TemplateFacts(False, True, leaves=False),
+    "ended by the next": TemplateFacts(False, True),
+    "joined": TemplateFacts(False, True),
+    "text arguments": TemplateFacts(False, True, string_arguments=True, leaves=False),
+    "blocks": TemplateFacts(False, True, leaves=False, blocks=True),
+}
+LOOP = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+
+
+@pytest.mark.parametrize("family", WANTED)
+def test_facts(family: str) -> None:
+    assert ChatTemplate(FAMILIES[family], "made", {}, "26 Jul 2024").facts == WANTED[family]
+
+
+def test_calls_are_put_into_the_text_only_for_a_template_that_does_not_name_them() -> None:
+    assert not ChatTemplate(LOOP, "made", {}, "26 Jul 2024").calls_known
+    named = LOOP + "{# tool_calls #}"
+    assert ChatTemplate(named, "made", {}, "26 Jul 2024").calls_known
+
+
+def test_calls_beside_a_null_content() -> None:
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.content is none %}"
+        "{% for c in m.tool_calls %}{{ c.function.name + c.function.arguments }}{% endfor %}"
+        "{% else %}{{ m.content }}{% endif %}<|end|>{% endfor %}"
+    )
+    facts = ChatTemplate(source, "made", {}, "26 Jul 2024").facts
+    assert (facts.null_content, facts.string_arguments, facts.calls_known) == (True, True, True)
+
+
+def test_a_template_that_needs_tools_is_tried_with_one(smollm2_renderer: Renderer) -> None:
+    source = "{% for t in tools %}{{ t.function.name }}{% endfor %}" + LOOP
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    assert renderer.template.tools_known
+    assert renderer.landmarks.answer_ends == {"<|end|>"}
+
+
+def test_landmarks_of_calls(smollm2_renderer: Renderer) -> None:
+    tokenizer = smollm2_renderer.tokenizer
+    assert family_renderer(FAMILIES["a list"], tokenizer).landmarks.call_close == "}"
+    assert family_renderer(FAMILIES["joined"], tokenizer).landmarks.call_close == "')"
+
+
+def test_a_template_that_refuses_everything_cannot_be_used(smollm2_renderer: Renderer) -> None:
+    template = ChatTemplate("{{ raise_exception('no') }}", "made", {}, "26 Jul 2024")
+    with pytest.raises(TokenizerError, match=r"refuses a plain conversation.*no"):
+        probe_landmarks(template, smollm2_renderer.tokenizer)
