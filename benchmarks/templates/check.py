@@ -14,7 +14,7 @@ from turns import REASONING, OwnText, Printed, locate, own_texts
 BLOCK = re.compile(r"think>|\[/?THINK\]")
 OPENS = re.compile(r"(?:<think>|<seed:think>|\[THINK\])\s*\Z")
 CLOSES = re.compile(r"\s*(?:</think>|</seed:think>|\[/THINK\])")
-TAG = re.compile(r"<([a-z_]+)>")
+TAG = re.compile(r"<([a-z_]*[a-rt-z_])>")  # one that ends in s opens a section of calls
 SEPARATOR = re.compile(r"[\s,;]*")
 
 Row = Mapping[str, Any]
