@@ -141,7 +141,7 @@ def own_texts(
 def _header_tokens(
     conversation: Conversation, reference: Reference, shown: Sequence[Mapping]
 ) -> set[str]:
-    """The control tokens with which the template asks for an answer."""
+    """The control token with which the template begins to ask for an answer, if there is one."""
     index = next(i for i, each in enumerate(conversation.messages) if each["role"] == "assistant")
     before = conversation.messages[:index]
     try:
@@ -151,10 +151,10 @@ def _header_tokens(
         return set()
     control = _pattern(reference.control)
     if asked.startswith(plain) and asked != plain:
-        return set(control.findall(asked[len(plain) :]))
+        return set(control.findall(asked[len(plain) :])[:1])
     # Some templates always ask: that is what follows the end of the last message.
     said = max((asked.rfind(word.text) for word in conversation.words), default=-1)
-    return set(control.findall(asked, said)[1:]) if said >= 0 else set()
+    return set(control.findall(asked, said)[1:2]) if said >= 0 else set()
 
 
 def _own_tail(
@@ -204,7 +204,7 @@ def _begin(
     added = asked[len(plain) :]
     floor = max((end for number, (_, end) in printed.anchors.items() if number < index), default=0)
     for prompt in (added, OPENED.sub("", added), OPENED.sub("", added).rstrip()):
-        at = text.rfind(prompt, floor, first) if prompt.strip() else -1
+        at = text.find(prompt, floor, first) if prompt.strip() else -1
         if at >= 0:
             return at + len(prompt)
     return None
