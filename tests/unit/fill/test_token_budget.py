@@ -126,7 +126,6 @@ def test_a_model_whose_template_reasons_gets_a_budget_for_it(
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("deepseek_r1_distill", THINKING_TOKENS),  # its prompt opens reasoning
         ("gemma4_v5", THINKING_TOKENS),
         ("gptoss", THINKING_TOKENS),
         ("qwen3_8", THINKING_TOKENS),

@@ -5,13 +5,16 @@ it refuses.
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cbdata.config import default_settings
 from cbdata.render.encoder import SegmentEncoder
 from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RenderSettings
 from tests.unit.render.setups import Setup
 
 # é as one and as two code points, an emoji of several tokens, a long run so that boundaries lie
@@ -60,6 +63,30 @@ def test_boundaries_take_in_every_overlapping_token(
         if ends[index] < high_byte and ends[index + 1] > low_byte
     ]
     assert (first, last) == (overlapping[0], overlapping[-1] + 1)
+
+
+COMPOSED = [
+    ("ae\u0301b", (1, 2), ["\xe9"]),
+    ("ae\u0301b", (2, 3), ["\xe9"]),
+    ("ae\u0301b", (2, 4), ["\xe9", "b"]),
+    ("e\u0301", (1, 2), ["\xe9"]),
+    ("x \u1112\u1161\u11ab y", (3, 4), [" \ud55c"]),
+]
+"""Texts that NFC makes shorter, spans of their characters, and the tokens that hold these."""
+
+
+@pytest.mark.parametrize(("text", "span", "tokens"), COMPOSED)
+def test_a_character_that_went_into_another_lies_in_its_token(
+    text: str, span: tuple[int, int], tokens: list[str], shared_dir: Path
+) -> None:
+    chosen = default_settings(RenderSettings, tokenizer=str(shared_dir / "tokenizers/qwen3"))
+    renderer = Renderer.load(chosen)
+    encoder = SegmentEncoder(renderer.tokenizer)
+    segment = encoder.encode([text])[text]
+    first = encoder.token_at(segment, span[0], end=False)
+    last = encoder.token_at(segment, span[1], end=True)
+    spelled = renderer.decode(segment.packed[first:last])
+    assert spelled == "".join(tokens)
 
 
 def test_empty_span_at_the_edges(smollm2_renderer: Renderer) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -222,7 +222,10 @@ class SegmentEncoder:
                 if index & 1
                 else self._tokenizer.model.encode(piece, add_special_tokens=False).offsets
             )
-            offsets += [(position + start, position + stop) for start, stop in found]
+            offsets += [
+                (position + start, position + stop)
+                for start, stop in _without_gaps(found, len(piece))
+            ]
             position += len(piece)
         if end:
             return max(
@@ -233,6 +236,25 @@ class SegmentEncoder:
             (index for index, (_, stop) in enumerate(offsets) if stop > character),
             default=len(offsets),
         )
+
+
+def _without_gaps(offsets: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """Offsets of tokens in which every character up to the next token belongs to the last one.
+
+    A normaliser that puts two characters into one (NFC: e and an accent) leaves the second one out
+    of every token's offsets.
+
+    Args:
+        offsets: Half-open, in order; several tokens may share a character.
+        length: The number of characters of the text.
+    """
+    filled: list[tuple[int, int]] = []
+    following, last = length, length
+    for start, stop in reversed(offsets):
+        if start < last:
+            following, last = last, start
+        filled.append((start, max(stop, following)))
+    return filled[::-1]
 
 
 def _segment(text: str, ids: list[int]) -> Segment:

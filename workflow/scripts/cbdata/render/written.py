@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -167,30 +168,43 @@ class Speller:
 def spell_bytes(tokens: Sequence[bytes]) -> tuple[str, Places]:
     """UTF-8 whose bytes are cut into tokens anywhere: the text, and the places of the tokens.
 
-    What is no UTF-8 becomes one U+FFFD for each longest beginning of a character, as decoders do.
+    What is no UTF-8 becomes one U+FFFD for each longest beginning of a character, as decoders do. A
+    character lies in every token that holds one of its bytes.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    texts: list[str] = []
+    data = b"".join(tokens)
+    _broken.stretches = []
+    text = data.decode("utf-8", NOTE_BROKEN)
+    broken = iter(_broken.stretches)
+    start, end = next(broken, (-1, -1))
+    edges = [0]
+    for char in text:
+        if edges[-1] == start:
+            edges.append(end)
+            start, end = next(broken, (-1, -1))
+        else:
+            edges.append(edges[-1] + len(char.encode()))
     places: Places = []
-    count = 0
-    for data in tokens:
-        waiting = decoder.getstate()[0]
-        text = decoder.decode(data)
-        skipped = bool(waiting) and text.startswith(REPLACEMENT) and _ends_before(waiting, data)
-        start, count = count + skipped, count + len(text)
-        places.append((start, max(start, count + bool(decoder.getstate()[0]))))
-        texts.append(text)
-    texts.append(decoder.decode(b"", final=True))
-    return "".join(texts), places
+    position = 0
+    for token in tokens:
+        first = bisect_right(edges, position, lo=1) - 1
+        position += len(token)
+        places.append((first, max(first, bisect_left(edges, position, hi=len(edges) - 1))))
+    return text, places
 
 
-def _ends_before(waiting: bytes, data: bytes) -> bool:
-    """Whether a character that was begun and never finished has no byte of what follows it."""
-    try:
-        (waiting + data[:4]).decode()
-    except UnicodeDecodeError as error:
-        return error.start == 0 and error.end <= len(waiting)
-    return False
+NOTE_BROKEN = "cbdata.render.written.note_broken"
+_broken = threading.local()
+
+
+def _note_broken(error: UnicodeError) -> tuple[str, int]:
+    """A codec's error handler that replaces and notes the bytes that are no character."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    _broken.stretches.append((error.start, error.end))
+    return REPLACEMENT, error.end
+
+
+codecs.register_error(NOTE_BROKEN, _note_broken)
 
 
 def _spell_each(words: Sequence[str]) -> tuple[str, Places]:
