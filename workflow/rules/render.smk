@@ -58,7 +58,7 @@ rule render_traces:
         control_tokens=config["control_tokens"],
         template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
-        template_fit=config["template_fit"],
+        template_fit=as_given(config["template_fit"]),
         max_length=config["max_length"],
         overlength=config["overlength"],
         completion_tokens=config["completion_tokens"],
@@ -99,7 +99,7 @@ rule template_doctor:
         force_llama=config["force_llama"],
         template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
-        template_fit=config["template_fit"],
+        template_fit=as_given(config["template_fit"]),
         code=code_digest("template_doctor"),
     message:
         "Try what the tokenizer and the chat template do to conversations; "
