@@ -37,7 +37,7 @@ class Vocabulary:
         return self.ids.setdefault(token, len(self.ids))
 
     def save(self, folder: Path) -> Path:
-        """Write ``tokenizer.json`` in the form of the tokenizers library."""
+        """Write ``tokenizer.json`` as the tokenizers library does, and an empty configuration."""
         plain = {
             "single_word": False,
             "lstrip": False,
@@ -59,6 +59,7 @@ class Vocabulary:
         (folder / "tokenizer.json").write_bytes(
             orjson.dumps({"version": "1.0", **parts, "added_tokens": special, "model": model})
         )
+        (folder / "tokenizer_config.json").write_bytes(b"{}")
         return folder
 
 

@@ -85,6 +85,7 @@ def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
             **defaults,
             "tokenizer": str(tokenizer),
             "tool_schema_dirs": [str(ROOT / "configs" / "tool_schemas")],
+            "tools_included": False,  # the yardstick is not given the traces' tools either
         },
         "log": [str(WORK / f"{name}.render.log")],
     }

@@ -140,7 +140,7 @@ for EXPORT in EXPORTS:
             runtime=growing(EXPORT.runtime),
         params:
             module=EXPORT.dotted,
-            options={key: config[key] for key in EXPORT.options},
+            options=as_given({key: config[key] for key in EXPORT.options}),
             code=code_digest("export_data", EXPORT.dotted),
         message:
             EXPORT.message

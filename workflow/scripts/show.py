@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cbdata.lossmask.registry import load_registry
 from cbdata.render.locate import locate_tokenizer
+from cbdata.render.tokenizer import load_tokenizer
 from cbdata.report.vocabulary import Vocabulary, load_vocabulary
 from cbdata.terminal.find import NotFoundError, Shown, find
 from cbdata.terminal.view import Look, legend, twins, view
@@ -37,14 +38,13 @@ def arguments() -> argparse.Namespace:
 def vocabulary_of(shown: Shown, given: argparse.Namespace) -> Vocabulary:
     """The vocabulary that the trace was rendered with. Raises ValueError for another one."""
     folder, _ = locate_tokenizer(given.tokenizer or shown.render["tokenizer_id"], given.cache_dir)
-    vocabulary = load_vocabulary(folder)
-    if vocabulary.sha256 != shown.render["tokenizer_sha256"]:
+    if load_tokenizer(folder).sha256 != shown.render["tokenizer_sha256"]:
         raise NotFoundError(
             f"{folder}: expected the tokenizer {shown.render['tokenizer_id']} that the trace was"
             " rendered with, found another tokenizer.json. Hint: name its directory with"
             " --tokenizer"
         )
-    return vocabulary
+    return load_vocabulary(folder)
 
 
 def main() -> int:

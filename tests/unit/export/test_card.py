@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from cbdata.export.card import card_split, cell, dataset_card, table
 from cbdata.export.dataset import export_parquet
 from cbdata.export.pairs import export_pairs
+from cbdata.render.tokenizer import load_tokenizer
 from tests.records import Corpus
 
 
@@ -115,6 +117,26 @@ def test_the_card_says_how_long_the_rows_are_and_counts_pairs(tmp_path: Path) ->
     assert manifest["splits"]["train"]["pairs"] == 7
 
 
+def test_the_card_says_what_to_pad_with(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=1, validation_pairs=0).write(tmp_path)
+    folder = corpus.tokenizer
+    for render in corpus.renders:
+        render["tokenizer_sha256"] = load_tokenizer(folder).sha256
+    corpus.write(tmp_path)
+    files = ([corpus.mask_file], [corpus.render_file], [corpus.trace_file])
+    export_parquet(*files, tmp_path / "none", tokenizer=str(folder))
+    assert "the tokenizer names no pad token" in (tmp_path / "none/README.md").read_text()
+    config = orjson.loads((folder / "tokenizer_config.json").read_bytes())
+    config["pad_token"] = "<|im_end|>"
+    (folder / "tokenizer_config.json").write_bytes(orjson.dumps(config))
+    manifest = export_parquet(*files, tmp_path / "named", tokenizer=str(folder))
+    pad = load_tokenizer(folder).control["<|im_end|>"].id
+    assert manifest["pad_token"] == {"text": "<|im_end|>", "id": pad}
+    assert f"`input_ids` with {pad} (`<|im_end|>`)" in (tmp_path / "named/README.md").read_text()
+    elsewhere = export_parquet(*files, tmp_path / "gone", tokenizer=str(tmp_path / "nowhere"))
+    assert elsewhere["pad_token"] is None
+
+
 def test_resampled_weights_are_in_the_rows(tmp_path: Path) -> None:
     corpus = Corpus(pairs=2, validation_pairs=0)
     corpus.masks[0] |= {"sample_weight": 3.0}
@@ -173,6 +195,7 @@ def test_an_empty_export_has_a_card() -> None:
     empty = {
         "weights": "columns",
         "lengths": {},
+        "pad_token": None,
         "splits": {},
         "files": {},
         "sources": [],

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from cbdata.lossmask.registry import load_registry
+from cbdata.render.tokenizer import load_tokenizer
 from cbdata.report.vocabulary import load_vocabulary
 from cbdata.terminal.find import Shown, find
 from cbdata.terminal.view import Look, token_texts, view
@@ -98,7 +99,7 @@ def test_characters_of_several_tokens_and_unknown_ids() -> None:
 def test_the_command_shows_twins_in_a_pipe(corpus: Corpus, repo: Path) -> None:
     ds, dr = corpus.traces
     for render in corpus.renders:
-        render["tokenizer_sha256"] = load_vocabulary(corpus.tokenizer).sha256
+        render["tokenizer_sha256"] = load_tokenizer(corpus.tokenizer).sha256
     corpus.write(corpus.folder)
     command = [sys.executable, "workflow/scripts/show.py", "1", "--run", str(corpus.folder)]
     command += ["--tokenizer", str(corpus.tokenizer)]

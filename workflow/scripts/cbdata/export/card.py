@@ -130,9 +130,13 @@ rows = load_dataset("export", "{config}", split="{split}")
 """
 
 USE = """
-`labels` are ready for a Hugging Face model, which shifts them itself. Pad `labels` with -100 and the other token columns with
-the pad token id, 0 and 0; with labels of -100 and an attention mask of 0 any id serves to pad.
+`labels` are ready for a Hugging Face model, which shifts them itself. Pad `labels` with -100, `input_ids` with {pad}, and the
+other token columns with 0.
 """  # noqa: E501 - embedded text
+
+NO_PAD = (
+    "any id (the tokenizer names no pad token; labels of -100 and an attention mask of 0 hide it)"
+)
 
 WEIGHTS = {
     "columns": """
@@ -149,12 +153,15 @@ ones. `pairs` has the weights as they were. Do not train with TRL's `packing` in
 }
 
 
-def cell(value: Any) -> str:
-    """Write a value as inline code for a Markdown table, whatever characters it holds."""
-    if value is None:
-        return "-"
+def code(value: Any) -> str:
+    """Write a value as inline code on one line, whatever characters it holds."""
     text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(value))
-    return "`" + text.replace("`", "'").replace("|", "\\|") + "`"
+    return "`" + text.replace("`", "'") + "`"
+
+
+def cell(value: Any) -> str:
+    """Write a value as inline code for a Markdown table; a dash for None."""
+    return "-" if value is None else code(value).replace("|", "\\|")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -245,6 +252,7 @@ def _loading(manifest: dict[str, Any]) -> str:
     split = next(iter(there[first]), "train")
     if "train" in there[first]:
         split = "train"
+    pad = manifest["pad_token"]
     rows = [
         [cell(config), ", ".join(map(cell, there[config])), holds, use]
         for config, holds, use in CONFIGS
@@ -253,7 +261,7 @@ def _loading(manifest: dict[str, Any]) -> str:
     return (
         LOADING.format(config=first, split=split)
         + table(("config", "splits", "rows", "for"), rows)
-        + USE
+        + USE.format(pad=f"{pad['id']} ({code(pad['text'])})" if pad else NO_PAD)
         + WEIGHTS[manifest["weights"]]
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,9 @@ from cbdata.export.rows import TrainingRow, read_rows
 from cbdata.json_file import write_json
 from cbdata.lookup import RecordIndex, read_places
 from cbdata.progress import Progress
+from cbdata.render.locate import locate_tokenizer
+from cbdata.render.settings import TokenizerError
+from cbdata.render.tokenizer import load_tokenizer
 from cbdata.tools import INLINE
 from cbdata.version import __version__
 
@@ -95,7 +98,8 @@ def write(
     Args:
         files: What is exported.
         outputs: Where it goes.
-        options: ``export_weights``, see ``export_parquet``.
+        options: ``export_weights``, see ``export_parquet``; ``tokenizer`` and ``cache_dir`` say
+            where the tokenizer is, for the card's word on padding.
 
     Returns:
         Rows, tokens and tokens with loss by split.
@@ -109,11 +113,32 @@ def write(
         files.traces,
         outputs["card"].parent,
         weights=options["export_weights"],
+        tokenizer=options["tokenizer"],
+        cache_dir=options["cache_dir"],
     )
     return {
         split: {name: counts[name] for name in ("rows", "tokens", "trained_tokens")}
         for split, counts in manifest["splits"].items()
     }
+
+
+def _pad_token(
+    tokenizer: str | None, cache_dir: str | None, rendered: Collection[tuple[str, ...]]
+) -> dict[str, Any] | None:
+    """The pad token of the one tokenizer that all rows are of, as ``{text, id}``; None where it has
+    none, or is not here.
+    """
+    sha256 = {key[1] for key in rendered}
+    if tokenizer is None or len(sha256) != 1:
+        return None
+    try:
+        found = load_tokenizer(locate_tokenizer(tokenizer, cache_dir)[0])
+    except (TokenizerError, OSError):
+        return None
+    token = found.control.get(found.special.get("pad_token", ""))
+    if token is None or found.sha256 not in sha256:
+        return None
+    return {"text": token.text, "id": token.id}
 
 
 def _second_masks(rows: Iterator[Joined]) -> tuple[bool, Iterable[Joined]]:
@@ -131,6 +156,8 @@ def export_parquet(
     out: Path,
     row_group_tokens: int = ROW_GROUP_TOKENS,
     weights: str = "columns",
+    tokenizer: str | None = None,
+    cache_dir: str | None = None,
 ) -> dict[str, Any]:
     """Write the export folder and return its manifest.
 
@@ -145,6 +172,8 @@ def export_parquet(
         row_group_tokens: About how many tokens a row group holds.
         weights: ``columns`` leaves them to the trainer; ``resample`` makes them real by repetition
             and dropping, see ``cbdata.export.resample``.
+        tokenizer: The renders' tokenizer, a directory or hub id, for its pad token.
+        cache_dir: Where hub ids are looked up.
 
     Raises:
         ExportError: Masks and renders do not fit together. No file gets its name.
@@ -178,6 +207,7 @@ def export_parquet(
         "weights": weights,
         **({"resampled": asdict(resampled)} if weights == "resample" else {}),
         "lengths": length_quantiles(lengths),
+        "pad_token": _pad_token(tokenizer, cache_dir, tokenizers),
         "splits": {split: counts.as_dict() for split, counts in sorted(splits.items())},
         "files": {
             path.relative_to(out).as_posix(): read_metadata(path)

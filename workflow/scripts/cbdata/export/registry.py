@@ -86,7 +86,7 @@ EXPORTS: tuple[Export, ...] = (
             "manifest": "manifest.json",
             "card": "README.md",
         },
-        options=("export_weights",),
+        options=("export_weights", "tokenizer", "cache_dir"),
     ),
     Export(
         name="pairs",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,15 +32,12 @@ BYTE_LETTERS = byte_letters()
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token pieces by id, the ids of control tokens, how pieces become bytes, and the SHA-256 of
-    tokenizer.json.
-    """
+    """Token pieces by id, the ids of control tokens, and how pieces become bytes."""
 
     pieces: dict[int, str]
     added: dict[int, str]
     special: frozenset[int]
     byte_level: bool
-    sha256: str = ""
 
     def token_bytes(self, token: int) -> bytes | None:
         """The UTF-8 bytes that a token adds to a text, or None for an id that the tokenizer does
@@ -96,18 +92,11 @@ def _is_byte_level(data: dict[str, Any]) -> bool:
 
 def load_vocabulary(folder: str | Path) -> Vocabulary:
     """Read the vocabulary of a tokenizer directory. Raises VocabularyError or FileNotFoundError."""
-    content = (Path(folder) / "tokenizer.json").read_bytes()
-    data = orjson.loads(content)
+    data = orjson.loads((Path(folder) / "tokenizer.json").read_bytes())
     added = {token["id"]: token["content"] for token in data.get("added_tokens", [])}
     special = frozenset(
         token["id"]
         for token in data.get("added_tokens", [])
         if token.get("special") or token["content"].strip()
     )
-    return Vocabulary(
-        pieces=_pieces(data["model"]),
-        added=added,
-        special=special,
-        byte_level=_is_byte_level(data),
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
+    return Vocabulary(_pieces(data["model"]), added, special, _is_byte_level(data))
