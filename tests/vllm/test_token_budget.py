@@ -34,7 +34,7 @@ def test_reasoning_has_tokens_of_its_own(backend: str, jobs: Jobs, tmp_path: Pat
         max_tokens=12,
         max_thinking_tokens=20,
     )
-    jobs = replace(jobs, settings=settings, batch_size=8)
+    jobs = replace(jobs, settings=settings, at_once=8)
     status, messages = jobs.finish(jobs.start())
     assert status == 0, messages
     rows = [dict(row) for _, row in read_rows(jobs.job().output) if "outcomes" in row]
