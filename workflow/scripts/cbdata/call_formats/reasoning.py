@@ -19,8 +19,9 @@ THINK = Notation("<think>", "</think>")
 COMMAND_R = Notation("<|START_THINKING|>", "<|END_THINKING|>")
 GEMMA4 = Notation("<|channel>", "<channel|>", label="thought\n")
 MISTRAL = Notation("[THINK]", "[/THINK]")
+MINIMAX_M3 = Notation("<mm:think>", "</mm:think>")
 SEED_OSS = Notation("<seed:think>", "</seed:think>")
 HARMONY = Notation("<|channel|>analysis", "<|end|>", label="<|message|>")
 
-NOTATIONS = (THINK, COMMAND_R, GEMMA4, MISTRAL, SEED_OSS, HARMONY)
+NOTATIONS = (THINK, COMMAND_R, GEMMA4, MINIMAX_M3, MISTRAL, SEED_OSS, HARMONY)
 """Every notation, those of the registered formats among them."""
