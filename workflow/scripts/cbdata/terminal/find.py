@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cbdata.lookup import read_places
+from cbdata.jsonl import read_records
 from cbdata.lossmask.masks import factors_of, make_mask
 from cbdata.lossmask.registry import Registry
 from cbdata.suggest import did_you_mean
@@ -36,7 +36,7 @@ def data_sets(run: Path) -> list[str]:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    for _, record in read_places(path):
+    for _, record in read_records(path):
         yield record
 
 
