@@ -104,9 +104,6 @@ def test_sacct_shows_success_and_failure_and_makes_the_report(
 def test_a_cancelled_job_is_noticed_with_squeue(
     accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
 ) -> None:
-    """And why the profile does not leave the choice to the plugin: the words of sacct for it are
-    none that the plugin knows.
-    """
     session = make_session(new_session, accounting_cluster, repo, tmp_path / "site", 1, seconds=20)
     run = session.spawn()
     wait_until(lambda: "submitted with SLURM jobid" in run.text(), 60, "a submitted job", run.text)
