@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Jobs:
     skeletons: Path
     settings: FillSettings
     at_once: int = 2
+    runtime: dict[str, Any] = field(default_factory=dict)
 
     def job(self, shard: int = 0, shards: int = 1) -> FillJob:
         return FillJob(
@@ -42,7 +43,10 @@ class Jobs:
             log=str(self.folder / f"logs/{shard}-of-{shards}"),
             settings=self.settings,
             runtime=runtime_settings(
-                batch_size=self.at_once, max_num_seqs=self.at_once, enforce_eager=True
+                batch_size=self.at_once,
+                max_num_seqs=self.at_once,
+                enforce_eager=True,
+                **self.runtime,
             ),
         )
 

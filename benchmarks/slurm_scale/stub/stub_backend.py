@@ -44,6 +44,7 @@ class StubBackend:
     """Asks for what a job with one GPU asks for, and can run everywhere."""
 
     name: BackendName = "stub"
+    loads_weights = True
 
     def needs(self, runtime: RuntimeSettings) -> Needs:
         """See Backend.needs."""

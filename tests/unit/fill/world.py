@@ -96,6 +96,7 @@ class ToyBackend:
     closed: bool = False
     name: BackendName = "stub"
     version: str = "0"
+    loads_weights: bool = True
 
     def needs(self, runtime: RuntimeSettings) -> Needs:
         return Needs.with_gpus(0)

@@ -1,8 +1,8 @@
 """One fill job as a process of its own: ``python -m cbdata.fill JOB.json``.
 
-Exit status: 0 the shard is published; 75 stopped by a signal and 1 failed, in both cases with every
-finished completion kept; 2 the job file cannot be used. A module with a main guard, because the
-engine's processes import it again when they are spawned.
+Exit status: 0 the shard is published; 75 stopped by a signal, or its servers are away, and 1
+failed, in all these cases with every finished completion kept; 2 the job file cannot be used. A
+module with a main guard, because the engine's processes import it again when they are spawned.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from cbdata.config import ConfigError
-from cbdata.fill.backends.base import EngineDied
+from cbdata.fill.backends.base import EngineAway, EngineDied
 from cbdata.fill.backends.registry import find_backend
 from cbdata.fill.environment import prepare_environment
 from cbdata.fill.job import FillJob, JobError, load_job
@@ -85,6 +85,9 @@ def main(arguments: list[str]) -> int:
         run_job(job)
     except Stopped as error:
         logger.warning("%s", error)
+        return EXIT_STOPPED
+    except EngineAway as error:
+        logger.error("%s", error)
         return EXIT_STOPPED
     except TELLING_ERRORS as error:
         logger.error("%s", error)

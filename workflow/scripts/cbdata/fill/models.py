@@ -79,13 +79,17 @@ def context_length(config: dict[str, Any]) -> int | None:
 
 
 def find_model(
-    model: str, revision: str | None, cache_dir: str | None, offline: bool
+    model: str,
+    revision: str | None,
+    cache_dir: str | None,
+    offline: bool,
+    with_weights: bool = True,
 ) -> LocalModel:
-    """Resolve a model to a folder with weights, and read what is to be known of it.
+    """Resolve a model to a folder, and read what is to be known of it.
 
     Args and Raises are those of ``find_folder``.
     """
-    folder, commit = find_folder(model, revision, cache_dir, offline)
+    folder, commit = find_folder(model, revision, cache_dir, offline, with_weights)
     context = context_length(read_config(folder))
     if context is None:
         raise ModelMissing(f"{folder}/config.json: no context length. Hint: set max_model_len")
@@ -93,7 +97,11 @@ def find_model(
 
 
 def find_folder(
-    model: str, revision: str | None, cache_dir: str | None, offline: bool
+    model: str,
+    revision: str | None,
+    cache_dir: str | None,
+    offline: bool,
+    with_weights: bool = True,
 ) -> tuple[Path, str | None]:
     """Resolve a model to a folder whose configuration and weights are whole and can be read.
 
@@ -102,6 +110,7 @@ def find_folder(
         revision: Commit, tag or branch of an id; None for the cached ``main``, and for a folder.
         cache_dir: Hugging Face cache to look in; None for the user's own.
         offline: Download nothing.
+        with_weights: Expect weights too; without, configuration and tokenizer are enough.
 
     Returns:
         The folder, and the hub's name of the snapshot (None for a plain folder).
@@ -129,6 +138,8 @@ def find_folder(
         raise ModelMissing(
             f"{folder}: no config.json. Hint: expected an ordinary Hugging Face model folder"
         )
+    if not with_weights:
+        return folder, commit
     again = f"was the download broken off? Run `make cache-model MODEL={model}` again"
     weights = weight_files(folder)
     if not weights:

@@ -69,7 +69,11 @@ def check_plan(
     problems = backend.option_problems(settings.engine, runtime)
     try:
         folder, commit = find_folder(
-            settings.model, settings.model_revision, runtime.cache_dir, offline=True
+            settings.model,
+            settings.model_revision,
+            runtime.cache_dir,
+            offline=True,
+            with_weights=backend.loads_weights,
         )
         config = read_config(folder)
     except ModelMissing as error:

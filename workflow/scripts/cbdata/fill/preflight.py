@@ -59,6 +59,7 @@ def preflight(job: FillJob, backend: Backend) -> tuple[FillInputs, Renderer]:
             job.settings.model_revision,
             job.runtime.cache_dir,
             job.runtime.offline,
+            backend.loads_weights,
         )
     except ModelMissing as error:
         problems.append(str(error))

@@ -200,7 +200,7 @@ class Runner(Generic[VerdictT]):
                 raise Stopped(
                     f"{self._stop.requested} received, and the engine ended first; {self._kept()}"
                 ) from error
-            raise EngineDied(f"{error}. {self._kept()}") from error
+            raise type(error)(f"{error}. {self._kept()}") from error
         finally:
             self._store.sync()
             results.close()

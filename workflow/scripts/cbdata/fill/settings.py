@@ -73,6 +73,7 @@ class FillSettings:
     model_revision: str | None
     use_vllm: bool
     backend: str | None
+    endpoint_model: str | None
     temperature_ds: float
     temperature_dr: float
     top_p: float
@@ -157,6 +158,10 @@ class RuntimeSettings:
     enforce_eager: bool
     offline: bool
     cache_dir: str | None
+    endpoint_urls: Sequence[str]
+    endpoint_concurrency: int
+    endpoint_patience: float
+    endpoint_timeout: float
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> RuntimeSettings:
@@ -171,6 +176,7 @@ class RuntimeSettings:
 
 LATER_KEYS = (
     "backend",
+    "endpoint_model",
     "chat_template_kwargs",
     "max_thinking_tokens",
     "quantization",

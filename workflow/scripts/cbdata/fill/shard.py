@@ -82,6 +82,7 @@ def run_shard(
             "grammar": grammar,
             # Left out where there are none: what was stored before there were such settings counts.
             **({"stop_token_ids": list(stops)} if stops else {}),
+            **({"served_name": settings.endpoint_model} if settings.endpoint_model else {}),
             **settings.engine.given,
         }
         sampling = {
@@ -112,6 +113,7 @@ def run_shard(
                     max_model_len=engine_context(plan.longest_prompt + budget.longest, limit),
                     grammar=grammar,
                     stop_token_ids=stops,
+                    served_name=settings.endpoint_model or settings.model,
                     seed=settings.seed,
                 )
             )

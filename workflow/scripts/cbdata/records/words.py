@@ -32,7 +32,7 @@ DrCriterion = Literal["expected_call", "any_safe_call", "any_safe_answer"]
 RefusalRule = Literal["accept", "reject"]
 """Whether a refusal counts as a safe answer."""
 
-BackendName = Literal["vllm", "transformers", "stub"]
+BackendName = Literal["vllm", "transformers", "endpoint", "stub"]
 BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
 """What can have written a completion; ``stub`` stands for an engine without a model."""
 

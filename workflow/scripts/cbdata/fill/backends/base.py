@@ -20,6 +20,10 @@ class EngineDied(RuntimeError):
     """The engine is gone; what finished before is kept in the progress store."""
 
 
+class EngineAway(EngineDied):
+    """The engine runs elsewhere, and was not heard of for too long; the job itself is right."""
+
+
 @dataclass(frozen=True)
 class Generated:
     """What the engine wrote for one request.
@@ -95,7 +99,8 @@ class EngineOptions:
     ``device`` is what the backend said it would compute on, ``dtype`` the weight type on it.
     ``grammar`` (EBNF in xgrammar's dialect) is what every completion is held to, or None. ``seed``
     is the run's: each request brings its own, so an engine may leave it alone. ``stop_token_ids``
-    end a completion beside the tokens that the model's own files name.
+    end a completion beside the tokens that the model's own files name. ``served_name`` is what a
+    server calls the model.
     """
 
     model: Path
@@ -107,6 +112,7 @@ class EngineOptions:
     grammar: str | None
     seed: int
     stop_token_ids: tuple[int, ...] = ()
+    served_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,11 @@ class Backend(Protocol):
     @property
     def name(self) -> BackendName:
         """The name in the configuration and in every trace."""
+        ...
+
+    @property
+    def loads_weights(self) -> bool:
+        """Whether the job itself loads the model, so that its weights must be here."""
         ...
 
     def needs(self, runtime: RuntimeSettings) -> Needs:

@@ -16,13 +16,14 @@ from collections.abc import Iterator, Mapping
 
 from cbdata.config import ConfigError
 from cbdata.fill.backends.base import Backend
+from cbdata.fill.backends.endpoint_backend import EndpointBackend
 from cbdata.fill.backends.transformers_backend import TransformersBackend
 from cbdata.fill.backends.vllm_backend import VllmBackend
 from cbdata.records import BACKEND_NAMES
 
 logger = logging.getLogger(__name__)
 
-BUILT_IN: tuple[Backend, ...] = (VllmBackend(), TransformersBackend())
+BUILT_IN: tuple[Backend, ...] = (VllmBackend(), TransformersBackend(), EndpointBackend())
 
 MODULES_VARIABLE = "CB_BACKEND_MODULES"
 

@@ -26,6 +26,7 @@ class TransformersBackend:
     """``backend: transformers`` (``use_vllm: false``). One GPU if there is one, else the CPU."""
 
     name: BackendName = "transformers"
+    loads_weights = True
 
     def needs(self, runtime: RuntimeSettings) -> Needs:
         """See Backend.needs."""

@@ -78,6 +78,7 @@ class VllmBackend:
     """``backend: vllm`` (``use_vllm: true``), on GPUs or, with the CPU build, on the CPU."""
 
     name: BackendName = "vllm"
+    loads_weights = True
 
     def needs(self, runtime: RuntimeSettings) -> Needs:
         """See Backend.needs."""

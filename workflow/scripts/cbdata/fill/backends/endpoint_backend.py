@@ -1,0 +1,222 @@
+"""Completions from servers that already run: token ids in, token ids out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Generator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import count
+
+from cbdata.fill.backends.base import (
+    EngineAway,
+    EngineDied,
+    EngineHere,
+    EngineOptions,
+    Generated,
+    Needs,
+    Refusal,
+    RequestQueue,
+)
+from cbdata.fill.backends.endpoint_server import (
+    NotNow,
+    Refused,
+    ServedModel,
+    Server,
+    base_url,
+    url_problem,
+)
+from cbdata.fill.requests import Request
+from cbdata.fill.settings import EngineSettings, RuntimeSettings
+from cbdata.records import BackendName
+
+logger = logging.getLogger(__name__)
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+"""Seconds before a request is sent again: doubled each time, up to the second value."""
+
+TRIES_OF_ONE = 6
+"""How often one request may fail at a server that answers others, before it counts as refused."""
+
+WAIT_STEP_S = 1.0
+"""How soon a stop signal is noticed while no completion comes in."""
+
+
+class EndpointBackend:
+    """``backend: endpoint``: the servers of ``endpoint_urls``."""
+
+    name: BackendName = "endpoint"
+    loads_weights = False
+
+    def needs(self, runtime: RuntimeSettings) -> Needs:
+        """See Backend.needs: what it takes to render prompts and judge answers."""
+        return Needs(gpus=0, cpus=2, memory_mb=6000)
+
+    def environment(self) -> Mapping[str, str]:
+        """See Backend.environment."""
+        return {}
+
+    def option_problems(self, engine: EngineSettings, runtime: RuntimeSettings) -> list[str]:
+        """See Backend.option_problems."""
+        problems = [
+            f"endpoint_urls: {url!r}: {problem}"
+            for url in runtime.endpoint_urls
+            if (problem := url_problem(url)) is not None
+        ]
+        if not runtime.endpoint_urls:
+            problems.append(
+                "endpoint_urls: backend=endpoint needs at least one. Fix:"
+                " endpoint_urls='[http://host:8000]'"
+            )
+        if given := sorted(engine.given):
+            problems.append(
+                f"{', '.join(given)}: with backend=endpoint the server decides that. Fix: leave it"
+                " out, and start the server with it"
+            )
+        return problems
+
+    def look(self, runtime: RuntimeSettings, held: str | None) -> EngineHere:
+        """See Backend.look. The servers are asked when the engine is opened."""
+        # Weights are loaded elsewhere, in the type that the server chose.
+        return EngineHere("cuda", f"servers at {', '.join(map(base_url, runtime.endpoint_urls))}")
+
+    def open(self, options: EngineOptions) -> EndpointEngine:
+        """See Backend.open."""
+        return EndpointEngine(options)
+
+
+class EndpointEngine:
+    """Servers that were asked what they serve."""
+
+    name: BackendName = "endpoint"
+
+    def __init__(self, options: EngineOptions) -> None:
+        # It writes a line with the address for every request.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        runtime = options.runtime
+        self._grammar, self._stops = options.grammar, options.stop_token_ids
+        self._model = options.served_name
+        self._patience = runtime.endpoint_patience
+        self._servers = [
+            Server(url, runtime.endpoint_timeout, runtime.endpoint_concurrency)
+            for url in runtime.endpoint_urls
+        ]
+        self._slots = runtime.endpoint_concurrency * len(self._servers)
+        self._closing = threading.Event()
+        self._heard = time.monotonic()
+        self._told_away = False
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(self._slots, thread_name_prefix="endpoint")
+        self.version = "; ".join(sorted({self._look(server, options) for server in self._servers}))
+        logger.info("the servers generate with: %s", self.version)
+
+    def _look(self, server: Server, options: EngineOptions) -> str:
+        """Wait for the server, check what it serves, and say what it is."""
+        for attempt in count():
+            try:
+                served = server.describe(self._model)
+                break
+            except NotNow as error:
+                self._not_heard(str(error))
+                self._closing.wait(_pause(attempt, error.wait))
+        self._check(server, served, options)
+        return f"{served.software}, {served.name}"
+
+    def _check(self, server: Server, served: ServedModel, options: EngineOptions) -> None:
+        self._hear()
+        if served.context is not None and served.context < options.max_model_len:
+            raise EngineDied(
+                f"{server.url} takes {served.context} tokens, and the longest request of this job"
+                f" needs {options.max_model_len}. Fix: set max_model_len={served.context}"
+            )
+
+    # ---- completions
+
+    def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
+        """See Engine.generate. An empty list lets the caller see a stop signal."""
+        flying: set[Future[Generated | Refusal]] = set()
+        try:
+            while queue or flying:
+                for request in queue.take(self._slots - len(flying)):
+                    flying.add(self._pool.submit(self._complete, request))
+                done, flying = wait(flying, timeout=WAIT_STEP_S, return_when=FIRST_COMPLETED)
+                yield [future.result() for future in done]
+        finally:
+            self._closing.set()
+
+    def _complete(self, request: Request) -> Generated | Refusal:
+        """Send a request until it is answered or refused."""
+        failures = 0
+        for attempt in count():
+            server = self._free_server()
+            pause = None
+            try:
+                ids, finish = server.complete(request, self._model, self._stops, self._grammar)
+            except NotNow as error:
+                pause = error.wait
+                self._rest(server, error)
+                failures += error.counts
+                if failures >= TRIES_OF_ONE and server.alive():
+                    return Refusal(request, f"failed {failures} times, the last time: {error}")
+                self._not_heard(str(error))
+            except Refused as error:
+                self._hear()
+                return Refusal(request, str(error))
+            else:
+                self._hear()
+                return Generated(request, ids, finish)
+            finally:
+                with server.lock:
+                    server.in_flight -= 1
+            self._closing.wait(_pause(attempt, pause))
+            if self._closing.is_set():
+                break
+        raise EngineDied("the job ends")
+
+    def _free_server(self) -> Server:
+        """The server with the fewest requests in flight of those that are not resting."""
+        with self._lock:
+            now = time.monotonic()
+            awake = [server for server in self._servers if server.resting_until <= now]
+            server = min(awake or self._servers, key=lambda one: one.in_flight)
+            with server.lock:
+                server.in_flight += 1
+            return server
+
+    def _rest(self, server: Server, error: NotNow) -> None:
+        """Let others have the next requests, where there are others."""
+        server.resting_until = time.monotonic() + (error.wait or FIRST_WAIT_S * 4)
+
+    def _hear(self) -> None:
+        with self._lock:
+            self._heard = time.monotonic()
+            if self._told_away:
+                self._told_away = False
+                logger.info("the servers answer again")
+
+    def _not_heard(self, detail: str) -> None:
+        """Raise EngineAway once no server has answered anything for ``endpoint_patience``."""
+        with self._lock:
+            silence = time.monotonic() - self._heard
+            if not self._told_away:
+                self._told_away = True
+                logger.warning("no answer, trying again for up to %g s: %s", self._patience, detail)
+        if silence >= self._patience:
+            if any(server.alive() for server in self._servers):
+                self._hear()
+                return
+            raise EngineAway(f"no server answered for {silence:.0f} s; the last one: {detail}")
+
+    def close(self) -> None:
+        """See Engine.close. What is in flight is given up."""
+        self._closing.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for server in self._servers:
+            server.close()
+
+
+def _pause(attempt: int, asked: float | None) -> float:
+    """Seconds to wait after a failed attempt, counted from 0."""
+    grown = FIRST_WAIT_S * 2.0 ** min(attempt, 10)
+    return min(LONGEST_WAIT_S, max(grown, asked or 0.0))
