@@ -138,7 +138,7 @@ def _success(by: str, tally: Tally, find: Find, name: Callable[[Key], str]) -> F
             )
         )
         drawn.append(Bar(role_bar(roles, attacked).segments, _mark(published)))
-    head = ("attacked", "followed", "success", "of seen", *(["published"] if known else []))
+    head = ("runs", "followed", "success", "of seen", *(["published"] if known else []))
     return Figure(
         f"attack-success-{by}",
         f"Attack success by {by}",
@@ -148,7 +148,7 @@ def _success(by: str, tally: Tally, find: Find, name: Callable[[Key], str]) -> F
             rows,
             numeric_from=1 if single else 2,
             drawn=drawn,
-            drawn_head="what the model did, % of attacked",
+            drawn_head="outcomes, % of runs",
             grouped=not single,
         ),
         role_legend(roles for _, roles in listed),
@@ -206,7 +206,7 @@ def _row_name(key: Key, several: bool, name: Callable[[Key], str]) -> str:
 
 
 def _published(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}%"
+    return "-" if value is None else f"{value:g}%"
 
 
 def _mark(value: float | None) -> float | None:

@@ -90,6 +90,14 @@ class Table:
     drawn_head: str = ""
     grouped: bool = False
 
+    @property
+    def density(self) -> str:
+        """The classes that leave less of a row to bars where there is more beside them."""
+        if any(isinstance(drawn, Curve) for drawn in self.drawn):
+            return ""
+        columns = len(self.head) - 1
+        return " denser" if columns > 4 else " dense" if columns > 3 else ""
+
     def spans(self) -> list[int]:
         """For each row, how many rows its first cell stands for; 0 where an earlier one's does."""
         if not self.grouped:

@@ -112,7 +112,7 @@ def shares(summaries: Sequence[DataSetSummary]) -> Figure:
         " Rows without any loss do not count. A bar has the colour of what most traces of its data"
         " set are.",
         Table(
-            ("masks", "data set", "rows", "with loss", "tokens", "share"),
+            ("masks or policy", "data set", "rows", "with loss", "tokens", "share"),
             rows,
             numeric_from=2,
             drawn=drawn,
@@ -125,7 +125,7 @@ def shares(summaries: Sequence[DataSetSummary]) -> Figure:
 
 def _share_name(label: str, *summaries: DataSetSummary) -> str:
     if label != MAIN_MASKS:
-        return label
+        return label.removeprefix("policy ")
     policies = {policy for part in summaries for policy in part.file_policies.get(label, ())}
     return f"lossmasks ({', '.join(sorted(policies))})"
 

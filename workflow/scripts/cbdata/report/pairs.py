@@ -74,14 +74,13 @@ class PairTally:
 
     def sampled(self) -> list[tuple[Place, Place]]:
         """The places of both renders of the pairs of the sample, in the order of the files."""
-        both = [
-            (places["ds"], places["dr"]) for places in self._places.values() if len(places) == 2
-        ]
+        pairs = [places for places in self._places.values() if len(places) == len(SIDES)]
+        both = [(places["ds"], places["dr"]) for places in pairs]
         return sorted(both, key=lambda pair: (str(pair[0].path), pair[0].line))
 
 
 def _shared(sample: Sequence[tuple[Place, Place]]) -> Iterator[tuple[int, int]]:
-    """For each pair the tokens that both renders begin with, and the length of the longer prompt."""
+    """For each pair the tokens that both renders begin with, and those of the longer prompt."""
     with RecordIndex.of({}) as files:
         for places in sample:
             ds, dr = (files.read(place) for place in places)
@@ -151,9 +150,9 @@ def _prefixes(found: Sequence[tuple[int, int]], pairs: int) -> Figure:
     return Figure(
         "shared-prefixes",
         "Shared prefixes of pairs",
-        f"{sample} Shared prefixes have {tokens[0]:,} to {tokens[-1]:,} tokens, half of them at most"
-        f" {tokens[(len(tokens) - 1) // 2]:,}. Where the prompt of the DR is without the injection,"
-        " twins part at the injection; else they share the whole prompt.",
+        f"{sample} Shared prefixes have {tokens[0]:,} to {tokens[-1]:,} tokens, half of them at"
+        f" most {tokens[(len(tokens) - 1) // 2]:,}. Where the prompt of the DR is without the"
+        " injection, twins part at the injection; else they share the whole prompt.",
         Table(
             ("shared part of the longer prompt", "pairs", "share"),
             [(name, f"{bins[name]:,}", percent(bins[name], len(found))) for name in SHARED_BINS],

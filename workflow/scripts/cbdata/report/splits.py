@@ -122,11 +122,11 @@ def _leakage(torn: Mapping[str, tuple[int, int]], splits: int) -> Figure:
     return Figure(
         "leakage",
         "What stands in more than one split",
-        "Texts are compared without case, punctuation, spacing and Unicode form; paraphrases are not"
-        " found. split_by says which of these the splits were to keep together; validate names each"
-        f" that they tear.{single}",
+        "Texts are compared without case, punctuation, spacing and Unicode form; paraphrases are"
+        " not found. split_by says which of these the splits were to keep together; validate names"
+        f" each that they tear.{single}",
         Table(
-            ("what", "different ones", "in several splits", "share"),
+            ("what", "different", "torn", "share"),
             rows,
             drawn=[plain("cut", shared, total) for total, shared in torn.values()],
             drawn_head="% that is torn",

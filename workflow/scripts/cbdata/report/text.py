@@ -4,6 +4,7 @@ around it.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
@@ -13,6 +14,9 @@ import orjson
 # spaces other than U+0020.
 HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 CONTROL_PICTURES = 0x2400
+# The end of a part of a name (behind _ / . : -, before a letter or digit), and of a long run of
+# other characters, but not where a combining mark follows.
+PART_END = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[^\s_/.:-]{22})(?=\w)")
 
 
 def visible_char(char: str) -> str:
@@ -32,6 +36,23 @@ def visible_char(char: str) -> str:
 def visible(value: Any) -> str:
     """``str(value)`` with every hidden character shown. The result is not escaped for HTML."""
     return "".join(map(visible_char, str(value)))
+
+
+def parts(text: str) -> list[str]:
+    """A text in the pieces between which a line may be broken beside its spaces: the parts of
+    names, and at most 22 characters of what has none.
+
+    Args:
+        text: Any text; joined, the pieces are the same text again.
+    """
+    pieces, start, last = [], 0, -22
+    for match in PART_END.finditer(text):
+        end = match.start()
+        natural = text[end - 1] in "_/.:-"
+        if end and (natural or end - last >= 22):
+            pieces.append(text[start:end])
+            start = last = end
+    return [*pieces, text[start:]]
 
 
 def script_json(value: Any) -> str:
