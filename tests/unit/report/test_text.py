@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.report.text import script_json, visible
+from cbdata.report.text import parts, script_json, visible
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,25 @@ def test_script_json_cannot_end_its_element_and_says_the_same(value: object) -> 
     text = script_json(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("", [""]),
+        ("plain words stay whole", ["plain words stay whole"]),
+        ("agentdojo/injection_succeeded", ["agentdojo/", "injection_", "succeeded"]),
+        ("gpt-4o-2024", ["gpt-", "4o-", "2024"]),
+        ("__a", ["__", "a"]),
+        ("x" * 50, ["x" * 22, "x" * 22, "x" * 6]),
+    ],
+)
+def test_lines_may_break_between_the_parts_of_names(text: str, pieces: list[str]) -> None:
+    assert parts(text) == pieces
+
+
+@given(st.text())
+def test_parts_are_the_text_and_never_begin_with_a_mark(text: str) -> None:
+    pieces = parts(text)
+    assert "".join(pieces) == text
+    assert not any(unicodedata.category(piece[0]).startswith("M") for piece in pieces[1:])

@@ -16,7 +16,7 @@ HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 CONTROL_PICTURES = 0x2400
 # The end of a part of a name (behind _ / . : -, before a letter or digit), and of a long run of
 # other characters, but not where a combining mark follows.
-PART_END = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[^\s_/.:-]{22})(?=\w)")
+PART_END = re.compile(r"(?<=[_/.:-])(?=[^\W_])|(?<=[^\s_/.:-]{22})(?=[^\W_])")
 
 
 def visible_char(char: str) -> str:
