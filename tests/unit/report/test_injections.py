@@ -59,7 +59,7 @@ def test_injections_that_the_cut_took_are_told() -> None:
     tally.add(render(100), "dr", exposed=False)
     found = figures(tally)["injection-lengths"]
     assert found.table.rows == [("over 4,096", "1", "100.0%")]
-    assert "In 1 more renders nothing is left" in found.note
+    assert "Renders without the injection that the model read: 1;" in found.note
 
 
 def test_no_injection_no_figure() -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cbdata.report.page import ASSETS
-from cbdata.report.roles import main_role, role_bar, role_legend, role_of
+from cbdata.report.roles import common_role, group_legend, role_bar, role_legend, role_of
 from tests.records import make_trace, message
 
 
@@ -37,10 +37,12 @@ def test_roles(labels: dict[str, Any], generated: bool, role: str) -> None:
     assert role_of(trace) == role
 
 
-def test_a_group_has_the_colour_of_most_of_its_traces() -> None:
-    assert main_role(Counter(dr=3, ds=2)) == "dr"
-    assert main_role(Counter(dr=2, ds=2)) == "ds"
-    assert main_role(Counter()) == "neutral"
+def test_a_group_has_the_colour_that_all_its_traces_have() -> None:
+    assert common_role(Counter(dr=3, ds=0)) == "dr"
+    assert common_role(Counter(dr=3, ds=1)) == "neutral"
+    assert common_role(Counter()) == "neutral"
+    legend = group_legend([Counter(dr=3), Counter(ds=1, dr=2), Counter(ds=1)])
+    assert [colour for colour, _ in legend] == ["ds", "dr", "neutral"]
 
 
 def test_bars_and_legends_hold_the_roles_that_are_there() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cbdata.report.chart import Bar, Figure, Segment, Table, percent, plain, share
-from cbdata.report.roles import main_role, role_legend
+from cbdata.report.roles import common_role, group_legend
 from cbdata.report.tally import Tally
 
 REST_NAME = "tokens without loss"
@@ -70,7 +70,7 @@ def class_tokens(total: ClassTally) -> Figure | None:
     trained = sum(counts["trained"] for _, counts in listed)
     rows, drawn = [], []
     for (name,), counts in listed:
-        colour = main_role(total.roles_of(name))
+        colour = common_role(total.roles_of(name))
         rows.append(
             (
                 name,
@@ -108,7 +108,7 @@ def class_tokens(total: ClassTally) -> Figure | None:
             drawn=drawn,
             drawn_head="tokens, those with loss first",
         ),
-        [*role_legend(total.roles_of(name) for (name,), _ in listed), ("rest", REST_NAME)],
+        [*group_legend(total.roles_of(name) for (name,), _ in listed), ("rest", REST_NAME)],
     )
 
 
@@ -140,7 +140,7 @@ def class_weights(stats: Iterable[Mapping[str, Any]], total: ClassTally) -> Figu
             share_of = percent(values[key], whole)
             own = [name, kind] if weighted else [name]
             rows.append((*own, f"{values['rows']:,.0f}", weights, share_of))
-            drawn.append(plain(main_role(total.roles_of(name)), values[key], whole))
+            drawn.append(plain(common_role(total.roles_of(name)), values[key], whole))
     return Figure(
         "class-weights",
         "Share of the training weight by class",
@@ -155,5 +155,5 @@ def class_weights(stats: Iterable[Mapping[str, Any]], total: ClassTally) -> Figu
             drawn_head="% of the summed weight",
             grouped=weighted,
         ),
-        role_legend(total.roles_of(name) for name in classes),
+        group_legend(total.roles_of(name) for name in classes),
     )

@@ -9,7 +9,7 @@ from cbdata.mwcs.schedule import Schedule
 from cbdata.mwcs.table import plot_steps
 from cbdata.report.chart import Curve, Figure, Table, percent, share
 from cbdata.report.classes import ClassTally
-from cbdata.report.roles import main_role, role_legend
+from cbdata.report.roles import common_role, group_legend
 from cbdata.report.tally import SHOWN
 
 POINTS = 120
@@ -58,7 +58,7 @@ def curriculum(schedule: Schedule | None, step: int, total: ClassTally) -> Figur
                     (share(at, last), share(value, full))
                     for at, value in zip(steps, line, strict=True)
                 ),
-                main_role(total.roles_of(name)),
+                common_role(total.roles_of(name)),
                 share(step, last),
             )
         )
@@ -76,6 +76,6 @@ def curriculum(schedule: Schedule | None, step: int, total: ClassTally) -> Figur
             drawn=drawn,
             drawn_head=f"weight, steps 0 to {last:,}",
         ),
-        role_legend(total.roles_of(name) for name in names),
+        group_legend(total.roles_of(name) for name in names),
         f"the step of this run, {step:,}",
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from cbdata.report.chart import Bar, Colour, Figure, Table, percent, plain
 from cbdata.report.collect import MAIN_MASKS, DataSetSummary
-from cbdata.report.roles import main_role, role_legend
+from cbdata.report.roles import common_role, group_legend
 
 QUANTILES = (("half of them", 0.5), ("90%", 0.9), ("99%", 0.99))
 SHORTEST_BIN = 64
@@ -104,13 +104,12 @@ def shares(summaries: Sequence[DataSetSummary]) -> Figure:
                     percent(found.trained, found.tokens),
                 )
             )
-            drawn.append(plain(main_role(part.roles), found.trained, found.tokens))
+            drawn.append(plain(common_role(part.roles), found.trained, found.tokens))
     return Figure(
         "shares",
         "Trained-token share per policy",
         "Files as they are on disk first, then each policy of the registry on the same renders."
-        " Rows without any loss do not count. A bar has the colour of what most traces of its data"
-        " set are.",
+        " Rows without any loss do not count.",
         Table(
             ("masks or policy", "data set", "rows", "with loss", "tokens", "share"),
             rows,
@@ -119,7 +118,7 @@ def shares(summaries: Sequence[DataSetSummary]) -> Figure:
             drawn_head="with loss, % of all tokens",
             grouped=True,
         ),
-        role_legend({str(main_role(part.roles)): 1} for part in summaries),
+        group_legend(part.roles for part in summaries),
     )
 
 

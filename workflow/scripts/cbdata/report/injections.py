@@ -95,8 +95,8 @@ def injection_figures(tallies: Sequence[InjectionTally]) -> list[Figure]:
     if not total.renders:
         return []
     lost = (
-        f" In {total.lost:,} more renders nothing is left of an injection that the model read: it"
-        " stands behind the cut at max_length, or was not found."
+        f" Renders without the injection that the model read: {total.lost:,}; it stands behind the"
+        " cut at max_length, or its place is not known."
         if total.lost
         else ""
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 from cbdata.report.chart import Bar, Colour, stacked
@@ -17,6 +17,8 @@ ROLE_NAMES: Mapping[TraceRole, str] = {
     "unseen": "attack not seen",
     "retain": "no attack (retain)",
 }
+
+MIXED_NAME = "several of these"
 
 SHORT_NAMES: Mapping[TraceRole, str] = {
     "ds": "followed",
@@ -39,12 +41,10 @@ def role_of(trace: Mapping[str, Any]) -> TraceRole:
     return "dr" if labels["exposed"] or trace["raw_metadata"].get("generation") else "unseen"
 
 
-def main_role(roles: Mapping[str, int]) -> Colour:
-    """The role that most traces of a group have, the first of TRACE_ROLES among equals; neutral
-    without traces.
-    """
+def common_role(roles: Mapping[str, int]) -> Colour:
+    """The colour of a group of traces: that of the role that all of them have, or neutral."""
     found = [role for role in TRACE_ROLES if roles.get(role)]
-    return max(found, key=lambda role: roles[role]) if found else "neutral"
+    return found[0] if len(found) == 1 else "neutral"
 
 
 def role_bar(roles: Mapping[str, int], full: float) -> Bar:
@@ -52,9 +52,18 @@ def role_bar(roles: Mapping[str, int], full: float) -> Bar:
     return stacked([(role, SHORT_NAMES[role], roles.get(role, 0)) for role in TRACE_ROLES], full)
 
 
-def role_legend(groups: Iterable[Mapping[str, int]]) -> Sequence[tuple[Colour, str]]:
-    """The legend for bars of these groups: the roles that any of them has."""
+def role_legend(groups: Iterable[Mapping[str, int]]) -> list[tuple[Colour, str]]:
+    """The legend for bars that tell the roles of each group apart: the roles that any has."""
     total: Counter[str] = Counter()
     for group in groups:
         total.update(group)
     return [(role, ROLE_NAMES[role]) for role in TRACE_ROLES if total[role]]
+
+
+def group_legend(groups: Iterable[Mapping[str, int]]) -> list[tuple[Colour, str]]:
+    """The legend for bars that have one colour for each of these groups, by ``common_role``."""
+    found = {common_role(group) for group in groups}
+    legend: list[tuple[Colour, str]] = [
+        (role, ROLE_NAMES[role]) for role in TRACE_ROLES if role in found
+    ]
+    return [*legend, ("neutral", MIXED_NAME)] if "neutral" in found else legend
