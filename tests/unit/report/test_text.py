@@ -22,24 +22,33 @@ from cbdata.report.text import parts, script_json, visible
         ("\x7f\x9b", "⟦U+007F⟧⟦U+009B⟧"),
         ("tag \U000e0041 and private \ue000", "tag ⟦U+E0041⟧ and private ⟦U+E000⟧"),
         (12, "12"),
+        ("👩\u200d💻 ❤\ufe0f 🤷🏽\u200d♂\ufe0f", "👩\u200d💻 ❤\ufe0f 🤷🏽\u200d♂\ufe0f"),
+        ("a\u200db 👩\u200d", "a⟦U+200D⟧b 👩⟦U+200D⟧"),
+        ("❤\ufe0f\ufe0f\ufe0f 1\ufe0f", "❤\ufe0f⟦U+FE0F⟧⟦U+FE0F⟧ 1⟦U+FE0F⟧"),
+        ("\ufe0f\u200d💻", "⟦U+FE0F⟧⟦U+200D⟧💻"),
     ],
 )
 def test_hidden_characters_are_shown(text: object, shown: str) -> None:
     assert visible(text) == shown
 
 
-@given(st.text())
-def test_nothing_hidden_is_left(text: str) -> None:
-    assert not {unicodedata.category(char) for char in visible(text).replace(" ", "")} & {
-        "Cc",
-        "Cf",
-        "Cn",
-        "Co",
-        "Cs",
-        "Zl",
-        "Zp",
-        "Zs",
-    }
+HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
+TRICKY = "👩💻🏽\u200d\ufe0f\u200b\u202e\xad"
+
+
+@given(st.text(st.characters() | st.sampled_from(TRICKY)))
+def test_nothing_hidden_is_left_but_joiners_between_pictures(text: str) -> None:
+    shown = visible(text).replace("\ufe0f", "")
+
+    def is_picture(char: str) -> bool:
+        return unicodedata.category(char) == "So" or char == "🏽"
+
+    assert not [
+        char
+        for before, char, after in zip(" " + shown, shown, shown[1:] + " ", strict=False)
+        if unicodedata.category(char) in HIDDEN - ({"Zs"} if char == " " else set())
+        and not (char == "\u200d" and is_picture(before) and is_picture(after))
+    ]
 
 
 @given(
