@@ -98,15 +98,15 @@ def linear(colour: str) -> NDArray[Any]:
 
 
 def palettes() -> list[dict[str, str]]:
-    """The colours of the light theme, of the dark one, and of paper."""
+    """The colours of the light theme, which paper has too, and of the dark one."""
     style = (ASSETS / "figures.css").read_text(encoding="utf-8")
     blocks = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
     return [dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)) for block in blocks]
 
 
-def test_paper_has_the_colours_of_the_light_theme() -> None:
-    light, dark, paper = palettes()
-    assert light == paper and light.keys() == dark.keys()
+def test_both_themes_have_every_colour() -> None:
+    light, dark = palettes()
+    assert light.keys() == dark.keys()
 
 
 @pytest.mark.parametrize("theme", [0, 1])
