@@ -63,6 +63,21 @@ def test_success_counts_the_attacks_and_those_that_the_model_saw() -> None:
     ]
 
 
+def test_every_model_in_every_suite() -> None:
+    found = tally(
+        *(transcript(outcome) for outcome in ("ds", "dr", "dr", "unseen")),
+        transcript("ds", suite="travel"),
+        transcript("dr", model="n", suite="travel"),
+    )
+    matrix = by_key([found])["attack-success-matrix"].table
+    assert matrix.head == ("model", "banking", "travel")
+    assert matrix.rows == [("m", "25.0% (1/4)", "100.0% (1/1)"), ("n", "-", "0.0% (0/1)")]
+    suites = [transcript("ds", suite=f"suite {number}") for number in range(9)]
+    wide = by_key([tally(*suites)])["attack-success-matrix"]
+    assert len(wide.table.head) == 7 and wide.note.endswith("Not shown: 3 more suites.")
+    assert "attack-success-matrix" not in by_key([tally(transcript("ds"))])
+
+
 def test_several_attacks_and_data_sets_are_told_apart() -> None:
     figures = by_key(
         [

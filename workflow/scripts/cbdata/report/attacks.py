@@ -6,6 +6,7 @@ by its outcome, so its yields are figures of their own (``cbdata.report.yields``
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from cbdata.report.tally import Key, Tally
 
 NO_ATTACK_NAME = "(not named)"
 OUTCOMES = ("solved", "not solved")
+MATRIX_SUITES = 6
 
 UTILITY_FIELDS = {
     "agentdojo_export": "success",
@@ -41,11 +43,13 @@ class AttackTally:
 
     - ``by_pipeline``: roles by data set, model, defence and attack
     - ``by_suite``: roles by data set, suite and attack
+    - ``by_both``: roles by data set, model, defence and suite
     - ``solved_by_pipeline``, ``solved_by_suite``: OUTCOMES of runs without an attack
     """
 
     by_pipeline: Tally = field(default_factory=Tally)
     by_suite: Tally = field(default_factory=Tally)
+    by_both: Tally = field(default_factory=Tally)
     solved_by_pipeline: Tally = field(default_factory=Tally)
     solved_by_suite: Tally = field(default_factory=Tally)
 
@@ -60,6 +64,7 @@ class AttackTally:
             attack, role = labels.get("attack_type") or NO_ATTACK_NAME, role_of(trace)
             self.by_pipeline.add((*pipeline, attack), role)
             self.by_suite.add((dataset, suite, attack), role)
+            self.by_both.add((*pipeline, suite), role)
         elif (done := solved(trace)) is not None:
             outcome = OUTCOMES[not done]
             self.solved_by_pipeline.add(pipeline, outcome)
@@ -69,6 +74,7 @@ class AttackTally:
         """Take in the counts of another data set."""
         self.by_pipeline.merge(other.by_pipeline)
         self.by_suite.merge(other.by_suite)
+        self.by_both.merge(other.by_both)
         self.solved_by_pipeline.merge(other.solved_by_pipeline)
         self.solved_by_suite.merge(other.solved_by_suite)
 
@@ -103,6 +109,7 @@ def attack_figures(tallies: Sequence[AttackTally], rates: PublishedRates) -> lis
         figures += [
             _success("model", total.by_pipeline, attack_rate, lambda key: pipeline_name(*key[1:3])),
             _success("suite", total.by_suite, lambda key: None, lambda key: key[1]),
+            *([_matrix(total.by_both)] if len({key[3] for key, _ in total.by_both}) > 1 else []),
         ]
     if total.solved_by_pipeline:
         figures += [
@@ -188,6 +195,47 @@ def _utility(by: str, tally: Tally, find: Find, name: Callable[[Key], str]) -> F
         ),
         [("retain", "solved, no attack (retain)")],
         "published utility" if known else "",
+    )
+
+
+def _matrix(tally: Tally) -> Figure:
+    """Attack success of every model in every suite."""
+    models, suites = Tally(), Tally()
+    for key, roles in tally:
+        models.add(key[:3], count=roles.total())
+        suites.add((key[3],), count=roles.total())
+    names = [key[0] for key, _ in suites.top(MATRIX_SUITES) if (key[0],) in suites.counts]
+    several = _several(tally)
+    shown = [key for key, _ in models.top() if key in models.counts]
+    empty: Counter[str] = Counter()
+
+    def cell(roles: Counter[str]) -> str:
+        followed, runs = roles["ds"], roles.total()
+        return f"{percent(followed, runs)} ({followed:,}/{runs:,})" if runs else "-"
+
+    hidden = [
+        f"{count:,} more {what}"
+        for what, count in (
+            ("models", len(models.counts) - len(shown)),
+            ("suites", len(suites.counts) - len(names)),
+        )
+        if count
+    ]
+    return Figure(
+        "attack-success-matrix",
+        "Attack success by model and suite",
+        "Runs in which the attack was followed, of those with an attack."
+        f"{' Not shown: ' + ', '.join(hidden) + '.' if hidden else ''}",
+        Table(
+            ("model", *names),
+            [
+                (
+                    _row_name(key, several, lambda key: pipeline_name(*key[1:])),
+                    *(cell(tally.counts.get((*key, suite), empty)) for suite in names),
+                )
+                for key in shown
+            ],
+        ),
     )
 
 
