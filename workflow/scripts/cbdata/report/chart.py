@@ -167,7 +167,13 @@ def stacked(parts: Sequence[tuple[Colour, str, float]], full: float) -> Bar:
 
 
 def plain(colour: Colour, amount: float, full: float) -> Bar:
-    """A bar of one part: an amount on an axis that ends at ``full``."""
+    """A bar of one part.
+
+    Args:
+        colour: What it is about.
+        amount: Its length.
+        full: The amount at which the axis ends; at 0 the bar is empty.
+    """
     return Bar((Segment(share(amount, full), colour),))
 
 

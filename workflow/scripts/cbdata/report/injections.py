@@ -24,7 +24,7 @@ class InjectionTally:
     - ``lengths``: places by the bin of their length
     - ``positions``: renders by the tenth of the render in which their first place begins
     - ``turns``: places by the role of the message that they stand in
-    - ``places``, ``renders``: how many of each there are
+    - ``places``, ``renders``: how many of each there are; ``tokens``: those of all places
     - ``lost``: renders in which no place is left although the model read one
     """
 

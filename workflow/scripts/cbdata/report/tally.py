@@ -24,7 +24,13 @@ class Tally:
         self.rest: Counter[str] = Counter()
 
     def add(self, key: Key, kind: str = "", count: int = 1) -> None:
-        """Count something."""
+        """Count something.
+
+        Args:
+            key: Its category.
+            kind: Its kind, of which a category has counts of their own.
+            count: How often it is there.
+        """
         found = self.counts.get(key)
         if found is None:
             if len(self.counts) >= self.limit:
