@@ -58,6 +58,8 @@ rule build_report:
         styles=sorted(
             str(path) for path in (ROOT / "workflow/scripts/cbdata/report/assets").glob("*.css")
         ),
+        schedule=[path for path in [checked(INPUTS.schedule)] if path],
+        published=sorted(str(path) for path in (ROOT / "configs/published_rates").glob("*.json")),
     output:
         report(
             f"{OUT}/report/index.html",
@@ -79,6 +81,7 @@ rule build_report:
     params:
         names=PLAN.dataset_names,
         attempts=config["attempts"],
+        step=config["mwcs_step"] or 0,
         settings={
             key: config[key]
             for key in (

@@ -31,6 +31,9 @@ def main() -> None:
         efficiency=tuple(sorted(Path(config["log_dir"]).glob("efficiency_report_*.csv"))),
         tokenizer=tokenizer,
         attempts=snakemake.params.attempts,
+        schedule=Path(files.schedule[0]) if files.schedule else None,
+        step=snakemake.params.step,
+        published=tuple(map(Path, files.published)),
         settings=snakemake.params.settings,
     )
     build_report(inputs, load_registry(files.registry), Path(snakemake.output[0]))

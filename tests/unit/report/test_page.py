@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -50,7 +51,10 @@ def built(tmp_path: Path, evil: bool) -> str:
         trace["training"]["mixture"]["class_id"] = text
         trace["labels"]["attack_type"] = text
         trace["messages"][-1] = message("assistant", text, call(text))
-        trace["source"]["file"] = text
+        trace["source"] |= {"file": text, "model_id": text}
+        trace["task"]["family"] = text
+    for mask in corpus.masks:
+        mask["class_id"] = text
     corpus.write(tmp_path)
     reject = {
         "stage": "etl_a",
@@ -95,13 +99,41 @@ def test_hostile_text_adds_no_element(tmp_path: Path) -> None:
         Reader(built(tmp_path / "a", evil=True)),
         Reader(built(tmp_path / "b", evil=False)),
     )
-    assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in plain.elements]
+    tags = [[tag for tag, _ in page.elements if tag != "wbr"] for page in (hostile, plain)]
+    assert tags[0] == tags[1]
     names = {name for _, attributes in hostile.elements for name in attributes}
     assert (
         not {name for name in names if name.startswith("on")}
         and "src" not in names
         and "style" not in names
     )
+
+
+def test_hostile_labels_stand_in_the_figures_as_text(tmp_path: Path) -> None:
+    cells = re.findall(r'<th scope="row"[^>]*>(.*?)</th>', built(tmp_path, evil=True))
+    shown = {html.unescape(cell.replace("<wbr>", "")) for cell in cells}
+    assert EVIL.replace("\u202e", "⟦U+202E⟧") in shown
+
+
+def test_the_model_stands_in_the_footer_where_it_generated(tmp_path: Path) -> None:
+    corpus = Corpus(pairs=1, validation_pairs=0).write(tmp_path)
+    settings = {"model": "org/model", "seed": 0}
+
+    def footer(name: str) -> str:
+        out = tmp_path / name
+        build_report(ReportInputs((corpus.dataset(),), settings=settings), load_registry(), out)
+        return out.read_text(encoding="utf-8").split("<footer>")[1].split("</footer>")[0]
+
+    assert "org/model" not in footer("loaded.html") and "seed 0" in footer("loaded.html")
+    for trace in corpus.traces:
+        trace["raw_metadata"]["generation"] = {
+            "attempt": 1,
+            "model": "org/model",
+            "backend": "vllm",
+            "temperature": 0.7,
+        }
+    corpus.write(tmp_path)
+    assert "model org/model" in footer("filled.html")
 
 
 def test_the_policy_names_the_script_and_the_style_by_hash(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.report.text import script_json, visible
+from cbdata.report.text import parts, script_json, visible
 
 
 @pytest.mark.parametrize(
@@ -22,24 +22,33 @@ from cbdata.report.text import script_json, visible
         ("\x7f\x9b", "⟦U+007F⟧⟦U+009B⟧"),
         ("tag \U000e0041 and private \ue000", "tag ⟦U+E0041⟧ and private ⟦U+E000⟧"),
         (12, "12"),
+        ("👩\u200d💻 ❤\ufe0f 🤷🏽\u200d♂\ufe0f", "👩\u200d💻 ❤\ufe0f 🤷🏽\u200d♂\ufe0f"),
+        ("a\u200db 👩\u200d", "a⟦U+200D⟧b 👩⟦U+200D⟧"),
+        ("❤\ufe0f\ufe0f\ufe0f 1\ufe0f", "❤\ufe0f⟦U+FE0F⟧⟦U+FE0F⟧ 1⟦U+FE0F⟧"),
+        ("\ufe0f\u200d💻", "⟦U+FE0F⟧⟦U+200D⟧💻"),
     ],
 )
 def test_hidden_characters_are_shown(text: object, shown: str) -> None:
     assert visible(text) == shown
 
 
-@given(st.text())
-def test_nothing_hidden_is_left(text: str) -> None:
-    assert not {unicodedata.category(char) for char in visible(text).replace(" ", "")} & {
-        "Cc",
-        "Cf",
-        "Cn",
-        "Co",
-        "Cs",
-        "Zl",
-        "Zp",
-        "Zs",
-    }
+HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
+TRICKY = "👩💻🏽\u200d\ufe0f\u200b\u202e\xad"
+
+
+@given(st.text(st.characters() | st.sampled_from(TRICKY)))
+def test_nothing_hidden_is_left_but_joiners_between_pictures(text: str) -> None:
+    shown = visible(text).replace("\ufe0f", "")
+
+    def is_picture(char: str) -> bool:
+        return unicodedata.category(char) == "So" or 0x1F3FB <= ord(char) <= 0x1F3FF
+
+    assert not [
+        char
+        for before, char, after in zip(" " + shown, shown, shown[1:] + " ", strict=False)
+        if unicodedata.category(char) in HIDDEN - ({"Zs"} if char == " " else set())
+        and not (char == "\u200d" and is_picture(before) and is_picture(after))
+    ]
 
 
 @given(
@@ -52,3 +61,25 @@ def test_script_json_cannot_end_its_element_and_says_the_same(value: object) -> 
     text = script_json(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("", [""]),
+        ("plain words stay whole", ["plain words stay whole"]),
+        ("agentdojo/injection_succeeded", ["agentdojo/", "injection_", "succeeded"]),
+        ("gpt-4o-2024", ["gpt-", "4o-", "2024"]),
+        ("__a", ["__", "a"]),
+        ("x" * 50, ["x" * 22, "x" * 22, "x" * 6]),
+    ],
+)
+def test_lines_may_break_between_the_parts_of_names(text: str, pieces: list[str]) -> None:
+    assert parts(text) == pieces
+
+
+@given(st.text())
+def test_parts_are_the_text_and_never_begin_with_a_mark(text: str) -> None:
+    pieces = parts(text)
+    assert "".join(pieces) == text
+    assert not any(unicodedata.category(piece[0]).startswith("M") for piece in pieces[1:])

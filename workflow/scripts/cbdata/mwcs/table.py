@@ -49,11 +49,16 @@ def write_table(schedule: Schedule, last_step: int, path: str | Path) -> None:
     write_atomic(path, table_bytes(schedule, last_step))
 
 
-def plot_steps(schedule: Schedule, last_step: int) -> list[int]:
+def plot_steps(schedule: Schedule, last_step: int, points: int = PLOT_POINTS) -> list[int]:
     """The steps of 0..last_step that are drawn: about evenly spaced, and both sides of every phase
     border.
+
+    Args:
+        schedule: The schedule to draw.
+        last_step: The last step.
+        points: How many steps are drawn at most beside those at the borders.
     """
-    stride = max(1, -(-(last_step + 1) // PLOT_POINTS))
+    stride = max(1, -(-(last_step + 1) // points))
     borders = {
         step
         for phase in schedule.phases

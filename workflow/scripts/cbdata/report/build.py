@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,24 @@ import orjson
 from cbdata.atomic_file import AtomicFile
 from cbdata.lookup import read_places
 from cbdata.lossmask.registry import Registry
+from cbdata.mwcs.schedule import load_schedule
 from cbdata.records import STAGES
 from cbdata.report import figures, yields
-from cbdata.report.collect import MAIN_MASKS, DataSetSummary, collect, subtype
+from cbdata.report.attacks import attack_figures
+from cbdata.report.chart import Figure, percent
+from cbdata.report.classes import class_tokens, class_weights, merged
+from cbdata.report.collect import MAIN_MASKS, DataSetSummary, RunTallies, collect
+from cbdata.report.curriculum import curriculum
+from cbdata.report.funnel import funnel, rejects
+from cbdata.report.injections import injection_figures
 from cbdata.report.inputs import ReportInputs
 from cbdata.report.page import FigureSection, render_page
+from cbdata.report.pairs import pair_figures
+from cbdata.report.published import PublishedRates
+from cbdata.report.splits import split_figures
 from cbdata.report.timings import run_times, slurm_efficiency, throughput
 from cbdata.report.viewer_data import REJECT_BUDGET, TOKEN_BUDGET, viewer_data
+from cbdata.report.yield_keys import YIELD_KINDS, YieldTally
 
 logger = logging.getLogger(__name__)
 
@@ -29,69 +39,101 @@ def _read_stats(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (STAGES.index(row["stage"]), row["name"]))
 
 
-def _wanted(inputs: ReportInputs, stats: Sequence[dict[str, Any]]) -> tuple[Counter[str], int]:
-    """Skeletons by subtype, and how many completions of one mode were asked for (fewer than
-    skeletons under ``limit``).
-    """
-    by_subtype: Counter[str] = Counter()
-    if inputs.skeletons is not None:
-        for _, trace in read_places(inputs.skeletons):
-            by_subtype[subtype(trace)] += 1
+def _skeletons(path: Path | None) -> YieldTally:
+    tally = YieldTally()
+    if path is not None:
+        for _, trace in read_places(path):
+            tally.add(trace)
+    return tally
+
+
+def _yield_figures(
+    inputs: ReportInputs, stats: list[dict[str, Any]], summaries: Sequence[DataSetSummary]
+) -> list[Figure | None]:
+    """The figures of the fill stage; none where nothing was completed."""
+    names = {row["name"] for row in stats if row["stage"] == "fill"}
+    filled = {part.name.rsplit("_", 1)[1]: part for part in summaries if part.name in names}
+    if not filled:
+        return []
+    skeletons = _skeletons(inputs.skeletons)
+    # Fewer than there are skeletons under ``limit``.
     asked = [
         row["counts"]["records_in"] - row["counts"]["not_selected"]
         for row in stats
         if row["stage"] == "fill"
     ]
-    return by_subtype, max(asked, default=0)
+    return [
+        *(yields.yields_by(kind, skeletons, filled) for kind in YIELD_KINDS),
+        yields.yield_by_attempt(max(asked), filled, inputs.attempts),
+        yields.outcomes(stats),
+    ]
 
 
 def _sections(
-    inputs: ReportInputs, stats: list[dict[str, Any]], summaries: Sequence[DataSetSummary]
+    inputs: ReportInputs,
+    stats: list[dict[str, Any]],
+    summaries: Sequence[DataSetSummary],
+    tallies: RunTallies,
 ) -> list[FigureSection]:
-    filled = {
-        name.rsplit("_", 1)[1]: part
-        for part in summaries
-        for name in [part.name]
-        if any(row["stage"] == "fill" and row["name"] == name for row in stats)
-    }
-    sections = [
-        FigureSection(
+    """The figures by part of the page; parts and figures of which there is nothing are left out."""
+    classes = merged(part.classes for part in summaries)
+    schedule = None if inputs.schedule is None else load_schedule(inputs.schedule)
+    parts: list[tuple[str, str, list[Figure | None]]] = [
+        (
             "funnel",
             "What became of every record",
-            [*figures.funnel(stats, summaries), figures.rejects(stats)],
-        )
-    ]
-    if filled:
-        wanted, asked = _wanted(inputs, stats)
-        completions = [
-            yields.yield_by_subtype(wanted, filled),
-            yields.yield_by_attempt(asked, filled, inputs.attempts),
-            yields.outcomes(stats),
-        ]
-        sections.append(
-            FigureSection("yield", "Completions", [figure for figure in completions if figure])
-        )
-    lengths = [figure for part in summaries if (figure := figures.lengths(part)) is not None]
-    sections.append(
-        FigureSection(
+            [*funnel(stats, summaries), rejects(stats)],
+        ),
+        ("yield", "Completions", _yield_figures(inputs, stats, summaries)),
+        (
+            "attacks",
+            "Attacks",
+            [
+                *attack_figures(
+                    [part.attacks for part in summaries], PublishedRates(inputs.published)
+                ),
+                *injection_figures([part.injections for part in summaries]),
+            ],
+        ),
+        (
             "tokens",
             "Tokens and loss",
             [
-                *lengths,
-                figures.on_policy(summaries),
+                *(figures.lengths(part) for part in summaries),
+                class_tokens(classes),
                 figures.shares(summaries),
-                figures.class_weights(stats, summaries),
+                figures.on_policy(summaries),
             ],
-        )
-    )
-    runs = [
-        figures.provenance(summaries),
-        run_times(inputs.benchmarks),
-        throughput(stats),
-        slurm_efficiency(inputs.efficiency),
+        ),
+        (
+            "training",
+            "Classes, pairs and splits",
+            [
+                class_weights(stats, classes),
+                curriculum(schedule, inputs.step, classes),
+                *pair_figures(tallies.pairs),
+                *split_figures(tallies.splits),
+            ],
+        ),
+        (
+            "run",
+            "How it was made",
+            [
+                figures.provenance(summaries),
+                run_times(inputs.benchmarks),
+                throughput(stats),
+                slurm_efficiency(inputs.efficiency),
+            ],
+        ),
     ]
-    sections.append(FigureSection("run", "How it was made", [figure for figure in runs if figure]))
-    return sections
+    shown = [(key, title, [one for one in found if one]) for key, title, found in parts]
+    return [FigureSection(*part) for part in shown if part[2]]
+
+
+def _settings(inputs: ReportInputs, summaries: Sequence[DataSetSummary]) -> dict[str, Any]:
+    """The settings that the page names: without the model where nothing was generated."""
+    generated = any(part.by_attempt for part in summaries)
+    return {key: value for key, value in inputs.settings.items() if key != "model" or generated}
 
 
 def _tiles(summaries: Sequence[DataSetSummary]) -> list[tuple[str, str]]:
@@ -109,9 +151,9 @@ def _tiles(summaries: Sequence[DataSetSummary]) -> list[tuple[str, str]]:
         ("harmful", f"{harmful:,}"),
         ("benign", f"{benign:,}"),
         ("training rows", f"{rows:,}"),
-        ("renders on policy", f"{on_policy:,} ({figures.percent(on_policy, renders)})"),
+        ("renders on policy", f"{on_policy:,} ({percent(on_policy, renders)})"),
         ("tokens", f"{tokens:,}"),
-        ("tokens with loss", f"{trained:,} ({figures.percent(trained, tokens)})"),
+        ("tokens with loss", f"{trained:,} ({percent(trained, tokens)})"),
     ]
 
 
@@ -133,16 +175,19 @@ def build_report(
 
     Raises:
         JsonlError: A line of a file is not a record.
+        ScheduleError: The curriculum cannot be used.
+        PublishedRatesError: A file of published rates cannot be read.
     """
     stats = _read_stats(inputs.stats)
-    summaries = [collect(dataset, registry) for dataset in inputs.datasets]
+    tallies = RunTallies()
+    summaries = [collect(dataset, registry, tallies) for dataset in inputs.datasets]
     index, blocks = viewer_data(inputs, summaries, registry, token_budget, REJECT_BUDGET)
     with AtomicFile(out) as file:
         for piece in render_page(
             title,
             _tiles(summaries),
-            _sections(inputs, stats, summaries),
-            inputs.settings,
+            _sections(inputs, stats, summaries, tallies),
+            _settings(inputs, summaries),
             index,
             blocks,
         ):

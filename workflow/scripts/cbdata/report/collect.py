@@ -8,13 +8,20 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from cbdata.lookup import Place, read_places
 from cbdata.lossmask.masks import factors_of, make_mask
 from cbdata.lossmask.registry import Policy, Registry
 from cbdata.records import Render
+from cbdata.report.attacks import AttackTally
+from cbdata.report.classes import ClassTally
+from cbdata.report.injections import InjectionTally
 from cbdata.report.inputs import DataSet
+from cbdata.report.pairs import PairTally
+from cbdata.report.roles import TraceRole, role_of
+from cbdata.report.splits import SplitTally
+from cbdata.report.yield_keys import YieldTally
 from cbdata.tools import INLINE
 from cbdata.traces.facts import message_losses
 
@@ -61,10 +68,12 @@ class DataSetSummary:
     traces: int = 0
     by_category: Counter[str] = field(default_factory=Counter)
     by_outcome: Counter[str] = field(default_factory=Counter)
-    by_subtype: Counter[str] = field(default_factory=Counter)
+    roles: Counter[str] = field(default_factory=Counter)
     by_attempt: Counter[int] = field(default_factory=Counter)
-    by_class: Counter[str] = field(default_factory=Counter)
-    class_weights: dict[str, set[float]] = field(default_factory=dict)
+    yields: YieldTally = field(default_factory=YieldTally)
+    attacks: AttackTally = field(default_factory=AttackTally)
+    injections: InjectionTally = field(default_factory=InjectionTally)
+    classes: ClassTally = field(default_factory=ClassTally)
     provenance: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     lengths: array[int] = field(default_factory=lambda: array("q"))
     truncated: int = 0
@@ -80,13 +89,12 @@ class DataSetSummary:
 MAIN_MASKS = "lossmasks"
 
 
-def subtype(trace: dict[str, Any]) -> str:
-    """The attack's kind and subtype as the source names them."""
-    labels = trace["labels"]
-    names = [
-        name for name in (labels.get("attack_type"), labels.get("capability_category")) if name
-    ]
-    return " / ".join(names) or trace["task"]["family"]
+@dataclass
+class RunTallies:
+    """What is counted over all data sets of a run at once, since it may lie in two of them."""
+
+    splits: SplitTally = field(default_factory=SplitTally)
+    pairs: PairTally = field(default_factory=PairTally)
 
 
 def _add_trace(summary: DataSetSummary, trace: dict[str, Any]) -> None:
@@ -94,8 +102,11 @@ def _add_trace(summary: DataSetSummary, trace: dict[str, Any]) -> None:
     labels, raw = trace["labels"], trace["raw_metadata"]
     summary.by_category[labels["category"]] += 1
     summary.by_outcome[labels["security_outcome"]] += 1
-    summary.by_subtype[subtype(trace)] += 1
-    summary.by_class[trace["training"]["mixture"]["class_id"]] += 1
+    role = role_of(trace)
+    summary.roles[role] += 1
+    summary.yields.add(trace)
+    summary.attacks.add(trace)
+    summary.classes.add_trace(trace["training"]["mixture"]["class_id"], role)
     if schema := raw.get("tool_schema_ref"):
         summary.provenance[("tool schema", schema["version"], schema["digest"])] += 1
     elif "tools" in trace:
@@ -125,33 +136,58 @@ def page_policies(registry: Registry) -> list[Policy]:
     ]
 
 
-def collect(dataset: DataSet, registry: Registry) -> DataSetSummary:
-    """Read a data set. Raises JsonlError for a line that is not a record; join errors are the
-    business of ``validate``.
+class _Known(NamedTuple):
+    """What is kept of a trace until its renders come. ``pair_id`` is the skeleton, if any."""
+
+    place: Place
+    about: dict[str, Any]
+    losses: dict[int, float]
+    role: TraceRole
+    exposed: bool
+    pair_id: str | None
+
+
+def collect(
+    dataset: DataSet, registry: Registry, tallies: RunTallies | None = None
+) -> DataSetSummary:
+    """Read a data set.
+
+    Args:
+        dataset: Its files.
+        registry: The policies that the page shows.
+        tallies: Take in what is counted over all data sets.
+
+    Raises:
+        JsonlError: A line is not a record; join errors are the business of ``validate``.
     """
-    summary = DataSetSummary(dataset.name)
+    summary, tallies = DataSetSummary(dataset.name), tallies or RunTallies()
     masks = {
         label: _read_masks(summary, label, path) for label, path in mask_files(dataset).items()
     }
     policies = page_policies(registry)
-    traces: dict[str, tuple[Place, dict[str, Any], dict[int, float]]] = {}
+    traces: dict[str, _Known] = {}
     for place, trace in read_places(dataset.traces):
         _add_trace(summary, trace)
+        tallies.splits.add(trace)
         labels = trace["labels"]
         about = {
             "category": labels["category"],
             "outcome": labels["security_outcome"],
             "split": trace["split"],
         }
-        traces[trace["id"]] = (
+        traces[trace["id"]] = _Known(
             place,
             about | {"class_id": trace["training"]["mixture"]["class_id"]},
             message_losses(trace["messages"]),
+            role_of(trace),
+            labels["exposed"],
+            next(iter(trace["links"].get("parent_trace_ids") or ()), None),
         )
     for place, render in read_places(dataset.renders):
         _add_render(summary, render)
-        trace_place, about, losses = traces[render["trace_id"]]
-        factors = factors_of(cast("Render", render), summary.thinking_weight, losses)
+        known = traces[render["trace_id"]]
+        summary.injections.add(render, known.role, known.exposed)
+        factors = factors_of(cast("Render", render), summary.thinking_weight, known.losses)
         for policy in policies:
             mask = make_mask(cast("Render", render), policy.layers, factors)
             _add_share(summary, f"policy {policy.id}", mask.length, mask.trained)
@@ -160,14 +196,16 @@ def collect(dataset: DataSet, registry: Registry) -> DataSetSummary:
             for label, found in masks.items()
             if render["render_id"] in found
         }
+        if known.pair_id is not None and render.get("last_turn", True) and MAIN_MASKS in own:
+            tallies.pairs.add(known.pair_id, known.about["category"], place)
         summary.entries.append(
             RenderedTrace(
-                trace=trace_place,
+                trace=known.place,
                 render=place,
                 trace_id=render["trace_id"],
                 tokens=len(render["input_ids"]),
                 masks=own,
-                **about,
+                **known.about,
             )
         )
     return summary
@@ -187,7 +225,7 @@ def _read_masks(summary: DataSetSummary, label: str, path: Path) -> dict[str, Pl
         policies[mask["policy_id"]] += 1
         _add_share(summary, label, mask["stats"]["total_tokens"], mask["stats"]["unmasked_tokens"])
         if label == MAIN_MASKS:
-            summary.class_weights.setdefault(mask["class_id"], set()).add(mask["class_weight"])
+            summary.classes.add_mask(mask)
             summary.thinking_weight = mask.get("thinking_weight", 1.0)
         if "pooling_mask" in mask:
             counts = summary.pooling_policies.setdefault(label, Counter())

@@ -32,6 +32,8 @@ class ReportInputs:
       plugin (CSV)
     - ``tokenizer``: directory of ``tokenizer.json``; None shows token ids without their text
     - ``attempts``: samples per skeleton and mode that the fill stage was allowed
+    - ``schedule``, ``step``: the curriculum of the run, and the step that it took its weights of
+    - ``published``: files of published rates (``configs/published_rates``)
     """
 
     datasets: tuple[DataSet, ...]
@@ -42,6 +44,9 @@ class ReportInputs:
     efficiency: tuple[Path, ...] = ()
     tokenizer: Path | None = None
     attempts: int = 1
+    schedule: Path | None = None
+    step: int = 0
+    published: tuple[Path, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

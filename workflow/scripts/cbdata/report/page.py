@@ -18,13 +18,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cbdata.report.figures import Figure
-from cbdata.report.text import script_json, visible
+from cbdata.report.chart import Figure, label
+from cbdata.report.text import parts, script_json, visible
 from cbdata.version import __version__
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("text.js", "blocks.js", "list.js", "tokens.js", "viewer.js")
-STYLES = ("page.css", "viewer.css")
+STYLES = ("page.css", "figures.css", "viewer.css")
 
 
 class AssetError(ValueError):
@@ -70,6 +70,11 @@ def content_policy(script: str, style: str) -> str:
     return "; ".join((*rules, "require-trusted-types-for 'script'", "trusted-types 'none'"))
 
 
+def _label(value: Any) -> Markup:
+    """A label, escaped, with the places where its line may be broken."""
+    return Markup("<wbr>").join(parts(label(value)))
+
+
 def render_page(
     title: str,
     tiles: Sequence[tuple[str, str]],
@@ -100,16 +105,14 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters["visible"] = visible
+    environment.filters["label"] = _label
     template = environment.get_template("page.html.jinja")
     yield from template.generate(
         title=title,
         policy=content_policy(script, style),
         style=Markup(style),
         script=Markup(script),
-        sections=[
-            (section, [(figure, Markup(figure.svg or "")) for figure in section.figures])
-            for section in sections
-        ],
+        sections=sections,
         tiles=tiles,
         settings=settings,
         shown=len(index["traces"]["id"]),

@@ -4,6 +4,7 @@ around it.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
@@ -13,6 +14,12 @@ import orjson
 # spaces other than U+0020.
 HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 CONTROL_PICTURES = 0x2400
+JOINER, EMOJI_FORM = "\u200d", "\ufe0f"
+JOINING = JOINER + EMOJI_FORM
+SKIN_TONES = "".join(map(chr, range(0x1F3FB, 0x1F400)))
+# The end of a part of a name (behind _ / . : -, before a letter or digit), and of a long run of
+# other characters, but not where a combining mark follows.
+PART_END = re.compile(r"(?<=[_/.:-])(?=[^\W_])|(?<=[^\s_/.:-]{22})(?=[^\W_])")
 
 
 def visible_char(char: str) -> str:
@@ -30,8 +37,50 @@ def visible_char(char: str) -> str:
 
 
 def visible(value: Any) -> str:
-    """``str(value)`` with every hidden character shown. The result is not escaped for HTML."""
-    return "".join(map(visible_char, str(value)))
+    """``str(value)`` with every hidden character shown. The result is not escaped for HTML.
+
+    What makes one emoji of several characters stays as it is: a joiner between two pictures, and
+    one selector of their coloured form behind a picture.
+    """
+    text = str(value)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char in JOINING and _joins(text, index) else visible_char(char)
+        for index, char in enumerate(text)
+    )
+
+
+def _joins(text: str, index: int) -> bool:
+    """Whether the joiner or selector at a place of a text stands in an emoji."""
+    before = text[index - 1] if index else ""
+    if text[index] == EMOJI_FORM:
+        return _is_picture(before)
+    if before == EMOJI_FORM:
+        before = text[index - 2] if index > 1 else ""
+    return _is_picture(before) and _is_picture(text[index + 1 : index + 2])
+
+
+def _is_picture(char: str) -> bool:
+    """Whether a character is a symbol of its own or a skin tone."""
+    return char != "" and (unicodedata.category(char) == "So" or char in SKIN_TONES)
+
+
+def parts(text: str) -> list[str]:
+    """A text in the pieces between which a line may be broken beside its spaces: the parts of
+    names, and at most 22 characters of what has none.
+
+    Args:
+        text: Any text; joined, the pieces are the same text again.
+    """
+    pieces, start, last = [], 0, -22
+    for match in PART_END.finditer(text):
+        end = match.start()
+        natural = text[end - 1] in "_/.:-"
+        if end and (natural or end - last >= 22):
+            pieces.append(text[start:end])
+            start = last = end
+    return [*pieces, text[start:]]
 
 
 def script_json(value: Any) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cbdata.report.figures import MAX_BARS, Figure, Table
-from cbdata.report.svg import Bar, bar_chart
+from cbdata.report.chart import MAX_ROWS, Figure, Table, left_out, plain
 
 EFFICIENCY_COLUMNS = (
     "JobID",
@@ -66,27 +65,22 @@ def run_times(benchmarks: Sequence[Path]) -> Figure:
             _duration(seconds),
             *("-" if value is None else f"{value:,.1f}" for value in (memory, cpu, load)),
         )
-        for name, seconds, memory, cpu, load in jobs
+        for name, seconds, memory, cpu, load in jobs[:MAX_ROWS]
     ]
-    svg = (
-        bar_chart(
-            "Run time by job",
-            "wall time, seconds",
-            [(name, [Bar(seconds, _duration(seconds))]) for name, seconds, *_ in jobs[:MAX_BARS]],
-        )
-        if jobs
-        else None
-    )
     note = (
         "From the benchmark files of the latest run of each job; a dash was too short to be"
-        " measured."
+        f" measured.{left_out(jobs)}"
     )
     return Figure(
         "times",
         "Run times",
         note,
-        Table(("job", "wall time", "peak memory, MB", "CPU time, s", "mean load, %"), rows),
-        svg,
+        Table(
+            ("job", "wall time", "peak memory, MB", "CPU time, s", "mean load, %"),
+            rows,
+            drawn=[plain("neutral", seconds, jobs[0][1]) for _, seconds, *_ in jobs[:MAX_ROWS]],
+            drawn_head="wall time",
+        ),
     )
 
 

@@ -2,73 +2,92 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cbdata.fill.outcome_watch import describe_unread
+from cbdata.report.chart import Bar, Colour, Figure, Table, percent, plain
 from cbdata.report.collect import DataSetSummary
-from cbdata.report.figures import MAX_BARS, Figure, Table, percent
-from cbdata.report.svg import Bar, bar_chart
+from cbdata.report.tally import Tally
+from cbdata.report.yield_keys import YieldTally
+
+MODE_COLOURS: Mapping[str, Colour] = {"ds": "ds", "dr": "dr"}
+LEGEND: Mapping[str, tuple[Colour, str]] = {
+    "ds": ("ds", "DS: follow the attack (harmful)"),
+    "dr": ("dr", "DR: do what the user asked (benign)"),
+}
+TITLES = {
+    "attack": "attack and subtype",
+    "suite": "suite",
+    "pipeline": "pipeline of the transcript",
+}
 
 
-def yield_by_subtype(wanted: Counter[str], filled: dict[str, DataSetSummary]) -> Figure:
-    """Show accepted completions per attack subtype.
+def _mode(name: str) -> str:
+    """The mode of a data set of the fill stage, the end of its name."""
+    return name.rsplit("_", 1)[1]
+
+
+def yields_by(kind: str, wanted: YieldTally, filled: Mapping[str, DataSetSummary]) -> Figure | None:
+    """Show accepted completions by what the skeletons are.
 
     Args:
-        wanted: Skeletons by subtype.
+        kind: One of YIELD_KINDS.
+        wanted: The skeletons.
         filled: Summary of the completed traces by mode (ds, dr).
+
+    Returns:
+        The figure; None where the skeletons say nothing of the kind.
     """
-    rows, groups = [], []
-    for name, count in wanted.most_common():
-        got = {mode: summary.by_subtype[name] for mode, summary in filled.items()}
-        rows.append(
-            (
-                name,
-                f"{count:,}",
-                *(
-                    cell
-                    for mode in filled
-                    for cell in (f"{got[mode]:,}", percent(got[mode], count))
-                ),
+    combined = Tally()
+    combined.merge(wanted.by[kind], "wanted")
+    if not combined:
+        return None
+    for mode, summary in filled.items():
+        combined.merge(summary.yields.by[kind], mode)
+    rows: list[Sequence[str]] = []
+    drawn: list[Bar] = []
+    for (name,), counts in combined.top():
+        for mode in filled:
+            rows.append(
+                (
+                    name,
+                    mode.upper(),
+                    f"{counts['wanted']:,}",
+                    f"{counts[mode]:,}",
+                    percent(counts[mode], counts["wanted"]),
+                )
             )
-        )
-        groups.append(
-            (
-                name,
-                [
-                    Bar(100 * got[mode] / count, f"{got[mode]:,} of {count:,}", series)
-                    for series, mode in enumerate(filled)
-                ],
-            )
-        )
-    modes = [mode.upper() for mode in filled]
-    svg = (
-        bar_chart(
-            "Accepted completions by attack subtype",
-            "accepted, % of skeletons",
-            groups[:MAX_BARS],
-            modes,
-            100,
-        )
-        if groups
-        else None
-    )
-    head = (
-        "subtype",
-        "skeletons",
-        *(cell for mode in modes for cell in (f"{mode} accepted", f"{mode} yield")),
+            drawn.append(plain(MODE_COLOURS[mode], counts[mode], counts["wanted"]))
+    several = (
+        " A skeleton that the transcripts of several pipelines have counts for each."
+        if kind == "pipeline"
+        else ""
     )
     return Figure(
-        "yield-subtype",
-        "Yield by attack subtype",
-        "A completion is accepted when it does what its mode asks for.",
-        Table(head, rows),
-        svg,
+        f"yield-{kind}",
+        f"Yield by {TITLES[kind]}",
+        f"A completion is accepted when it does what its mode asks for. {_models(filled.values())}"
+        f"{several}",
+        Table(
+            (TITLES[kind], "mode", "skeletons", "accepted", "yield"),
+            rows,
+            numeric_from=2,
+            drawn=drawn,
+            drawn_head="accepted, % of skeletons",
+            grouped=True,
+        ),
+        [LEGEND[mode] for mode in filled],
     )
 
 
-def yield_by_attempt(wanted: int, filled: dict[str, DataSetSummary], attempts: int) -> Figure:
+def _models(summaries: Iterable[DataSetSummary]) -> str:
+    """A sentence about who wrote the completions."""
+    names = {name for part in summaries for what, name, _ in part.provenance if what == "model"}
+    return f"Written by {', '.join(sorted(names))}." if names else ""
+
+
+def yield_by_attempt(wanted: int, filled: Mapping[str, DataSetSummary], attempts: int) -> Figure:
     """Show accepted completions by the attempt that was accepted. Each attempt is made for what the
     earlier ones left.
 
@@ -77,62 +96,56 @@ def yield_by_attempt(wanted: int, filled: dict[str, DataSetSummary], attempts: i
         filled: Summary of the completed traces by mode (ds, dr).
         attempts: Attempts that the configuration allows; the figure has at least as many groups.
     """
-    rows, groups = [], []
+    rows, drawn = [], []
     for attempt in range(
         1,
         max([attempts, *(number for summary in filled.values() for number in summary.by_attempt)])
         + 1,
     ):
-        bars = []
-        for series, (mode, summary) in enumerate(filled.items()):
+        for mode, summary in filled.items():
             tried = wanted - sum(
                 count for number, count in summary.by_attempt.items() if number < attempt
             )
             got = summary.by_attempt[attempt]
             rows.append((f"{attempt}", mode.upper(), f"{tried:,}", f"{got:,}", percent(got, tried)))
-            bars.append(Bar(100 * got / tried if tried else 0, f"{got:,} of {tried:,}", series))
-        groups.append((f"attempt {attempt}", bars))
-    svg = bar_chart(
-        "Accepted completions by attempt",
-        "accepted, % of those still open",
-        groups,
-        [mode.upper() for mode in filled],
-        100,
-    )
+            drawn.append(plain(MODE_COLOURS[mode], got, tried))
     return Figure(
         "yield-attempt",
         "Yield by attempt",
         "Open are the skeletons without an accepted completion yet.",
-        Table(("attempt", "mode", "open", "accepted", "yield"), rows),
-        svg,
+        Table(
+            ("attempt", "mode", "open", "accepted", "yield"),
+            rows,
+            numeric_from=2,
+            drawn=drawn,
+            drawn_head="accepted, % of the open",
+            grouped=True,
+        ),
+        [LEGEND[mode] for mode in filled],
     )
 
 
-def outcomes(stats: Sequence[dict[str, Any]]) -> Figure | None:
+def outcomes(stats: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Show the judge's outcomes of all completions, by mode; None if no stats of the fill stage
     have them.
     """
-    told = {
-        row["name"]: row["details"]["completions"]
-        for row in stats
-        if row["stage"] == "fill" and row["details"].get("completions")
-    }
+    filled = [row for row in stats if row["stage"] == "fill" and row["details"].get("completions")]
+    filled.sort(key=lambda row: (_mode(row["name"]) != "ds", row["name"]))
+    told = {row["name"]: row["details"]["completions"] for row in filled}
     if not told:
         return None
-    rows, groups = [], []
+    rows, drawn = [], []
     for outcome in sorted({outcome for counts in told.values() for outcome in counts}):
-        bars = []
-        for series, (name, counts) in enumerate(told.items()):
+        for name, counts in told.items():
             count, total = counts.get(outcome, 0), sum(counts.values())
             rows.append((outcome, name, f"{count:,}", percent(count, total)))
-            bars.append(Bar(count, f"{count:,}  {percent(count, total)}", series))
-        groups.append((outcome, bars))
-    svg = bar_chart(
-        "Completions by what they do", "completions, every attempt counted", groups, list(told)
+            drawn.append(plain(MODE_COLOURS[_mode(name)], count, total))
+    note = (
+        "Every attempt counts. DS accepts completions that follow the injection, DR those that do"
+        " what the user asked."
     )
-    note = "DS accepts completions that follow the injection, DR those that do what the user asked."
-    for row in stats:
-        if row["name"] in told and row["details"].get("outcomes_by_format"):
+    for row in filled:
+        if row["details"].get("outcomes_by_format"):
             formats = ", ".join(row["details"]["outcomes_by_format"])
             unread = describe_unread(told[row["name"]])
             note += f" {row['name']}, read as {formats}: {unread}."
@@ -140,6 +153,13 @@ def outcomes(stats: Sequence[dict[str, Any]]) -> Figure | None:
         "outcomes",
         "Completions by what they do",
         note,
-        Table(("outcome", "file", "completions", "share"), rows, numeric_from=2),
-        svg,
+        Table(
+            ("outcome", "file", "completions", "share"),
+            rows,
+            numeric_from=2,
+            drawn=drawn,
+            drawn_head="% of the file's completions",
+            grouped=True,
+        ),
+        [LEGEND[mode] for mode in dict.fromkeys(map(_mode, told))],
     )
