@@ -8,7 +8,7 @@ import inspect
 import pytest
 
 from cbdata.config import config_schema
-from cbdata.paths import TOOL_SCHEMAS
+from cbdata.paths import ATTACK_GOALS, INJECTION_DEFAULTS, TOOL_SCHEMAS
 from cbdata.sources.reasons import READING
 from cbdata.sources.registry import CONFIGURED, SOURCES, Converter, RawSource
 
@@ -25,8 +25,10 @@ def test_a_source_has_its_module_key_and_schemas(source: RawSource) -> None:
     assert ("array" in key["type"]) == source.tree
     assert f"traces/{source.dataset}.jsonl" in key["x-reruns"]
     if source.tool_schemas not in (None, CONFIGURED):
-        shipped = list(TOOL_SCHEMAS.glob(source.tool_schemas))
-        assert shipped or source.name == "agentdyn"  # configs/tool_schemas/README.md
+        assert list(TOOL_SCHEMAS.glob(source.tool_schemas))
+    if source.goals is not None:
+        for folder in (ATTACK_GOALS, INJECTION_DEFAULTS):
+            assert (folder / f"{source.goals}.json").is_file()
     assert set(source.options) <= config_schema()["properties"].keys()
 
 

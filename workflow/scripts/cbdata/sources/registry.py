@@ -139,6 +139,7 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas="agentdyn_*_v1.json",
         origin="leolee99/AgentDyn, run transcripts (arXiv 2602.03117)",
         licence="MIT",
+        goals="agentdyn_v1",
     ),
     RawSource(
         name="injecagent",
