@@ -77,7 +77,8 @@ def test_goals_call_tools_of_their_suites_with_arguments_these_have(
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "without"), [("agentdojo", ["agentdojo/travel/injection_task_6"]), ("agentdyn", [])]
+    ("benchmark", "without"),
+    [("agentdojo", ["agentdojo/travel/injection_task_6"]), ("agentdyn", [])],
 )
 def test_every_call_of_a_goal_names_what_is_the_attack_s(
     repo: Path, benchmark: str, without: list[str]
