@@ -1,7 +1,8 @@
 """Whether, and where, the text of an injection stands in what the tools returned to the model.
 
 The texts come from the run's ``injections`` where it has them (run files). Exports do not, so there
-the frame that the attack puts around its text is looked for. Tools print texts through YAML, JSON,
+the frame that the attack puts around its text is looked for; one from which a defence took the goal
+is none. Tools print texts through YAML, JSON,
 HTML or Python's ``repr``; the search undoes each of them, and spans are those of the text as
 printed. The search is imported where it is needed: most transcripts are exports, whose frames are
 found without it.
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+from cbdata.sources.split_keys import goal_words
 
 FRAME = ("<INFORMATION>", "</INFORMATION>")
 """Around the text of the attacks of ``important_instructions_attacks.py`` and ``dos_attacks.py`` in
@@ -54,6 +57,7 @@ def find_injections(
             continue
         content = message["content"]
         found = _framed_spans(content) if framed and _FRAME_WORD in content else []
+        found = [(start, end) for start, end in found if goal_words(content[start:end])]
         if search is not None:
             found += search.places(content)
         if found:
