@@ -319,14 +319,15 @@ def _trace(
 
 def _injection_key(run: Run, talk: Transcript, spans: list[FoundInjection]) -> str | None:
     """What splits compare of an attack: its goal as the model saw it, whatever words are around it.
-    Of one that was not shown it is the goal that the run gives, or the goal's name.
+    Of one that was not shown it is the goal that the run gives, or the goal's name. An attack that
+    stops the agent has no goal, so there it is the attack.
     """
     if run.injection_task is None:
         return None
+    if is_denial_of_service(run.attack_type):
+        return run.attack_type
     text = _span_text(talk, spans) or next(iter(run.injections), None)
-    stopping = is_denial_of_service(run.attack_type)
-    name = str(run.attack_type) if stopping else f"{run.suite}/{run.injection_task}"
-    return injection_key(text) if text else name
+    return injection_key(text) if text else f"{run.suite}/{run.injection_task}"
 
 
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:

@@ -97,7 +97,9 @@ def _case(record: dict[str, Any]) -> OneCall:
     """What a row's skeleton is made of. Raises Reject."""
     request = _field(record, "responses_create_params", dict)
     injection = _field(record, "injection", dict)
-    text, target = (_field(injection, key, str) for key in ("injection_text", "target_tool"))
+    _, text, target = (
+        _field(injection, key, str) for key in ("goal", "injection_text", "target_tool")
+    )
     tools = read_tools(request.get("tools"), "responses_create_params.tools")
     names = [tool["function"]["name"] for tool in tools]
     if target not in names:
