@@ -10,6 +10,7 @@ found without it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -24,6 +25,9 @@ _FRAMED = ("important_instructions", "tool_knowledge", "dos")
 _FRAME_WORD = "INFORMATION"
 _PIECE = (12, 32)
 """Shortest and longest piece of a text that is looked for where the whole is not found."""
+_WORD = re.compile("[a-z]{4,}")
+_WORDS = 4
+"""How many of its longest words a content must have before a text is looked for by its letters."""
 
 
 class FoundInjection(NamedTuple):
@@ -60,6 +64,7 @@ def find_injections(
         found = [(start, end) for start, end in found if goal_words(content[start:end])]
         if search is not None:
             found += search.places(content)
+            found = found or search.places_by_letters(content)
         if found:
             spans += [FoundInjection(index, start, end) for start, end in _merged(found)]
     open_still = search is None or search.in_pieces
@@ -75,6 +80,7 @@ class _TextSearch:
         self._texts = {text.strip() for text in texts if text.strip()}
         self._folded = {folded(text) for text in self._texts} - {""}
         self._pieces = [piece for text in self._folded for piece in _pieces(text)]
+        self._words = {text: _longest_words(text) for text in self._texts}
         self.in_pieces = False
 
     def places(self, content: str) -> list[tuple[int, int]]:
@@ -92,6 +98,56 @@ class _TextSearch:
             for text in texts:
                 found += (read.span(*place) for place in _places(read.text, text))
         return found
+
+    def places_by_letters(self, content: str) -> list[tuple[int, int]]:
+        """Where the letters and digits of the texts stand in their order, with anything else
+        between: quotation marks, a sign before every line, tags.
+        """
+        from cbdata.sources.printed_text import LETTERS, LOOSE_PRINTERS, readings
+
+        # Printers hardly ever change a long word of ASCII letters, and few contents have it.
+        lowered = content.casefold()
+        texts = {
+            letters: text
+            for text, words in self._words.items()
+            if all(word in lowered for word in words)
+            for letters in _letters(text)
+        }
+        found: list[tuple[int, int]] = []
+        for reading in readings(content) if texts else ():
+            loose = (reading.under(inverse) for inverse in LOOSE_PRINTERS if inverse.finds(reading))
+            for each in (reading, *loose):
+                read = each.under(LETTERS)
+                for letters, text in texts.items():
+                    places = (read.span(*place) for place in _places(read.text, letters))
+                    found += (_with_marks(content, start, end, text) for start, end in places)
+        return found
+
+
+def _with_marks(content: str, start: int, end: int, text: str) -> tuple[int, int]:
+    """A place with the marks that the text begins and ends with, where they stand there."""
+    letters = [index for index, char in enumerate(text) if char.isalnum()]
+    for mark in reversed(text[: letters[0]]):
+        start -= content[start - 1 : start] == mark
+    for mark in text[letters[-1] + 1 :]:
+        end += content[end : end + 1] == mark
+    return start, end
+
+
+def _longest_words(text: str) -> list[str]:
+    """The longest words of ASCII letters in a text, without case."""
+    return sorted(set(_WORD.findall(text.casefold())), key=len)[-_WORDS:]
+
+
+def _letters(text: str) -> list[str]:
+    """The text by its letters and digits, with and without those of tags; none of one that is too
+    short to be told so.
+    """
+    from cbdata.sources.printed_text import LETTERS, LOOSE_PRINTERS
+
+    tags = LOOSE_PRINTERS[-1]
+    both = {LETTERS.undo(text), LETTERS.undo(tags.undo(text))}
+    return sorted(letters for letters in both if len(letters) >= _PIECE[0])
 
 
 def _pieces(text: str) -> list[str]:
