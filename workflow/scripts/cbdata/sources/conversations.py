@@ -110,8 +110,8 @@ def _trace(
     names = {tool["function"]["name"] for tool in tools}
     raw_messages, form, used = _messages(record)
     talk = normalise(raw_messages)
-    if not talk.answered:
-        raise Reject("no_answer", f"{len(talk.messages)} messages, none of them by the assistant")
+    if not any(each["role"] == "assistant" and _says(each) for each in talk.messages):
+        raise Reject("no_answer", f"{len(talk.messages)} messages, the assistant says nothing")
     question = task_key(talk.messages, [])
     if question is None:
         raise Reject("no_question", f"{len(talk.messages)} messages, none of them by the user")
@@ -181,6 +181,11 @@ def _trace(
         class_id=class_id,
     )
     return dumps(trace), entry
+
+
+def _says(message: dict[str, Any]) -> bool:
+    """Whether a turn of the assistant has text or a call."""
+    return bool(message["content"].strip() or message.get("tool_calls"))
 
 
 def _messages(record: dict[str, Any]) -> tuple[list[Any], str, frozenset[str]]:
