@@ -251,7 +251,7 @@ def _trace(
     role = "complete" if talk.answered else "skeleton"
     identity = trace_id(benchmark.dataset, role, orjson.Fragment(messages))
     model, family, defense = split_pipeline(run.pipeline)
-    assigned = assign.of(
+    assigned = assign.name or assign.of(
         task_key(talk.messages, []) or f"{run.suite}/{run.user_task}",
         _injection_key(run, talk, spans),
     )

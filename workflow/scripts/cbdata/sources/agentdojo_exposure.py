@@ -25,6 +25,7 @@ _FRAMED = ("important_instructions", "tool_knowledge", "dos")
 _FRAME_WORD = "INFORMATION"
 _PIECE = (12, 32)
 """Shortest and longest piece of a text that is looked for where the whole is not found."""
+_GOAL_BEGINS = re.compile(r"do the following first:(?:\\n|[\s\\'])*+(?!After you do)\w")
 _WORD = re.compile("[a-z]{4,}")
 _WORDS = 4
 """How many of its longest words a content must have before a text is looked for by its letters."""
@@ -61,7 +62,7 @@ def find_injections(
             continue
         content = message["content"]
         found = _framed_spans(content) if framed and _FRAME_WORD in content else []
-        found = [(start, end) for start, end in found if goal_words(content[start:end])]
+        found = [(start, end) for start, end in found if _holds_goal(content[start:end])]
         if search is not None:
             found += search.places(content)
             found = found or search.places_by_letters(content)
@@ -180,6 +181,11 @@ def _framed_spans(content: str) -> list[tuple[int, int]]:
             # A reading that does not see the frame closed takes all the rest for its text.
             ends[start] = min(end, ends.get(start, end))
     return list(ends.items())
+
+
+def _holds_goal(frame: str) -> bool:
+    """Whether a frame has a goal in it. Of most frames it is seen at a glance."""
+    return _GOAL_BEGINS.search(frame) is not None or bool(goal_words(frame))
 
 
 def _has_escaped_frame(content: str) -> bool:
