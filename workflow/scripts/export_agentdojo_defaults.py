@@ -2,7 +2,7 @@
 places that attacks write into, and what stands around these places.
 
 Not a script of a rule. It needs the ``agentdojo`` package, whose dependencies do not go together
-with the project's, so it runs in an environment of its own and imports nothing of the project; see
+with the project's, so it runs in an environment of its own and imports little of the project; see
 configs/injection_defaults/README.md.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agentdojo_tables import write_table
+from cbdata.decision_points.export_table import write_table
 
 CONTEXT = 80
 """Characters kept on either side of a place."""

@@ -2,7 +2,7 @@
 tasks.
 
 Not a script of a rule. It needs the ``agentdojo`` package, whose dependencies do not go together
-with the project's, so it runs in an environment of its own and imports nothing of the project; see
+with the project's, so it runs in an environment of its own and imports little of the project; see
 configs/attack_goals/README.md. What a person settled stands in agentdojo_reviewed.json beside the
 output and goes before what the ground truth gives.
 """
@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from agentdojo_tables import write_table
+from cbdata.decision_points.export_table import write_table
 
 READING = ("get_", "list_", "read_", "search_")
 """How the names of AgentDojo's tools begin that change nothing."""

@@ -1,5 +1,6 @@
 """How the scripts write their tables that read AgentDojo's package: ``export_agentdojo_goals.py``
-and ``export_agentdojo_defaults.py``. Imports nothing of the project, as they do not.
+and ``export_agentdojo_defaults.py``. Imports nothing but the standard library, since they run in an
+environment of their own.
 """
 
 from __future__ import annotations
