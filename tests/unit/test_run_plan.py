@@ -187,3 +187,23 @@ def test_a_split_for_a_source_that_there_is_not_is_refused(tmp_path: Path) -> No
     plan(tmp_path, source_splits={"injecagent": "train", "agentdyn": {"a": 0.5, "b": 0.5}})
     with pytest.raises(ConfigError, match=r"'injecagnet' is no source; did you mean injecagent\?"):
         plan(tmp_path, source_splits={"injecagnet": "eval"})
+
+
+def test_a_cap_on_a_class_that_no_trace_has_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caps = ("fujitsu_b4/skeleton", "fujitsu_b4/ds", "agentdyn/injection_unseen", "agentdojo/dr")
+    plan(tmp_path, class_caps=dict.fromkeys(caps, 1))
+    plan(tmp_path, class_caps={"my/talk": 1}, conversations_class="my/talk")
+    wrong = {"agentdojo/bening": 5}
+    with pytest.raises(ConfigError, match=r"'agentdojo/bening'; did you mean agentdojo/benign"):
+        plan(tmp_path, class_caps=wrong)
+    with pytest.raises(ConfigError, match=r"did you mean conversations/tool_use"):
+        plan(tmp_path, class_caps={"conversations/tool_ues": 5})
+    with pytest.raises(ConfigError, match=r"'x'; the classes are .*agentdojo/benign"):
+        plan(tmp_path, class_caps={"x": 5})
+    # A user's own file may have any class.
+    (tmp_path / "mine.jsonl").touch()
+    caplog.clear()
+    plan(tmp_path, class_caps=wrong, input_traces=[str(tmp_path / "mine.jsonl")])
+    assert "did you mean agentdojo/benign" in caplog.text

@@ -245,7 +245,12 @@ def test_malformed_trace_is_a_reject_with_the_place(stage: Stage) -> None:
     good = made_trace(4, [QUESTION, {"role": "assistant", "content": "fine"}])
     assert [row["trace_id"] for row in stage.run([*broken, good])] == [trace_id(4)]
     assert {reject["reason"] for reject in stage.rejects()} == {"invalid_trace"}
-    assert "messages/0" in stage.rejects()[0]["detail"]
+    details = [reject["detail"] for reject in stage.rejects()]
+    assert "messages/0" in details[0]
+    # A record with nothing but its id is told all that it lacks at once.
+    missing = [key for key in made_trace(3, [QUESTION]) if key != "id"]
+    assert all(f'"{key}" is a required property' in details[2] for key in missing)
+    assert "messages/0/role" in details[3]
     assert stage.stats()["counts"] == {
         "records_in": 8,
         "records_out": 1,

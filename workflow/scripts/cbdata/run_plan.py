@@ -6,6 +6,7 @@ Snakemake. What a run reads is in ``cbdata.run_inputs``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from cbdata.config import (
 from cbdata.records import MODES, STAGE_FOLDERS, Mode, Stage
 from cbdata.sources.registry import SOURCES, RawSource
 from cbdata.suggest import did_you_mean
+
+logger = logging.getLogger(__name__)
 
 StageName = tuple[Stage, str]
 """A stage and the data set whose files it makes."""
@@ -66,8 +69,8 @@ class RunPlan:
             sources: The sources that there are.
 
         Raises:
-            ConfigError: ``input_traces`` or ``skeleton_traces`` cannot be used, or
-                ``source_splits`` names no source.
+            ConfigError: ``input_traces`` or ``skeleton_traces`` cannot be used, ``source_splits``
+                names no source, or ``class_caps`` a class that no trace of the run can have.
         """
         self.config = config
         self.sources = tuple(sources)
@@ -80,6 +83,7 @@ class RunPlan:
             fix = f"Fix: set {keys}, or decision_points=null"
             raise ConfigError([f"decision_points: there are no complete traces to cut. {fix}"])
         self.skeleton_sets = (self._skeleton_set(config["skeleton_traces"]),)
+        self._check_classes(config["class_caps"])
 
     def _check_names(self, named: Iterable[str]) -> None:
         """Refuse names that are those of no source."""
@@ -92,6 +96,27 @@ class RunPlan:
         ]
         if problems:
             raise ConfigError(problems)
+
+    def _check_classes(self, capped: Iterable[str]) -> None:
+        """Refuse classes that no source and no later stage gives its traces. Traces that a user
+        gives by path may have others, so then it is no more than a warning.
+        """
+        known = {self.config["conversations_class"]}
+        for source in self.sources:
+            ends = (*(source.classes or ()), "skeleton", *MODES)
+            known.update(f"{source.name}/{end}" for end in ends)
+        any_class = tuple(f"{source.name}/" for source in self.sources if source.classes is None)
+        unknown = [name for name in capped if name not in known and not name.startswith(any_class)]
+        problems = [
+            f"class_caps: no trace has the class {name!a}; "
+            + (did_you_mean(name, known) or f"the classes are {', '.join(sorted(known))}")
+            for name in unknown
+        ]
+        own = all(path == self._own("traces", name) for name, path in self.given.items())
+        if problems and own and not is_path(self.config["skeleton_traces"]):
+            raise ConfigError(problems)
+        for problem in problems:
+            logger.warning("%s (or it is one of a file of yours)", problem)
 
     def _skeleton_set(self, value: str) -> SkeletonSet:
         name = Path(value).name.removesuffix(".jsonl")

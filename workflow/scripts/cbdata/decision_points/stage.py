@@ -24,7 +24,7 @@ from cbdata.jsonl import read_records
 from cbdata.progress import Progress
 from cbdata.records import Trace
 from cbdata.rejects import Reject
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors, first_error
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.traces.injections import injection_spans
 
@@ -112,8 +112,8 @@ def _decision_points(
     record: dict[str, Any], settings: CutSettings
 ) -> Iterator[Cut | Reject | None]:
     """The decision points of a record; None stands for a trace without one."""
-    if error := first_error("trace_v1", record):
-        yield Reject("invalid_trace", error)
+    if first_error("trace_v1", record):
+        yield Reject("invalid_trace", all_errors("trace_v1", record))
         return
     if not is_cut(record, settings):
         yield None

@@ -228,15 +228,15 @@ def _not_a_render(
     """What to raise for a render in which something is missing: the error itself where render_v1
     has no objection.
     """
-    from cbdata.schemas import first_error
+    from cbdata.schemas import all_errors
 
-    wrong = first_error("render_v1", dict(render))
+    wrong = all_errors("render_v1", dict(render))
     return (
-        error
-        if wrong is None
-        else JsonlError(
+        JsonlError(
             renders, number, "a render_v1 record", wrong, "remove the file and run its rule again"
         )
+        if wrong
+        else error
     )
 
 

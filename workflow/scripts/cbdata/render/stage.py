@@ -22,7 +22,7 @@ from cbdata.render.record import Row, RowWriter
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.trace_tools import TraceTools
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.tools import ToolSchema
 from cbdata.traces.class_caps import ClassCaps
@@ -204,14 +204,8 @@ class _FileRenderer:
             )
         if not trace["messages"]:
             raise Reject("no_messages", "the trace has no message")
-        strange = next(
-            (message["role"] for message in trace["messages"] if message["role"] not in ROLES),
-            None,
-        )
-        if strange is not None:
-            raise Reject(
-                "invalid_trace", f"expected a role out of {', '.join(ROLES)}, got {strange!r}"
-            )
+        if any(message["role"] not in ROLES for message in trace["messages"]):
+            raise Reject("invalid_trace", all_errors("trace_v1", dict(trace)))
         return self.tools.of(trace)
 
     def _draft(self, item: _Pending) -> Draft:
@@ -375,7 +369,7 @@ def _invalid(trace: Trace, error: Exception) -> Reject:
     """The reject of a record that trace_v1 does not allow; another error is raised again, because
     then the fault is here.
     """
-    wrong = first_error("trace_v1", dict(trace))
-    if wrong is None:
+    wrong = all_errors("trace_v1", dict(trace))
+    if not wrong:
         raise error
     return Reject("invalid_trace", f"{wrong} ({type(error).__name__}: {error})")
