@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbdata.atomic_file import discard_together, open_together, publish_together
+from cbdata.hints import hint
 from cbdata.json_file import indented
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reasons, Reject
@@ -32,6 +33,10 @@ class ConservationError(AssertionError):
 
 class TooManyRejects(RuntimeError):
     """More of the input was rejected than ``max_reject_fraction`` allows."""
+
+
+class NothingRead(RuntimeError):
+    """An input of the user's holds no record at all."""
 
 
 class UndeclaredReason(AssertionError):
@@ -86,7 +91,8 @@ class StageWriter:
             files: Where the three files go.
             reasons: Every reason that the stage may reject a record for.
             max_reject_fraction: The largest part of the selected records, 0 to 1, that may be
-                rejected before the stage fails as a whole.
+                rejected before the stage fails as a whole. 1 allows everything: then raw input
+                without a record is no error either.
         """
         self.stage, self.name, self.max_reject_fraction = stage, name, max_reject_fraction
         self.files, self.reasons = files, reasons
@@ -179,7 +185,9 @@ class StageWriter:
         }
 
     def check(self) -> None:
-        """Raise ConservationError or TooManyRejects if the files must not be published."""
+        """Raise ConservationError, NothingRead or TooManyRejects if the files must not be
+        published.
+        """
         counts = self.counts()
         accounted = (
             counts["records_out"]
@@ -192,14 +200,21 @@ class StageWriter:
                 f"{self.stage}/{self.name}: {counts['records_in']} records in, {accounted}"
                 f" accounted for: {counts}"
             )
+        if self.stage == "etl_a" and not self.records_in and self.max_reject_fraction < 1:
+            raise NothingRead(
+                f"etl_a/{self.name}: the input holds no record. Hint: look at the path of the"
+                " source in the config, and at the file; set the key to null to leave the source"
+                " out"
+            )
         considered = counts["records_in"] - counts["not_selected"]
         if considered and counts["rejected"] > self.max_reject_fraction * considered:
+            commonest = self.rejected.most_common(1)[0][0]
             raise TooManyRejects(
                 f"{self.stage}/{self.name}: {counts['rejected']} of {considered} records rejected,"
                 f" more than max_reject_fraction={self.max_reject_fraction}. Each reason with its"
                 f" first record:\n{self._table()}\nAll of them: {refused_path(self.files.rejects)}"
-                "\nHint: mend the records or the path of the input; raise max_reject_fraction in"
-                " the config only if the loss is meant."
+                f"\nHint for {commonest}: {hint(self.stage, commonest)}. Mend the records or the"
+                " path of the input, or raise max_reject_fraction if the loss is meant."
             )
 
     def _table(self) -> str:

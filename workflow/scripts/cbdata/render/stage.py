@@ -82,6 +82,7 @@ def render_traces(
         ToolSchemaError: A tool schema file cannot be used.
         JsonlError: The trace file holds a line that is no JSON object.
         ConservationError: A trace would be lost or counted twice; nothing is published.
+        TooManyRejects: More was rejected than ``options`` allow; nothing is published.
     """
     renderer = Renderer.load(settings)
     logger.info(
@@ -90,7 +91,9 @@ def render_traces(
         renderer.chat_template_name,
         renderer.chat_template_sha256[:12],
     )
-    with StageWriter("render", name, files, REASONS) as writer:
+    with StageWriter(
+        "render", name, files, REASONS, max_reject_fraction=options.reject_limit
+    ) as writer:
         run = _FileRenderer(
             renderer,
             RowWriter(renderer, options),
@@ -99,7 +102,7 @@ def render_traces(
             Path(traces).name,
             options,
         )
-        progress = Progress(f"render {name}")
+        progress = Progress(f"render {name}", files=[traces])
         waiting: tuple[list[_Pending], Future[list[Rendered | Reject]]] | None = None
         # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
         # rendered in this one.

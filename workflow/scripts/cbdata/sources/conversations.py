@@ -79,7 +79,7 @@ def convert(
     files = source_names(input_files(raw, "conversations_path"))
     assign = SplitAssigner(split, options.split_by)
     class_id = options.own["conversations_class"]
-    progress = Progress("conversations")
+    progress = Progress("conversations", files=[path for _, path in files])
     with (
         StageWriter(
             "etl_a",
