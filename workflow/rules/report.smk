@@ -151,14 +151,16 @@ for EXPORT in EXPORTS:
 rule report:
     """One page with the figures of the run and a viewer of tokens and masks."""
     input:
+        nothing_but_checked("all"),
         rules.build_report.output,
     message:
-        "The report page is there: {input}"
+        "The report page is there: {input[0]}"
 
 
 rule export:
     """Parquet files and pairs for trainers."""
     input:
+        nothing_but_checked("all"),
         [
             getattr(rules, f"export_{export.name}").output
             for export in EXPORTS

@@ -23,7 +23,7 @@ from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.trace_tools import TraceTools
 from cbdata.schemas import first_error
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.stage import NothingRead, StageFiles, StageWriter
 from cbdata.tools import ToolSchema
 from cbdata.traces.class_caps import ClassCaps
 
@@ -83,6 +83,7 @@ def render_traces(
         JsonlError: The trace file holds a line that is no JSON object.
         ConservationError: A trace would be lost or counted twice; nothing is published.
         TooManyRejects: More was rejected than ``options`` allow; nothing is published.
+        NothingRead: The file holds no trace, and ``options`` do not expect that.
     """
     renderer = Renderer.load(settings)
     logger.info(
@@ -119,8 +120,19 @@ def render_traces(
             if waiting:
                 run.write(waiting[0], waiting[1].result())
                 progress.add(len(waiting[0]))
+        if not run.totals["traces"]:
+            _tell_of_no_traces(traces, options.may_be_empty)
         progress.finish(f"{run.totals['tokens']} tokens")
         writer.details.update(run.details())
+
+
+def _tell_of_no_traces(traces: str | Path, expected: bool) -> None:
+    if not expected:
+        raise NothingRead(
+            f"{traces} holds no trace. Hint: look at input_traces and at the file, which must be"
+            " traces as docs/data_contract.md describes them"
+        )
+    logger.warning("%s holds no trace, so there is nothing to render", traces)
 
 
 _NOT_DRAFTED = Reject("invalid_trace", "not drafted yet")
