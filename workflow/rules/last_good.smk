@@ -28,7 +28,7 @@ RUN_JOBS = []
 
 # Rules whose outputs say that the files of a run are right: an earlier verdict must not come back
 # where the new one is that they are not.
-VERDICTS = {"validate_files", "check_conservation"}
+VERDICTS = {"validate_files", "require_passed", "check_conservation"}
 
 
 def set_outputs_aside(jobs):

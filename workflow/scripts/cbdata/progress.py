@@ -83,7 +83,7 @@ class Progress:
             total,
             percent,
             ", ".join(filter(None, parts)),
-            extra=ON_CONSOLE,
+            extra=None if share is None else ON_CONSOLE,
         )
 
 

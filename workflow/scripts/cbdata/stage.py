@@ -91,8 +91,7 @@ class StageWriter:
             files: Where the three files go.
             reasons: Every reason that the stage may reject a record for.
             max_reject_fraction: The largest part of the selected records, 0 to 1, that may be
-                rejected before the stage fails as a whole. 1 allows everything: then raw input
-                without a record is no error either.
+                rejected before the stage fails as a whole.
         """
         self.stage, self.name, self.max_reject_fraction = stage, name, max_reject_fraction
         self.files, self.reasons = files, reasons
@@ -185,9 +184,7 @@ class StageWriter:
         }
 
     def check(self) -> None:
-        """Raise ConservationError, NothingRead or TooManyRejects if the files must not be
-        published.
-        """
+        """Raise ConservationError or TooManyRejects if the files must not be published."""
         counts = self.counts()
         accounted = (
             counts["records_out"]
@@ -199,12 +196,6 @@ class StageWriter:
             raise ConservationError(
                 f"{self.stage}/{self.name}: {counts['records_in']} records in, {accounted}"
                 f" accounted for: {counts}"
-            )
-        if self.stage == "etl_a" and not self.records_in and self.max_reject_fraction < 1:
-            raise NothingRead(
-                f"etl_a/{self.name}: the input holds no record. Hint: look at the path of the"
-                " source in the config, and at the file; set the key to null to leave the source"
-                " out"
             )
         considered = counts["records_in"] - counts["not_selected"]
         if considered and counts["rejected"] > self.max_reject_fraction * considered:

@@ -183,7 +183,7 @@ def export_parquet(
     tokenizers: Counter[tuple[str, ...]] = Counter()
     exported: set[str] = set()
     resampled = ResampleCounts()
-    progress = Progress("export", files=lossmasks)
+    progress = Progress("export")
     with RecordIndex(renders, "render_id") as index:
         pooling, joined = _second_masks(read_rows(lossmasks, index))
         folders = [out / name for name in ("data", *CATEGORIES)]
