@@ -90,6 +90,8 @@ onstart:
 
 onsuccess:
     put_outputs_back(RUN_JOBS)
+    if not workflow.touch:
+        logger.info(what_came_out())
     for job in RUN_JOBS:
         if job.rule.name in SHOWN_AT_THE_END and not workflow.touch:
             logger.info(Path(job.output[0]).read_text(encoding="utf-8"))
