@@ -27,6 +27,7 @@ UNSAID = re.compile(
 )
 # A script that failed: its job's error follows, with the reason.
 SCRIPT_FAILED = re.compile(r"RuleException:\s+CalledProcessError in file ")
+AFTER_A_STOP = re.compile(r"Complete log\(s\): |Elapsed time: ")
 STOPPED = "Terminating processes on user request"
 AT_THE_END = "At least one job did not complete successfully"
 # Where in the Snakefile an error of the configuration was raised.
@@ -59,6 +60,8 @@ class ConsoleFormatter(logging.Formatter):
             jobs = ", ".join(f"{rule} {count}" for rule, count in record.stats.items())
             return f"Jobs: {jobs}"
         if event in UNSAID_EVENTS or UNSAID.match(record.getMessage()):
+            return ""
+        if self.console.interrupted and AFTER_A_STOP.match(record.getMessage()):
             return ""
         if record.getMessage().startswith(STOPPED):
             self.console.interrupted = True

@@ -25,8 +25,8 @@ INTERRUPTED = (
 class FailedJob:
     """A job that failed, as the executor reports it.
 
-    ``name`` is that of its rule, ``said`` is what the executor has to say about it, ``more`` further facts such as the number of
-    a SLURM job.
+    ``name`` is that of its rule, ``said`` is what the executor has to say about it, ``more`` are
+    further facts such as the number of a SLURM job.
     """
 
     number: int

@@ -8,6 +8,10 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _BUFFER_BYTES = 1 << 20
 _READ: dict[str, int] = {}
@@ -19,11 +23,19 @@ class _CountedFile(io.FileIO):
         super().__init__(path)
         self._path, self._position = os.fspath(path), 0
 
-    def readinto(self, buffer: object) -> int | None:  # type: ignore[override]  # any buffer
-        count = super().readinto(buffer)  # type: ignore[arg-type]
-        self._position += count or 0
-        _READ[self._path] = max(_READ.get(self._path, 0), self._position)
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        count = super().readinto(buffer)
+        self._count(count)
         return count
+
+    def readall(self) -> bytes:
+        data = super().readall()
+        self._count(len(data))
+        return data
+
+    def _count(self, read: int) -> None:
+        self._position += read
+        _READ[self._path] = max(_READ.get(self._path, 0), self._position)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         self._position = super().seek(offset, whence)

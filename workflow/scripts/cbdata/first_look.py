@@ -122,7 +122,7 @@ def check_traces(key: str, path: str | Path) -> None:
     if not isinstance(record, dict) or "messages" not in record:
         keys = ascii(list(record)[:5]) if isinstance(record, dict) else type(record).__name__
         kind = next((kind for id_key, kind in OWN_KINDS.items() if id_key in record), None)
-        what = f"a file of {kind}, not of traces" if kind else "no file of traces"
+        what = f"no file of traces but of {kind}" if kind else "no file of traces"
         raise _wrong(key, path, f"{what} (line 1 has {keys}, no messages)")
 
 

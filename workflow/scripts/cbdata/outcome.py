@@ -156,10 +156,8 @@ def _sweeps(rows: list[dict[str, Any]]) -> list[str]:
         return []
     empty = sum(not row["counts"]["records_out"] for row in rows)
     rejected = sum(row["counts"]["rejected"] for row in rows)
-    return [
-        f"Further policies and steps: {len(rows)} files of masks, {rejected:,} rows rejected in"
-        f" all, {empty} files without a row"
-    ]
+    what = f"{len(rows)} files of masks, {rejected:,} rows rejected in all"
+    return [f"Further policies and steps: {what}, {empty} files without a row"]
 
 
 def _cut(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[str]:
@@ -170,11 +168,9 @@ def _cut(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[str]:
     )
     if not cut:
         return []
-    return [
-        f"max_length={settings['max_length']} cut {cut:,} rows, and {lost:,} of {whole:,} tokens"
-        f" ({_percent(lost / whole)}) are lost. Hint: raise max_length; overlength=window keeps the"
-        " end"
-    ]
+    tokens = f"{lost:,} of {whole:,} tokens ({_percent(lost / whole)}) are lost"
+    helps = "Hint: raise max_length; overlength=window keeps the end"
+    return [f"max_length={settings['max_length']} cut {cut:,} rows, and {tokens}. {helps}"]
 
 
 def _on_policy(rows: list[dict[str, Any]]) -> list[str]:
@@ -183,10 +179,8 @@ def _on_policy(rows: list[dict[str, Any]]) -> list[str]:
     if not total:
         return []
     own = sum(row["details"].get("on_policy", 0) for row in renders)
-    return [
-        f"On policy (the very ids that the model wrote): {own:,} of {total:,} renders"
-        f" ({_percent(own / total)})"
-    ]
+    share = f"{own:,} of {total:,} renders ({_percent(own / total)})"
+    return [f"On policy (the very ids that the model wrote): {share}"]
 
 
 def _reasons(rows: list[dict[str, Any]]) -> list[str]:
