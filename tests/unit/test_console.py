@@ -15,8 +15,8 @@ def failed(log: Path, number: int = 1, **more: object) -> FailedJob:
 
 
 def start(console: Console, log: Path, number: int = 1) -> None:
-    line = console.job_started(number, "render_traces", "Render {ds}.", [str(log)])
-    assert line.endswith("] render_traces: Render {ds}.")
+    line = console.job_started(number, "Render {ds}.", [str(log)])
+    assert line.endswith(f"] Job {number}: Render {{ds}}.")
 
 
 def test_a_reason_is_told_at_once_and_last(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def test_a_run_is_a_line_for_each_job_and_ends_with_what_came_of_the_data(
 ) -> None:
     text = snakemake(*PROFILE, config=config).output
     assert not [word for word in SNAKEMAKES if word in text]
-    assert "] convert_agentdojo: Convert the AgentDojo transcripts to traces.\n" in text
+    assert re.search(r"^\[\S+\] Job \d+: Convert the AgentDojo transcripts to traces\.$", text, re.M)
     end = text[text.index("data set  ") :].splitlines()
     assert len(end) <= 30
     assert end[1].split()[:7] == ["agentdojo_complete", "9", "6", "2", "1", "0", "75%"]
@@ -137,7 +138,7 @@ def test_a_stop_from_the_keyboard_ends_with_one_line(
         start_new_session=True,
     )
     assert run.stdout
-    while "] render_traces: " not in run.stdout.readline():
+    while ": Render and tokenise" not in run.stdout.readline():
         pass
     while not (tmp_path / "waits").exists():
         time.sleep(0.1)

@@ -70,7 +70,7 @@ class ConsoleFormatter(logging.Formatter):
 
     def job_info(self, record):
         message = record.rule_msg or ", ".join(record.output)
-        return self.console.job_started(record.jobid, record.rule_name, message, record.log)
+        return self.console.job_started(record.jobid, message, record.log)
 
     def job_error(self, record):
         job = FailedJob(

@@ -45,17 +45,16 @@ class Console:
         self._failed: dict[int, str] = {}
         self.interrupted = False
 
-    def job_started(self, number: int, rule: str, message: str, logs: Sequence[str]) -> str:
+    def job_started(self, number: int, message: str, logs: Sequence[str]) -> str:
         """The line of a job that starts.
 
         Args:
             number: The job's number in this run.
-            rule: Its rule.
-            message: The rule's sentence about it.
+            message: Its rule's sentence about it.
             logs: Its log files.
         """
         self._logs.started(logs)
-        return f"[{time.strftime('%H:%M:%S')}] {rule}: {message}"
+        return f"[{time.strftime('%H:%M:%S')}] Job {number}: {message}"
 
     def job_finished(self, number: int) -> None:
         """Forget that a try of a job failed before."""
@@ -89,7 +88,7 @@ class Console:
         elif ended:
             why = f"it ended with {ended[2] or f'exit status {ended[1]}'}"
         else:
-            why = " ".join(job.said.split()) or "it ended without a word"
+            why = " ".join(job.said.split()).rstrip(".") or "it ended without a word"
         last = "".join(f"\n        {line}" for line in self._logs.last_lines(job.logs))
         return f"{why}." + (f" The last lines of its log:{last}" if last else "")
 
