@@ -57,7 +57,7 @@ def test_a_run_is_a_line_for_each_job_and_ends_with_what_came_of_the_data(
 ) -> None:
     text = snakemake(*PROFILE, config=config).output
     assert not [word for word in SNAKEMAKES if word in text]
-    assert re.search(r"^\[\S+\] Job \d+: Convert the AgentDojo transcripts to traces\.$", text, re.M)
+    assert re.search(r"(?m)^\[\S+\] Job \d+: Convert the AgentDojo transcripts to traces\.$", text)
     end = text[text.index("data set  ") :].splitlines()
     assert len(end) <= 30
     assert end[1].split()[:7] == ["agentdojo_complete", "9", "6", "2", "1", "0", "75%"]

@@ -80,7 +80,7 @@ def check_stage(
         for _, reject in read_records(rejects):
             reject_lines += 1
             reasons[reject["reason"]] = reasons.get(reject["reason"], 0) + 1
-    except (JsonlError, KeyError) as error:
+    except (JsonlError, KeyError, TypeError) as error:
         problems.append(f"{where}: reject file {rejects} cannot be read: {error}")
     if out_lines != counts["records_out"]:
         problems.append(
