@@ -76,3 +76,15 @@ def test_a_stop_from_the_keyboard_is_one_line(tmp_path: Path) -> None:
     console.interrupted = True
     assert console.job_failed(failed(tmp_path / "r.log")) == ""
     assert console.closing() == INTERRUPTED and "\n" not in INTERRUPTED
+
+
+def test_a_job_that_hears_of_the_stop_before_the_run_does_says_nothing(tmp_path: Path) -> None:
+    for status in ("died with <Signals.SIGINT: 2>.", "returned non-zero exit status 130."):
+        console = Console()
+        start(console, tmp_path / "r.log")
+        assert console.job_failed(failed(tmp_path / "r.log"), status) == ""
+        assert "it ended with" in console.closing(), (
+            "told at the end where nothing else was stopped"
+        )
+        console.interrupted = True
+        assert console.closing() == INTERRUPTED

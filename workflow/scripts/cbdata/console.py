@@ -61,7 +61,8 @@ class Console:
         self._failed.pop(number, None)
 
     def job_failed(self, job: FailedJob, status: str = "") -> str:
-        """Why a job failed, and where to read more. Empty where the run is being stopped.
+        """Why a job failed, and where to read more. Empty where the run, or the job, is stopped
+        from the keyboard.
 
         Args:
             job: The job.
@@ -79,6 +80,10 @@ class Console:
         }
         lines = [f"    {key}: {value}" for key, value in facts.items() if value]
         self._failed[job.number] = f"{job.name} (log: {', '.join(job.logs)}): {reason}"
+        ended = _STATUS.search(status)
+        if reason.startswith("SIGINT") or (ended and (ended[1] == "130" or ended[2] == "SIGINT")):
+            # From the keyboard: the run is about to hear of it too, or it is told at the end.
+            return ""
         return "\n".join([f"Error in rule {job.name}: {reason}", *lines])
 
     def _without_words(self, job: FailedJob, status: str) -> str:
