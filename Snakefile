@@ -44,6 +44,7 @@ rule all:
     """The default: all loss masks, and the summary of the run."""
     default_target: True
     input:
+        nothing_but_checked("all"),
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
         f"{OUT}/stats/summary.txt",
     message:
@@ -53,6 +54,7 @@ rule all:
 rule load:
     """Raw data to traces (was 01_load_data.sbatch)."""
     input:
+        nothing_but_checked("load"),
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.loaded),
         expand(f"{OUT}/traces/{{stem}}_skeletons.jsonl", stem=PLAN.cut),
     message:
@@ -62,6 +64,7 @@ rule load:
 rule fill:
     """Skeletons to harmful and benign traces, by the model (was 02_fill_skeletons.sbatch)."""
     input:
+        nothing_but_checked("fill"),
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.filled_names),
     message:
         "The completed traces are there."
@@ -70,6 +73,7 @@ rule fill:
 rule lossmask:
     """Traces to renders and loss masks (was 03_lossmask.sbatch)."""
     input:
+        nothing_but_checked("all"),
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
     message:
         "The loss masks are there."

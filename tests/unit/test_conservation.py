@@ -120,3 +120,13 @@ def test_the_table_says_how_many_rows_are_on_policy(tmp_path: Path) -> None:
     assert [row["on_policy"] for row in data["stages"]] == [3, 0, None]
     assert "On policy" not in check_run([masks], {})[0]
     assert "On policy" not in summarise([])
+
+
+def test_the_table_says_how_many_rows_were_cut(tmp_path: Path) -> None:
+    renders = stage(tmp_path, "ds", 4, 3, truncated=2)
+    masks = stage(tmp_path, "ds", 3, 3, "lossmask", truncated=9)
+    table, data = check_run([renders, masks], {})
+    head, _, first, second = (line.split("  ") for line in table.splitlines()[:4])
+    column = [word.strip() for word in head if word].index("cut")
+    assert [[word for word in row if word][column].strip() for row in (first, second)] == ["2", "-"]
+    assert [row["cut"] for row in data["stages"]] == [2, None]

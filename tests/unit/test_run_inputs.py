@@ -162,3 +162,9 @@ def test_the_first_look_passes_over_what_is_missing_or_skipped(tmp_path: Path) -
     inputs(fujitsu_b4_path="nowhere", tokenizer="org/name", skeleton_traces="/no/x").first_look()
     inputs(agentdojo_path=f"{tmp_path}/table.csv", skip_load=True).first_look()
     inputs(skeleton_traces=f"{tmp_path}/table.csv", skip_fill=True).first_look()
+
+
+def test_the_first_look_refuses_a_file_in_a_folder_s_place(tmp_path: Path) -> None:
+    (tmp_path / "lossmasks").write_text("")
+    with pytest.raises(ConfigError, match=r"output_base: '.*lossmasks' is no folder"):
+        inputs(output_base=str(tmp_path)).first_look()

@@ -207,3 +207,36 @@ def test_a_cap_on_a_class_that_no_trace_has_is_refused(
     caplog.clear()
     plan(tmp_path, class_caps=wrong, input_traces=[str(tmp_path / "mine.jsonl")])
     assert "did you mean agentdojo/benign" in caplog.text
+
+
+@pytest.mark.parametrize("target", ["load", "fill", "all"])
+def test_a_target_without_a_data_set_is_refused_with_the_keys_to_set(
+    tmp_path: Path, target: Any
+) -> None:
+    with pytest.raises(ConfigError, match=f"{target}: there is no data set.*agentdojo_path"):
+        plan(tmp_path).check_target(target)
+    assert plan(tmp_path, **BOTH).check_target(target) == []
+
+
+def test_traces_alone_are_enough_for_masks_and_not_for_the_stages_before(tmp_path: Path) -> None:
+    run = plan(tmp_path, input_traces=["mine"])
+    assert run.check_target("all") == []
+    with pytest.raises(ConfigError, match="load: there is no data set"):
+        run.check_target("load")
+
+
+def test_only_the_workflow_s_own_traces_may_be_empty(tmp_path: Path) -> None:
+    run = plan(tmp_path, input_traces=["mine", "/elsewhere/agentdojo_complete.jsonl"])
+    names = ("fujitsu_b4_ds", "fujitsu_b4_dr", "mine", "agentdojo_complete")
+    assert [run.own_traces(name) for name in names] == [True, True, False, False]
+    assert plan(tmp_path, **BOTH).own_traces("agentdojo_complete")
+
+
+def test_every_file_of_the_plan_lies_in_one_of_its_folders(tmp_path: Path) -> None:
+    run = plan(tmp_path, **BOTH, decision_points="injection")
+    files = [
+        path
+        for entry in run.stages
+        for path in (run.data(*entry), *run.side_files(*entry).values())
+    ]
+    assert {str(Path(path).parent) for path in files} <= set(run.folders["output_base"])

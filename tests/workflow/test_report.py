@@ -110,7 +110,7 @@ def test_snakemakes_own_report_bundles_page_checks_and_card(run: Run) -> None:
         assert label in text
 
 
-def test_a_damaged_file_fails_the_validate_target(run: Run) -> None:
+def test_a_damaged_file_fails_the_validate_target_with_the_table_kept(run: Run) -> None:
     path = run.data / "lossmasks/agentdojo_complete.jsonl"
     whole = path.read_bytes()
     mask = orjson.loads(whole.splitlines()[0])
@@ -118,7 +118,16 @@ def test_a_damaged_file_fails_the_validate_target(run: Run) -> None:
     try:
         path.write_bytes(orjson.dumps(mask) + b"\n" + b"".join(whole.splitlines(keepends=True)[1:]))
         done = run.call("--", "validate", check=False)
-        assert done.status != 0 and "lossmask_labels" in done.output
-        assert not (run.data / "validation/validation.json").exists()
+        assert done.status != 0 and "validation failed: lossmask_labels 1" in done.output
+        assert "Traceback" not in done.output
+        results = orjson.loads((run.data / "validation/validation.json").read_bytes())
+        assert not results["passed"] and results["checks"]["lossmask_labels"]["failed"] == 1
+        assert "FAILED: 1 failures" in (run.data / "validation/validation.txt").read_text()
+        assert not (run.data / "validation/passed.txt").exists()
+        again = run.call("--", "validate", check=False)
+        assert again.status != 0 and planned_jobs(run.call("-n", "--", "validate").output) == {
+            "require_passed": 1,
+            "validate": 1,
+        }
     finally:
         path.write_bytes(whole)

@@ -48,6 +48,31 @@ rule validate_files:
         "../scripts/validate_files.py"
 
 
+rule require_passed:
+    input:
+        table=rules.validate_files.output.table,
+        data=rules.validate_files.output.data,
+    output:
+        f"{OUT}/validation/passed.txt",
+    log:
+        log_file("require_passed", "validation"),
+    benchmark:
+        benchmark_file("require_passed", "validation")
+    conda:
+        ENVIRONMENT
+    envmodules:
+        *config["envmodules"],
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        code=code_digest("require_passed"),
+    message:
+        "See whether every check passed: {input.table}"
+    script:
+        "../scripts/require_passed.py"
+
+
 rule build_report:
     input:
         **RUN_FILES,
@@ -154,14 +179,16 @@ for EXPORT in EXPORTS:
 rule report:
     """One page with the figures of the run and a viewer of tokens and masks."""
     input:
+        nothing_but_checked("all"),
         rules.build_report.output,
     message:
-        "The report page is there: {input}"
+        "The report page is there: {input[0]}"
 
 
 rule export:
     """Parquet files and pairs for trainers."""
     input:
+        nothing_but_checked("all"),
         [
             getattr(rules, f"export_{export.name}").output
             for export in EXPORTS
@@ -174,6 +201,8 @@ rule export:
 rule validate:
     """Check every file of the run."""
     input:
-        rules.validate_files.output,
+        nothing_but_checked("all"),
+        rules.validate_files.output.table,
+        rules.require_passed.output,
     message:
         "Every check passed: {input[0]}"

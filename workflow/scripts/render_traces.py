@@ -11,6 +11,7 @@ out = snakemake.output
 values = {
     **dict(snakemake.params.items()),
     "cache_dir": snakemake.config.get("cache_dir"),
+    "reject_limit": snakemake.config["max_reject_fraction"]["render"],
     "tool_schema_file": snakemake.input.get("tool_schema") or None,
 }
 render_traces(

@@ -4,6 +4,8 @@ are divided.
 
 from __future__ import annotations
 
+import re
+
 import orjson
 import pytest
 
@@ -11,6 +13,7 @@ from cbdata.fill.merge import MergeError
 from cbdata.ids import shard_of
 from cbdata.jsonl import dumps, read_records
 from cbdata.schemas import first_error
+from cbdata.stage import NothingRead
 from tests.unit.fill.world import ToyBackend, World, request_facts
 
 
@@ -147,3 +150,20 @@ def test_a_shard_without_skeletons_gives_a_whole_file(world: World) -> None:
     )
     shards = [only.run(ToyBackend(), shard, 8) for shard in range(8)]
     assert orjson.loads(only.merge(shards)["ds"].stats.read_bytes())["counts"]["records_in"] == 2
+
+
+def test_few_accepted_completions_are_a_warning_with_the_reason_and_what_helps(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    shard = world.run(ToyBackend())
+    world.merge([shard], warn_above=1.0)
+    assert "completions were accepted" not in caplog.text
+    world.merge([shard], warn_above=0.0)
+    assert re.search(r"fujitsu_b4_ds: \d+ of \d+ completions were accepted; \d+ were", caplog.text)
+    assert "Hint: " in caplog.text
+
+
+def test_a_file_without_skeletons_is_an_error(world: World) -> None:
+    world.skeletons.write_text("")
+    with pytest.raises(NothingRead, match=r"holds no skeleton\. Hint: look at skeleton_traces"):
+        world.merge([world.run(ToyBackend())])

@@ -209,6 +209,7 @@ class World:
         modes: tuple[Mode, ...] = MODES,
         limit: int | None = None,
         into: str = "out",
+        warn_above: float = 1.0,
     ) -> dict[Mode, StageFiles]:
         """Merge shard files; the files of each mode."""
         folder = self.folder / into
@@ -221,7 +222,7 @@ class World:
             for mode in modes
         }
         named = {mode: ModeFiles(f"fujitsu_b4_{mode}", each) for mode, each in files.items()}
-        merge_shards(self.skeletons, shards, named, limit)
+        merge_shards(self.skeletons, shards, named, limit, warn_above)
         return files
 
     def ids(self) -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import TokenizerError
+from cbdata.stage import NothingRead, TooManyRejects
 from cbdata.tools import ToolSchema, load_tool_schema
 from tests.conversations import build_trace
 from tests.records import write_jsonl
@@ -402,3 +403,21 @@ def test_same_bytes_with_any_chunk_size_and_threads(
         )
         seen.add(tuple((out / name).read_bytes() for name in ("a.jsonl", "r.jsonl", "s.json")))
     assert len(seen) == 1
+
+
+def test_losing_nearly_every_trace_is_an_error_that_says_what_helps(stage: Stage) -> None:
+    traces = [made_trace(number, [SYSTEM, QUESTION]) for number in range(3)]
+    with pytest.raises(TooManyRejects, match=r"3 of 3 records[\s\S]*allow_skeleton=true"):
+        stage.run(traces, reject_limit=0.9)
+    assert not (stage.folder / "out.jsonl").exists()
+    assert len((stage.folder / "rejects.refused.jsonl").read_bytes().splitlines()) == 3
+    assert stage.run(traces, reject_limit=1.0) == []
+
+
+def test_a_file_without_traces_is_an_error_where_the_user_gave_it(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(NothingRead, match=r"holds no trace\. Hint: look at input_traces"):
+        stage.run([], may_be_empty=False)
+    assert stage.run([]) == []
+    assert "holds no trace" in caplog.text

@@ -23,6 +23,7 @@ class ConservationViolation(RuntimeError):
 class StageRow:
     """One stage and data set as the summary shows it. ``tokens`` and ``trained_tokens`` are None
     before there are any, ``on_policy`` (rows with the ids that the model wrote) but for renders.
+    ``cut`` is the number of renders that ``max_length`` made shorter, None for other stages.
     ``traces`` is the number of traces read where ``records_in`` counts their turns (rows: turn) or
     decision points, else None.
     """
@@ -40,6 +41,7 @@ class StageRow:
     trained_tokens: int | None = None
     traces: int | None = None
     on_policy: int | None = None
+    cut: int | None = None
 
 
 def count_lines(path: str | Path) -> int:
@@ -78,7 +80,7 @@ def check_stage(
         for _, reject in read_records(rejects):
             reject_lines += 1
             reasons[reject["reason"]] = reasons.get(reject["reason"], 0) + 1
-    except (JsonlError, KeyError) as error:
+    except (JsonlError, KeyError, TypeError) as error:
         problems.append(f"{where}: reject file {rejects} cannot be read: {error}")
     if out_lines != counts["records_out"]:
         problems.append(
@@ -108,6 +110,7 @@ def check_stage(
         trained_tokens=details.get("trained_tokens"),
         traces=details.get("traces") if stats["stage"] in ("cut", "render") else None,
         on_policy=details.get("on_policy") if stats["stage"] == "render" else None,
+        cut=details.get("truncated") if stats["stage"] == "render" else None,
     )
     return row, problems
 
@@ -157,6 +160,7 @@ def summarise(rows: list[StageRow]) -> str:
         "rejected",
         "duplicates",
         "not selected",
+        "cut",
         "tokens",
         "trained tokens",
     ]
@@ -169,6 +173,7 @@ def summarise(rows: list[StageRow]) -> str:
             f"{row.rejected:,}",
             f"{row.duplicates:,}",
             f"{row.not_selected:,}",
+            "-" if row.cut is None else f"{row.cut:,}",
             "-" if row.tokens is None else f"{row.tokens:,}",
             "-" if row.trained_tokens is None else f"{row.trained_tokens:,}",
         ]

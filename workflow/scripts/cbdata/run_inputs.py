@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cbdata.config import ConfigError, expand, find_file, name_problems, path_problems
-from cbdata.first_look import check_raw, check_tokenizer, check_traces
+from cbdata.first_look import check_folders, check_raw, check_tokenizer, check_traces
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
 from cbdata.paths import (
@@ -66,6 +66,7 @@ class RunInputs:
         whoever needs it. Of a folder the first file is looked at: a mistake there is one of the
         whole folder.
         """
+        check_folders(self.plan.folders)
         for source in self.plan.converted:
             for path in filter(exists, self._given(source)):
                 first = self._below(source, path)[0]

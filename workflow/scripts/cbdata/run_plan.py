@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cbdata.config import (
     ConfigError,
@@ -31,6 +31,19 @@ StageName = tuple[Stage, str]
 
 RUN_FOLDERS = ("traces", "renders", "lossmasks")
 """What there is of every data set of a run, for the stages that read all of them."""
+
+
+OTHER_FOLDERS = (
+    "lossmasks/by_policy",
+    "lossmasks/by_step",
+    "fill/progress",
+    "fill/shards",
+    "mwcs",
+    "validation",
+    "report",
+    "export",
+)
+"""The other folders that rules write to, beside those of rejects and stats."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +166,24 @@ class RunPlan:
     def _own(self, folder: str, name: str) -> str:
         return f"{self.out}/{folder}/{name}.jsonl"
 
+    @property
+    def folders(self) -> dict[str, list[str]]:
+        """The folders that a run makes, by the configuration's key that puts them there."""
+        stages = [f"{kind}/{stage}" for kind in ("rejects", "stats") for stage in STAGE_FOLDERS]
+        below = [*RUN_FOLDERS, *OTHER_FOLDERS, *stages]
+        return {
+            "output_base": [f"{self.out}/{folder}" for folder in below],
+            "log_dir": [f"{self.config['log_dir']}/benchmarks"],
+        }
+
+    def own_traces(self, name: str) -> bool:
+        """Whether the trace file of a data set is one that this workflow makes, so that it may be
+        empty: the stage that made it has said why.
+        """
+        made = {source.dataset for source in self.sources}
+        filled = name.endswith(tuple(f"_{mode}" for mode in MODES))
+        return (name in made or filled) and self.traces(name) == self._own("traces", name)
+
     # What takes part
 
     def configured(self, source: RawSource) -> bool:
@@ -223,6 +254,34 @@ class RunPlan:
             return list(self.given)
         skeletons = {source.dataset for source in self.sources if source.skeletons}
         return self.filled_names + [name for name in self.loaded if name not in skeletons]
+
+    def check_target(self, target: Literal["load", "fill", "all"]) -> list[str]:
+        """Refuse a target for which there is nothing to do: a run that ends well must have made
+        something.
+
+        Args:
+            target: A stage's target, or ``all`` for those that need data sets to the end.
+
+        Returns:
+            No files: an input function of the target can return what this does.
+
+        Raises:
+            ConfigError: No data set takes part.
+        """
+        parts = {
+            "load": self.loaded or list(self.cut),
+            "fill": self.filled_names,
+            "all": self.dataset_names,
+        }
+        if parts[target]:
+            return []
+        keys = ", ".join(source.config_key for source in self.sources)
+        fix = f"Fix: set one of {keys}"
+        if target != "load":
+            fix += ", or skeleton_traces to a file of skeletons"
+        if target == "all":
+            fix += ", or input_traces to a file of traces"
+        raise ConfigError([f"{target}: there is no data set to make. {fix}"])
 
     # Stages
 

@@ -16,12 +16,13 @@ from cbdata.fill.outcome_watch import describe_unread, unread_share
 from cbdata.fill.reasons import REASONS
 from cbdata.fill.row_file import read_rows
 from cbdata.fill.twins import link_twins
+from cbdata.hints import hint
 from cbdata.jsonl import read_records
 from cbdata.lookup import Place, RecordIndex
 from cbdata.records import FillOutcome, FillReject, FillRun, FillTrace, Mode, Trace
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.stage import NothingRead, StageFiles, StageWriter
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +151,7 @@ def merge_shards(
     shards: Sequence[str | Path],
     files: Mapping[Mode, ModeFiles],
     limit: int | None,
+    warn_above: float = 1.0,
 ) -> None:
     """Write each mode's traces, rejects and stats; where both modes are given, the DS and the DR of
     a skeleton are linked.
@@ -159,8 +161,10 @@ def merge_shards(
         shards: The shard files of one layout.
         files: Where each mode's files go; rows of other modes are left out.
         limit: Skeletons beyond the first so many are counted as not selected; None for all.
+        warn_above: The part of the skeletons, 0 to 1, above which rejects are warned of.
 
     Raises:
+        NothingRead: There is no skeleton.
         MergeError: A selected skeleton has no row in a mode, or two.
         JsonlError: A line of a shard file is not a fill_row_v1.
     """
@@ -197,16 +201,33 @@ def merge_shards(
                 " Hint: run fill_shard again"
             )
         for mode, writer in writers.items():
-            writer.details = {**figures[mode].details(), "throughput": _throughput(runs)}
-            if not writer.records_out:
-                logger.warning(
-                    "%s: not one completion was accepted: %s",
-                    files[mode].name,
-                    dict(writer.rejected),
+            if not writer.records_in:
+                raise NothingRead(
+                    f"fill/{files[mode].name}: {skeletons} holds no skeleton. Hint: look at"
+                    " skeleton_traces, or run the load stage"
                 )
+            writer.details = {**figures[mode].details(), "throughput": _throughput(runs)}
+            _warn_of_loss(writer, warn_above)
     for mode, part in files.items():
         logger.info("%s: %s", part.name, figures[mode].details())
         logger.info("%s: %s", part.name, describe_unread(figures[mode].completions))
+
+
+def _warn_of_loss(writer: StageWriter, above: float) -> None:
+    """Say that few completions were accepted: no error, because yields are low by nature."""
+    rejected = writer.rejected.total()
+    considered = writer.records_in - writer.unselected
+    if rejected and (not writer.records_out or rejected > above * considered):
+        reason, count = writer.rejected.most_common(1)[0]
+        logger.warning(
+            "%s: %d of %d completions were accepted; %d were %s. Hint: %s",
+            writer.name,
+            writer.records_out,
+            considered,
+            count,
+            reason,
+            hint("fill", reason),
+        )
 
 
 def _trace(row: FillOutcome | None) -> Trace | None:

@@ -66,7 +66,7 @@ def plan_shard(
     """
     plan = ShardPlan()
     schemas = SkeletonTools(job, tools)
-    progress = Progress(f"prompts of shard {job.shard} of {job.shards}")
+    progress = Progress(f"prompts of shard {job.shard} of {job.shards}", files=[job.skeletons])
     for skeleton in shard_skeletons(job.skeletons, job.settings.limit, job.shard, job.shards):
         skeleton = schemas.known(skeleton)
         if not skeleton.duplicate:

@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from cbdata.fill.backends.base import Engine, EngineDied, Generated, Refusal, RequestQueue
 from cbdata.fill.progress_store import ProgressStore, Stored
 from cbdata.fill.requests import Request, RequestKey, WorkItem, by_shared_prefix
+from cbdata.progress import ON_CONSOLE, time_left
 
 logger = logging.getLogger(__name__)
 
@@ -246,11 +247,20 @@ class Runner(Generic[VerdictT]):
 
 
 class _Report:
-    """Log lines while completions come in: done and left, tokens per second, acceptance so far."""
+    """Log lines while completions come in: done and left, tokens per second, acceptance so far, and
+    the time left if the rest goes as fast.
+    """
 
     def __init__(self, work: Iterable[Attempted[Any]], every_s: float = 10.0) -> None:
         self._work, self._every_s = list(work), every_s
-        self._last = time.monotonic()
+        self._start = self._last = time.monotonic()
+        self._settled_before = self._settled()
+
+    def _settled(self) -> int:
+        """Items that need no further try, or have had one."""
+        return sum(
+            each.accepted or each.refusal is not None or bool(each.tries) for each in self._work
+        )
 
     def log(self, throughput: Throughput, waiting: int, last: bool = False) -> None:
         now = time.monotonic()
@@ -259,23 +269,28 @@ class _Report:
         self._last = now
         total: Counter[str] = Counter()
         accepted: Counter[str] = Counter()
-        settled = 0
         for attempted in self._work:
             total[attempted.item.mode] += 1
             accepted[attempted.item.mode] += attempted.accepted
-            settled += attempted.accepted or attempted.refusal is not None or bool(attempted.tries)
+        settled, all_items = self._settled(), len(self._work)
+        to_do = all_items - self._settled_before
+        share = (settled - self._settled_before) / to_do if to_do else 1.0
+        left = "" if last else time_left(share, now - self._start)
         seconds = max(throughput.seconds, 1e-9)
         rate = throughput.generated / seconds
         acceptance = ", ".join(
             f"{mode} {accepted[mode]} of {total[mode]}" for mode in sorted(total)
         )
         logger.info(
-            "%d of %d items have a completion, %d requests not yet sent; %.1f completions/s, %.0f"
-            " completion tokens/s; accepted: %s",
+            "%d of %d items have a completion (%.0f%%%s), %d requests not yet sent;"
+            " %.1f completions/s, %.0f completion tokens/s; accepted: %s",
             settled,
-            len(self._work),
+            all_items,
+            100 * settled / max(all_items, 1),
+            left and f", {left}",
             waiting,
             rate,
             throughput.completion_tokens / seconds,
             acceptance,
+            extra=ON_CONSOLE,
         )

@@ -33,11 +33,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Target:
-    """One lossmask file to make: its three paths and the settings that decide its masks."""
+    """One lossmask file to make: its three paths, the settings that decide its masks, and the
+    largest part of the renders, 0 to 1, that may be rejected.
+    """
 
     files: StageFiles
     selection: Selection
     details: Mapping[str, Any] = field(default_factory=dict)
+    max_reject_fraction: float = 1.0
 
 
 class _Tally:
@@ -118,9 +121,11 @@ def apply_lossmask(
         LossmaskError: A record names a policy that cannot be used, or has a span outside its
             tokens.
         JsonlError: A line is not a record of its format.
+        TooManyRejects: More was rejected than ``settings`` allow; nothing is published.
     """
     selection, details = make_selection(settings)
-    apply_lossmasks(renders, traces, [Target(files, selection, details)], name=name)
+    target = Target(files, selection, details, settings.reject_limit)
+    apply_lossmasks(renders, traces, [target], name=name)
 
 
 def apply_policies(
@@ -183,11 +188,19 @@ def apply_lossmasks(
     shown = f"{renders.parent.name}/{renders.name}"
     with ExitStack() as stack:
         writers = [
-            stack.enter_context(StageWriter("lossmask", name, target.files, REASONS))
+            stack.enter_context(
+                StageWriter(
+                    "lossmask",
+                    name,
+                    target.files,
+                    REASONS,
+                    max_reject_fraction=target.max_reject_fraction,
+                )
+            )
             for target in targets
         ]
         tallies = [_Tally() for _ in targets]
-        progress = Progress(f"lossmask {name}")
+        progress = Progress(f"lossmask {name}", files=[renders])
         for number, render, trace in _join(renders, traces):
             ids = IdsText(render["input_ids"])
             for target, writer, tally in zip(targets, writers, tallies, strict=True):

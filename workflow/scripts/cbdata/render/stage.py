@@ -23,7 +23,7 @@ from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.trace_tools import TraceTools
 from cbdata.schemas import all_errors
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.stage import NothingRead, StageFiles, StageWriter
 from cbdata.tools import ToolSchema
 from cbdata.traces.class_caps import ClassCaps
 
@@ -82,6 +82,8 @@ def render_traces(
         ToolSchemaError: A tool schema file cannot be used.
         JsonlError: The trace file holds a line that is no JSON object.
         ConservationError: A trace would be lost or counted twice; nothing is published.
+        TooManyRejects: More was rejected than ``options`` allow; nothing is published.
+        NothingRead: The file holds no trace, and ``options`` do not expect that.
     """
     renderer = Renderer.load(settings)
     logger.info(
@@ -90,7 +92,9 @@ def render_traces(
         renderer.chat_template_name,
         renderer.chat_template_sha256[:12],
     )
-    with StageWriter("render", name, files, REASONS) as writer:
+    with StageWriter(
+        "render", name, files, REASONS, max_reject_fraction=options.reject_limit
+    ) as writer:
         run = _FileRenderer(
             renderer,
             RowWriter(renderer, options),
@@ -99,7 +103,7 @@ def render_traces(
             Path(traces).name,
             options,
         )
-        progress = Progress(f"render {name}")
+        progress = Progress(f"render {name}", files=[traces])
         waiting: tuple[list[_Pending], Future[list[Rendered | Reject]]] | None = None
         # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
         # rendered in this one.
@@ -116,8 +120,19 @@ def render_traces(
             if waiting:
                 run.write(waiting[0], waiting[1].result())
                 progress.add(len(waiting[0]))
+        if not run.totals["traces"]:
+            _tell_of_no_traces(traces, options.may_be_empty)
         progress.finish(f"{run.totals['tokens']} tokens")
         writer.details.update(run.details())
+
+
+def _tell_of_no_traces(traces: str | Path, expected: bool) -> None:
+    if not expected:
+        raise NothingRead(
+            f"{traces} holds no trace. Hint: look at input_traces and at the file, which must be"
+            " traces as docs/data_contract.md describes them"
+        )
+    logger.warning("%s holds no trace, so there is nothing to render", traces)
 
 
 _NOT_DRAFTED = Reject("invalid_trace", "not drafted yet")

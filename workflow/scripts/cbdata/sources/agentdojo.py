@@ -136,7 +136,7 @@ def convert_runs(
     files = source_names(input_files(raw, benchmark.config_key))
     assign = SplitAssigner(split, options.split_by)
     schemas = _suite_schemas(tool_schemas, benchmark.dataset)
-    progress = Progress(f"{benchmark.dataset} transcripts")
+    progress = Progress(f"{benchmark.dataset} transcripts", files=[path for _, path in files])
     blank = 0
     with collecting(
         f"{benchmark.dataset}_complete", benchmark.reasons, outputs, options, max_reject_fraction

@@ -80,7 +80,7 @@ def convert(
     files = source_names(input_files(raw, "conversations_path"))
     assign = SplitAssigner(split, options.split_by)
     class_id = options.own["conversations_class"]
-    progress = Progress("conversations")
+    progress = Progress("conversations", files=[path for _, path in files])
     with collecting("conversations_complete", REASONS, outputs, options, max_reject_fraction) as (
         writer,
         spool,

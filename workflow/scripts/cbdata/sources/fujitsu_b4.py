@@ -113,7 +113,7 @@ def convert(
             " with it; see configs/tool_schemas"
         )
     assign = SplitAssigner(split, options.split_by)
-    progress = Progress("fujitsu_b4 records")
+    progress = Progress("fujitsu_b4 records", files=[raw_path])
     blank = 0
     with collecting("fujitsu_b4_skeletons", REASONS, outputs, options, max_reject_fraction) as (
         writer,

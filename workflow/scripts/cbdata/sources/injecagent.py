@@ -86,7 +86,7 @@ def convert(
             " benchmark"
         )
     assign = SplitAssigner(split, options.split_by)
-    progress = Progress("injecagent cases")
+    progress = Progress("injecagent cases", files=[path for _, path in cases])
     with collecting("injecagent_skeletons", REASONS, outputs, options, max_reject_fraction) as (
         writer,
         spool,

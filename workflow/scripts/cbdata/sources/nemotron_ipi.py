@@ -74,7 +74,7 @@ def convert(
         raise SourceError(f"nemotron_ipi_path: expected one file, got {len(raw)}. Hint: join them")
     path = Path(raw[0])
     assign = SplitAssigner(split, options.split_by)
-    progress = Progress("nemotron_ipi rows")
+    progress = Progress("nemotron_ipi rows", files=[path])
     with collecting("nemotron_ipi_skeletons", REASONS, outputs, options, max_reject_fraction) as (
         writer,
         spool,
