@@ -107,11 +107,11 @@ def reject_record(
         "meaning": meaning(row["stage"], name, row["reason"]),
     }
     mode = mode_of(name) if row["stage"] == "fill" else None
-    generated = raw if mode and isinstance(raw, dict) and "completion" in raw else {}
-    if generated:
-        shown["completion"] = generated["completion"][:RAW_CHARS]
-        shown["completionLength"] = len(generated["completion"])
-        raw = {key: value for key, value in generated.items() if key not in NOT_SHOWN}
+    written = raw.get("completion") if mode and isinstance(raw, dict) else None
+    generated: Mapping[str, Any] = raw if isinstance(written, str) else {}
+    if isinstance(written, str):
+        shown["completion"], shown["completionLength"] = written[:RAW_CHARS], len(written)
+        raw = {key: value for key, value in generated.items() if key not in NOT_SHOWN} or None
     if mode and skeleton is not None:
         attack = skeleton.get("tool_attack") or {}
         shown["asked"] = {
