@@ -107,8 +107,8 @@ def reject_record(
         "meaning": meaning(row["stage"], name, row["reason"]),
     }
     mode = mode_of(name) if row["stage"] == "fill" else None
-    written = raw.get("completion") if mode and isinstance(raw, dict) else None
-    generated: Mapping[str, Any] = raw if isinstance(written, str) else {}
+    generated: Mapping[str, Any] = raw if mode and isinstance(raw, dict) else {}
+    written = generated.get("completion")
     if isinstance(written, str):
         shown["completion"], shown["completionLength"] = written[:RAW_CHARS], len(written)
         raw = {key: value for key, value in generated.items() if key not in NOT_SHOWN} or None
