@@ -40,13 +40,19 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    """The default: all loss masks, and the summary of the run."""
+    """The default: all loss masks, the summary of the run, and the report page where it is cheap."""
     default_target: True
     input:
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
         f"{OUT}/stats/summary.txt",
+        report=REPORT_AT_THE_END,
     message:
-        "All traces, renders and loss masks are there."
+        "All traces, renders and loss masks are there. "
+        + (
+            "Look at them: {input.report}"
+            if REPORT_AT_THE_END
+            else "To look at them: snakemake report, with the same settings"
+        )
 
 
 rule load:

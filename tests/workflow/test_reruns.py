@@ -107,7 +107,8 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
         ("scripts/cbdata/fill/twins.py", CODE, {"merge_fill"}),
         # The fill rule, which judges, carries FILL_VERSION instead.
         ("scripts/cbdata/judge/reading.py", CODE, set()),
-        ("scripts/cbdata/judge/outcomes.py", CODE, {"merge_fill"}),
+        # The report says what each reason means, and what a model was asked.
+        ("scripts/cbdata/judge/outcomes.py", CODE, {"merge_fill", "build_report"}),
         ("scripts/cbdata/fill/runner.py", CODE, set()),
         ("scripts/cbdata/sources/agentdojo_labels.py", CODE, {"convert_agentdojo"}),
         ("scripts/cbdata/sources/spool.py", CODE, CONVERT),
@@ -121,8 +122,9 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
         ("schemas/mwcs.schema.json", " ", LOSSMASK | {"mwcs_table"}),
         # All write files with it; the last two come after none of the others.
         ("scripts/cbdata/atomic_file.py", CODE, CONVERT | {"mwcs_table", "template_doctor"}),
-        # A line more in a registry: only the card names the origins of all sources.
-        ("scripts/cbdata/sources/registry.py", CODE, {"export_parquet"}),
+        # A line more in a registry: the card names the origins of all sources, and the report what
+        # their reasons mean.
+        ("scripts/cbdata/sources/registry.py", CODE, {"export_parquet", "build_report"}),
         ("scripts/cbdata/export/registry.py", CODE, set()),
     ],
 )
