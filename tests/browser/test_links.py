@@ -68,12 +68,16 @@ def test_names_that_objects_have_are_no_traces_and_no_masks(
 ) -> None:
     corpus = Corpus(pairs=1)
     path, first = build(corpus, tmp_path), corpus.traces[0]["id"]
+    watched = open_page(path, link=f"#trace={first}&policy=__proto__&beside=__proto__&part=x")
+    page = watched.page
     for name in ("__proto__", "constructor", "%E0%A4%A", ""):
-        link = f"#trace={first}&policy={name}&beside={name}&part={name}"
-        watched = open_page(path, link=link)
-        assert first in watched.page.inner_text("#record .about")
-        assert not watched.page.is_visible("#beside")
-        assert bool(watched.page.inner_text("#notice")) == bool(name)
-        watched.check_quiet()
-    watched.page.evaluate("location.hash = 'trace=__proto__'")
+        link = f"trace={first}&policy={name}&beside={name}&part={name}"
+        page.evaluate("(link) => { byId('notice').textContent = '?'; location.hash = link }", link)
+        watched.wait_until("byId('notice').textContent !== '?'")
+        watched.wait_for_record()
+        assert first in page.inner_text("#record .about")
+        assert not page.is_visible("#beside")
+        assert bool(page.inner_text("#notice")) == bool(name)
+    page.evaluate("location.hash = 'trace=__proto__'")
     watched.wait_until("byId('notice').textContent.includes('no trace __proto__')")
+    watched.check_quiet()

@@ -85,6 +85,9 @@ def test_the_record_opens_at_what_was_found(tmp_path: Path, open_page: Open) -> 
     search(watched, "emma johnson")
     marked = page.locator("#record .t.found")
     assert "".join(marked.all_text_contents()) == " Emma  Johnson"
+    # Marks of a token leave it in its line.
+    shown = "nodes => nodes.map((node) => getComputedStyle(node).display)"
+    assert set(page.eval_on_selector_all("#record .t", shown)) == {"inline"}
     assert page.inner_text("#next-hit") == "Next of 1 found"
     box, place = page.locator("#record").bounding_box(), marked.first.bounding_box()
     assert box["y"] <= place["y"] <= box["y"] + box["height"]
