@@ -101,7 +101,7 @@ rulegraph: $(VENV)/.installed ## draw docs/images/rulegraph.svg; needs graphviz
 		> scratch/rulegraph.svg
 	mv scratch/rulegraph.svg docs/images/rulegraph.svg
 
-viewer-image: $(VENV)/.installed ## draw docs/images/viewer.png from the demo's output; needs chromium
+viewer-image: $(VENV)/.installed ## draw docs/images/viewer.png from the demo; needs chromium
 	$(BIN)/python tools/viewer_image.py
 
 # Either environment can do it, so that a cluster needs only that for GPUs.

@@ -41,7 +41,7 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    """The default: all loss masks, the summary of the run, and the report page where it is cheap."""
+    """The default: all loss masks, the summary, and the report page where that is cheap."""
     default_target: True
     input:
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),

@@ -107,8 +107,7 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
         ("scripts/cbdata/fill/twins.py", CODE, {"merge_fill"}),
         # The fill rule, which judges, carries FILL_VERSION instead.
         ("scripts/cbdata/judge/reading.py", CODE, set()),
-        # The report says what each reason means, and what a model was asked.
-        ("scripts/cbdata/judge/outcomes.py", CODE, {"merge_fill", "build_report"}),
+        ("scripts/cbdata/judge/outcomes.py", CODE, {"merge_fill"}),
         ("scripts/cbdata/fill/runner.py", CODE, set()),
         ("scripts/cbdata/sources/agentdojo_labels.py", CODE, {"convert_agentdojo"}),
         ("scripts/cbdata/sources/spool.py", CODE, CONVERT),

@@ -50,7 +50,8 @@ function fillFilters() {
     for (let i = 0; i < tab.size; i += 1) counts.set(value(i), (counts.get(value(i)) || 0) + 1);
     if (counts.size < 2) continue;
     const values = [...counts.keys()].sort();
-    const titles = values.map((entry) => entry + " (" + counts.get(entry).toLocaleString("en") + ")");
+    const size = (entry) => counts.get(entry).toLocaleString("en");
+    const titles = values.map((entry) => entry + " (" + size(entry) + ")");
     const label = element("label", "", name + " ");
     const select = element("select", "");
     select.id = "filter-" + name.toLowerCase().replace(" ", "-");
@@ -147,8 +148,8 @@ function fillMasks(dataset, record, twin) {
   );
   options(byId("policy"), labels, titles);
   byId("policy").value = labels.includes(STATE.mask[dataset]) ? STATE.mask[dataset] : labels[0];
-  const missing = record.twin === null ? "its twin \u2013 it has none" : "its twin \u2013 not in this page";
-  const twinTitle = twin < 0 ? missing : "its twin, under the same mask";
+  const missing = record.twin === null ? "it has none" : "not in this page";
+  const twinTitle = twin < 0 ? "its twin \u2013 " + missing : "its twin, under the same mask";
   options(byId("compare"), [ANY, TWIN, ...labels], ["nothing", twinTitle, ...titles]);
   byId("compare").value = [TWIN, ...labels].includes(STATE.beside) ? STATE.beside : ANY;
 }
@@ -276,9 +277,11 @@ function follow(link) {
   const policy = link.policy ? linkedMask(masks, link.policy) : null;
   if (link.policy && policy === null) notes.push("no loss mask " + named(link.policy));
   if (i < 0) notes.unshift("no trace " + named(link.trace));
-  byId("notice").textContent = notes.length ? "The link is to what this page has not: " + notes.join(", ") : "";
+  const told = "The link is to what this page has not: " + notes.join(", ");
+  byId("notice").textContent = notes.length ? told : "";
   if (policy !== null && i >= 0) STATE.mask[INDEX.traces.dataset[i]] = policy;
-  if (link.beside) STATE.beside = link.beside === TWIN ? TWIN : linkedMask(masks, link.beside) || ANY;
+  if (link.beside === TWIN) STATE.beside = TWIN;
+  else if (link.beside) STATE.beside = linkedMask(masks, link.beside) || ANY;
   if (STATE.tab !== "traces") switchTab("traces");
   if (i >= 0) {
     clearFilters();
