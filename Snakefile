@@ -41,14 +41,20 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    """The default: all loss masks, and the summary of the run."""
+    """The default: all loss masks, the summary, and the report page where that is cheap."""
     default_target: True
     input:
         nothing_but_checked("all"),
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
         f"{OUT}/stats/summary.txt",
+        report=REPORT_AT_THE_END,
     message:
-        "All traces, renders and loss masks are there."
+        "All traces, renders and loss masks are there. "
+        + (
+            "Look at them: {input.report}"
+            if REPORT_AT_THE_END
+            else "To look at them: snakemake report, with the same settings"
+        )
 
 
 rule load:

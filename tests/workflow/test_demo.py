@@ -201,6 +201,7 @@ def test_every_rule_left_a_log_and_a_benchmark(demo: Demo) -> None:
         "render_traces",
         "apply_lossmask",
         "check_conservation",
+        "build_report",
     }
     assert rules <= {path.name for path in demo.logs.iterdir()}
     assert {path.name for path in (demo.logs / "benchmarks").iterdir()} == rules
@@ -239,7 +240,8 @@ def test_no_half_file_lies_under_any_name(demo: Demo) -> None:
 def test_a_changed_key_reruns_what_depends_on_it(
     demo: Demo, change: dict[str, object], rules: dict[str, int]
 ) -> None:
-    assert demo.plan(**change) == (rules | {"check_conservation": 1, "all": 1} if rules else {})
+    ends = {"check_conservation": 1, "build_report": 1, "all": 1}
+    assert demo.plan(**change) == (rules | ends if rules else {})
 
 
 def test_touching_the_raw_file_reruns_what_depends_on_it(demo: Demo) -> None:
@@ -253,6 +255,7 @@ def test_touching_the_raw_file_reruns_what_depends_on_it(demo: Demo) -> None:
             "render_traces": 2,
             "apply_lossmask": 2,
             "check_conservation": 1,
+            "build_report": 1,
             "all": 1,
         }
     finally:

@@ -38,6 +38,7 @@ def test_the_whole_plan(snakemake: Snakemake, inputs: dict[str, object]) -> None
         "render_traces": 3,
         "apply_lossmask": 3,
         "check_conservation": 1,
+        "build_report": 1,
     }
 
 

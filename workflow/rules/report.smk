@@ -3,6 +3,7 @@ and pairs.
 
 Inputs: the traces, renders, loss masks, rejects and stats of the run.
 Outputs: validation/, report/index.html, export/.
+A run makes the page at its end (rule all) where that takes little time.
 The report also shows the loss masks of further policies and steps that exist below lossmasks/ when
 it is built, the benchmark files of the run and the efficiency reports of the SLURM plugin.
 """
@@ -11,6 +12,12 @@ RUN_FILES = PLAN.run_files
 RUN_STAGES = PLAN.all_stages
 STAGE_FILES = PLAN.side_files_of(RUN_STAGES)
 USED_SKELETONS = PLAN.used_skeletons(RUN_STAGES)
+
+# A model that wrote nothing in this run is no setting of it.
+GENERATES = any(stage == "fill" for stage, _ in RUN_STAGES)
+
+
+REPORT_AT_THE_END = [f"{OUT}/report/index.html"] if checked(INPUTS.report_is_cheap) else []
 
 
 rule validate_files:
@@ -118,7 +125,7 @@ rule build_report:
                 "mwcs_step",
                 "seed",
             )
-            if config[key] is not None
+            if config[key] is not None and (key != "model" or GENERATES)
         },
         code=code_digest("build_report"),
     message:
