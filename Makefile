@@ -28,7 +28,7 @@ ON_SLURM = --profile slurm $(if $(wildcard $(SITE)),--profile $(SITE))
 PROFILE ?= $(if $(shell command -v sbatch),$(ON_SLURM),--profile profiles/local)
 
 .PHONY: help setup setup-gpu lock demo demo-decision-points test test-slurm lint format bench \
-	config-table reasons rulegraph cache-model demo-model gpu-check clean-demo
+	config-table reasons rulegraph twin-image cache-model demo-model gpu-check clean-demo
 
 help: ## what can be made, with a sentence each; snakemake --list-target-rules does so for data
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'
@@ -112,6 +112,9 @@ rulegraph: $(VENV)/.installed ## draw docs/images/rulegraph.svg; needs graphviz
 		| tred | dot -Tsvg -Grankdir=LR -Nstyle=rounded,filled -Nfillcolor=white \
 		> scratch/rulegraph.svg
 	mv scratch/rulegraph.svg docs/images/rulegraph.svg
+
+twin-image: $(VENV)/.installed ## draw docs/images/twin.svg from the demo of decision points
+	PYTHONPATH=workflow/scripts $(BIN)/python tools/twin_image.py
 
 # Either environment can do it, so that a cluster needs only that for GPUs.
 VENV_HERE := $(if $(wildcard $(VENV_GPU)/.installed),$(VENV_GPU),$(VENV))
