@@ -24,17 +24,17 @@ from tests.workflow.command import Snakemake
 pytestmark = [pytest.mark.workflow, pytest.mark.vllm]
 
 EXPORTS = ("export_seed_v1", "export_triplets", "export_next_tool_prediction")
-BANKING = "configs/tool_schemas/agentdojo_banking_v1.json"
+SUITE = "slack"
 # What the guide's settings become on two CPU cores: a small model, whose calls have to be of the
-# right form, and the first skeletons, which are those of banking.
+# right form, and a few skeletons of one suite, whose attack (visit a page) it can follow.
 SMALL = {
     "constrain_tool_calls": True,
-    "tool_schema": BANKING,
+    "tool_schema": f"configs/tool_schemas/agentdojo_{SUITE}_v1.json",
     "attempts": 4,
     "temperature_ds": 1.0,
     "max_tokens": 128,
     "max_model_len": 4096,
-    "limit": 10,
+    "limit": 8,
     "dtype": "float32",
     "enforce_eager": True,
     "engine_device": "cpu",
@@ -113,12 +113,18 @@ def real(
     repo: Path,
     shared_dir: Path,
 ) -> Points:
-    """The guide's settings and commands on the transcripts of eight pipelines."""
+    """The guide's settings and commands on one suite's transcripts of eight pipelines."""
     folder = tmp_path_factory.mktemp("guide")
+    runs = folder / "runs.jsonl"
+    with runs.open("wb") as out:
+        for path in sorted((shared_dir / "data/agentdojo").glob("*.jsonl")):
+            for line in path.read_bytes().splitlines(keepends=True):
+                if orjson.loads(line)["metadata"].get("suite_name") == SUITE:
+                    out.write(line)
     [given] = blocks(repo, "yaml")
     settings = yaml.safe_load(given) | SMALL
     settings |= {
-        "agentdojo_path": str(shared_dir / "data/agentdojo"),
+        "agentdojo_path": str(runs),
         "model": str(demo_model),
         "tokenizer": str(demo_model),
         "output_base": str(folder / "mine"),
@@ -157,20 +163,19 @@ def test_the_demo_gives_five_of_each_kind_and_pairs(demo: Points) -> None:
 
 def test_every_real_transcript_is_accounted_for(real: Points) -> None:
     stats = orjson.loads((real.data / "stats/cut/agentdojo_skeletons.json").read_bytes())
-    assert stats["counts"] | {"headers": 0} == {
-        "records_in": 1528,
-        "records_out": 620,
-        "rejected": 4,
+    assert stats["counts"] == {
+        "records_in": 332,
+        "records_out": 148,
+        "rejected": 0,
         "duplicates": 0,
-        "not_selected": 904,
+        "not_selected": 184,
         "headers": 0,
     }
-    assert stats["rejected_by_reason"] == {"goal_equals_task": 4}
-    assert stats["details"]["default_text"] == {"every_span": 620}
-    assert stats["details"]["expected_calls"] == {"answer": 112, "calls": 375, "unknown": 133}
+    assert stats["details"]["default_text"] == {"every_span": 148}
+    assert stats["details"]["expected_calls"] == {"answer": 8, "calls": 115, "unknown": 25}
     fill = orjson.loads((real.data / "stats/fill/agentdojo_ds.json").read_bytes())["counts"]
-    assert fill["records_in"] == 620
-    assert fill["not_selected"] == 610
+    assert fill["records_in"] == 148
+    assert fill["not_selected"] == 140
     assert len(real.traces["dr"]) >= 5
     assert len(real.traces["ds"]) >= 1
     assert "agentdojo_ds" in real.output
@@ -295,7 +300,7 @@ def test_triplets_are_the_pairs_with_their_windows(run: Points) -> None:
             assert row[f"{name}_prefix_len"] == start
             end = min(start + 15, len(render["input_ids"]))
             assert row[f"{name}_window"] == [start, end]
-        assert row["suite"] == "banking"
+        assert row["suite"] == ds["task"]["family"]
 
 
 def test_evaluation_cuts_hold_the_calls_of_their_skeletons(run: Points) -> None:
