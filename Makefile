@@ -67,7 +67,8 @@ demo-decision-points: $(READY) ## harmful and benign twins from agent runs, with
 		-- all export export_seed_v1 export_triplets export_next_tool_prediction
 	@echo && cat $(POINTS)/stats/summary.txt
 	@printf '\nNext:\n  %s\n  %s\n  %s\n' \
-		"$(BIN)/python workflow/scripts/show.py 1 --data agentdojo_ds --twin --run $(POINTS)" \
+		"$(BIN)/python workflow/scripts/show.py 1 --data agentdojo_ds --twin --run $(POINTS) $\
+			--tokenizer $(DEMO_MODEL)" \
 		"$(SNAKEMAKE) --profile profiles/local --configfile $(POINTS_CONFIG) -- report" \
 		"docs/decision_points.md: the same from real runs, for your own model"
 

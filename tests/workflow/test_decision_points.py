@@ -140,7 +140,8 @@ def real(
             output.append(snakemake(*words).output)
             continue
         assert (program, words[0]) == ("python", "workflow/scripts/show.py")
-        done = subprocess.run([sys.executable, *words], cwd=repo, capture_output=True, text=True)
+        shown = [sys.executable, *words, "--tokenizer", str(demo_model)]
+        done = subprocess.run(shown, cwd=repo, capture_output=True, text=True)
         assert done.returncode == 0 or "has no twin" in done.stderr, done.stderr
     snakemake("--profile", "profiles/local", "--configfile", config, "--", *EXPORTS)
     return Points(folder / "mine", demo_model, "".join(output))
