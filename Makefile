@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 DEMO_MODEL := scratch/cache/models/SmolLM2-135M-Instruct
 POINTS := scratch/demo_decision_points/data
 POINTS_CONFIG := config/demo/decision_points.yaml
+POINTS_SHOWN = --data agentdojo_ds --run $(POINTS) --tokenizer $(DEMO_MODEL)
 READY := $(VENV)/.installed $(DEMO_MODEL)/config.json
 SNAKEMAKE := $(BIN)/snakemake
 PYTEST := $(BIN)/python -m pytest
@@ -67,8 +68,7 @@ demo-decision-points: $(READY) ## harmful and benign twins from agent runs, with
 		-- all export export_seed_v1 export_triplets export_next_tool_prediction
 	@echo && cat $(POINTS)/stats/summary.txt
 	@printf '\nNext:\n  %s\n  %s\n  %s\n' \
-		"$(BIN)/python workflow/scripts/show.py 1 --data agentdojo_ds --twin --run $(POINTS) $\
-			--tokenizer $(DEMO_MODEL)" \
+		"$(BIN)/python workflow/scripts/show.py 1 --twin $(POINTS_SHOWN)" \
 		"$(SNAKEMAKE) --profile profiles/local --configfile $(POINTS_CONFIG) -- report" \
 		"docs/decision_points.md: the same from real runs, for your own model"
 
