@@ -54,7 +54,6 @@ WITHOUT: dict[str, str] = {
     "decision_points/reasons.py": TABLE,
     "export/counts.py": "test_card and test_parquet, which read what it counts",
     "export/dataset.py": "test_parquet and test_card, which read what it writes",
-    "export/prompt_output.py": "test_pairs",
     "export/rows.py": "test_parquet and test_pairs",
     "fill/reasons.py": TABLE,
     "judge/outcomes.py": TABLE,

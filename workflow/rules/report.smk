@@ -153,13 +153,24 @@ def export_outputs(export):
     return marked
 
 
+def export_options(export):
+    """The values of the configuration keys that an export asks for; files are looked up."""
+    found = {
+        "tool_schema": lambda: found_input(INPUTS.resource, "tool_schema"),
+        "tool_schema_dirs": lambda: found_input(INPUTS.tool_schema_dirs),
+    }
+    return {key: found.get(key, lambda: config[key])() for key in export.options}
+
+
+EXPORT_FILES = RUN_FILES | {"skeletons": USED_SKELETONS}
+
 for EXPORT in EXPORTS:
 
     rule:
         name:
             f"export_{EXPORT.name}"
         input:
-            **{kind: RUN_FILES[kind] for kind in EXPORT.reads},
+            **{kind: EXPORT_FILES[kind] for kind in EXPORT.reads},
         output:
             **export_outputs(EXPORT),
         log:
@@ -175,7 +186,7 @@ for EXPORT in EXPORTS:
             runtime=growing(EXPORT.runtime),
         params:
             module=EXPORT.dotted,
-            options=as_given({key: config[key] for key in EXPORT.options}),
+            options=lambda wildcards, export=EXPORT: export_options(export),
             code=code_digest("export_data", EXPORT.dotted),
         message:
             EXPORT.message
