@@ -51,7 +51,7 @@ for number, query in enumerate([*queries, "bad"]):
     ids = [1, 4000000000] if query == "bad" else prompt.ids
     items.append(WorkItem(query, number, "ds", array.array("I", ids), prompt.sha256, Sampling(settings, "ds", {})))
 grammar = settle_calls(renderer, Path(model), settings, schema).grammar
-engine = backend.open(EngineOptions(model=Path(model), runtime=RuntimeSettings.of(config), engine=settings.engine, device="cpu", dtype="float32", max_model_len=1024, grammar=grammar, seed=0))
+engine = backend.open(EngineOptions(model=Path(model), runtime=RuntimeSettings.of(config), engine=settings.engine, device="cpu", dtype="float32", max_model_len=1024, seed=0))
 rows = []
 for round in range(2):
     for finished in engine.generate(RequestQueue([item.request(1) for item in items[round:] + items[:round]])):

@@ -33,7 +33,7 @@ def job(tmp_path: Path, b4_tools: ToolSchema, demo_model: Path) -> FillJob:
 
 def run(job: FillJob, repo: Path, modules: str = "stub_backend") -> tuple[int, str]:
     """Exit status and messages."""
-    scratch = Path(job.progress_dir).parent / "scratch"
+    scratch = Path(job.sets[0].progress_dir).parent / "scratch"
     scratch.mkdir(exist_ok=True)
     path = [repo / "workflow/scripts", repo / "benchmarks/slurm_scale/stub"]
     environ = {
@@ -60,7 +60,7 @@ def test_a_job_publishes_its_shard_and_its_log_names_the_backends_module(
 ) -> None:
     status, messages = run(job, repo)
     assert status == 0, messages
-    rows = [row for _, row in read_rows(job.output)]
+    rows = [row for _, row in read_rows(job.sets[0].output)]
     assert [row["row"] for row in rows].count("run") == 1 and len(rows) == 13
     assert job.log is not None
     log = Path(job.log).read_text()
@@ -71,7 +71,7 @@ def test_a_job_publishes_its_shard_and_its_log_names_the_backends_module(
 def test_a_job_whose_backend_nobody_brings_fails_and_says_how(job: FillJob, repo: Path) -> None:
     status, messages = run(job, repo, modules="")
     assert status == 1 and "backend: 'stub' is none of transformers, vllm" in messages
-    assert not Path(job.output).exists() and "Traceback" not in messages
+    assert not Path(job.sets[0].output).exists() and "Traceback" not in messages
 
 
 def test_a_job_that_cannot_run_names_every_problem(job: FillJob, repo: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_job_that_cannot_run_names_every_problem(job: FillJob, repo: Path) -> 
 
 
 def test_a_second_job_on_a_shard_stops_before_it_renders(job: FillJob, repo: Path) -> None:
-    with ShardLock(job.lock_file):
+    with ShardLock(job.lock_files[0]):
         status, messages = run(job, repo)
     assert status == 1 and "another job works on this shard" in messages
     assert "first rendered prompt" not in messages

@@ -85,7 +85,7 @@ def test_prompts_show_each_skeleton_its_own_tools(world: World) -> None:
 
     job = world.job()
     sampling = {mode: Sampling(job.settings, mode, {}) for mode in job.settings.modes}
-    plan = plan_shard(job, world.tools, render, sampling, 4096)
+    plan = plan_shard(job, SkeletonTools(job, world.tools), render, sampling, 4096)
     assert set(shown) == {world.tools.names, names}
     kept = plan.skeletons[records[1]["id"]].tools
     assert kept is not None and kept.names == names

@@ -15,6 +15,7 @@ def trace(name: str, mode: str, parent: str = "skeleton") -> Any:
         "id": name,
         "links": {"paired_trace_id": None, "parent_trace_ids": [parent]},
         "raw_metadata": {"generation": {"mode": mode}},
+        "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": name}],
     }
 
 

@@ -20,7 +20,7 @@ from cbdata.fill.backends.base import (
 )
 from cbdata.fill.call_reading import CallReading
 from cbdata.fill.devices import DeviceKind
-from cbdata.fill.job import FillJob
+from cbdata.fill.job import FillJob, SetFiles
 from cbdata.fill.merge import ModeFiles, merge_shards
 from cbdata.fill.models import LocalModel
 from cbdata.fill.preflight import FillInputs
@@ -165,20 +165,37 @@ def write_skeletons(folder: Path, tools: ToolSchema, count: int) -> Path:
 
 @dataclass
 class World:
-    """A folder with skeletons, in which shards can be run and merged."""
+    """A folder with skeletons, in which shards can be run and merged. ``more`` are further sets
+    that its jobs complete too, each a skeleton file.
+    """
 
     folder: Path
     tools: ToolSchema
     skeletons: Path
     settings: FillSettings = SETTINGS
     calls: CallReading = CALLS
+    more: tuple[Path, ...] = ()
 
     def job(self, shard: int = 0, shards: int = 1, **changes: Any) -> FillJob:
+        label = f"{shard}-of-{shards}.jsonl"
+        sets = [
+            SetFiles(
+                skeletons=str(self.skeletons),
+                output=str(self.folder / "shards" / label),
+                progress_dir=str(self.folder / "progress"),
+            )
+        ]
+        sets += [
+            SetFiles(
+                skeletons=str(path),
+                output=str(self.folder / "more" / path.stem / label),
+                progress_dir=str(self.folder / "more" / path.stem / "progress"),
+            )
+            for path in self.more
+        ]
         return FillJob(
-            skeletons=str(self.skeletons),
+            sets=sets,
             tool_schema=self.tools.path,
-            output=str(self.folder / f"shards/{shard}-of-{shards}.jsonl"),
-            progress_dir=str(self.folder / "progress"),
             shard=shard,
             shards=shards,
             log=None,
@@ -200,7 +217,7 @@ class World:
         job = self.job(shard, shards, **changes)
         inputs = FillInputs(model, self.tools, self.calls, device)
         run_shard(job, inputs, ToyRenderer(), backend, stop or StopFlag())
-        return Path(job.output)
+        return Path(job.sets[0].output)
 
     def merge(
         self,

@@ -112,11 +112,16 @@ def check_stage(
     return row, problems
 
 
+def skeletons_of(stem: str) -> str:
+    """What ``check_chain`` is given the lines of a skeleton file under."""
+    return f"(skeletons of {stem})"
+
+
 def check_chain(rows: Iterable[StageRow], trace_lines: dict[str, int]) -> list[str]:
     """What one stage puts out must be what the next takes in.
 
     ``trace_lines`` has the lines of every trace file that was rendered, by data set name, and those
-    of the skeletons under ``"(skeletons)"``.
+    of the skeletons that were completed under ``skeletons_of`` their stem.
     """
     by_key = {(row.stage, row.name): row for row in rows}
     problems = []
@@ -126,11 +131,9 @@ def check_chain(rows: Iterable[StageRow], trace_lines: dict[str, int]) -> list[s
             problems.append(
                 f"render/{name}: read {read} records of a trace file of {trace_lines[name]} lines"
             )
-        if stage == "fill" and row.records_in != trace_lines.get("(skeletons)", row.records_in):
-            problems.append(
-                f"fill/{name}: read {row.records_in} records of {trace_lines['(skeletons)']}"
-                " skeletons"
-            )
+        skeletons = trace_lines.get(skeletons_of(name.rpartition("_")[0]), row.records_in)
+        if stage == "fill" and row.records_in != skeletons:
+            problems.append(f"fill/{name}: read {row.records_in} records of {skeletons} skeletons")
         parent = by_key.get(("etl_a", f"{name.removesuffix('_skeletons')}_complete"))
         if stage == "cut" and parent and read != parent.records_out:
             problems.append(

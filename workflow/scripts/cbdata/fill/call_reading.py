@@ -21,7 +21,7 @@ from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.settings import settings_from
-from cbdata.tools import ToolSchema, load_tool_schema
+from cbdata.tools import ToolSchema, ToolSchemaError, load_tool_schema
 
 TAIL_TOKENS = 24
 """So many tokens at the end of a prompt show whether it leaves reasoning open: more than any
@@ -102,6 +102,24 @@ def settle_calls(
     if settled.thinking_open or not possible:
         raise UnsettledFormat(f"{unable}. Fix: constrain_tool_calls=false, or another template")
     return CallReading(settled, stops, grammar, thinking)
+
+
+def calls_grammar(text: TokenText, settled: Settled, tools: ToolSchema) -> str:
+    """The grammar that constrained calls of some tools are held to.
+
+    Args:
+        text: Knows the model's control tokens.
+        settled: The call format, one that has a grammar.
+        tools: The tools of a skeleton.
+
+    Raises:
+        ToolSchemaError: The tools' schemas cannot be made into a grammar.
+    """
+    notation = call_format(settled.call_format)
+    grammar = notation.grammar(tools, structural_tokens(text.tokenizer))
+    if grammar is None:
+        raise ToolSchemaError(f"{tools.path}: {settled.call_format} has no grammar of its calls")
+    return grammar
 
 
 def check_calls(

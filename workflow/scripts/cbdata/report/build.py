@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from cbdata.lossmask.registry import Registry
 from cbdata.records import STAGES
 from cbdata.report import figures, yields
 from cbdata.report.collect import MAIN_MASKS, DataSetSummary, collect, subtype
+from cbdata.report.figures import Figure
 from cbdata.report.inputs import ReportInputs
 from cbdata.report.page import FigureSection, render_page
 from cbdata.report.timings import run_times, slurm_efficiency, throughput
 from cbdata.report.viewer_data import REJECT_BUDGET, TOKEN_BUDGET, viewer_data
+from cbdata.skeleton_sets import stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,31 +32,46 @@ def _read_stats(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (STAGES.index(row["stage"]), row["name"]))
 
 
-def _wanted(inputs: ReportInputs, stats: Sequence[dict[str, Any]]) -> tuple[Counter[str], int]:
-    """Skeletons by subtype, and how many completions of one mode were asked for (fewer than
-    skeletons under ``limit``).
-    """
-    by_subtype: Counter[str] = Counter()
-    if inputs.skeletons is not None:
-        for _, trace in read_places(inputs.skeletons):
-            by_subtype[subtype(trace)] += 1
-    asked = [
-        row["counts"]["records_in"] - row["counts"]["not_selected"]
+def _completions(
+    inputs: ReportInputs, stats: list[dict[str, Any]], summaries: Sequence[DataSetSummary]
+) -> list[Figure]:
+    """The figures of the fill stage: the yields of each skeleton set, then the outcomes of all."""
+    asked = {
+        row["name"]: row["counts"]["records_in"] - row["counts"]["not_selected"]
         for row in stats
         if row["stage"] == "fill"
-    ]
-    return by_subtype, max(asked, default=0)
+    }
+    filled: dict[str, dict[str, DataSetSummary]] = {}
+    for part in summaries:
+        if part.name in asked:
+            stem, _, mode = part.name.rpartition("_")
+            filled.setdefault(stem, {})[mode] = part
+    files = {stem_of(str(path)): path for path in inputs.skeletons}
+    found: list[Figure | None] = []
+    for number, (stem, modes) in enumerate(filled.items()):
+        by_subtype: Counter[str] = Counter()
+        if stem in files:
+            by_subtype.update(subtype(trace) for _, trace in read_places(files[stem]))
+        # Fewer than skeletons under ``limit``.
+        most = max(asked[part.name] for part in modes.values())
+        own = [
+            yields.yield_by_subtype(by_subtype, modes),
+            yields.yield_by_attempt(most, modes, inputs.attempts),
+        ]
+        if len(filled) > 1:
+            own = [
+                replace(each, key=f"{each.key}-{number + 1}", title=f"{each.title}: {stem}")
+                for each in own
+            ]
+        found += own
+    if filled:
+        found.append(yields.outcomes(stats))
+    return [figure for figure in found if figure]
 
 
 def _sections(
     inputs: ReportInputs, stats: list[dict[str, Any]], summaries: Sequence[DataSetSummary]
 ) -> list[FigureSection]:
-    filled = {
-        name.rsplit("_", 1)[1]: part
-        for part in summaries
-        for name in [part.name]
-        if any(row["stage"] == "fill" and row["name"] == name for row in stats)
-    }
     sections = [
         FigureSection(
             "funnel",
@@ -61,16 +79,8 @@ def _sections(
             [*figures.funnel(stats, summaries), figures.rejects(stats)],
         )
     ]
-    if filled:
-        wanted, asked = _wanted(inputs, stats)
-        completions = [
-            yields.yield_by_subtype(wanted, filled),
-            yields.yield_by_attempt(asked, filled, inputs.attempts),
-            yields.outcomes(stats),
-        ]
-        sections.append(
-            FigureSection("yield", "Completions", [figure for figure in completions if figure])
-        )
+    if completions := _completions(inputs, stats, summaries):
+        sections.append(FigureSection("yield", "Completions", completions))
     lengths = [figure for part in summaries if (figure := figures.lengths(part)) is not None]
     sections.append(
         FigureSection(
