@@ -23,6 +23,7 @@ class ConservationViolation(RuntimeError):
 class StageRow:
     """One stage and data set as the summary shows it. ``tokens`` and ``trained_tokens`` are None
     before there are any, ``on_policy`` (rows with the ids that the model wrote) but for renders.
+    ``prefix_cache`` says what of the prompts of a fill run was in the engine's cache.
     ``traces`` is the number of traces read where ``records_in`` counts their turns (rows: turn) or
     decision points, else None.
     """
@@ -40,6 +41,7 @@ class StageRow:
     trained_tokens: int | None = None
     traces: int | None = None
     on_policy: int | None = None
+    prefix_cache: str | None = None
 
 
 def count_lines(path: str | Path) -> int:
@@ -108,6 +110,7 @@ def check_stage(
         trained_tokens=details.get("trained_tokens"),
         traces=details.get("traces") if stats["stage"] in ("cut", "render") else None,
         on_policy=details.get("on_policy") if stats["stage"] == "render" else None,
+        prefix_cache=(details.get("throughput") or {}).get("prefix_cache"),
     )
     return row, problems
 
@@ -193,7 +196,15 @@ def summarise(rows: list[StageRow]) -> str:
         if row.rejected_by_reason
     ]
     return "\n".join(
-        [*lines, "", *_on_policy(rows), "Rejected by reason:", *(reasons or ["  none"]), ""]
+        [
+            *lines,
+            "",
+            *_on_policy(rows),
+            *_prefix_cache(rows),
+            "Rejected by reason:",
+            *(reasons or ["  none"]),
+            "",
+        ]
     )
 
 
@@ -205,6 +216,20 @@ def _on_policy(rows: Iterable[StageRow]) -> list[str]:
         return []
     share = f"{own:,} of {total:,} rendered rows ({100 * own / total:.1f}%)"
     return [f"On policy, with the very token ids that the model wrote: {share}", ""]
+
+
+def _prefix_cache(rows: Iterable[StageRow]) -> list[str]:
+    """What of its prompts the engine had in its cache, for each skeleton set, whose modes share
+    it.
+    """
+    told = {row.name.rpartition("_")[0]: row.prefix_cache for row in rows if row.prefix_cache}
+    if not told:
+        return []
+    return [
+        "Prefix cache of the engine:",
+        *(f"  fill/{stem}: {said}" for stem, said in told.items()),
+        "",
+    ]
 
 
 def check_run(

@@ -197,8 +197,9 @@ class Runner(Generic[VerdictT]):
     def _generate(self, pending: list[Request]) -> None:
         began = time.monotonic()
         engine = self._engine = self._open_engine()
+        load_seconds = time.monotonic() - began
         for part in self.throughput:
-            part.load_seconds = time.monotonic() - began
+            part.load_seconds = load_seconds
         queue = RequestQueue(pending)
         self._stop.at_once = False
         if self._stop.requested:
