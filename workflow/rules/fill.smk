@@ -27,6 +27,7 @@ def check_fill(make_grammar=True):
     """
     from cbdata.fill.models import ModelMissing
     from cbdata.fill.planning import check_plan
+    from cbdata.fill.prompt_sizes import GivenSkeletons
 
     planned = None
     try:
@@ -37,6 +38,9 @@ def check_fill(make_grammar=True):
             FILL_BACKEND,
             checked(INPUTS.resource, "tool_schema"),
             make_grammar,
+            GivenSkeletons(
+                [part.path for part in FILL_SETS.values()], checked(INPUTS.tool_schema_dirs)
+            ),
         )
     except ModelMissing as error:
         missing_here(error)

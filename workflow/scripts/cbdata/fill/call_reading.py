@@ -21,7 +21,7 @@ from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.settings import settings_from
-from cbdata.tools import ToolSchema, ToolSchemaError, load_tool_schema
+from cbdata.tools import ToolSchema, ToolSchemaError
 
 TAIL_TOKENS = 24
 """So many tokens at the end of a prompt show whether it leaves reasoning open: more than any
@@ -120,26 +120,6 @@ def calls_grammar(text: TokenText, settled: Settled, tools: ToolSchema) -> str:
     if grammar is None:
         raise ToolSchemaError(f"{tools.path}: {settled.call_format} has no grammar of its calls")
     return grammar
-
-
-def check_calls(
-    settings: FillSettings, folder: Path, tool_schema: str, make_grammar: bool
-) -> CallReading:
-    """Settle a run's call format while it is planned; without ``make_grammar`` it has no grammar.
-
-    Args:
-        settings: The run's settings.
-        folder: The model's.
-        tool_schema: The file of the tool schema.
-        make_grammar: As in ``settle_calls``.
-
-    Raises:
-        UnsettledFormat: As ``settle_calls``.
-        TokenizerError: Tokenizer or template cannot be used.
-        ToolSchemaError: The tool schema cannot be used.
-    """
-    tools = load_tool_schema(tool_schema)
-    return settle_calls(load_renderer(settings, folder), folder, settings, tools, make_grammar)
 
 
 class TokenText(Protocol):

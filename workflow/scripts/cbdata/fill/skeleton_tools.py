@@ -4,15 +4,25 @@ the grammar of their calls, where calls are constrained.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
-from cbdata.fill.job import FillJob
 from cbdata.fill.skeletons import Skeleton
 from cbdata.judge.judgement import check_argument_schemas
 from cbdata.rejects import Reject
 from cbdata.render.trace_schemas import TraceSchemas
 from cbdata.tools import ToolSchema, ToolSchemaError
+
+
+class NamesFolders(Protocol):
+    """The part of a job that says where tool schemas lie."""
+
+    @property
+    def tool_schema_dirs(self) -> Sequence[str]:
+        """The folders of ``{version}.json`` files."""
+        ...
+
 
 MakeGrammar = Callable[[ToolSchema], str]
 """The grammar of the calls of some tools; raises ToolSchemaError."""
@@ -22,7 +32,7 @@ class SkeletonTools:
     """Finds the tools of the skeletons of one job."""
 
     def __init__(
-        self, job: FillJob, configured: ToolSchema, make_grammar: MakeGrammar | None = None
+        self, job: NamesFolders, configured: ToolSchema, make_grammar: MakeGrammar | None = None
     ) -> None:
         """Look where a job says.
 
