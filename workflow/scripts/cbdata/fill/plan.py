@@ -15,7 +15,7 @@ from cbdata.fill.prompts import skeleton_messages
 from cbdata.fill.requests import Sampling, WorkItem, overlength
 from cbdata.fill.settings import FillSettings
 from cbdata.fill.skeleton_tools import SkeletonTools
-from cbdata.fill.skeletons import Skeleton, shard_skeletons
+from cbdata.fill.skeletons import Skeleton, earlier_ids, shard_skeletons
 from cbdata.progress import Progress
 from cbdata.records import Message, Mode
 from cbdata.rejects import Reject
@@ -83,7 +83,9 @@ def plan_shard(
     plan = ShardPlan()
     part = job.sets[set_index]
     progress = Progress(f"prompts of {part.stem}, shard {job.shard} of {job.shards}")
-    for skeleton in shard_skeletons(part.skeletons, job.settings.limit, job.shard, job.shards):
+    limit = job.settings.limit
+    earlier = earlier_ids((each.skeletons for each in job.sets[:set_index]), limit)
+    for skeleton in shard_skeletons(part.skeletons, limit, job.shard, job.shards, earlier):
         skeleton = schemas.known(skeleton)
         if not skeleton.duplicate:
             plan.skeletons[skeleton.trace_id] = skeleton

@@ -73,6 +73,12 @@ def shard_records(
             yield place.line, index.read(place)
 
 
+def names(path: str, name: Name, limit: int | None) -> Iterator[str]:
+    """Yield the ids of all selected records of a file; arguments as above."""
+    for line, record in _first(path, limit):
+        yield name(line, record)
+
+
 def _first(path: str, limit: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
     for line, record in read_records(path):
         if limit is not None and line > limit:

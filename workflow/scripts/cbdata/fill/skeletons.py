@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from cbdata.fill.sharding import shard_records
+from cbdata.fill.sharding import names, shard_records
 from cbdata.ids import digest
 from cbdata.records import Trace
 from cbdata.rejects import Reject
@@ -19,8 +19,9 @@ from cbdata.tools import ToolSchema
 class Skeleton:
     """A record of the skeleton file, counted from line 1.
 
-    ``fault`` says why it cannot be used at all. A ``duplicate`` is a later copy of an id. ``tools``
-    are those that the model is offered, once they are known.
+    ``fault`` says why it cannot be used at all. A ``duplicate`` is a later copy of an id, in this
+    file or in one of a later set of the job. ``tools`` are those that the model is offered, once
+    they are known.
     """
 
     line: int
@@ -51,7 +52,19 @@ def record_name(line: int, record: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else f"line {line}"
 
 
-def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> Iterator[Skeleton]:
+def earlier_ids(paths: Iterable[str], limit: int | None) -> set[str]:
+    """The ids of the selected records of some skeleton files.
+
+    Args:
+        paths: The files.
+        limit: As in ``shard_skeletons``.
+    """
+    return {found for path in paths for found in names(path, record_name, limit)}
+
+
+def shard_skeletons(
+    path: str, limit: int | None, shard: int, shards: int, earlier: Container[str] = ()
+) -> Iterator[Skeleton]:
     """Yield one shard's skeletons in file order; ``shard_records`` says which these are.
 
     Only the shard's own records are validated: copies of an id are all in one shard, and every
@@ -62,6 +75,7 @@ def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> It
         limit: Only the first so many records of the file take part; None for all.
         shard: The shard, in ``[0, shards)``.
         shards: How many shards the records are divided among.
+        earlier: Ids that are completed elsewhere, so that records with them are duplicates.
     """
     seen: set[str] = set()
     for line, record in shard_records(path, record_name, limit, shard, shards):
@@ -71,6 +85,6 @@ def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> It
             line,
             record,
             Reject("invalid_trace", all_errors("trace_v1", record)) if error else None,
-            duplicate=error is None and trace_id in seen,
+            duplicate=error is None and (trace_id in seen or trace_id in earlier),
         )
         seen.add(trace_id)
