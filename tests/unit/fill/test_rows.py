@@ -13,6 +13,7 @@ from cbdata.fill.requests import Sampling
 from cbdata.fill.rows import attempted_row, run_row, settled_row, shard_rows
 from cbdata.fill.runner import Attempted, Throughput
 from cbdata.fill.skeleton_tools import SkeletonTools
+from cbdata.ids import digest
 from cbdata.judge.judgement import Judgement
 from cbdata.records import FillOutcome
 from cbdata.rejects import Reject
@@ -84,6 +85,7 @@ def test_a_refused_request_has_no_figures(world: World, plan: ShardPlan) -> None
         "line": 1,
         "mode": "ds",
         "record_id": world.ids()[0],
+        "record_sha256": digest(plan.skeletons[world.ids()[0]].record),
         "reason": "engine_refused",
         "detail": "too long for me",
     }
@@ -95,12 +97,15 @@ def test_what_was_settled_without_a_model(world: World, plan: ShardPlan) -> None
         "row": "duplicate",
         "line": 4,
         "mode": "dr",
+        "record_id": world.ids()[3],
+        "record_sha256": digest(skeleton.record),
     }
     assert settled_row(SettledSkeleton(skeleton, "ds", Reject("no_attack", "none"))) == {
         "row": "reject",
         "line": 4,
         "mode": "ds",
         "record_id": world.ids()[3],
+        "record_sha256": digest(skeleton.record),
         "reason": "no_attack",
         "detail": "none",
     }

@@ -84,7 +84,8 @@ class ToyBackend:
     """A backend that is its own engine.
 
     Generates ``at_once`` requests at a time and notes each; ``before`` is called ahead of every
-    list (to inject faults). ``opened`` is what the engine was opened with, None if it never was.
+    list (to inject faults). ``cached`` tokens of each prompt come from its prefix cache. ``opened``
+    is what the engine was opened with, None if it never was.
     """
 
     at_once: int = 4
@@ -93,6 +94,7 @@ class ToyBackend:
     seen: list[Request] = field(default_factory=list)
     refuse: tuple[str, ...] = ()
     opened: EngineOptions | None = None
+    cached: int | None = None
     closed: bool = False
     name: BackendName = "stub"
     version: str = "0"
@@ -123,7 +125,7 @@ class ToyBackend:
     def _result(self, request: Request) -> Generated | Refusal:
         if request.trace_id in self.refuse:
             return Refusal(request, "refused by the test")
-        return Generated(request, tuple(self.answer(request).encode()), "stop")
+        return Generated(request, tuple(self.answer(request).encode()), "stop", self.cached)
 
     def close(self) -> None:
         self.closed = True
@@ -225,6 +227,7 @@ class World:
         modes: tuple[Mode, ...] = MODES,
         limit: int | None = None,
         into: str = "out",
+        skeletons: Path | None = None,
     ) -> dict[Mode, StageFiles]:
         """Merge shard files; the files of each mode."""
         folder = self.folder / into
@@ -237,7 +240,7 @@ class World:
             for mode in modes
         }
         named = {mode: ModeFiles(f"fujitsu_b4_{mode}", each) for mode, each in files.items()}
-        merge_shards(self.skeletons, shards, named, limit)
+        merge_shards(skeletons or self.skeletons, shards, named, limit)
         return files
 
     def ids(self) -> list[str]:

@@ -25,7 +25,7 @@ def describe_cache(cached: int | None, prompt_tokens: int, engine: str = "this e
         engine: The engine's name.
     """
     if not prompt_tokens:
-        return "nothing generated"
+        return "nothing was generated"
     rate = hit_rate(cached, prompt_tokens)
     if rate is None:
         return f"not applicable ({engine} has none)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,22 +47,17 @@ def _completions(
             filled.setdefault(stem, {})[mode] = part
     files = {stem_of(str(path)): path for path in inputs.skeletons}
     found: list[Figure | None] = []
-    for number, (stem, modes) in enumerate(filled.items()):
+    for stem, modes in filled.items():
         by_subtype: Counter[str] = Counter()
         if stem in files:
             by_subtype.update(subtype(trace) for _, trace in read_places(files[stem]))
         # Fewer than skeletons under ``limit``.
         most = max(asked[part.name] for part in modes.values())
-        own = [
-            yields.yield_by_subtype(by_subtype, modes),
-            yields.yield_by_attempt(most, modes, inputs.attempts),
+        of = stem if len(filled) > 1 else ""
+        found += [
+            yields.yield_by_subtype(by_subtype, modes, of),
+            yields.yield_by_attempt(most, modes, inputs.attempts, of),
         ]
-        if len(filled) > 1:
-            own = [
-                replace(each, key=f"{each.key}-{number + 1}", title=f"{each.title}: {stem}")
-                for each in own
-            ]
-        found += own
     if filled:
         found.append(yields.outcomes(stats))
     return [figure for figure in found if figure]

@@ -12,12 +12,19 @@ from cbdata.report.figures import MAX_BARS, Figure, Table, percent
 from cbdata.report.svg import Bar, bar_chart
 
 
-def yield_by_subtype(wanted: Counter[str], filled: dict[str, DataSetSummary]) -> Figure:
+def _title(what: str, of: str) -> str:
+    return f"{what}: {of}" if of else what
+
+
+def yield_by_subtype(
+    wanted: Counter[str], filled: dict[str, DataSetSummary], of: str = ""
+) -> Figure:
     """Show accepted completions per attack subtype.
 
     Args:
         wanted: Skeletons by subtype.
         filled: Summary of the completed traces by mode (ds, dr).
+        of: Which skeleton set this is, where there are several.
     """
     rows, groups = [], []
     for name, count in wanted.most_common():
@@ -45,7 +52,7 @@ def yield_by_subtype(wanted: Counter[str], filled: dict[str, DataSetSummary]) ->
     modes = [mode.upper() for mode in filled]
     svg = (
         bar_chart(
-            "Accepted completions by attack subtype",
+            _title("Accepted completions by attack subtype", of),
             "accepted, % of skeletons",
             groups[:MAX_BARS],
             modes,
@@ -60,15 +67,17 @@ def yield_by_subtype(wanted: Counter[str], filled: dict[str, DataSetSummary]) ->
         *(cell for mode in modes for cell in (f"{mode} accepted", f"{mode} yield")),
     )
     return Figure(
-        "yield-subtype",
-        "Yield by attack subtype",
+        f"yield-subtype{of and '-'}{of}",
+        _title("Yield by attack subtype", of),
         "A completion is accepted when it does what its mode asks for.",
         Table(head, rows),
         svg,
     )
 
 
-def yield_by_attempt(wanted: int, filled: dict[str, DataSetSummary], attempts: int) -> Figure:
+def yield_by_attempt(
+    wanted: int, filled: dict[str, DataSetSummary], attempts: int, of: str = ""
+) -> Figure:
     """Show accepted completions by the attempt that was accepted. Each attempt is made for what the
     earlier ones left.
 
@@ -76,6 +85,7 @@ def yield_by_attempt(wanted: int, filled: dict[str, DataSetSummary], attempts: i
         wanted: Skeletons that were to be completed, in each mode.
         filled: Summary of the completed traces by mode (ds, dr).
         attempts: Attempts that the configuration allows; the figure has at least as many groups.
+        of: Which skeleton set this is, where there are several.
     """
     rows, groups = [], []
     for attempt in range(
@@ -93,15 +103,15 @@ def yield_by_attempt(wanted: int, filled: dict[str, DataSetSummary], attempts: i
             bars.append(Bar(100 * got / tried if tried else 0, f"{got:,} of {tried:,}", series))
         groups.append((f"attempt {attempt}", bars))
     svg = bar_chart(
-        "Accepted completions by attempt",
+        _title("Accepted completions by attempt", of),
         "accepted, % of those still open",
         groups,
         [mode.upper() for mode in filled],
         100,
     )
     return Figure(
-        "yield-attempt",
-        "Yield by attempt",
+        f"yield-attempt{of and '-'}{of}",
+        _title("Yield by attempt", of),
         "Open are the skeletons without an accepted completion yet.",
         Table(("attempt", "mode", "open", "accepted", "yield"), rows),
         svg,
