@@ -46,5 +46,8 @@ def test_the_files_of_a_shard_bear_its_name(job: FillJob) -> None:
     folder = Path(job.sets[0].progress_dir)
     more = replace(job.sets[0], progress_dir=str(folder / "more"))
     assert job.lock_files == [folder / "0-of-1.lock"]
-    assert replace(job, sets=[*job.sets, more]).lock_files[1] == folder / "more/0-of-1.lock"
+    both = [folder / "0-of-1.lock", folder / "more/0-of-1.lock"]
+    # A job that names the sets the other way round takes the same lock first.
+    assert replace(job, sets=[*job.sets, more]).lock_files == both
+    assert replace(job, sets=[more, *job.sets]).lock_files == both
     assert job.job_file == folder / "0-of-1.job.json"

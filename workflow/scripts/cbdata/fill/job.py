@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -76,8 +77,11 @@ class FillJob:
 
     @property
     def lock_files(self) -> list[Path]:
-        """The files whose locks say that a process works on this shard, one for each set."""
-        return [Path(part.progress_dir) / f"{self.label}.lock" for part in self.sets]
+        """The files whose locks say that a process works on this shard, one for each set, in an
+        order that is the same for all jobs: so no two wait for each other.
+        """
+        files = [Path(part.progress_dir) / f"{self.label}.lock" for part in self.sets]
+        return sorted(files, key=os.path.realpath)
 
     @property
     def job_file(self) -> Path:

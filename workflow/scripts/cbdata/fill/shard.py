@@ -37,6 +37,10 @@ CONTEXT_STEP = 256
 """Tokens that the engine's context is a multiple of."""
 
 
+LOCAL_FOLDER = "local folder"
+"""What stands for the path of a model folder: its fingerprint says which model it is."""
+
+
 class PromptRenderer(TokenText, Protocol):
     """The part of ``cbdata.render.Renderer`` that a fill job uses."""
 
@@ -59,7 +63,6 @@ def run_shard(
         stop: Says whether the job was told to stop.
 
     Raises:
-        ShardBusy: Another process works on this shard of one of the sets.
         Stopped: The job was told to stop; what finished is kept.
         EngineDied: The engine is gone; what finished is kept.
     """
@@ -125,7 +128,8 @@ def _sampling(job: FillJob, inputs: FillInputs, dtype: WeightType) -> dict[Mode,
     settings, calls = job.settings, inputs.calls
     identity = {
         "backend": settings.backend_name,
-        "model": settings.model,
+        # A folder is the same model under every spelling of its path.
+        "model": settings.model if inputs.model.commit else LOCAL_FOLDER,
         "fingerprint": inputs.model.fingerprint,
         "dtype": dtype,
         "grammar": calls.grammar,
