@@ -1,5 +1,6 @@
-"""Two skeleton sets in one run, with a real model: B4's records and decision points of agents' runs
-with one engine, also where a set is added, the run is killed or a skeleton changes.
+"""Two skeleton sets in one run, with a real engine: B4's records and decision points of agents'
+runs, also where a set is added, the run is killed or a skeleton changes. The model's weights are
+random, for prompts of 4,000 tokens.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pytest
 from cbdata.jsonl import dumps, read_records
 from tests.workflow.command import Snakemake
 from tests.workflow.plans import planned_jobs
+from tests.workflow.random_llama import write_random_llama
 
 pytestmark = pytest.mark.workflow
 
@@ -35,13 +37,17 @@ def rows(path: Path) -> list[dict[str, Any]]:
 class TwoSets:
     """A run in a folder of its own, with its own copy of the raw records."""
 
-    def __init__(self, folder: Path, snakemake: Snakemake, repo: Path) -> None:
+    def __init__(self, folder: Path, snakemake: Snakemake, repo: Path, demo_model: Path) -> None:
         self.data, self.logs = folder / "data", folder / "logs"
         self._snakemake, self._repo = snakemake, repo
         self.raw = folder / "b4.jsonl"
         lines = (repo / "config/demo/fujitsu_b4.jsonl").read_bytes().splitlines(keepends=True)
         self.raw.write_bytes(b"".join(lines[:3]))
+        # SmolLM2's tokenizer has 49,152 tokens, of which 2 ends a turn.
+        special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+        model = write_random_llama(demo_model, folder / "model", 49152, special, 8192)
         self.config: dict[str, object] = {
+            "model": model,
             "fujitsu_b4_path": self.raw,
             "output_base": self.data,
             "log_dir": self.logs,
@@ -53,7 +59,7 @@ class TwoSets:
             # One completion after the other, so that a kill comes between two of them.
             "batch_size": 1,
             "attempts": 1,
-            "max_tokens": 24,
+            "max_tokens": 64,
             "max_model_len": 8192,
         }
 
@@ -104,7 +110,7 @@ def made(
     tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake, repo: Path, demo_model: Path
 ) -> TwoSets:
     """A run of one set that was finished, then one of both that was killed and run again."""
-    run = TwoSets(tmp_path_factory.mktemp("two_sets"), snakemake, repo)
+    run = TwoSets(tmp_path_factory.mktemp("two_sets"), snakemake, repo, demo_model)
     run.run("fill")
     assert (run.data / "fill/shards/fujitsu_b4/0-of-1.jsonl").is_file()
     assert (run.logs / "fill_shard/fujitsu_b4/0-of-1.log").is_file()

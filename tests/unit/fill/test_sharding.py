@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cbdata.fill.sharding import prefix_key, shard_records
+from cbdata.fill.sharding import even_cuts, prefix_key, shard_records
 from cbdata.fill.skeletons import record_name
 from cbdata.ids import shard_of
 from cbdata.jsonl import dumps
@@ -71,9 +71,35 @@ def test_decision_points_are_divided_evenly_with_as_few_cuts_as_can_be(
             record = records[line - 1]
             assert names.setdefault(record["id"], shard) == shard
             keys[prefix_key(record)].add(shard)
-    counts = Counter(names.values())
-    assert max(counts.values(), default=0) - min(counts[shard] for shard in range(shards)) <= 1
     assert sum(len(where) - 1 for where in keys.values()) <= shards - 1
+
+
+@given(st.lists(st.integers(1, 50_000), min_size=1, max_size=60), st.integers(1, 9))
+def test_every_shard_has_the_same_work(lengths: list[int], shards: int) -> None:
+    cuts = even_cuts(lengths, shards)
+    assert cuts == sorted(cuts) and set(cuts) <= set(range(shards))
+    mean = sum(lengths) / len(lengths)
+    work = [length + mean for length in lengths]
+    for shard in range(shards):
+        own = sum(each for each, part in zip(work, cuts, strict=True) if part == shard)
+        assert abs(own - sum(work) / shards) <= max(work) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "shards", "cuts"),
+    [
+        ([7] * 8, 4, [0, 0, 1, 1, 2, 2, 3, 3]),
+        ([7] * 5, 2, [0, 0, 1, 1, 1]),
+        # Three short records are as much work as one long one, which lasts as long to complete.
+        ([1, 1, 1, 9], 2, [0, 0, 0, 1]),
+        ([5], 3, [1]),
+        ([], 3, []),
+    ],
+)
+def test_records_count_by_their_number_and_by_their_length(
+    lengths: list[int], shards: int, cuts: list[int]
+) -> None:
+    assert even_cuts(lengths, shards) == cuts
 
 
 @pytest.mark.parametrize("shards", [2, 7])

@@ -1,10 +1,11 @@
-"""Which records of a skeleton file a shard has: the same number for every shard, and those that
-share a long prompt together.
+"""Which records of a skeleton file a shard has: the same work for every shard, and those that share
+a long prompt together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cbdata.ids import digest, shard_of
@@ -37,7 +38,7 @@ def shard_records(
 
     A record goes where the hash of its id says. In a file of decision points, which its first
     record shows, the records are put into an order in which those with one prefix stand side by
-    side instead, and this order is cut into shards of the same size: a prefix is in two shards only
+    side instead, and this order is cut into shards of the same work: a prefix is in two shards only
     where a cut goes through it. Copies of an id are in the shard of the first one.
 
     Args:
@@ -51,7 +52,7 @@ def shard_records(
         yield from _first(path, limit)
         return
     own: list[Place] = []
-    first: dict[str, tuple[PrefixKey, int]] = {}
+    first: dict[str, tuple[PrefixKey, int, int]] = {}
     named: list[tuple[str, Place]] = []
     together = False
     for place, record in read_places(path):
@@ -62,15 +63,35 @@ def shard_records(
         if together:
             named.append((trace_id, place))
             if trace_id not in first:
-                first[trace_id] = (prefix_key(record), place.line)
+                first[trace_id] = (prefix_key(record), place.line, place.length)
         elif shard_of(trace_id, shards) == shard:
             own.append(place)
     order = sorted(first, key=first.__getitem__)
-    here = set(order[len(order) * shard // shards : len(order) * (shard + 1) // shards])
+    cuts = even_cuts([first[trace_id][2] for trace_id in order], shards)
+    here = {trace_id for trace_id, part in zip(order, cuts, strict=True) if part == shard}
     own += [place for trace_id, place in named if trace_id in here]
     with RecordIndex((), "id") as index:
         for place in own:
             yield place.line, index.read(place)
+
+
+def even_cuts(lengths: Sequence[int], shards: int) -> list[int]:
+    """The shard of each record, where records in their order are cut into shards of the same work.
+
+    A record counts half by its number, for the completions that it gets, and half by its length,
+    for the prompt that the engine has to read.
+
+    Args:
+        lengths: Bytes of each record.
+        shards: How many shards there are.
+    """
+    total = sum(lengths)
+    work = [len(lengths) * length + total for length in lengths]
+    ends = itertools.accumulate(work)
+    # Where the middle of a record lies, in halves of a unit of work.
+    middles = (2 * end - own for end, own in zip(ends, work, strict=True))
+    whole = 2 * sum(work)
+    return [middle * shards // whole for middle in middles]
 
 
 def names(path: str, name: Name, limit: int | None) -> Iterator[str]:
