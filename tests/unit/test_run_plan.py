@@ -240,3 +240,46 @@ def test_every_file_of_the_plan_lies_in_one_of_its_folders(tmp_path: Path) -> No
         for path in (run.data(*entry), *run.side_files(*entry).values())
     ]
     assert {str(Path(path).parent) for path in files} <= set(run.folders["output_base"])
+
+
+def test_several_sets_are_completed_in_one_run(tmp_path: Path) -> None:
+    sets = [B4, "agentdojo_skeletons", "/data/mine_skeletons.jsonl"]
+    run = plan(tmp_path, **BOTH, decision_points="injection", skeleton_traces=sets)
+    filled = [
+        f"{stem}_{mode}" for stem in ("fujitsu_b4", "agentdojo", "mine") for mode in ("ds", "dr")
+    ]
+    assert run.filled_names == filled
+    assert run.dataset_names == [*filled, "agentdojo_complete"]
+    assert [entry for entry in run.stages if entry[0] == "fill"] == [
+        ("fill", name) for name in filled
+    ]
+    assert run.used_skeletons(run.stages) == [
+        f"{tmp_path}/traces/{B4}.jsonl",
+        f"{tmp_path}/traces/agentdojo_skeletons.jsonl",
+        "/data/mine_skeletons.jsonl",
+    ]
+    assert (
+        plan(tmp_path, **BOTH, skeleton_traces=None).fill_sets == plan(tmp_path, **BOTH).fill_sets
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"skeleton_traces": [B4, "agentdojo_skeletons"], "decision_points": "injection"},
+            rf"{B4}: nothing makes these.*set fujitsu_b4_path",
+        ),
+        (
+            {"skeleton_traces": "agentdojo_skeletons"},
+            r"agentdojo_skeletons: nothing makes these.*set decision_points=injection",
+        ),
+        ({"skeleton_traces": "injecagent_skeletons"}, r"set injecagent_path"),
+    ],
+)
+def test_a_named_set_that_nothing_makes_is_refused(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(tmp_path, agentdojo_path="dojo", **settings)
+    plan(tmp_path, agentdojo_path="dojo", skip_fill=True, **settings)

@@ -5,6 +5,7 @@ does and does not do.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,11 @@ def test_no_record_is_lost(demo: Demo, repo: Path) -> None:
     )
     assert 0 < own < total
     assert f"the model wrote: {own} of {total} rendered rows" in table
+    cached = re.search(
+        r"^  fill/fujitsu_b4: ([0-9.]+)% of [0-9,]+ prompt tokens$", table, re.MULTILINE
+    )
+    # The prompts have the tools and the system prompt in common, nine tenths of each.
+    assert cached and 50 < float(cached[1]) < 100
 
 
 def test_every_rule_left_a_log_and_a_benchmark(demo: Demo) -> None:

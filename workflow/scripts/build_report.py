@@ -25,7 +25,7 @@ def main() -> None:
             DataSet(name, traces, renders, masks, find_sweeps(masks))
             for name, traces, renders, masks in columns
         ),
-        skeletons=Path(files.skeletons[0]) if files.skeletons else None,
+        skeletons=tuple(map(Path, files.skeletons)),
         stats=tuple(map(Path, files.stats)),
         rejects=tuple(map(Path, files.rejects)),
         benchmarks=tuple(sorted(Path(config["log_dir"], "benchmarks").rglob("*.tsv"))),

@@ -8,19 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cbdata.config import (
-    ConfigError,
-    expand,
-    is_path,
-    name_problems,
-    path_problems,
-    trace_sources,
-)
+from cbdata.config import ConfigError, trace_sources
 from cbdata.records import MODES, STAGE_FOLDERS, Mode, Stage
+from cbdata.skeleton_sets import DEFAULT_SET, KEY, SkeletonSet, skeleton_sets
 from cbdata.sources.registry import SOURCES, RawSource
 from cbdata.suggest import did_you_mean
 
@@ -44,28 +37,6 @@ OTHER_FOLDERS = (
     "export",
 )
 """The other folders that rules write to, beside those of rejects and stats."""
-
-
-@dataclass(frozen=True)
-class SkeletonSet:
-    """Skeleton traces that the fill stage completes: ``X_skeletons`` gives ``X_ds`` and ``X_dr``.
-
-    ``path`` is the trace file; ``modes`` are the completions that are asked for.
-    """
-
-    name: str
-    path: str
-    modes: tuple[Mode, ...]
-
-    @property
-    def stem(self) -> str:
-        """The name that the sets made of it begin with."""
-        return self.name.removesuffix("_skeletons")
-
-    @property
-    def filled(self) -> list[str]:
-        """The data sets that the fill stage makes of it."""
-        return [f"{self.stem}_{mode}" for mode in self.modes]
 
 
 class RunPlan:
@@ -95,7 +66,9 @@ class RunPlan:
             keys = " or ".join(source.config_key for source in self.sources if source.goals)
             fix = f"Fix: set {keys}, or decision_points=null"
             raise ConfigError([f"decision_points: there are no complete traces to cut. {fix}"])
-        self.skeleton_sets = (self._skeleton_set(config["skeleton_traces"]),)
+        modes: tuple[Mode, ...] = MODES if config["mode"] == "both" else (config["mode"],)
+        self.skeleton_sets = skeleton_sets(config[KEY], modes, self.traces)
+        self._check_skeletons()
         self._check_classes(config["class_caps"])
 
     def _check_names(self, named: Iterable[str]) -> None:
@@ -126,19 +99,32 @@ class RunPlan:
             for name in unknown
         ]
         own = all(path == self._own("traces", name) for name, path in self.given.items())
-        if problems and own and not is_path(self.config["skeleton_traces"]):
+        if problems and own and not any(part.by_path for part in self.skeleton_sets):
             raise ConfigError(problems)
         for problem in problems:
             logger.warning("%s (or it is one of a file of yours)", problem)
 
-    def _skeleton_set(self, value: str) -> SkeletonSet:
-        name = Path(value).name.removesuffix(".jsonl")
-        path = expand(value) if is_path(value) else self.traces(name)
-        key = "skeleton_traces"
-        if problems := name_problems(key, name) + path_problems(key, path):
+    def _check_skeletons(self) -> None:
+        """Refuse a set that is named and that nothing makes; the default set may be left out."""
+        named = [part for part in self.skeleton_sets if part.name != DEFAULT_SET]
+        if self.given or self.config["skip_fill"] or not named:
+            return
+        problems = []
+        for part in self.skeleton_sets:
+            keys = [each.config_key for each in self.sources if each.dataset == part.name]
+            cut = [each for each in self.sources if each.goals and each.stem == part.stem]
+            if not self.fills(part):
+                fix = f"set {' or '.join(keys)}"
+            elif cut and not (part.by_path or part.stem in self.cut or Path(part.path).exists()):
+                fix = "set decision_points=injection"
+            else:
+                continue
+            problems.append(
+                f"{KEY}: {part.name}: nothing makes these skeletons. Fix: {fix}, or leave the set"
+                " out"
+            )
+        if problems:
             raise ConfigError(problems)
-        mode = self.config["mode"]
-        return SkeletonSet(name, path, MODES if mode == "both" else (mode,))
 
     # Paths
 
@@ -227,20 +213,28 @@ class RunPlan:
             and Path(self._own("traces", source.dataset)).exists()
         )
 
-    def fills(self, skeletons: SkeletonSet) -> bool:
+    def fills(self, part: SkeletonSet) -> bool:
         """Whether a skeleton set takes part: its source is converted, or its traces are there.
 
         They are there where they were given by path, where load or fill is skipped, and where no
         source makes a set of this name, so that it can only be the user's own.
         """
-        makers = [source for source in self.sources if source.dataset == skeletons.name]
+        makers = [source for source in self.sources if source.dataset == part.name]
         return (
             self.config["skip_load"]
             or self.config["skip_fill"]
-            or is_path(self.config["skeleton_traces"])
+            or part.by_path
             or not makers
             or any(map(self.configured, makers))
         )
+
+    @property
+    def fill_sets(self) -> tuple[SkeletonSet, ...]:
+        """The sets that the rules of the fill stage complete, in one job each shard: those that
+        take part, or all, whose files can then be asked for by their paths.
+        """
+        taking_part = tuple(part for part in self.skeleton_sets if self.fills(part))
+        return taking_part or self.skeleton_sets
 
     @property
     def filled_names(self) -> list[str]:

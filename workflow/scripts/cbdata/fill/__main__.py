@@ -49,7 +49,8 @@ def run_job(job: FillJob) -> None:
     scratch = prepare_environment(job.runtime.offline, job.runtime.cache_dir, backend.environment())
     try:
         with StopFlag() as stop:
-            logger.info("shard %s of %s: %s", job.label, job.skeletons, settings.describe())
+            files = ", ".join(part.skeletons for part in job.sets)
+            logger.info("shard %s of %s: %s", job.label, files, settings.describe())
             inputs, renderer = preflight(job, backend)
             run_shard(job, inputs, renderer, backend, stop)
     finally:

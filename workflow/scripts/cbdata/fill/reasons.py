@@ -22,8 +22,8 @@ PROMPT_REASONS: Reasons = {
 REASONS: Reasons = {
     **RENDER_REASONS,
     **PROMPT_REASONS,
-    "tools_not_constrained": "calls are constrained to the configured tool schema, and the"
-    " skeleton has other tools",
+    "identical_twins": "the DS and the DR of a skeleton have the same answer, so that the pair asks"
+    " for one answer to be unlearned and kept",
     "overlength": "prompt and longest completion together do not fit the context",
     "engine_refused": "the engine would not take the request",
     **OUTCOMES,

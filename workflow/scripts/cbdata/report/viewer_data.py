@@ -81,9 +81,10 @@ def _trace_columns(
 def _skeletons(inputs: ReportInputs) -> RecordIndex:
     """The skeletons of the fill stage by their ids; of copies of one the first."""
     places: dict[str, Place] = {}
-    if inputs.skeletons is not None and inputs.skeletons.exists():
-        for place, record in read_places(inputs.skeletons):
-            places.setdefault(str(record.get("id")), place)
+    for path in inputs.skeletons:
+        if path.exists():
+            for place, record in read_places(path):
+                places.setdefault(str(record.get("id")), place)
     return RecordIndex.of(places)
 
 
