@@ -176,6 +176,9 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
                 sort_keys=sort_keys,
             )
 
+        options = ensure_ascii, indent, separators, sort_keys
+        if marks.tools is not None and not marks.hidden and marks.tools.has(value):
+            return marks.tools.text(value, options, dumps)
         return traced_text.dump_json(value, dumps, marks.values)
 
     env = ChatEnvironment(

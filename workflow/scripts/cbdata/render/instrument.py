@@ -19,6 +19,7 @@ from jinja2 import nodes
 
 from cbdata.render import traced_text
 from cbdata.render.growing import ENDS, GROW, grown_attribute
+from cbdata.render.known_json import KnownJson
 
 VISIT_START, VISIT_END, CONCAT = "cb_visit_start", "cb_visit_end", "cb_concat"
 MESSAGE_START, MESSAGE_END, LITERAL = "cb_message_start", "cb_message_end", "cb_literal"
@@ -31,7 +32,7 @@ class Marks:
 
     ``start`` and ``end`` hold the empty texts to print for a message or call, ``values`` the origin
     of a call's arguments, ``hidden`` what hidden characters stand for, ``scope`` the messages and
-    calls that loops are at.
+    calls that loops are at, ``tools`` what is known of the tools from other conversations.
     """
 
     def __init__(self) -> None:
@@ -40,10 +41,12 @@ class Marks:
         self.values: dict[int, traced_text.Origin] = {}
         self.hidden: Mapping[str, str] = {}
         self.scope: list[traced_text.Origin] = []
+        self.tools: KnownJson | None = None
 
     def clear(self) -> None:
         """Forget the conversation before."""
         self.start, self.end, self.values, self.hidden, self.scope = {}, {}, {}, {}, []
+        self.tools = None
 
     def visit_start(self, value: Any) -> str:
         """Return the empty text that marks the start of a message or call."""

@@ -216,7 +216,7 @@ class _FileRenderer:
 
     def _draft(self, item: _Pending) -> Draft:
         trace, renderer, kept = item.trace, self.renderer, self.options.earlier_thinking
-        tools = item.schema.tools if item.schema and item.tools_included else None
+        tools = item.schema.shared if item.schema and item.tools_included else None
         if item.completes and self.options.completion_tokens == "generated":
             written, spans = spell_completion(trace, renderer.speller)
             return renderer.draft_written(

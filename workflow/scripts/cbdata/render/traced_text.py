@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple, SupportsIndex
 
 HELD = re.compile(
@@ -374,12 +375,11 @@ def _escaped(value: TracedText, text: str, dumps: Callable[[Any], str]) -> Trace
     """
     if len(text) == len(value) + 2:
         return with_parts(text, shifted(value.parts, 1))
-    at = [1]
-    for character in str.__str__(value):
-        at.append(at[-1] + len(dumps(character)) - 2)
+    whole = str.__str__(value)
+    widths = {character: len(dumps(character)) - 2 for character in set(whole)}
+    at = list(accumulate(map(widths.__getitem__, whole), initial=1))
     if at[-1] != len(text) - 1:
         return with_parts(text, ())  # an encoder that escapes otherwise: the origins are lost
-    whole = str.__str__(value)
     in_ascii = text.isascii() and not whole.isascii()
     return with_parts(
         text,
