@@ -125,7 +125,8 @@ def _formatted(text: str, args: Any, kwargs: Any) -> list[Any] | None:
 
 def _printed(value: Any) -> Any:
     """A value as Jinja prints it: lists and mappings as Python writes them, with origins kept."""
-    return traced_text.as_text(value) if type(value) in (list, dict) else value
+    kind = type(value)
+    return traced_text.as_text(value) if kind is list or kind is dict else value
 
 
 @pass_environment

@@ -87,6 +87,8 @@ def at_work(scope: list[traced_text.Origin]) -> traced_text.Origin:
     one of the conversation; a template that looks back at another one does so for it.
     """
     latest = scope[-1]
+    if len(scope) == 1:
+        return latest
     for origin in reversed(scope):
         if origin[1] > latest[1]:
             latest = origin
