@@ -60,8 +60,7 @@ class Part(NamedTuple):
         return self.end - self.start if self.escape is None else len(self.escape)
 
 
-new_tuple = tuple.__new__
-"""Makes a NamedTuple of all its fields in a third of the time that its own constructor takes."""
+new_tuple = tuple.__new__  # with all fields, in a third of the time of a NamedTuple's own
 
 
 def shifted(parts: Iterable[Part], by: int) -> tuple[Part, ...]:
