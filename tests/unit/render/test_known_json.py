@@ -30,8 +30,7 @@ FORMS = {
     "indented": "{{ tools | tojson(indent=2) }}|{{ tools | tojson }}",
     "sorted": "{% for t in tools %}{{ t.function | tojson(sort_keys=true) }}{% endfor %}",
     "a part": (
-        "{% for t in tools %}{{ t.function.name }}{{ t.function.parameters.properties | tojson }}"
-        "{% endfor %}"
+        "{% for t in tools %}{{ t.function.name }}{{ t.function.parameters | tojson }}{% endfor %}"
     ),
     "another list": "{% if tools %}{{ (tools + [{'own': 1}]) | tojson }}{% endif %}",
     "ASCII": "{{ tools | tojson(ensure_ascii=true) }}{{ tools | tojson }}",
