@@ -195,6 +195,26 @@ def test_tools_that_alone_make_a_row_too_long_are_left_out_and_counted(
     assert run(least, overlength="reject")["input_ids"] == bare["input_ids"]
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+def test_rows_without_their_tools_keep_their_place(
+    stage: Stage, schema_file: Path, chunk: int
+) -> None:
+    ref = dict(load_tool_schema(schema_file).ref)
+    long = {"role": "user", "content": "word " * 300}
+    traces = [
+        made_trace(number, [long if number % 3 else QUESTION, ANSWER], tool_schema_ref=ref)
+        for number in range(7)
+    ]
+    traces[4]["messages"] = []
+    rows = stage.run(traces, tool_schema_file=schema_file, max_length=350, chunk_traces=chunk)
+    numbers = [0, 1, 2, 3, 5, 6]
+    assert [row["trace_id"] for row in rows] == [trace_id(number) for number in numbers]
+    shown = [row["render_options"]["tools_included"] for row in rows]
+    assert shown == [number % 3 == 0 for number in numbers]
+    assert [reject["line"] for reject in stage.rejects()] == [5]
+    assert stage.stats()["details"]["tools_left_out"] == 3
+
+
 @pytest.mark.parametrize("rows", ["conversation", "turn"])
 def test_traces_over_their_class_s_cap_are_counted_and_not_rendered(
     stage: Stage, rows: str

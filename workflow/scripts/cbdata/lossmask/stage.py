@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import orjson
 
+from cbdata.garbage import rare_collections
 from cbdata.json_file import write_json
 from cbdata.jsonl import JsonlError, read_records
 from cbdata.lossmask.masks import IdsText, SpanError
@@ -187,6 +188,7 @@ def apply_lossmasks(
     renders = Path(renders)
     shown = f"{renders.parent.name}/{renders.name}"
     with ExitStack() as stack:
+        stack.enter_context(rare_collections())
         writers = [
             stack.enter_context(
                 StageWriter(

@@ -15,6 +15,7 @@ from typing import Any
 
 from cbdata.render.instrument import Marks
 from cbdata.render.json_text import dump
+from cbdata.render.known_json import shown_tools
 from cbdata.render.thinking import inline_reasoning
 from cbdata.render.traced_text import (
     Origin,
@@ -133,7 +134,7 @@ class TemplateInput:
         self.marks, self.facts = marks, facts
         marks.clear()
         marks.hidden = hidden or {}
-        self.tools = list(tools) if tools and facts.tools_known else None
+        self.tools = shown_tools(tools, marks) if tools and facts.tools_known else None
         self.messages = [self._message(index, message) for index, message in enumerate(messages)]
         if tools and not facts.tools_known:
             text = tools_text(tools, marks.hidden)

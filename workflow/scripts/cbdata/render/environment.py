@@ -125,7 +125,8 @@ def _formatted(text: str, args: Any, kwargs: Any) -> list[Any] | None:
 
 def _printed(value: Any) -> Any:
     """A value as Jinja prints it: lists and mappings as Python writes them, with origins kept."""
-    return traced_text.as_text(value) if type(value) in (list, dict) else value
+    kind = type(value)
+    return traced_text.as_text(value) if kind is list or kind is dict else value
 
 
 @pass_environment
@@ -176,6 +177,9 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
                 sort_keys=sort_keys,
             )
 
+        options = ensure_ascii, indent, separators, sort_keys
+        if marks.tools is not None and not marks.hidden and marks.tools.has(value):
+            return marks.tools.text(value, options, dumps)
         return traced_text.dump_json(value, dumps, marks.values)
 
     env = ChatEnvironment(

@@ -16,6 +16,7 @@ from typing import Any
 from cbdata.rejects import Reject
 from cbdata.render.thinking import inline_reasoning
 from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.tools import ToolList
 
 PLANES = (0xF0000, 0x100000)  # supplementary private use areas A and B
 PLANE_SIZE = 0xFF00  # leaves out the plane's last characters, which traced_text.dump_json uses
@@ -154,6 +155,14 @@ def first_with(
         for text in said(message):
             if pattern.search(text):
                 return text
-    if tools:
-        return next((text for text in strings_of(list(tools)) if pattern.search(text)), None)
-    return None
+    return _first_in_tools(pattern, tools) if tools else None
+
+
+def _first_in_tools(pattern: Any, tools: Sequence[Any]) -> str | None:
+    memo = tools.memo if isinstance(tools, ToolList) else {}
+    key = "first_with", id(pattern)
+    if key not in memo:
+        first = next((text for text in strings_of(list(tools)) if pattern.search(text)), None)
+        memo[key] = pattern, first  # held, so that its id stays its own
+    found: str | None = memo[key][1]
+    return found

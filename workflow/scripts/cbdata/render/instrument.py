@@ -10,7 +10,7 @@ that of the plain template.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,10 +19,14 @@ from jinja2 import nodes
 
 from cbdata.render import traced_text
 from cbdata.render.growing import ENDS, GROW, grown_attribute
+from cbdata.render.known_json import KnownJson
 
 VISIT_START, VISIT_END, CONCAT = "cb_visit_start", "cb_visit_end", "cb_concat"
 MESSAGE_START, MESSAGE_END, LITERAL = "cb_message_start", "cb_message_end", "cb_literal"
-PRINTS = (nodes.Output, nodes.Call)
+QUIET_METHODS = frozenset(
+    ("endswith", "get", "items", "keys", "lstrip", "rstrip", "split", "startswith", "strip")
+)
+QUIET_FUNCTIONS = frozenset(("namespace", "range"))
 
 
 class Marks:
@@ -31,7 +35,7 @@ class Marks:
 
     ``start`` and ``end`` hold the empty texts to print for a message or call, ``values`` the origin
     of a call's arguments, ``hidden`` what hidden characters stand for, ``scope`` the messages and
-    calls that loops are at.
+    calls that loops are at, ``tools`` what is known of the tools from other conversations.
     """
 
     def __init__(self) -> None:
@@ -40,10 +44,12 @@ class Marks:
         self.values: dict[int, traced_text.Origin] = {}
         self.hidden: Mapping[str, str] = {}
         self.scope: list[traced_text.Origin] = []
+        self.tools: KnownJson | None = None
 
     def clear(self) -> None:
         """Forget the conversation before."""
         self.start, self.end, self.values, self.hidden, self.scope = {}, {}, {}, {}, []
+        self.tools = None
 
     def visit_start(self, value: Any) -> str:
         """Return the empty text that marks the start of a message or call."""
@@ -84,6 +90,8 @@ def at_work(scope: list[traced_text.Origin]) -> traced_text.Origin:
     one of the conversation; a template that looks back at another one does so for it.
     """
     latest = scope[-1]
+    if len(scope) == 1:
+        return latest
     for origin in reversed(scope):
         if origin[1] > latest[1]:
             latest = origin
@@ -123,8 +131,10 @@ def compile_marked(env: jinja2.Environment, source: str) -> jinja2.Template:
             _replace(tree, call, partial(_instead, ends))
     for node in list(tree.find_all(nodes.Concat)):
         _replace(tree, node, lambda old: _filter(CONCAT, nodes.List(old.nodes, lineno=old.lineno)))
+    named = {macro.name for macro in tree.find_all(nodes.Macro)}
+    named |= {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
     for loop in list(tree.find_all(nodes.For)):
-        if _may_print(loop):
+        if _may_print(loop, QUIET_FUNCTIONS - named):
             _mark_loop(loop)
     for macro in list(tree.find_all(nodes.Macro)):
         names = [argument.name for argument in macro.args]
@@ -136,10 +146,20 @@ def compile_marked(env: jinja2.Environment, source: str) -> jinja2.Template:
     return jinja2.Template.from_code(env, code, env.make_globals(None))
 
 
-def _may_print(loop: nodes.For) -> bool:
-    """Whether a loop prints, or puts text together to be printed later."""
-    if next(loop.find_all(PRINTS), None) is not None:
+def _may_print(loop: nodes.For, quiet: Container[str]) -> bool:
+    """Whether a loop prints, or puts text together to be printed later. A call may do so (of a
+    macro), unless it is one of a text's methods or of the ``quiet`` functions.
+    """
+    if next(loop.find_all(nodes.Output), None) is not None:
         return True
+    for call in loop.find_all(nodes.Call):
+        match call.node:
+            case nodes.Getattr(attr=name) if name in QUIET_METHODS:
+                pass
+            case nodes.Name(name=name) if name in quiet:
+                pass
+            case _:
+                return True
     return any(node.name in (GROW, LITERAL) for node in loop.find_all(nodes.Filter)) or bool(
         next(loop.find_all(nodes.AssignBlock), None)
     )

@@ -236,10 +236,11 @@ class _Layout:
             self.control += 1
         inside = []
         for place in range(max(self.control - 1, 0), len(controls)):
-            if controls[place][1] > end:
+            control = controls[place]
+            if control[1] > end:
                 break
-            if controls[place][0] >= start:
-                inside.append(controls[place])
+            if control[0] >= start:
+                inside.append(control)
         return inside
 
 

@@ -67,13 +67,14 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
     found = [Found() for _ in range(count)]
     current = -1
     for run in runs:
-        if run.kind == "literal":
-            if run.message >= 0:
-                mine = found[run.message]
+        start, end, kind, message, call, _, _ = run
+        if kind == "literal":
+            if message >= 0:
+                mine = found[message]
                 mine.looped = True
-                mine.visited.append((run.start, run.end))
-                if run.call >= 0:
-                    mine.scopes.setdefault(run.call, []).append((run.start, run.end))
+                mine.visited.append((start, end))
+                if call >= 0:
+                    mine.scopes.setdefault(call, []).append((start, end))
             continue
         mine, part = found[run.message], run.part
         assert part is not None

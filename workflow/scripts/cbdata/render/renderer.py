@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from cbdata.ids import token_ids_sha256
 from cbdata.records import CompletionSpans, EarlierThinking
 from cbdata.rejects import Reject
+from cbdata.render.ahead import loaded_ahead
 from cbdata.render.align import TokenizedText, assemble, split
 from cbdata.render.answers import AnswerStarts, learn_headers
 from cbdata.render.draft import Draft, Rendered, split_at
@@ -92,7 +93,7 @@ class Renderer:
         folder, tokenizer_id = locate_tokenizer(
             settings.tokenizer, settings.cache_dir, settings.revision
         )
-        tokenizer = load_tokenizer(folder)
+        tokenizer = loaded_ahead(folder) or load_tokenizer(folder)
         if settings.force_llama:
             missing = [token for token in LLAMA31_TOKENS if token not in tokenizer.control]
             if missing:

@@ -74,6 +74,8 @@ def left_out(original: str, parts: Sequence[Part]) -> str:
     """A string from the first character on that none of its parts shows; "" where that is at most
     white space at its edges.
     """
+    if len(parts) == 1 and parts[0].source == 0 and parts[0].covered() >= len(original):
+        return ""
     wanted = original.strip()
     if not wanted:
         return ""
