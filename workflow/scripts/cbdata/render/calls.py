@@ -109,6 +109,8 @@ def _between(
     close = landmarks.call_close
     if close and text.startswith(close, start):
         return start + len(close), start + len(close)
+    if not text[start:end].strip():
+        return start, end
     raise Reject(
         "call_not_placed",
         f"message {index}: nothing says where in {text[start:end][:60]!r} call {number} ends and"
