@@ -139,9 +139,7 @@ class InlineCalls:
             }
             for number, call in enumerate(reading.calls)
         )
-        return WrittenCalls(
-            reading.calls[0].start, calls, reading.calls, tuple(kept), self._close
-        )
+        return WrittenCalls(reading.calls[0].start, calls, reading.calls, tuple(kept), self._close)
 
     def _markup(self, content: str) -> list[re.Match[str]]:
         """The control tokens in a content that are markup of the format's calls."""

@@ -7,7 +7,7 @@ never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cbdata.rejects import Reject
@@ -17,6 +17,7 @@ from cbdata.render.runs import Run, flatten
 from cbdata.render.thinking import (
     CLOSINGS,
     behind_empty_block,
+    inline_reasoning,
     is_printed,
     left_out,
     thinking_span,
@@ -222,11 +223,10 @@ class _Layout:
             if turn.own_start < edge:
                 behind = behind_empty_block(text, turn.own_start, edge)
                 turn.content_start = min(behind, turn.content_end)
-        if message.get("thinking"):
+        for reasoning, parts in _reasoning(message, mine):
             shown, may_drop = text[turn.start : turn.end], turn.index < self.thinking_from
-            turn.thinking_left_out = not is_printed(
-                message["thinking"], mine.thinking, turn.index, shown, may_drop=may_drop
-            )
+            if not is_printed(reasoning, parts, turn.index, shown, may_drop=may_drop):
+                turn.thinking_left_out = True
         turn.calls = place_calls(text, message, mine, turn, self.landmarks)
 
     def _controls(self, start: int, end: int) -> list[Control]:
@@ -243,11 +243,32 @@ class _Layout:
         return inside
 
 
+def _reasoning(message: Mapping[str, Any], mine: Found) -> Iterator[tuple[str, list[Part]]]:
+    """The reasoning of a message, beside its content and at its beginning, with the parts of
+    each.
+    """
+    if message.get("thinking"):
+        yield message["thinking"], mine.thinking
+    found = inline_reasoning(message["content"]) if message["role"] == "assistant" else None
+    if found:
+        _, opened, closed, _ = found
+        yield message["content"][opened:closed], _from(mine.inline, opened)
+
+
+def _from(parts: Sequence[Part], start: int) -> list[Part]:
+    """Parts of a string as parts of what it has from ``start`` on."""
+    return [part._replace(source=part.source - start) for part in parts]
+
+
 def _check_content(index: int, message: Mapping[str, Any], mine: Found) -> None:
     """Every character of the content that is not white space at its edges must have been
-    printed.
+    printed, the reasoning aside with which it begins.
     """
-    missing = left_out(message["content"], [*mine.inline, *mine.content])
+    content, said = message["content"], mine.content
+    found = inline_reasoning(content) if message["role"] == "assistant" else None
+    if found:
+        content, said = content[found[-1] :], _from(said, found[-1])
+    missing = left_out(content, said)
     if missing:
         raise Reject(
             "content_dropped",
