@@ -8,11 +8,21 @@ never a guess.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from cbdata.rejects import Reject
 from cbdata.render.calls import place_calls
-from cbdata.render.placing import Block, Control, Found, Gap, blocks_of, gather, share
+from cbdata.render.placing import (
+    Block,
+    Control,
+    Found,
+    Gap,
+    blocks_of,
+    gather,
+    share,
+    split_rest,
+)
 from cbdata.render.runs import Run, flatten
 from cbdata.render.thinking import (
     CLOSINGS,
@@ -58,6 +68,9 @@ def lay_out(
     """
     runs = flatten(parts, len(text))
     found = gather(runs, len(messages))
+    for message, mine in zip(messages, found, strict=True):
+        if message.get("tool_calls") and mine.rest is None:
+            split_rest(mine, controls, landmarks)
     blocks = blocks_of(found, messages, controls)
     return _Layout(text, runs, messages, controls, landmarks, thinking_from, ask).turns(blocks)
 
@@ -90,10 +103,15 @@ class _Layout:
         turns: list[Turn] = []
         for place, block in enumerate(blocks):
             after = blocks[place + 1] if place + 1 < len(blocks) else None
+            if block.is_rest and turns[-1].index == block.index:
+                gap.opened = turns[-1].end
             turn = self._open(block, gap, turns[-1].end if turns else gap.start)
             following, cursor = share(self.runs, cursor, block, after, length)
-            self._close(turn, block.found, following)
-            self._fill(turn, block.found)
+            self._close(turn, block.found, following, after)
+            if block.is_rest:
+                turn.pieces = block.found.content
+            else:
+                self._fill(turn, block.found)
             turns.append(turn)
             gap = following
         return turns
@@ -103,10 +121,11 @@ class _Layout:
         text, index = self.text, block.index
         message = self.messages[index]
         role, first = message["role"], block.first
-        _check_content(index, message, block.found)
+        if not block.is_rest:
+            _check_content(index, message, block.found)
         start = min(max(gap.opened, behind), first)
         asked = None
-        if role == "assistant" and self.ask:
+        if role == "assistant" and self.ask and not block.is_rest:
             asked = self.ask(index, self.runs, gap)
         # What stands before the content may hold a whole turn of its own (a default system
         # message): it is nobody's.
@@ -144,6 +163,9 @@ class _Layout:
                 return start + max(map(len, headers))
             scopes = [low for low, _ in block.found.scopes.get(0, ()) if start <= low < first]
             return min([first, *scopes]) if not block.found.content else first
+        if proven is not None and proven == asked + len(prompt):
+            # The template asks for nothing there, and prints what it asks with elsewhere.
+            return proven
         if not start <= asked <= first or proven not in (None, asked):
             raise Reject(
                 "spans_disagree",
@@ -153,14 +175,15 @@ class _Layout:
             )
         return asked
 
-    def _close(self, turn: Turn, mine: Found, gap: Gap) -> None:
-        """The end of a turn whose own text ends where the gap starts."""
+    def _close(self, turn: Turn, mine: Found, gap: Gap, after: Block | None) -> None:
+        """The end of a turn whose own text ends where the gap before block ``after`` starts."""
         text, last = self.text, gap.start
         ending: Control | None = None
         if mine.looped:
-            own = self._controls(last, gap.closed)
+            there = self._controls(last, gap.closed)
+            own = self._before_header(there)
             turn.content_end = turn.end = last + len(text[last : gap.closed].rstrip())
-            if own and not text[own[-1][1] : gap.closed].strip():
+            if own and (len(own) < len(there) or not text[own[-1][1] : gap.closed].strip()):
                 ending = own[-1]
         else:
             turn.content_end = turn.end = last
@@ -169,10 +192,22 @@ class _Layout:
         if turn.role == "assistant" and (ending is None or self._is_markup(turn, ending)):
             if ending is not None:
                 turn.content_end = turn.end = ending[1]
-            ending = self._stops_behind(gap)
+            ending = None
+            if after is None or self.messages[after.index]["role"] != "assistant":
+                ending = self._stops_behind(gap)
         if ending is not None:
             turn.stop = ending[0], ending[1]
             turn.content_end = turn.end = ending[1]
+
+    def _before_header(self, own: list[Control]) -> list[Control]:
+        """Control tokens up to the one that ends a turn behind which the template begins another
+        answer: R1's distils print an empty one behind a turn of calls.
+        """
+        ends, prompt = self.landmarks.turn_ends, self.landmarks.generation_prompt.lstrip()
+        for place, (left, right) in enumerate(pairwise(own), start=1):
+            if left[2] in ends and prompt.startswith(right[2]):
+                return own[:place]
+        return own
 
     def _stops_behind(self, gap: Gap) -> Control | None:
         """The control token with which the next message begins, where the template prints none at
@@ -264,7 +299,7 @@ def _check_content(index: int, message: Mapping[str, Any], mine: Found) -> None:
     """Every character of the content that is not white space at its edges must have been
     printed, the reasoning aside with which it begins.
     """
-    content, said = message["content"], mine.content
+    content, said = message["content"], mine.whole_content
     found = inline_reasoning(content) if message["role"] == "assistant" else None
     if found:
         content, said = content[found[-1] :], _from(said, found[-1])
