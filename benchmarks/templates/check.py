@@ -242,17 +242,23 @@ def _check_opening(
 
 
 def check_generation(
-    row: Row, mask: Sequence[int] | None, turns: Sequence[OwnText], tokens: Tokens
+    row: Row,
+    mask: Sequence[int] | None,
+    turns: Sequence[OwnText],
+    conversation: Conversation,
+    tokens: Tokens,
 ) -> Iterator[Difference]:
     """The template's own ``{% generation %}`` tags cover what the assistant spans cover.
 
     White space and reasoning aside, and what the tags have beside the turns: a header that the
-    prompt ends with, an end of sequence behind the last end of turn.
+    prompt ends with, an end of sequence behind the last end of turn. Nor can they hold the token
+    that ends a turn of calls where that is the first one of the results (Gemma 4): a token with
+    which a span ends and no answer without calls.
     """
     if not mask or not any(mask):
         return
     own_text = [
-        (tokens.first(turn.begin), tokens.last(max(turn.ends)))
+        (tokens.first(turn.begin), tokens.last(min(turn.ends)))
         for turn in turns
         if turn.begin is not None and turn.ends
     ]
@@ -261,11 +267,23 @@ def check_generation(
         for span in row["alignment"][kind]:
             for token in range(span["token_start"], min(span["token_end"], len(mask))):
                 ours[token] = 1 if kind == "assistant_spans" else 2
+    answers = {
+        tokens.spelled(tokens.first(end - 1), tokens.last(end))
+        for turn in turns
+        for end in turn.ends
+        if not conversation.messages[turn.message].get("tool_calls")
+    }
+    stops = {
+        span["token_end"] - 1
+        for span in row["alignment"]["assistant_spans"]
+        if tokens.spelled(span["token_end"] - 1, span["token_end"]) not in answers
+        and conversation.messages[span["message_index"]].get("tool_calls")
+    }
     missing: list[int] = []
     extra: list[int] = []
     for token, (theirs, own) in enumerate(zip(mask, ours, strict=True)):
         beside = theirs and not any(low <= token < high for low, high in own_text)
-        if bool(theirs) == bool(own) or own == 2 or beside:
+        if bool(theirs) == bool(own) or own == 2 or beside or token in stops:
             continue
         if tokens.spelled(token, token + 1).strip():
             (missing if theirs else extra).append(token)
@@ -316,7 +334,7 @@ def check_row(
         found += check_turns(row, turns, conversation, printed, tokens)
         found += check_reasoning(row, turns, conversation, printed, tokens)
         mask = reference.generated(conversation, tools=tools)
-        found += check_generation(row, mask, turns, tokens)
+        found += check_generation(row, mask, turns, conversation, tokens)
     return found
 
 

@@ -116,6 +116,8 @@ def own_texts(
     plain_ends |= {str(reference.tokenizer.eos_token)} if not plain_ends else set()
     no_plain = not any(control.search(tail) for _, tail, calls in tails if not calls)
     any_plain = any(not calls for _, _, calls in tails)
+    # Some templates end answers in letters
+    spelled = any_plain and no_plain and any(tail.strip() for _, tail, calls in tails if not calls)
     found_turns = []
     for index, tail, calls in tails:
         first, last = printed.anchors[index]
@@ -138,7 +140,9 @@ def own_texts(
                     plain_ends,
                     calls=calls,
                     unmarked=any_plain and no_plain,
-                ),
+                )
+                if not spelled
+                else (last + len(tail.rstrip()),),
             )
         )
     return found_turns

@@ -15,7 +15,6 @@ from typing import Any
 
 from cbdata.render.instrument import Marks
 from cbdata.render.json_text import dump
-from cbdata.render.written_calls import WRITTEN, WrittenCalls
 from cbdata.render.thinking import inline_reasoning
 from cbdata.render.traced_text import (
     Origin,
@@ -26,6 +25,7 @@ from cbdata.render.traced_text import (
     traced_leaves,
     with_parts,
 )
+from cbdata.render.written_calls import WRITTEN, WrittenCalls
 
 Message = Mapping[str, Any]
 

@@ -162,7 +162,7 @@ class _Layout:
             if headers:
                 return start + max(map(len, headers))
             scopes = [low for low, _ in block.found.scopes.get(0, ()) if start <= low < first]
-            return min([first, *scopes]) if not block.found.content else first
+            return min([first, *scopes]) if not _says(block.found) else first
         if proven is not None and proven == asked + len(prompt):
             # The template asks for nothing there, and prints what it asks with elsewhere.
             return proven
@@ -214,7 +214,7 @@ class _Layout:
         the end of an answer: the one that the model stops with.
         """
         ahead = self._controls(gap.closed, gap.end)[:1]
-        if not ahead or self.text[gap.closed : ahead[0][0]].strip():
+        if not ahead or self.landmarks.spelled_end or self.text[gap.closed : ahead[0][0]].strip():
             return None
         # What asks for an answer ends none.
         return None if ahead[0][2] in self.landmarks.generation_prompt else ahead[0]
@@ -248,9 +248,10 @@ class _Layout:
         printed = [part for part in (*mine.thinking, *mine.inline) if part.start < part.end]
         said = [part for part in mine.content if part.start < part.end]
         if turn.role == "assistant" and printed:
-            turn.thinking = [thinking_span(text, printed, turn.own_start)]
             first = min(part.start for part in (*printed, *said))
-            if first == min(part.start for part in printed):
+            begins = first == min(part.start for part in printed)
+            turn.thinking = [thinking_span(text, printed, turn.own_start, begins=begins)]
+            if begins:
                 turn.content_start = min(turn.thinking[0][1], turn.content_end)
         elif turn.role == "assistant" and self.landmarks.reasons:
             starts = [part.start for part in mine.content]
@@ -276,6 +277,12 @@ class _Layout:
             if controls[place][0] >= start:
                 inside.append(controls[place])
         return inside
+
+
+def _says(mine: Found) -> bool:
+    """Whether a message has text or reasoning beside its calls."""
+    said = (*mine.content, *mine.thinking, *mine.inline)
+    return any(part.start < part.end for part in said)
 
 
 def _reasoning(message: Mapping[str, Any], mine: Found) -> Iterator[tuple[str, list[Part]]]:
