@@ -87,6 +87,7 @@ WITHOUT: dict[str, str] = {
     "render/settings.py": "test_tokenizer and test_stage",
     "render/thinking.py": "test_generated, and test_stage for template renders",
     "render/turns.py": TYPES,
+    "render/written_calls.py": "test_inline_calls",
     "report/build.py": "test_page",
     "report/collect.py": "test_figures",
     "report/inputs.py": "test_page",

@@ -22,6 +22,7 @@ from cbdata.render.growing import ENDS, GROW, Growing, ends, grow, stored
 from cbdata.render.instrument import Marks
 from cbdata.render.json_text import dump
 from cbdata.render.safe_text import mark_safe
+from cbdata.render.traced_json import Known, dump_json
 
 DATE_FORMAT = "%d %b %Y"
 DICT_ATTRIBUTES = frozenset(dir(dict))
@@ -128,6 +129,15 @@ def _printed(value: Any) -> Any:
     return traced_text.as_text(value) if type(value) in (list, dict) else value
 
 
+def _percent(value: str, *args: Any, **kwargs: Any) -> str:
+    """Jinja's ``format`` filter with origins kept where the format has nothing but ``%s``."""
+    pieces = str(value).split("%s")
+    if kwargs or len(pieces) != len(args) + 1 or any("%" in piece for piece in pieces):
+        return jinja2.filters.do_format(value, *args, **kwargs)
+    row = [piece for pair in zip(pieces, (*args, ""), strict=True) for piece in pair]
+    return traced_text.concat(row)
+
+
 @pass_environment
 def _join(env: jinja2.Environment, value: Any, d: str = "", attribute: Any = None) -> str:
     """Jinja's ``join`` with origins kept."""
@@ -176,7 +186,7 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
                 sort_keys=sort_keys,
             )
 
-        return traced_text.dump_json(value, dumps, marks.values)
+        return dump_json(value, dumps, Known(marks.values, marks.start, marks.end))
 
     env = ChatEnvironment(
         trim_blocks=True,
@@ -187,6 +197,7 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
     env.filters |= {
         "tojson": tojson,
         "join": _join,
+        "format": _percent,
         "safe": mark_safe,
         "string": traced_text.as_text,
         instrument.VISIT_START: marks.visit_start,

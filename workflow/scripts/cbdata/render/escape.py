@@ -21,7 +21,7 @@ from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.render.written_calls import WRITTEN, WrittenCalls
 
 PLANES = (0xF0000, 0x100000)  # supplementary private use areas A and B
-PLANE_SIZE = 0xFF00  # leaves out the plane's last characters, which traced_text.dump_json uses
+PLANE_SIZE = 0xFF00  # leaves out the plane's last characters, which traced_json uses
 
 
 class Escaper:

@@ -212,6 +212,10 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         ) from refused
     ends = set(by_index.values())
     answers = {token for index, token in by_index.items() if LONGER[index] is ANSWER}
+    with suppress(Reject):  # some print the end of an answer with the next message, if there is one
+        alone = _ends(template, [USER, ANSWER], tokenizer, tools)
+        answers |= {token for index, token in alone.items() if index == 1}
+    ends |= answers
     with suppress(Reject):  # it may refuse tool calls; a trace with one says so
         ends |= set(_ends(template, [USER, CALL, RESULT, ANSWER], tokenizer).values())
     bos = tokenizer.special.get("bos_token", "")
