@@ -128,7 +128,7 @@ def own_texts(
                     printed.text,
                     _begin(messages[:index], printed, reference, index, shown),
                     first,
-                    usual,
+                    usual if messages[index - 1]["role"] == "assistant" else "",
                 ),
                 first,
                 last,
@@ -182,8 +182,8 @@ def _usual_prompt(
 
 
 def _behind_header(text: str, begin: int | None, first: int, usual: str) -> int | None:
-    """Where an answer begins before which the template prints the text that it usually asks with,
-    though it asks for nothing there.
+    """Where an answer behind an answer begins: behind the text that the template usually asks
+    with, if it prints that there, for it is not asked for two answers in a row.
     """
     if begin is not None and usual.strip() and text.startswith(usual, begin, first):
         return begin + len(usual)

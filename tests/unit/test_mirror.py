@@ -80,7 +80,6 @@ WITHOUT: dict[str, str] = {
     "render/draft.py": "test_oracle and test_fit_spans",
     "render/environment.py": "test_template and test_growing",
     "render/instrument.py": "test_template and test_trl_templates",
-    "render/placing.py": "test_layout and test_partition",
     "render/reasons.py": TABLE,
     "render/record.py": "test_oracle and test_stage",
     "render/renderer.py": "test_hugging_face and test_oracle",

@@ -163,9 +163,6 @@ class _Layout:
                 return start + max(map(len, headers))
             scopes = [low for low, _ in block.found.scopes.get(0, ()) if start <= low < first]
             return min([first, *scopes]) if not _says(block.found) else first
-        if proven is not None and proven == asked + len(prompt):
-            # The template asks for nothing there, and prints what it asks with elsewhere.
-            return proven
         if not start <= asked <= first or proven not in (None, asked):
             raise Reject(
                 "spans_disagree",
