@@ -126,8 +126,8 @@ FAMILIES = {
         "{% set all = m.get('tool_calls') or [] %}"
         "{% for i in range(all | length) %}{% set f = all[i]['function'] %}<|call|>{{ f['name'] }}"
         "{{ f['arguments'] | tojson }}<|done|>{% endfor %}"
-        "{% if m.role != 'assistant' or loop.last %}<|end|>{% endif %}{% set ns.at = ns.at + 1 %}{% endfor %}"
-        + ASK
+        "{% if m.role != 'assistant' or loop.last %}<|end|>{% endif %}"
+        "{% set ns.at = ns.at + 1 %}{% endfor %}" + ASK
     ),
     # The section is opened and closed in loops of their own, turns are put together by call blocks
     "in other loops": (

@@ -105,8 +105,8 @@ def test_an_end_in_letters_is_the_end(base: Any) -> None:
 def test_whatever_opens_reasoning_is_the_models(base: Any) -> None:
     source = (
         "{% for m in messages %}<|{{ m.role }}|>"
-        "{% if m.thinking %} to self:{{ m.thinking }}<|done|>{% endif %}{{ m.content }}<|end|>{% endfor %}"
-        + ASK
+        "{% if m.thinking %} to self:{{ m.thinking }}<|done|>{% endif %}"
+        "{{ m.content }}<|end|>{% endfor %}" + ASK
     )
     messages = [
         {"role": "user", "content": "ask"},
