@@ -14,6 +14,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/last_good.smk"
+include: "workflow/rules/patient_slurm.smk"
 
 
 # A skipped stage has no rules: its files are sources, and Snakemake names a missing one.

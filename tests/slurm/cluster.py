@@ -276,6 +276,17 @@ class Cluster:
             for pid in self._pids_on(node):
                 self.run(["kill", "-KILL", str(pid)], check=False)
 
+    def stop_controller(self) -> None:
+        """Kill slurmctld, as a crash or a fail-over does; nodes and jobs work on."""
+        pid = self.directory / "run" / "slurmctld.pid"
+        self.run(["kill", "-KILL", pid.read_text().strip()])
+        wait_until(lambda: not self.answers(["scontrol", "ping"]), 30, "the controller's end")
+
+    def start_controller(self) -> None:
+        """Start slurmctld again with the state that it had saved."""
+        self.run([shutil.which("slurmctld", path=conf.PATH) or "slurmctld"])
+        wait_until(lambda: self.answers(["scontrol", "show", "node", NODES[0]]), 60, "slurmctld")
+
     def _pids_on(self, node: str) -> list[int]:
         listing = self.run([sys.executable, "-c", conf.PIDS_ON_NODE, node]).stdout
         return [int(pid) for pid in listing.split()]

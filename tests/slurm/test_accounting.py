@@ -17,6 +17,14 @@ from tests.slurm.session import NewSession, Session
 pytestmark = pytest.mark.slurm
 
 SNAKEFILE = """
+import sys
+
+sys.path.append("SCRIPTS")
+
+
+include: "RULES/patient_slurm.smk"
+
+
 rule all:
     input: expand("{i}.txt", i=range(COUNT))
 
@@ -53,6 +61,8 @@ def make_session(
         SNAKEFILE.replace("COUNT", str(count))
         .replace("SECONDS", str(seconds))
         .replace("FAILING", failing)
+        .replace("SCRIPTS", str(repo / "workflow/scripts"))
+        .replace("RULES", str(repo / "workflow/rules"))
     )
     return new_session(cluster, snakefile, repo / "profiles/slurm", directory)
 
@@ -94,9 +104,6 @@ def test_sacct_shows_success_and_failure_and_makes_the_report(
 def test_a_cancelled_job_is_noticed_with_squeue(
     accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
 ) -> None:
-    """And why the profile does not leave the choice to the plugin: the words of sacct for it are
-    none that the plugin knows.
-    """
     session = make_session(new_session, accounting_cluster, repo, tmp_path / "site", 1, seconds=20)
     run = session.spawn()
     wait_until(lambda: "submitted with SLURM jobid" in run.text(), 60, "a submitted job", run.text)
@@ -124,16 +131,58 @@ def two_jobs_at_most(accounting_cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_jobs_at_most")
-def test_jobs_below_the_sites_limit_is_enough(
+def test_a_job_above_the_sites_limit_is_submitted_later(
     accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
 ) -> None:
-    """MaxSubmitJobs makes sbatch fail for the job above it; `jobs:` keeps Snakemake below."""
+    """MaxSubmitJobs makes sbatch fail for the job above it, which costs none of its tries; with
+    `jobs:` Snakemake keeps below.
+    """
     careless = make_session(
         new_session, accounting_cluster, repo, tmp_path / "careless", 3, seconds=8, retries=0
     )
-    output = careless.run(check=False)
-    assert "AssocMaxSubmitJobLimit" in output
+    output = careless.run()
+    assert "AssocMaxSubmitJobLimit" in output and "SLURM takes jobs again" in output
     careful = make_session(
         new_session, accounting_cluster, repo, tmp_path / "careful", 3, jobs=2, retries=0
     )
     assert "AssocMaxSubmitJobLimit" not in careful.run()
+
+
+def test_an_account_that_does_not_exist_ends_the_run(
+    accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
+) -> None:
+    site = {"slurm_account": "def-nobody", "slurm_partition": "cpu"}
+    session = make_session(
+        new_session,
+        accounting_cluster,
+        repo,
+        tmp_path / "site",
+        3,
+        **{"default-resources": site},
+    )
+    output = session.run(check=False, seconds=60)
+    assert "SLURM will take no job of this run" in output
+    assert "def-nobody" in output.split("SLURM will take no job of this run")[1]
+
+
+def test_a_job_cancelled_by_somebody_is_noticed_with_sacct(
+    accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
+) -> None:
+    session = make_session(
+        new_session,
+        accounting_cluster,
+        repo,
+        tmp_path / "site",
+        1,
+        seconds=20,
+        **{"slurm-status-command": "sacct"},
+    )
+    run = session.spawn()
+    wait_until(lambda: "submitted with SLURM jobid" in run.text(), 60, "a submitted job", run.text)
+    job = run.text().split("submitted with SLURM jobid ")[1].split()[0]
+    wait_until(
+        lambda: accounting_cluster.jobs()[job]["JobState"] == "RUNNING", 30, "the job to run"
+    )
+    accounting_cluster.run(["scancel", job])
+    assert run.wait(150) == 0, run.text()
+    assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in run.text()

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 SHARDS = 2
 VICTIM = f"0-of-{SHARDS}"
 TRACES = "traces/fujitsu_b4_ds.jsonl"
+WAITS = "another job works on these skeletons"
 
 
 @pytest.fixture
@@ -150,6 +151,25 @@ def test_a_killed_snakemake_and_a_restart(pipeline: Pipeline, cluster: Cluster) 
     before = pipeline.stored()
     pipeline.session.run("--unlock")
     finish(pipeline, pipeline.session.spawn(pipeline.data / TRACES), before)
+
+
+def test_a_new_run_waits_for_the_jobs_of_a_killed_one(pipeline: Pipeline) -> None:
+    """Under another division into shards: a job of the killed run works on skeletons of several of
+    the new run's shards.
+    """
+    run = start(pipeline)
+    before = pipeline.stored()
+    run.kill(signal.SIGKILL)
+    run.wait(20)
+    pipeline.session.run("--unlock")
+    pipeline.session.arguments = [
+        word.replace(f"fill_shards={SHARDS}", "fill_shards=3")
+        for word in pipeline.session.arguments
+    ]
+    again = pipeline.session.spawn(pipeline.data / TRACES)
+    finish(pipeline, again, before)
+    waited = [path for path in pipeline.logs.rglob("*-of-3.log") if WAITS in path.read_text()]
+    assert waited, pipeline.tail()
 
 
 def test_an_interrupted_snakemake_takes_its_jobs_along(

@@ -1,74 +1,82 @@
-"""One process per shard, and whom it waits for."""
+"""One process for each piece of work, and whom it waits for."""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from cbdata.fill.lock import ShardBusy, ShardLock
+from cbdata.fill.lock import ShardLock
 
 HOLD = """
-import sys, time
-from cbdata.fill.lock import ShardBusy, ShardLock
-try:
-    with ShardLock(sys.argv[1]):
-        print("held", flush=True)
-        time.sleep(float(sys.argv[2]))
-except ShardBusy as error:
-    print(error)
+import logging, sys, time
+import cbdata.fill.lock as lock
+lock.POLL_S = 0.05
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
+with lock.ShardLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
 """
 
 
-def lock_elsewhere(lock: Path, seconds: float, **env: str) -> subprocess.Popen[str]:
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cbdata.fill.lock.POLL_S", 0.05)
+
+
+def lock_elsewhere(lock: Path, seconds: float) -> subprocess.Popen[str]:
     """Another process that takes the lock and holds it."""
     scripts = Path(__file__).resolve().parents[3] / "workflow/scripts"
     command = [sys.executable, "-c", HOLD, lock, str(seconds)]
     return subprocess.Popen(
-        command, env={"PYTHONPATH": str(scripts), **env}, stdout=subprocess.PIPE, text=True
+        command, env={"PYTHONPATH": str(scripts)}, stdout=subprocess.PIPE, text=True
     )
 
 
-def test_the_second_job_on_a_shard_stops_and_names_the_first(tmp_path: Path) -> None:
-    lock = tmp_path / "0-of-1.lock"
-    with ShardLock(lock):
-        message = lock_elsewhere(lock, 0).communicate()[0]
-        assert (
-            "another job works on this shard" in message
-            and f'"pid":{os.getpid()}' in message
-            and "Hint" in message
-        )
-    assert lock_elsewhere(lock, 0).communicate()[0] == "held\n"
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
-def test_a_killed_jobs_lock_is_free_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("second", ["0-of-2", "0-of-3", "2-of-3", "0-of-1"])
+def test_who_works_on_the_same_skeletons_is_named_and_waited_for(
+    tmp_path: Path, second: str
+) -> None:
+    with ShardLock(tmp_path / "0-of-2.lock"):
+        waiting = lock_elsewhere(tmp_path / f"{second}.lock", 0)
+        line = first_line(waiting)
+        assert "another job works on these skeletons" in line
+        assert f'"pid":{os.getpid()}' in line and "Hint" in line
+        time.sleep(0.2)
+        assert waiting.poll() is None
+    rest = waiting.communicate(timeout=10)[0].splitlines()
+    assert rest == ["the other job has ended; what it had generated is taken over", "held"]
+
+
+def test_shards_of_one_division_work_side_by_side(tmp_path: Path) -> None:
+    with ShardLock(tmp_path / "0-of-2.lock"):
+        assert lock_elsewhere(tmp_path / "1-of-2.lock", 0).communicate(timeout=10)[0] == "held\n"
+
+
+def test_a_killed_jobs_lock_is_free_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     lock = tmp_path / "0-of-1.lock"
     with lock_elsewhere(lock, 60) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(ShardBusy):
-            ShardLock(lock).__enter__()
+        assert first_line(holder) == "held\n"
         holder.kill()
         holder.wait()
-    with ShardLock(lock):
-        pass
+    with caplog.at_level(logging.INFO), ShardLock(lock), ShardLock(tmp_path / "1-of-1.lock"):
+        assert not caplog.messages
 
 
-def test_a_requeued_job_waits_for_what_is_left_of_its_first_try(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_many_that_start_at_once_in_two_divisions_work_one_division_at_a_time(
+    tmp_path: Path,
 ) -> None:
-    """SLURM gives a node up that it cannot reach and starts the job elsewhere under the same id,
-    while the node may go on working.
-    """
-    monkeypatch.setattr("cbdata.fill.lock.POLL_S", 0.05)
-    lock = tmp_path / "0-of-1.lock"
-    with lock_elsewhere(lock, 1.0, SLURM_JOB_ID="7") as first_try:
-        assert first_try.stdout is not None and first_try.stdout.readline() == "held\n"
-        monkeypatch.setenv("SLURM_JOB_ID", "8")
-        with pytest.raises(ShardBusy):
-            ShardLock(lock).__enter__()
-        monkeypatch.setenv("SLURM_JOB_ID", "7")
-        with ShardLock(lock):
-            assert first_try.stdout.read() == "" and first_try.wait(10) == 0
+    names = [f"{shard}-of-{count}" for count in (2, 3) for shard in range(count)]
+    started = [lock_elsewhere(tmp_path / f"{name}.lock", 0.2) for name in names]
+    for process in started:
+        assert process.communicate(timeout=60)[0].splitlines()[-1] == "held"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,11 +84,17 @@ def test_a_job_that_cannot_run_names_every_problem(job: FillJob, repo: Path) -> 
     assert "model org/name is not in" in messages and "absent.json" in messages
 
 
-def test_a_second_job_on_a_shard_stops_before_it_renders(job: FillJob, repo: Path) -> None:
-    with ShardLock(job.lock_file):
-        status, messages = run(job, repo)
-    assert status == 1 and "another job works on this shard" in messages
-    assert "first rendered prompt" not in messages
+def test_a_second_job_on_a_shard_waits_and_finds_everything_done(job: FillJob, repo: Path) -> None:
+    assert job.log is not None
+    log = Path(job.log)
+    with ThreadPoolExecutor() as pool:
+        with ShardLock(job.lock_file):
+            second = pool.submit(run, job, repo)
+            while not (log.exists() and "this one waits" in log.read_text()):
+                time.sleep(0.1)
+            assert not second.done() and "first rendered prompt" not in log.read_text()
+        status, messages = second.result()
+    assert status == 0 and "another job works on these skeletons" in messages
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["absent.json"]])

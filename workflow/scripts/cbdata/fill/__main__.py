@@ -18,7 +18,6 @@ from cbdata.fill.backends.base import EngineDied
 from cbdata.fill.backends.registry import find_backend
 from cbdata.fill.environment import prepare_environment
 from cbdata.fill.job import FillJob, JobError, load_job
-from cbdata.fill.lock import ShardBusy
 from cbdata.fill.preflight import PreflightError, preflight
 from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.fill.shard import run_shard
@@ -34,7 +33,6 @@ EXIT_STOPPED = 75
 TELLING_ERRORS = (
     ConfigError,
     PreflightError,
-    ShardBusy,
     EngineDied,
     TokenizerError,
     ToolSchemaError,

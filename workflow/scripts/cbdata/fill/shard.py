@@ -31,6 +31,10 @@ CONTEXT_STEP = 256
 """Tokens that the engine's context is a multiple of."""
 
 
+LOCAL_FOLDER = "local folder"
+"""What stands for the path of a model folder: its fingerprint says which model it is."""
+
+
 class PromptRenderer(TokenText, Protocol):
     """The part of ``cbdata.render.Renderer`` that a fill job uses."""
 
@@ -53,7 +57,6 @@ def run_shard(
         stop: Says whether the job was told to stop.
 
     Raises:
-        ShardBusy: Another process works on this shard.
         Stopped: The job was told to stop; what finished is kept.
         EngineDied: The engine is gone; what finished is kept.
     """
@@ -72,7 +75,8 @@ def run_shard(
         dtype = weight_type(settings.dtype, inputs.device)
         identity = {
             "backend": settings.backend_name,
-            "model": settings.model,
+            # A folder is the same model under every spelling of its path.
+            "model": settings.model if inputs.model.commit else LOCAL_FOLDER,
             "fingerprint": inputs.model.fingerprint,
             "dtype": dtype,
             "grammar": grammar,
