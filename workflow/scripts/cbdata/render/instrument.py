@@ -10,7 +10,7 @@ that of the plain template.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -249,9 +249,12 @@ def _mark_loop(loop: nodes.For) -> None:
         for name in ([target] if isinstance(target, nodes.Name) else target.find_all(nodes.Name))
     ]
     looked_up = sorted({name for name in _looked_up(loop.body) if name not in names})
+    numbered = sorted({name for name in _looked_up(loop.body, names) if name not in names})
+    looked_up = [name for name in looked_up if name not in numbered]
 
     def end() -> list[nodes.Node]:
-        return [*_printed(MESSAGE_END, looked_up, line), *_printed(VISIT_END, names, line)]
+        inner = [*_printed(MESSAGE_END, looked_up, line), *_printed(VISIT_END, numbered, line)]
+        return [*inner, *_printed(VISIT_END, names, line)]
 
     def marked(body: list[nodes.Node]) -> list[nodes.Node]:
         out: list[nodes.Node] = []
@@ -265,24 +268,36 @@ def _mark_loop(loop: nodes.For) -> None:
             out.append(node)
             if (name := _target(node)) in looked_up:
                 out += _printed(MESSAGE_START, [str(name)], line)
+            if (name := _target(node, names)) in numbered:
+                out += _printed(VISIT_START, [str(name)], line)
         return out
 
     loop.body = [*_printed(VISIT_START, names, line), *marked(loop.body), *end()]
 
 
-def _target(node: nodes.Node) -> str | None:
-    """The variable that an assignment gives an item of a list to."""
-    if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name):
+def _target(node: nodes.Node, numbers: Sequence[str] | None = None) -> str | None:
+    """The variable that an assignment gives an item of a list to; with ``numbers``, the item that
+    one of these variables counts, or something of it.
+    """
+    if not (isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name)):
+        return None
+    if numbers is None:
         return node.target.name if isinstance(node.node, nodes.Getitem) else None
+    value = node.node
+    while isinstance(value, (nodes.Getitem, nodes.Getattr)):
+        counted = value.arg if isinstance(value, nodes.Getitem) else None
+        if isinstance(counted, nodes.Name) and counted.name in numbers:
+            return node.target.name
+        value = value.node
     return None
 
 
-def _looked_up(body: list[nodes.Node]) -> Iterator[str]:
+def _looked_up(body: list[nodes.Node], numbers: Sequence[str] | None = None) -> Iterator[str]:
     for node in body:
-        if (name := _target(node)) is not None:
+        if (name := _target(node, numbers)) is not None:
             yield name
         if not isinstance(node, nodes.For):
             for field in BRANCHES:
                 inside = getattr(node, field, None)
                 if isinstance(inside, list):
-                    yield from _looked_up(inside)
+                    yield from _looked_up(inside, numbers)

@@ -27,6 +27,9 @@ REASONS: Reasons = {
     "thinking_not_placed": "a message's reasoning is printed and cannot be found exactly",
     "call_not_rendered": "the template does not print a tool's name",
     "call_not_placed": "a call cannot be found in the text exactly",
+    "inline_call_unread": (
+        "an assistant's content has the markup of calls, and they cannot be read as calls safely"
+    ),
     "calls_overlap": "two calls share characters of the rendered text",
     "arguments_dropped": "the template leaves out an argument of a call",
     "control_token_in_content": "a message holds control-token text, and control_tokens is reject",
