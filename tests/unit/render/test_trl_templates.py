@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,7 @@ def check_placed(messages: list[dict[str, Any]], renderer: Renderer) -> None:
             assert draft.text[span.name_start : span.name_end] == span.name
             assert "x y" in draft.text[span.start : span.end]
             assert turn.content_start <= span.start < span.end <= turn.content_end
-        assert all(
-            left.end <= right.start for (_, left), (_, right) in zip(calls, calls[1:], strict=False)
-        )
+        assert all(left.end <= right.start for (_, left), (_, right) in pairwise(calls))
 
 
 def test_text_is_transformers_and_spans_are_right(
