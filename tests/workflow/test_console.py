@@ -127,9 +127,10 @@ def test_a_stop_from_the_keyboard_ends_with_one_line(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(WAITS)
     words = [f"{key}={value}" for key, value in config.items()]
-    command = [sys.executable, "-m", "snakemake", *PROFILE, "--config", *words]
+    # A caller in the background has SIGINT ignored, and its children would ignore it too.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "snakemake", *PROFILE]
     run = subprocess.Popen(
-        command,
+        [*command, "--config", *words],
         cwd=repo,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         stdout=subprocess.PIPE,
