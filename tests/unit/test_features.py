@@ -57,7 +57,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Pat
         "trace_v1": ([alone], twins),
         "render_v1": ([render], corpus.renders),
         "lossmask_v1": ([mask], corpus.masks),
-        "reject_v1": (rejects[:1], rejects[1:] + [reject | {"detail": "", "line": None}]),
+        "reject_v1": (rejects[:1], [*rejects[1:], reject | {"detail": "", "line": None}]),
     }
     return {
         kind: [write_jsonl(tmp_path / f"{kind}_{n}.jsonl", each) for n, each in enumerate(parts)]
@@ -82,5 +82,5 @@ def test_the_columns_are_the_fields_of_the_schema(kind: str) -> None:
 
 
 def test_another_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected a kind of records .*got 'stats_v1'"):
+    with pytest.raises(ValueError, match=r"expected a kind of records .*got 'stats_v1'"):
         features("stats_v1")
