@@ -11,7 +11,13 @@ from typing import Any
 
 from cbdata.schemas import load_schema
 
-KINDS = ("trace_v1", "render_v1", "lossmask_v1", "reject_v1")
+SCHEMAS = {
+    "trace_v1": lambda: load_schema("trace_v1"),
+    "render_v1": lambda: load_schema("render_v1"),
+    "lossmask_v1": lambda: load_schema("lossmask_v1"),
+    "reject_v1": lambda: load_schema("reject_v1"),
+}
+KINDS = tuple(SCHEMAS)
 VALUES = {
     frozenset({"string"}): "string",
     frozenset({"integer"}): "int64",
@@ -43,7 +49,7 @@ def features(kind: str) -> Any:
         raise ValueError(f"expected a kind of records ({', '.join(KINDS)}), got {kind!r}")
     from datasets import Features
 
-    schema = load_schema(kind)
+    schema = SCHEMAS[kind]()
     return Features(_feature(schema, schema.get("$defs", {})))
 
 
