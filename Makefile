@@ -9,6 +9,9 @@ VENV ?= .venv
 VENV_GPU ?= .venv-gpu
 BIN := $(VENV)/bin
 DEMO_MODEL := scratch/cache/models/SmolLM2-135M-Instruct
+POINTS := scratch/demo_decision_points/data
+POINTS_CONFIG := config/demo/decision_points.yaml
+POINTS_SHOWN = --data agentdojo_ds --run $(POINTS) --tokenizer $(DEMO_MODEL)
 READY := $(VENV)/.installed $(DEMO_MODEL)/config.json
 SNAKEMAKE := $(BIN)/snakemake
 PYTEST := $(BIN)/python -m pytest
@@ -25,8 +28,8 @@ SITE ?= profiles/mysite
 ON_SLURM = --profile slurm $(if $(wildcard $(SITE)),--profile $(SITE))
 PROFILE ?= $(if $(shell command -v sbatch),$(ON_SLURM),--profile profiles/local)
 
-.PHONY: help setup setup-gpu lock demo test test-slurm lint format bench config-table reasons \
-	rulegraph cache-model demo-model gpu-check clean-demo
+.PHONY: help setup setup-gpu lock demo demo-decision-points test test-slurm lint format bench \
+	config-table reasons rulegraph viewer-image twin-image cache-model demo-model gpu-check clean-demo
 
 help: ## what can be made, with a sentence each; snakemake --list-target-rules does so for data
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'
@@ -58,6 +61,16 @@ demo: $(READY) ## the whole workflow on the demo data, with a real model on the 
 	$(SNAKEMAKE) --profile profiles/local --configfile config/demo/config.yaml --cores $(CORES) \
 		--config engine_device=cpu
 	@echo && cat scratch/demo/data/stats/summary.txt
+
+demo-decision-points: $(READY) ## harmful and benign twins from agent runs, with a real model
+	$(SNAKEMAKE) --profile profiles/local --configfile $(POINTS_CONFIG) \
+		--cores $(CORES) --config engine_device=cpu \
+		-- all export export_seed_v1 export_triplets export_next_tool_prediction
+	@echo && cat $(POINTS)/stats/summary.txt
+	@printf '\nNext:\n  %s\n  %s\n  %s\n' \
+		"$(BIN)/python workflow/scripts/show.py 1 --twin $(POINTS_SHOWN)" \
+		"$(SNAKEMAKE) --profile profiles/local --configfile $(POINTS_CONFIG) -- report" \
+		"docs/decision_points.md: the same from real runs, for your own model"
 
 test: $(READY) ## lint, then every test that this machine can run
 	$(MAKE) lint
@@ -101,6 +114,12 @@ rulegraph: $(VENV)/.installed ## draw docs/images/rulegraph.svg; needs graphviz
 		> scratch/rulegraph.svg
 	mv scratch/rulegraph.svg docs/images/rulegraph.svg
 
+viewer-image: $(VENV)/.installed ## draw docs/images/viewer.png from the demo; needs chromium
+	$(BIN)/python tools/viewer_image.py
+
+twin-image: $(VENV)/.installed ## draw docs/images/twin.svg from the demo of decision points
+	PYTHONPATH=workflow/scripts $(BIN)/python tools/twin_image.py
+
 # Either environment can do it, so that a cluster needs only that for GPUs.
 VENV_HERE := $(if $(wildcard $(VENV_GPU)/.installed),$(VENV_GPU),$(VENV))
 cache-model: $(VENV_HERE)/.installed ## fetch MODEL into the cache, on a login node with network
@@ -115,5 +134,5 @@ gpu-check: $(VENV_HERE)/.installed ## try MODEL for a minute (CONFIG="key=value 
 	$(VENV_HERE)/bin/snakemake $(PROFILE) --nolock --forcerun gpu_check \
 		$(if $(MODEL)$(CONFIG),--config $(if $(MODEL),model=$(MODEL)) $(CONFIG)) -- gpu_check
 
-clean-demo: ## remove the demo's output
-	rm -rf scratch/demo
+clean-demo: ## remove the output of both demos
+	rm -rf scratch/demo scratch/demo_decision_points

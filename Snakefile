@@ -42,18 +42,26 @@ include: "workflow/rules/push.smk"
 
 
 rule all:
-    """The default: all loss masks, and the summary of the run."""
+    """The default: all loss masks, the summary, and the report page where that is cheap."""
     default_target: True
     input:
+        nothing_but_checked("all"),
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
         f"{OUT}/stats/summary.txt",
+        report=REPORT_AT_THE_END,
     message:
-        "All traces, renders and loss masks are there."
+        "All traces, renders and loss masks are there. "
+        + (
+            "Look at them: {input.report}"
+            if REPORT_AT_THE_END
+            else "To look at them: snakemake report, with the same settings"
+        )
 
 
 rule load:
     """Raw data to traces (was 01_load_data.sbatch)."""
     input:
+        nothing_but_checked("load"),
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.loaded),
         expand(f"{OUT}/traces/{{stem}}_skeletons.jsonl", stem=PLAN.cut),
     message:
@@ -63,6 +71,7 @@ rule load:
 rule fill:
     """Skeletons to harmful and benign traces, by the model (was 02_fill_skeletons.sbatch)."""
     input:
+        nothing_but_checked("fill"),
         expand(f"{OUT}/traces/{{name}}.jsonl", name=PLAN.filled_names),
     message:
         "The completed traces are there."
@@ -71,6 +80,7 @@ rule fill:
 rule lossmask:
     """Traces to renders and loss masks (was 03_lossmask.sbatch)."""
     input:
+        nothing_but_checked("all"),
         expand(f"{OUT}/lossmasks/{{name}}.jsonl", name=PLAN.dataset_names),
     message:
         "The loss masks are there."

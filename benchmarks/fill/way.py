@@ -211,7 +211,7 @@ class Bench:
             # Not entered: at its end it would shut the engine down.
             runner = Runner(
                 items,
-                store=store,
+                stores=[store],
                 judge=verdict,
                 attempts=1,
                 open_engine=lambda: self.engine,
@@ -263,7 +263,7 @@ class BareEngine(VllmEngine):
     def __init__(self, options: EngineOptions) -> None:
         from vllm import LLM
 
-        self._grammar, self._stops = None, []
+        self._stops = []
         given: dict[str, Any] = {}
         if options.device == "cpu":
             # Without the first, seeded requests die; without the second, it wants nearly all of
@@ -319,7 +319,6 @@ def measure(options: WayOptions) -> None:
         device=device,
         dtype=dtype,
         max_model_len=engine_context(longest, 1 << 20),
-        grammar=None,
         seed=settings.seed,
     )
     engine = VllmBackend().open(opened) if options.way == "fill" else BareEngine(opened)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -12,8 +13,8 @@ from reference import Reference, Tokens
 from turns import REASONING, OwnText, Printed, locate, own_texts
 
 BLOCK = re.compile(r"think>|\[/?THINK\]")
-OPENS = re.compile(r"(?:<think>|<seed:think>|\[THINK\])\s*\Z")
-CLOSES = re.compile(r"\s*(?:</think>|</seed:think>|\[/THINK\])")
+OPENS = re.compile(r"(?:<think>|<seed:think>|\[THINK\]|<\|channel>thought)\s*\Z")
+CLOSES = re.compile(r"\s*(?:</think>|</seed:think>|\[/THINK\]|<channel\|>)")
 TAG = re.compile(r"<([a-z_]*[a-rt-z_])>")  # one that ends in s opens a section of calls
 SEPARATOR = re.compile(r"[\s,;]*")
 
@@ -50,8 +51,14 @@ def check_order(row: Row, conversation: Conversation) -> Iterator[Difference]:
     """Spans are in order, inside each other as they must be, and as many as there are things."""
     alignment, length = row["alignment"], len(row["input_ids"])
     messages, calls = alignment["message_spans"], alignment["tool_call_spans"]
-    if [span["message_index"] for span in messages] != list(range(len(conversation.messages))):
-        yield "order", "not one span for every message"
+    indices = [span["message_index"] for span in messages]
+    if list(dict.fromkeys(indices)) != list(range(len(conversation.messages))):
+        yield "order", "not a span for every message"
+    for index, count in Counter(indices).items():
+        # A template may print what a turn says behind its calls, as a turn of its own.
+        message = conversation.messages[index]
+        if count > 1 + bool(message.get("tool_calls") and message["content"].strip()):
+            yield "order", f"message {index} has {count} spans"
     wanted = list(conversation.calls())
     if [(s["message_index"], s["call_index"], s["tool_name"]) for s in calls] != wanted:
         yield "order", "not one span for every call"
@@ -61,17 +68,17 @@ def check_order(row: Row, conversation: Conversation) -> Iterator[Difference]:
         if sorted(edges) != edges or edges[0] < reached or edges[-1] > length:
             yield "order", f"message {span['message_index']}: {edges} behind {reached}"
         reached = max(reached, edges[-1])
-    said = {s["message_index"]: (s["content_start"], s["content_end"]) for s in messages}
+    said = _stretches(messages, "content_start", "content_end")
     reached = 0
     for span in calls:
         edges = [
             span[key] for key in ("token_start", "name_token_start", "name_token_end", "token_end")
         ]
-        low, high = said.get(span["message_index"], (0, 0))
+        own = said.get(span["message_index"], [])
         if sorted(edges) != edges or edges[0] < reached:
             yield "order", f"call {span['call_index']} of {span['message_index']}: {edges}"
-        if edges[0] < low or edges[-1] > high:
-            yield "call_outside_message", f"{edges} in [{low}, {high})"
+        if not any(_inside((edges[0], edges[-1]), stretch) for stretch in own):
+            yield "call_outside_message", f"{edges} in {own}"
         reached = max(reached, edges[-1])
 
 
@@ -80,13 +87,8 @@ def check_words(
 ) -> Iterator[Difference]:
     """Every word lies in the spans that must hold it, and in no other."""
     alignment = row["alignment"]
-    said = {
-        s["message_index"]: (s["content_start"], s["content_end"])
-        for s in alignment["message_spans"]
-    }
-    whole = {
-        s["message_index"]: (s["token_start"], s["token_end"]) for s in alignment["message_spans"]
-    }
+    said = _stretches(alignment["message_spans"], "content_start", "content_end")
+    whole = _stretches(alignment["message_spans"], "token_start", "token_end")
     calls = {
         (s["message_index"], s["call_index"]): (s["token_start"], s["token_end"])
         for s in alignment["tool_call_spans"]
@@ -98,7 +100,8 @@ def check_words(
         )
     for word in conversation.words:
         held = [
-            (tokens.first(at), tokens.last(at + len(word.text))) for at in printed.places[word.text]
+            (tokens.begins(at), tokens.last(at + len(word.text)))
+            for at in printed.places[word.text]
         ]
         if not held:
             continue
@@ -107,11 +110,12 @@ def check_words(
             wanted = thinking.get(word.message, [])
             if not any(_inside(span, own) for span in held for own in wanted):
                 yield "reasoning_outside", name
-            if not any(_inside(span, whole.get(word.message, (0, 0))) for span in held):
+            mine = whole.get(word.message, [])
+            if not any(_inside(span, stretch) for span in held for stretch in mine):
                 yield "reasoning_outside", f"{name}: not in its message"
         else:
-            own = said.get(word.message, (0, 0))
-            if not any(_inside(span, own) for span in held):
+            own = said.get(word.message, [])
+            if not any(_inside(span, stretch) for span in held for stretch in own):
                 yield "word_outside", f"{name} is not in {own}"
         if word.kind == "call":
             own = calls.get((word.message, word.call), (0, 0))
@@ -125,8 +129,8 @@ def check_words(
                 mine = word.kind == "thinking" and message == word.message
                 if not mine and any(_touch(span, other) for other in spans):
                     yield "reasoning_holds_other", f"reasoning of {message} holds {name}"
-            for message, other in whole.items():
-                if message != word.message and _touch(span, other):
+            for message, others in whole.items():
+                if message != word.message and any(_touch(span, other) for other in others):
                     yield "message_holds_other", f"message {message} holds {name}"
     for span in alignment["tool_call_spans"]:
         low, high = tokens.char(span["token_start"]), tokens.char(span["token_end"])
@@ -143,15 +147,14 @@ def check_turns(
     """Every assistant turn begins where the model begins, and ends with its end-of-turn token; the
     calls' openings are in the calls, the ends of turns are not.
     """
-    spans = {span["message_index"]: span for span in row["alignment"]["message_spans"]}
+    spans = _stretches(row["alignment"]["message_spans"], "content_start", "content_end")
     calls: dict[int, list[Mapping[str, int]]] = {}
     for span in row["alignment"]["tool_call_spans"]:
         calls.setdefault(span["message_index"], []).append(span)
     for turn in turns:
-        span = spans.get(turn.message)
-        if span is None:
+        if turn.message not in spans:
             continue
-        start, end = span["content_start"], span["content_end"]
+        start, end = spans[turn.message][0][0], spans[turn.message][-1][1]
         if turn.begin is not None:
             if start < tokens.first(turn.begin):
                 extra = tokens.spelled(start, tokens.first(turn.begin))
@@ -239,17 +242,23 @@ def _check_opening(
 
 
 def check_generation(
-    row: Row, mask: Sequence[int] | None, turns: Sequence[OwnText], tokens: Tokens
+    row: Row,
+    mask: Sequence[int] | None,
+    turns: Sequence[OwnText],
+    conversation: Conversation,
+    tokens: Tokens,
 ) -> Iterator[Difference]:
     """The template's own ``{% generation %}`` tags cover what the assistant spans cover.
 
     White space and reasoning aside, and what the tags have beside the turns: a header that the
-    prompt ends with, an end of sequence behind the last end of turn.
+    prompt ends with, an end of sequence behind the last end of turn. Nor can they hold the token
+    that ends a turn of calls where that is the first one of the results (Gemma 4): a token with
+    which a span ends and no answer without calls.
     """
     if not mask or not any(mask):
         return
     own_text = [
-        (tokens.first(turn.begin), tokens.last(max(turn.ends)))
+        (tokens.first(turn.begin), tokens.last(min(turn.ends)))
         for turn in turns
         if turn.begin is not None and turn.ends
     ]
@@ -258,11 +267,23 @@ def check_generation(
         for span in row["alignment"][kind]:
             for token in range(span["token_start"], min(span["token_end"], len(mask))):
                 ours[token] = 1 if kind == "assistant_spans" else 2
+    answers = {
+        tokens.spelled(tokens.first(end - 1), tokens.last(end))
+        for turn in turns
+        for end in turn.ends
+        if not conversation.messages[turn.message].get("tool_calls")
+    }
+    stops = {
+        span["token_end"] - 1
+        for span in row["alignment"]["assistant_spans"]
+        if tokens.spelled(span["token_end"] - 1, span["token_end"]) not in answers
+        and conversation.messages[span["message_index"]].get("tool_calls")
+    }
     missing: list[int] = []
     extra: list[int] = []
     for token, (theirs, own) in enumerate(zip(mask, ours, strict=True)):
         beside = theirs and not any(low <= token < high for low, high in own_text)
-        if bool(theirs) == bool(own) or own == 2 or beside:
+        if bool(theirs) == bool(own) or own == 2 or beside or token in stops:
             continue
         if tokens.spelled(token, token + 1).strip():
             (missing if theirs else extra).append(token)
@@ -273,10 +294,12 @@ def check_generation(
 
 
 def check_eos(row: Row, printed: Printed, tokens: Tokens) -> Iterator[Difference]:
-    """No position of an end of turn lies inside what a message says."""
+    """No position of an end of turn lies inside what a message says in one turn."""
+    ends = {span["content_end"] - 1 for span in row["alignment"]["message_spans"]}
     for position in row["special_tokens"]["eos_positions"]:
         for message, (first, last) in printed.anchors.items():
-            if tokens.first(first) < position < tokens.first(last - 1):
+            inside = tokens.first(first) < position < tokens.first(last - 1)
+            if inside and position not in ends:
                 yield "eos", f"position {position} lies in message {message}"
 
 
@@ -311,7 +334,17 @@ def check_row(
         found += check_turns(row, turns, conversation, printed, tokens)
         found += check_reasoning(row, turns, conversation, printed, tokens)
         mask = reference.generated(conversation, tools=tools)
-        found += check_generation(row, mask, turns, tokens)
+        found += check_generation(row, mask, turns, conversation, tokens)
+    return found
+
+
+def _stretches(
+    spans: Sequence[Mapping[str, int]], start: str, end: str
+) -> dict[int, list[tuple[int, int]]]:
+    """Stretches of the text by message, in its order."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for span in spans:
+        found.setdefault(span["message_index"], []).append((span[start], span[end]))
     return found
 
 

@@ -79,6 +79,13 @@ class Tokens:
         """The first token that ends behind a character's start."""
         return bisect_right(self.ends, character)
 
+    def begins(self, character: int) -> int:
+        """The first token that holds nothing before a character: one that two things share
+        belongs to the one before.
+        """
+        token = self.first(character)
+        return token + (self.char(token) < character)
+
     def last(self, character: int) -> int:
         """One past the last token that starts before a character's start."""
         return bisect_left(self.starts, character)

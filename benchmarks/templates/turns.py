@@ -16,7 +16,7 @@ from itertools import pairwise
 from conversations import Conversation
 from reference import Reference, Refused
 
-REASONING = re.compile(r"think|THINK|analysis|reason|RESPONSE")
+REASONING = re.compile(r"think|THINK|analysis|reason|RESPONSE|<channel\|>|<\|channel>thought")
 WHITE = re.compile(r"\s*")
 OPENED = re.compile(r"\s*(?:<think>|\[THINK\]|<seed:think>|<\|START_THINKING\|>)\s*\Z")
 
@@ -92,6 +92,7 @@ def own_texts(
     """
     shown = conversation.tools if tools else ()
     # What begins a turn ends none.
+    usual = _usual_prompt(conversation, reference, shown)
     headers = _header_tokens(conversation, reference, shown)
     control = _pattern(reference.control - headers)
     begins = _pattern(headers)
@@ -115,13 +116,20 @@ def own_texts(
     plain_ends |= {str(reference.tokenizer.eos_token)} if not plain_ends else set()
     no_plain = not any(control.search(tail) for _, tail, calls in tails if not calls)
     any_plain = any(not calls for _, _, calls in tails)
+    # Some templates end answers in letters
+    spelled = any_plain and no_plain and any(tail.strip() for _, tail, calls in tails if not calls)
     found_turns = []
     for index, tail, calls in tails:
         first, last = printed.anchors[index]
         found_turns.append(
             OwnText(
                 index,
-                _begin(messages[:index], printed, reference, index, shown),
+                _behind_header(
+                    printed.text,
+                    _begin(messages[:index], printed, reference, index, shown),
+                    first,
+                    usual if messages[index - 1]["role"] == "assistant" else "",
+                ),
                 first,
                 last,
                 _ends(
@@ -132,7 +140,9 @@ def own_texts(
                     plain_ends,
                     calls=calls,
                     unmarked=any_plain and no_plain,
-                ),
+                )
+                if not spelled
+                else (last + len(tail.rstrip()),),
             )
         )
     return found_turns
@@ -155,6 +165,29 @@ def _header_tokens(
     # Some templates always ask: that is what follows the end of the last message.
     said = max((asked.rfind(word.text) for word in conversation.words), default=-1)
     return set(control.findall(asked, said)[1:2]) if said >= 0 else set()
+
+
+def _usual_prompt(
+    conversation: Conversation, reference: Reference, shown: Sequence[Mapping]
+) -> str:
+    """What the template adds to ask for the first answer."""
+    index = next(i for i, each in enumerate(conversation.messages) if each["role"] == "assistant")
+    before = conversation.messages[:index]
+    try:
+        plain = reference.text(before, shown)
+        asked = reference.text(before, shown, asking=True)
+    except Refused:
+        return ""
+    return asked[len(plain) :] if asked.startswith(plain) else ""
+
+
+def _behind_header(text: str, begin: int | None, first: int, usual: str) -> int | None:
+    """Where an answer behind an answer begins: behind the text that the template usually asks
+    with, if it prints that there, for it is not asked for two answers in a row.
+    """
+    if begin is not None and usual.strip() and text.startswith(usual, begin, first):
+        return begin + len(usual)
+    return begin
 
 
 def _own_tail(

@@ -34,7 +34,9 @@ def open_page(browser: Any) -> Iterator[Open]:
     """Open a file in a profile of its own."""
     contexts = []
 
-    def call(path: Path, width: int = 1300, height: int = 900, scheme: str = "light") -> Watched:
+    def call(
+        path: Path, width: int = 1300, height: int = 900, scheme: str = "light", link: str = ""
+    ) -> Watched:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme
         )
@@ -51,7 +53,7 @@ def open_page(browser: Any) -> Iterator[Open]:
             dialog.dismiss()
 
         watched.page.on("dialog", dismiss)
-        watched.page.goto(path.as_uri())
+        watched.page.goto(path.as_uri() + link)
         watched.wait_for_record()
         return watched
 

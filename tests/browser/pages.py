@@ -34,8 +34,8 @@ class Watched:
         assert self.messages == []
 
     def wait_for_record(self) -> None:
-        """Wait until the open record is shown."""
-        self.wait_until("STATE.shown === STATE.opened")
+        """Wait until no search runs and the open record is shown."""
+        self.wait_until("STATE.searching === 0 && STATE.shown === STATE.opened")
 
     def wait_until(self, expression: str) -> None:
         """Poll a condition; the page's own policy forbids the evaluation that Playwright's waiting
@@ -54,7 +54,12 @@ def build(corpus: Corpus, folder: Path, rejects: tuple[Path, ...] = (), **option
     """Write the rows of a corpus and the page over them."""
     corpus.write(folder)
     build_report(
-        ReportInputs((corpus.dataset(),), rejects=rejects, tokenizer=corpus.tokenizer),
+        ReportInputs(
+            (corpus.dataset(),),
+            skeletons=corpus.skeleton_file,
+            rejects=rejects,
+            tokenizer=corpus.tokenizer,
+        ),
         load_registry(),
         folder / "index.html",
         **options,

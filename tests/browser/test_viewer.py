@@ -113,9 +113,10 @@ def test_search_and_filters(tmp_path: Path, open_page: Open) -> None:
     watched = open_page(build(Corpus(pairs=10, validation_pairs=0), tmp_path))
     page = watched.page
     assert page.inner_text("#count") == "20 of 20 traces"
-    page.select_option("#filter-2", "harmful")
+    page.select_option("#filter-category", "harmful")
     assert page.inner_text("#count") == "10 of 20 traces"
-    page.fill("#search", "PLANET 7")
+    page.fill("#search", "PLANET  7")
+    watched.wait_for_record()
     assert page.inner_text("#count") == "1 of 20 traces"
     page.fill("#search", "retrieve_docs")
     watched.wait_for_record()
@@ -123,8 +124,11 @@ def test_search_and_filters(tmp_path: Path, open_page: Open) -> None:
         page.inner_text("#count") == "0 of 20 traces"
         and page.inner_text("#record") == "No record matches."
     )
-    page.select_option("#filter-2", "")
-    page.select_option("#filter-3", "safe")
+    page.select_option("#filter-category", "")
+    watched.wait_for_record()
+    assert page.inner_text("#count") == "10 of 20 traces"
+    page.fill("#search", "")
+    page.select_option("#filter-outcome", "safe")
     assert page.inner_text("#count") == "10 of 20 traces"
 
 
@@ -140,7 +144,7 @@ def test_rejects_are_browsed_and_filtered_by_reason(tmp_path: Path, open_page: O
         }
         for number in range(1, 8)
     ]
-    rows[0]["raw"] = {"completion": "something harmful"}
+    rows[0]["raw"] = {"note": "something harmful"}
     rejects = write_jsonl(tmp_path / "rejects/fill/demo_ds.jsonl", rows)
     watched = open_page(build(Corpus(pairs=1), tmp_path, (rejects,)))
     page = watched.page
@@ -152,7 +156,7 @@ def test_rejects_are_browsed_and_filtered_by_reason(tmp_path: Path, open_page: O
     assert "something harmful" not in page.inner_text("#record")
     page.get_by_role("button", name="Show the raw record").click()
     assert "something harmful" in page.inner_text("#record")
-    page.select_option("#filter-3", "no_call")
+    page.select_option("#filter-reason", "no_call")
     watched.wait_for_record()
     assert page.inner_text("#count") == "3 of 7 rejects" and "detail 2" in page.inner_text(
         "#record"
@@ -223,6 +227,9 @@ def test_the_first_token_with_loss_is_brought_into_sight(tmp_path: Path, open_pa
       const box = document.querySelector("#record").getBoundingClientRect();
       return token.top >= box.top && token.bottom <= box.bottom;
     }}"""
+    # It is where the record opens.
+    assert page.evaluate(seen)
+    page.evaluate("byId('record').scrollTop = 0")
     assert not page.evaluate(seen)
     page.click("#to-loss")
     assert page.evaluate(seen) and page.inner_text("#token").startswith(f"token {first} ")

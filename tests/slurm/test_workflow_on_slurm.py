@@ -32,6 +32,7 @@ CPU_RULES = {
     "render_traces",
     "apply_lossmask",
     "check_conservation",
+    "build_report",
 }
 
 

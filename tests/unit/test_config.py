@@ -280,3 +280,18 @@ def test_a_model_of_the_checkout_is_found_from_elsewhere(
     assert resolve_config(given, environ={})["model"] == "config/demo"
     monkeypatch.chdir(repo)
     assert resolve_config(given, environ={})["model"] == "config/demo"
+
+
+def test_a_reject_limit_is_one_number_for_all_stages_or_the_defaults_but_for_some() -> None:
+    limits = resolve_config({}, environ={})["max_reject_fraction"]
+    assert limits == {"etl_a": 0.5, "cut": 0.9, "fill": 0.9, "render": 0.9, "lossmask": 0.9}
+    given = {"max_reject_fraction": "0.25"}
+    assert resolve_config(given, environ={})["max_reject_fraction"] == dict.fromkeys(limits, 0.25)
+    given = {"max_reject_fraction": "{render: 1}"}
+    assert resolve_config(given, environ={})["max_reject_fraction"] == limits | {"render": 1}
+
+
+@pytest.mark.parametrize("value", ["1.5", "{render: -1}", "{rendr: 0.5}", "most"])
+def test_a_reject_limit_that_is_no_share_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="max_reject_fraction"):
+        resolve_config({"max_reject_fraction": value}, environ={})

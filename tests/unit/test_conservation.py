@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cbdata.conservation import ConservationViolation, check_run, summarise
+from cbdata.conservation import ConservationViolation, check_run, skeletons_of, summarise
 from cbdata.rejects import Reject
 from cbdata.stage import StageFiles, StageWriter
 
@@ -120,3 +120,46 @@ def test_the_table_says_how_many_rows_are_on_policy(tmp_path: Path) -> None:
     assert [row["on_policy"] for row in data["stages"]] == [3, 0, None]
     assert "On policy" not in check_run([masks], {})[0]
     assert "On policy" not in summarise([])
+
+
+def test_the_table_says_how_many_rows_were_cut(tmp_path: Path) -> None:
+    renders = stage(tmp_path, "ds", 4, 3, truncated=2)
+    masks = stage(tmp_path, "ds", 3, 3, "lossmask", truncated=9)
+    table, data = check_run([renders, masks], {})
+    head, _, first, second = (line.split("  ") for line in table.splitlines()[:4])
+    column = [word.strip() for word in head if word].index("cut")
+    assert [[word for word in row if word][column].strip() for row in (first, second)] == ["2", "-"]
+    assert [row["cut"] for row in data["stages"]] == [2, None]
+
+
+def test_each_filled_set_is_compared_with_its_own_skeletons(tmp_path: Path) -> None:
+    stages = [
+        stage(tmp_path, f"{stem}_{mode}", count, count, "fill")
+        for stem, count in (("one", 2), ("the_other", 3))
+        for mode in ("ds", "dr")
+    ]
+    lines = {"one": 2, "the_other": 4}
+    for stem, count in lines.items():
+        (tmp_path / stem).write_text("{}\n" * count)
+    skeletons = {skeletons_of(stem): str(tmp_path / stem) for stem in lines}
+    with pytest.raises(ConservationViolation) as caught:
+        check_run(stages, skeletons)
+    assert str(caught.value).count("read") == 2
+    assert "fill/the_other_dr: read 3 records of 4 skeletons" in str(caught.value)
+    (tmp_path / "the_other").write_text("{}\n" * 3)
+    check_run(stages, skeletons)
+
+
+def test_the_table_says_what_the_prefix_cache_of_each_set_held(tmp_path: Path) -> None:
+    told = {"one": "75.0% of 8 prompt tokens", "two": "not applicable (this engine has none)"}
+    stages = [
+        stage(tmp_path, f"{stem}_{mode}", 1, 1, "fill", throughput={"prefix_cache": said})
+        for stem, said in told.items()
+        for mode in ("ds", "dr")
+    ]
+    table, _ = check_run(stages, {})
+    assert [line for line in table.splitlines() if line.startswith("  fill/")] == [
+        "  fill/one: 75.0% of 8 prompt tokens",
+        "  fill/two: not applicable (this engine has none)",
+    ]
+    assert "Prefix cache" not in check_run([stage(tmp_path, "x_ds", 1, 1, "fill")], {})[0]

@@ -16,7 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from cbdata.config import ConfigError
-from cbdata.first_look import check_json_objects, check_raw, check_tokenizer, check_traces
+from cbdata.first_look import (
+    check_folders,
+    check_json_objects,
+    check_raw,
+    check_tokenizer,
+    check_traces,
+)
 
 LINE = b'{"messages": []}\n'
 
@@ -155,3 +161,43 @@ def test_traces_are_plain_lines(tmp_path: Path, check: Callable[[str, Path], Non
     path.write_bytes(b'[{"messages": []}]')
     with pytest.raises(ConfigError, match="one JSON array"):
         check("input_traces", path)
+
+
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [
+        ({"render_id": "r", "input_ids": [1] * 9000}, "but of renders"),
+        ({"lossmask_id": "m", "render_id": "r", "loss_mask": [0] * 9000}, "but of loss masks"),
+        ({"stage": "render", "reason": "too_long"}, "but of rejects"),
+    ],
+)
+def test_the_workflow_s_other_files_are_no_traces_however_long_their_rows(
+    tmp_path: Path, record: dict[str, object], kind: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=f"input_traces: .*no file of traces {kind}"):
+        check_traces("input_traces", path)
+
+
+def test_a_file_or_a_broken_link_where_a_folder_must_be(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/lossmasks").write_text("")
+    (tmp_path / "data/link").symlink_to("nowhere")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "real").symlink_to("data")
+    with pytest.raises(ConfigError) as caught:
+        check_folders(
+            {
+                "output_base": [
+                    f"{tmp_path}/data/{name}" for name in ("lossmasks/by_step", "link", "traces")
+                ],
+                "log_dir": [f"{tmp_path}/file/logs/benchmarks"],
+            }
+        )
+    assert [problem.split(" is no folder")[0] for problem in caught.value.problems] == [
+        f"output_base: '{tmp_path}/data/lossmasks'",
+        f"output_base: '{tmp_path}/data/link'",
+        f"log_dir: '{tmp_path}/file'",
+    ]
+    check_folders({"output_base": [f"{tmp_path}/real/traces"], "log_dir": ["new/logs"]})

@@ -11,7 +11,7 @@ from cbdata.config import ConfigError, resolve_config
 from cbdata.lossmask.policies import PolicyError
 from cbdata.mwcs.schedule import ScheduleError
 from cbdata.paths import POLICY_REGISTRY, SCHEDULES, TOOL_SCHEMAS
-from cbdata.run_inputs import RunInputs
+from cbdata.run_inputs import CHEAP_REPORT_BYTES, RunInputs
 from cbdata.run_plan import RunPlan
 from cbdata.sources import SourceError
 from cbdata.sources.registry import SOURCES
@@ -162,3 +162,32 @@ def test_the_first_look_passes_over_what_is_missing_or_skipped(tmp_path: Path) -
     inputs(fujitsu_b4_path="nowhere", tokenizer="org/name", skeleton_traces="/no/x").first_look()
     inputs(agentdojo_path=f"{tmp_path}/table.csv", skip_load=True).first_look()
     inputs(skeleton_traces=f"{tmp_path}/table.csv", skip_fill=True).first_look()
+
+
+def test_the_first_look_refuses_a_file_in_a_folder_s_place(tmp_path: Path) -> None:
+    (tmp_path / "lossmasks").write_text("")
+    with pytest.raises(ConfigError, match=r"output_base: '.*lossmasks' is no folder"):
+        inputs(output_base=str(tmp_path)).first_look()
+
+
+@pytest.mark.parametrize(("size", "cheap"), [(CHEAP_REPORT_BYTES, True), (64_000_001, False)])
+def test_the_report_is_cheap_up_to_a_size(tmp_path: Path, size: int, cheap: bool) -> None:
+    big, small = tmp_path / "big.jsonl", tmp_path / "small.jsonl"
+    small.write_text("{}\n")
+    with open(big, "wb") as file:
+        file.truncate(size - 3)
+    both = {"agentdojo_path": [str(big), str(small)]}
+    assert inputs(**both).report_is_cheap() is cheap
+    # Raw files that are not converted again do not count, but traces that are there do.
+    assert inputs(**both, skip_load=True).report_is_cheap()
+    traces = tmp_path / "data/traces/agentdojo_complete.jsonl"
+    traces.parent.mkdir(parents=True)
+    big.rename(traces)
+    with open(traces, "ab") as file:
+        file.write(b"   ")
+    found = inputs(agentdojo_path=str(small), output_base=str(tmp_path / "data"))
+    assert found.report_is_cheap() is cheap
+
+
+def test_missing_raw_files_are_no_matter_of_the_report() -> None:
+    assert inputs(fujitsu_b4_path="nowhere", agentdojo_path=["/no/x"]).report_is_cheap()

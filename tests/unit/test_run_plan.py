@@ -187,3 +187,99 @@ def test_a_split_for_a_source_that_there_is_not_is_refused(tmp_path: Path) -> No
     plan(tmp_path, source_splits={"injecagent": "train", "agentdyn": {"a": 0.5, "b": 0.5}})
     with pytest.raises(ConfigError, match=r"'injecagnet' is no source; did you mean injecagent\?"):
         plan(tmp_path, source_splits={"injecagnet": "eval"})
+
+
+def test_a_cap_on_a_class_that_no_trace_has_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caps = ("fujitsu_b4/skeleton", "fujitsu_b4/ds", "agentdyn/injection_unseen", "agentdojo/dr")
+    plan(tmp_path, class_caps=dict.fromkeys(caps, 1))
+    plan(tmp_path, class_caps={"my/talk": 1}, conversations_class="my/talk")
+    wrong = {"agentdojo/bening": 5}
+    with pytest.raises(ConfigError, match=r"'agentdojo/bening'; did you mean agentdojo/benign"):
+        plan(tmp_path, class_caps=wrong)
+    with pytest.raises(ConfigError, match=r"did you mean conversations/tool_use"):
+        plan(tmp_path, class_caps={"conversations/tool_ues": 5})
+    with pytest.raises(ConfigError, match=r"'x'; the classes are .*agentdojo/benign"):
+        plan(tmp_path, class_caps={"x": 5})
+    # A user's own file may have any class.
+    (tmp_path / "mine.jsonl").touch()
+    caplog.clear()
+    plan(tmp_path, class_caps=wrong, input_traces=[str(tmp_path / "mine.jsonl")])
+    assert "did you mean agentdojo/benign" in caplog.text
+
+
+@pytest.mark.parametrize("target", ["load", "fill", "all"])
+def test_a_target_without_a_data_set_is_refused_with_the_keys_to_set(
+    tmp_path: Path, target: Any
+) -> None:
+    with pytest.raises(ConfigError, match=f"{target}: there is no data set.*agentdojo_path"):
+        plan(tmp_path).check_target(target)
+    assert plan(tmp_path, **BOTH).check_target(target) == []
+
+
+def test_traces_alone_are_enough_for_masks_and_not_for_the_stages_before(tmp_path: Path) -> None:
+    run = plan(tmp_path, input_traces=["mine"])
+    assert run.check_target("all") == []
+    with pytest.raises(ConfigError, match="load: there is no data set"):
+        run.check_target("load")
+
+
+def test_only_the_workflow_s_own_traces_may_be_empty(tmp_path: Path) -> None:
+    run = plan(tmp_path, input_traces=["mine", "/elsewhere/agentdojo_complete.jsonl"])
+    names = ("fujitsu_b4_ds", "fujitsu_b4_dr", "mine", "agentdojo_complete")
+    assert [run.own_traces(name) for name in names] == [True, True, False, False]
+    assert plan(tmp_path, **BOTH).own_traces("agentdojo_complete")
+
+
+def test_every_file_of_the_plan_lies_in_one_of_its_folders(tmp_path: Path) -> None:
+    run = plan(tmp_path, **BOTH, decision_points="injection")
+    files = [
+        path
+        for entry in run.stages
+        for path in (run.data(*entry), *run.side_files(*entry).values())
+    ]
+    assert {str(Path(path).parent) for path in files} <= set(run.folders["output_base"])
+
+
+def test_several_sets_are_completed_in_one_run(tmp_path: Path) -> None:
+    sets = [B4, "agentdojo_skeletons", "/data/mine_skeletons.jsonl"]
+    run = plan(tmp_path, **BOTH, decision_points="injection", skeleton_traces=sets)
+    filled = [
+        f"{stem}_{mode}" for stem in ("fujitsu_b4", "agentdojo", "mine") for mode in ("ds", "dr")
+    ]
+    assert run.filled_names == filled
+    assert run.dataset_names == [*filled, "agentdojo_complete"]
+    assert [entry for entry in run.stages if entry[0] == "fill"] == [
+        ("fill", name) for name in filled
+    ]
+    assert run.used_skeletons(run.stages) == [
+        f"{tmp_path}/traces/{B4}.jsonl",
+        f"{tmp_path}/traces/agentdojo_skeletons.jsonl",
+        "/data/mine_skeletons.jsonl",
+    ]
+    assert (
+        plan(tmp_path, **BOTH, skeleton_traces=None).fill_sets == plan(tmp_path, **BOTH).fill_sets
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"skeleton_traces": [B4, "agentdojo_skeletons"], "decision_points": "injection"},
+            rf"{B4}: nothing makes these.*set fujitsu_b4_path",
+        ),
+        (
+            {"skeleton_traces": "agentdojo_skeletons"},
+            r"agentdojo_skeletons: nothing makes these.*set decision_points=injection",
+        ),
+        ({"skeleton_traces": "injecagent_skeletons"}, r"set injecagent_path"),
+    ],
+)
+def test_a_named_set_that_nothing_makes_is_refused(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(tmp_path, agentdojo_path="dojo", **settings)
+    plan(tmp_path, agentdojo_path="dojo", skip_fill=True, **settings)

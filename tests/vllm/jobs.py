@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from cbdata.fill.job import FillJob
+from cbdata.fill.job import FillJob, SetFiles
 from cbdata.fill.settings import FillSettings
 from tests.fill_settings import runtime_settings
 
@@ -34,10 +34,14 @@ class Jobs:
 
     def job(self, shard: int = 0, shards: int = 1) -> FillJob:
         return FillJob(
-            skeletons=str(self.skeletons),
+            sets=[
+                SetFiles(
+                    skeletons=str(self.skeletons),
+                    output=str(self.folder / f"shards/{shard}-of-{shards}"),
+                    progress_dir=str(self.folder / "progress"),
+                )
+            ],
             tool_schema=str(TOOLS),
-            output=str(self.folder / f"shards/{shard}-of-{shards}"),
-            progress_dir=str(self.folder / "progress"),
             shard=shard,
             shards=shards,
             log=str(self.folder / f"logs/{shard}-of-{shards}"),

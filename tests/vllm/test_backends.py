@@ -1,5 +1,5 @@
-"""The two backends on the same requests: what a call is held to, and what one bad prompt does to
-the others.
+"""The two backends on the same requests: what each call is held to, and what one bad prompt does
+to the others.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
 CODE = """
 import array, sys
+from dataclasses import replace
 import orjson
 from cbdata.fill.backends.registry import find_backend
 from cbdata.config import default_settings
@@ -33,7 +34,7 @@ prepare_environment(True, None, backend.environment())
 from pathlib import Path
 from cbdata.config import resolve_config
 from cbdata.fill.backends.base import EngineOptions, Generated, RequestQueue
-from cbdata.fill.call_reading import settle_calls
+from cbdata.fill.call_reading import calls_grammar, settle_calls
 from cbdata.fill.requests import Sampling, WorkItem
 from cbdata.fill.settings import FillSettings, RuntimeSettings
 from cbdata.render.renderer import Renderer
@@ -45,20 +46,21 @@ renderer = Renderer.load(default_settings(RenderSettings, tokenizer=model))
 config = resolve_config({"model": model, "max_tokens": 96, "temperature_ds": 0.7, "batch_size": 4, "max_num_seqs": 4, "enforce_eager": True, "constrain_tool_calls": True})
 settings = FillSettings.of(config)
 queries = ["Find the floor plan.", "Is it raining in Oslo?", "Write to Ann that I am late.", "What does tin cost?", "Show me the contract."]
+grammar = settle_calls(renderer, Path(model), settings, schema).grammar
+other = calls_grammar(renderer, settle_calls(renderer, Path(model), settings, schema).settled, replace(schema, tools=schema.tools[:1]))
 items = []
 for number, query in enumerate([*queries, "bad"]):
     prompt = renderer.prompt([{"role": "system", "content": "Answer with one tool call."}, {"role": "user", "content": query}], list(schema.tools))
     ids = [1, 4000000000] if query == "bad" else prompt.ids
-    items.append(WorkItem(query, number, "ds", array.array("I", ids), prompt.sha256, Sampling(settings, "ds", {})))
-grammar = settle_calls(renderer, Path(model), settings, schema).grammar
-engine = backend.open(EngineOptions(model=Path(model), runtime=RuntimeSettings.of(config), engine=settings.engine, device="cpu", dtype="float32", max_model_len=1024, grammar=grammar, seed=0))
+    items.append(WorkItem(query, number, "ds", array.array("I", ids), prompt.sha256, Sampling(settings, "ds", {"grammar": other if number % 2 else grammar})))
+engine = backend.open(EngineOptions(model=Path(model), runtime=RuntimeSettings.of(config), engine=settings.engine, device="cpu", dtype="float32", max_model_len=1024, seed=0))
 rows = []
 for round in range(2):
     for finished in engine.generate(RequestQueue([item.request(1) for item in items[round:] + items[:round]])):
         for result in finished:
             done = isinstance(result, Generated)
             text = renderer.decode(result.token_ids) if done else result.detail
-            rows.append({"query": result.request.trace_id, "done": done, "text": text, "finish": result.finish_reason if done else None})
+            rows.append({"query": result.request.trace_id, "done": done, "text": text, "tools": "first" if result.request.grammar == other else "all", "finish": result.finish_reason if done else None})
 open(out, "wb").write(orjson.dumps(rows))
 """  # noqa: E501 - embedded text
 
@@ -95,6 +97,7 @@ def test_calls_follow_the_tool_schema_and_a_bad_prompt_fails_alone(
         )
         assert parsed.kind == "calls" and len(parsed.calls) == 1
         assert argument_errors(parsed.calls, schema) == []
+        assert row["tools"] == "all" or parsed.calls[0].name == schema.names[0]
     for row in rows:
         assert row["finish"] in ("stop", "length", None)
         assert not row["done"] or row["text"].startswith('<tool_call>\n{"name": "')

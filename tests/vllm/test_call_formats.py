@@ -31,7 +31,7 @@ def completed(jobs: Jobs, **changes: Any) -> tuple[list[dict[str, Any]], str]:
     status, messages = jobs.finish(jobs.start())
     assert status == 0, messages
     job = jobs.job()
-    rows = [dict(row) for _, row in read_rows(job.output) if "outcomes" in row]
+    rows = [dict(row) for _, row in read_rows(job.sets[0].output) if "outcomes" in row]
     assert len(rows) == 16
     return rows, Path(str(job.log)).read_text()
 

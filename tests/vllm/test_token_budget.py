@@ -37,7 +37,7 @@ def test_reasoning_has_tokens_of_its_own(backend: str, jobs: Jobs, tmp_path: Pat
     jobs = replace(jobs, settings=settings, at_once=8)
     status, messages = jobs.finish(jobs.start())
     assert status == 0, messages
-    rows = [dict(row) for _, row in read_rows(jobs.job().output) if "outcomes" in row]
+    rows = [dict(row) for _, row in read_rows(jobs.job().sets[0].output) if "outcomes" in row]
     assert len(rows) == 6
     for row in rows:
         generation, ids = row["raw"]["generation"], row["raw"]["completion_token_ids"]

@@ -5,6 +5,7 @@ does and does not do.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,11 @@ def test_no_record_is_lost(demo: Demo, repo: Path) -> None:
     )
     assert 0 < own < total
     assert f"the model wrote: {own} of {total} rendered rows" in table
+    cached = re.search(
+        r"^  fill/fujitsu_b4: ([0-9.]+)% of [0-9,]+ prompt tokens$", table, re.MULTILINE
+    )
+    # The prompts have the tools and the system prompt in common, nine tenths of each.
+    assert cached and 50 < float(cached[1]) < 100
 
 
 def test_every_rule_left_a_log_and_a_benchmark(demo: Demo) -> None:
@@ -201,6 +207,7 @@ def test_every_rule_left_a_log_and_a_benchmark(demo: Demo) -> None:
         "render_traces",
         "apply_lossmask",
         "check_conservation",
+        "build_report",
     }
     assert rules <= {path.name for path in demo.logs.iterdir()}
     assert {path.name for path in (demo.logs / "benchmarks").iterdir()} == rules
@@ -239,7 +246,8 @@ def test_no_half_file_lies_under_any_name(demo: Demo) -> None:
 def test_a_changed_key_reruns_what_depends_on_it(
     demo: Demo, change: dict[str, object], rules: dict[str, int]
 ) -> None:
-    assert demo.plan(**change) == (rules | {"check_conservation": 1, "all": 1} if rules else {})
+    ends = {"check_conservation": 1, "build_report": 1, "all": 1}
+    assert demo.plan(**change) == (rules | ends if rules else {})
 
 
 def test_touching_the_raw_file_reruns_what_depends_on_it(demo: Demo) -> None:
@@ -253,6 +261,7 @@ def test_touching_the_raw_file_reruns_what_depends_on_it(demo: Demo) -> None:
             "render_traces": 2,
             "apply_lossmask": 2,
             "check_conservation": 1,
+            "build_report": 1,
             "all": 1,
         }
     finally:

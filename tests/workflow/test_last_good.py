@@ -28,7 +28,13 @@ if any(argument.endswith("." + script + ".py") for argument in sys.orig_argv):
     os.replace = replace
 """
 NAME = "agentdojo_complete"
-TABLE_RULES = {"render_traces": 1, "apply_lossmask": 1, "check_conservation": 1, "all": 1}
+TABLE_RULES = {
+    "render_traces": 1,
+    "apply_lossmask": 1,
+    "check_conservation": 1,
+    "build_report": 1,
+    "all": 1,
+}
 
 
 class Pipeline:

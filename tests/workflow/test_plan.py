@@ -38,6 +38,7 @@ def test_the_whole_plan(snakemake: Snakemake, inputs: dict[str, object]) -> None
         "render_traces": 3,
         "apply_lossmask": 3,
         "check_conservation": 1,
+        "build_report": 1,
     }
 
 
@@ -119,7 +120,7 @@ def test_the_slurm_plan_asks_for_the_gpus(
     [
         ({"temperture_ds": 0.5}, ["temperture_ds", "did you mean temperature_ds"]),
         ({"batch_size": "lots"}, ["batch_size", "'lots'", "integer"]),
-        ({"backend": "os"}, ["backend: 'os' is none of transformers, vllm"]),
+        ({"backend": "os"}, ["backend: 'os' is none of endpoint, transformers, vllm"]),
         (
             {"fujitsu_b4_path": "nowhere.jsonl"},
             [

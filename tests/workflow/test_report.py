@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cbdata.jsonl import read_records
+from cbdata.run_inputs import CHEAP_REPORT_BYTES
 from tests.workflow.command import Snakemake
 from tests.workflow.plans import planned_jobs
 
@@ -93,12 +94,37 @@ def test_the_page_is_there_and_names_its_traces(run: Run) -> None:
     assert "Funnel of agentdojo_complete" in page and "Run times" in page
 
 
+def test_a_whole_run_ends_with_the_page_and_says_where_it_is(run: Run) -> None:
+    page = run.data / "report/index.html"
+    page.unlink()
+    assert f"Look at them: {page}" in run.call().output
+    text = page.read_text(encoding="utf-8")
+    # Nothing was generated, so no model is a setting of the run.
+    footer = text[text.index("<footer>") : text.index("</footer>")]
+    assert "· seed 0" in footer and "· model" not in footer and "Llama" not in footer
+    # The target of all the above asks for it, so that nothing is made anew for this one.
+    assert planned_jobs(run.call("-n", "--", *TARGETS).output) == {}
+
+
+def test_a_run_over_much_data_says_how_to_make_the_page(run: Run, tmp_path: Path) -> None:
+    raw = tmp_path / "raw.jsonl"
+    raw.write_text('{"messages": []}\n')
+    with open(raw, "ab") as file:
+        file.truncate(CHEAP_REPORT_BYTES + 1)
+    planned = run.call("-n", "--config", f"agentdojo_path={raw}").output
+    assert "To look at them: snakemake report, with the same settings" in planned
+    assert "build_report" not in planned_jobs(planned)
+
+
 def test_nothing_is_made_twice(run: Run) -> None:
     assert planned_jobs(run.call("-n", "--", *TARGETS).output) == {}
 
 
 def test_snakemakes_own_report_bundles_page_checks_and_card(run: Run) -> None:
     bundle = run.data.parent / "report.html"
+    # Of the default target too, which is what one asks for after a run.
+    run.call("--report", run.data.parent / "default.html")
+    assert "Report page with the token viewer" in (run.data.parent / "default.html").read_text()
     run.call("--report", bundle, "--", *TARGETS)
     text = bundle.read_text(encoding="utf-8")
     for label in (
@@ -110,7 +136,7 @@ def test_snakemakes_own_report_bundles_page_checks_and_card(run: Run) -> None:
         assert label in text
 
 
-def test_a_damaged_file_fails_the_validate_target(run: Run) -> None:
+def test_a_damaged_file_fails_the_validate_target_with_the_table_kept(run: Run) -> None:
     path = run.data / "lossmasks/agentdojo_complete.jsonl"
     whole = path.read_bytes()
     mask = orjson.loads(whole.splitlines()[0])
@@ -118,7 +144,16 @@ def test_a_damaged_file_fails_the_validate_target(run: Run) -> None:
     try:
         path.write_bytes(orjson.dumps(mask) + b"\n" + b"".join(whole.splitlines(keepends=True)[1:]))
         done = run.call("--", "validate", check=False)
-        assert done.status != 0 and "lossmask_labels" in done.output
-        assert not (run.data / "validation/validation.json").exists()
+        assert done.status != 0 and "validation failed: lossmask_labels 1" in done.output
+        assert "Traceback" not in done.output
+        results = orjson.loads((run.data / "validation/validation.json").read_bytes())
+        assert not results["passed"] and results["checks"]["lossmask_labels"]["failed"] == 1
+        assert "FAILED: 1 failures" in (run.data / "validation/validation.txt").read_text()
+        assert not (run.data / "validation/passed.txt").exists()
+        again = run.call("--", "validate", check=False)
+        assert again.status != 0 and planned_jobs(run.call("-n", "--", "validate").output) == {
+            "require_passed": 1,
+            "validate": 1,
+        }
     finally:
         path.write_bytes(whole)

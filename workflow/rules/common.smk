@@ -13,6 +13,10 @@ ROOT = Path(str(workflow.current_basedir)).resolve().parents[1]
 if str(ROOT / "workflow" / "scripts") not in sys.path:
     sys.path.append(str(ROOT / "workflow" / "scripts"))
 
+
+include: "console.smk"
+
+
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import ResourceValidationError, WorkflowError
 from snakemake.logging import logger
@@ -74,6 +78,13 @@ def found_input(function, *arguments):
     except USER_ERRORS as error:
         logger.error(str(error))
         raise SystemExit(1)
+
+
+def nothing_but_checked(target):
+    """An input function of a target that adds no file, but ends the planning where there is no data
+    set to make.
+    """
+    return lambda wildcards: found_input(PLAN.check_target, target)
 
 
 def given_config():

@@ -28,6 +28,7 @@ rule cut_decision_points:
     params:
         decision_points=config["decision_points"],
         decision_prefix=config["decision_prefix"],
+        max_reject_fraction=config["max_reject_fraction"]["cut"],
         code=code_digest("cut_decision_points"),
     message:
         "Cut the complete traces of {wildcards.source} at their decision points."

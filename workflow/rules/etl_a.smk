@@ -35,7 +35,7 @@ for SOURCE in PLAN.converted:
                     "own": {key: config[key] for key in SOURCE.options},
                 }
             ),
-            max_reject_fraction=config["max_reject_fraction"],
+            max_reject_fraction=config["max_reject_fraction"]["etl_a"],
             code=code_digest("convert_source", SOURCE.module),
         message:
             SOURCE.message

@@ -1,20 +1,22 @@
 """Fill: skeleton traces to DS and DR traces.
 
-Inputs: the skeleton file of the configuration, the tool schema, the model (in cache_dir or a local
-folder). Outputs: fill/shards/{stem}/*.jsonl (one job and GPU each), then traces/{stem}_ds.jsonl and
-traces/{stem}_dr.jsonl with rejects and stats. What a shard has generated survives its job in
-fill/progress/{stem}, which no rule declares: a job that is run again generates only what is
-missing, with another fill_shards as well.
+Inputs: the skeleton files of the configuration, the tool schema, the model (in cache_dir or a local
+folder). Outputs: fill/shards/{stem}/*.jsonl of every set (one job and GPU for each shard, which
+loads the model once for all sets), then traces/{stem}_ds.jsonl and traces/{stem}_dr.jsonl with
+rejects and stats. What a shard has generated survives its job in fill/progress/{stem}, which no
+rule declares: a job that is run again generates only what is missing, with another fill_shards or
+further sets as well.
 """
+
+import re
 
 from cbdata.fill.backends.registry import find_backend
 from cbdata.fill.settings import FILL_VERSION, FillSettings, RuntimeSettings, semantic_params
 
-# One set of skeletons a run.
-(SKELETONS,) = PLAN.skeleton_sets
-FILL_SKELETONS = SKELETONS.path
-FILL_STEM = SKELETONS.stem
-FILL_MODES = list(SKELETONS.modes)
+FILL_SETS = {part.stem: part for part in PLAN.fill_sets}
+FILL_MODES = list(PLAN.fill_sets[0].modes)
+# What the logs of a job are called, which is one for all sets.
+FILL_NAME = next(iter(FILL_SETS)) + f"_and_{len(FILL_SETS) - 1}_more" * (len(FILL_SETS) > 1)
 FILL_BACKEND = checked(find_backend, FillSettings.of(config).backend_name)
 FILL_NEEDS = FILL_BACKEND.needs(RuntimeSettings.of(config))
 
@@ -25,6 +27,7 @@ def check_fill(make_grammar=True):
     """
     from cbdata.fill.models import ModelMissing
     from cbdata.fill.planning import check_plan
+    from cbdata.fill.prompt_sizes import GivenSkeletons
 
     planned = None
     try:
@@ -35,6 +38,9 @@ def check_fill(make_grammar=True):
             FILL_BACKEND,
             checked(INPUTS.resource, "tool_schema"),
             make_grammar,
+            GivenSkeletons(
+                [part.path for part in FILL_SETS.values()], checked(INPUTS.tool_schema_dirs)
+            ),
         )
     except ModelMissing as error:
         missing_here(error)
@@ -54,16 +60,16 @@ IN_A_DRY_RUN["fill_shard"] = check_fill_quickly
 rule fill_shard:
     """Complete the skeletons of one shard, on a GPU of its own."""
     input:
-        skeletons=FILL_SKELETONS,
+        skeletons=[part.path for part in FILL_SETS.values()],
         tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
         model=checked(INPUTS.model_files),
         template=checked(INPUTS.template_files),
     output:
-        rows=f"{OUT}/fill/shards/{FILL_STEM}/{{shard}}-of-{{shards}}.jsonl",
+        rows=[f"{OUT}/fill/shards/{stem}/{{shard}}-of-{{shards}}.jsonl" for stem in FILL_SETS],
     log:
-        log_file("fill_shard", f"{FILL_STEM}/{{shard}}-of-{{shards}}"),
+        log_file("fill_shard", f"{FILL_NAME}/{{shard}}-of-{{shards}}"),
     benchmark:
-        benchmark_file("fill_shard", f"{FILL_STEM}/{{shard}}-of-{{shards}}")
+        benchmark_file("fill_shard", f"{FILL_NAME}/{{shard}}-of-{{shards}}")
     wildcard_constraints:
         shard=r"\d+",
         shards=r"\d+",
@@ -80,8 +86,9 @@ rule fill_shard:
         mem_mb=growing(FILL_NEEDS.memory_mb),
         runtime=growing(240),
     params:
+        # Each a param of its own, so that a run of one set has the params that it always had.
+        *[f"{OUT}/fill/progress/{stem}" for stem in FILL_SETS],
         settings=semantic_params(config),
-        progress=f"{OUT}/fill/progress/{FILL_STEM}",
         version=FILL_VERSION,
     message:
         "Complete the skeletons of shard {wildcards.shard} of {wildcards.shards} with the model "
@@ -92,9 +99,9 @@ rule fill_shard:
 
 rule merge_fill:
     input:
-        skeletons=FILL_SKELETONS,
+        skeletons=lambda wildcards: FILL_SETS[wildcards.stem].path,
         shards=[
-            f"{OUT}/fill/shards/{FILL_STEM}/{shard}-of-{config['fill_shards']}.jsonl"
+            f"{OUT}/fill/shards/{{stem}}/{shard}-of-{config['fill_shards']}.jsonl"
             for shard in range(config["fill_shards"])
         ],
     output:
@@ -102,14 +109,16 @@ rule merge_fill:
             f"{mode}_{kind}": path
             for mode in FILL_MODES
             for kind, path in [
-                ("traces", f"{OUT}/traces/{FILL_STEM}_{mode}.jsonl"),
-                *PLAN.side_files("fill", f"{FILL_STEM}_{mode}").items(),
+                ("traces", f"{OUT}/traces/{{stem}}_{mode}.jsonl"),
+                *PLAN.side_files("fill", f"{{stem}}_{mode}").items(),
             ]
         },
     log:
-        log_file("merge_fill", FILL_STEM),
+        log_file("merge_fill", "{stem}"),
     benchmark:
-        benchmark_file("merge_fill", FILL_STEM)
+        benchmark_file("merge_fill", "{stem}")
+    wildcard_constraints:
+        stem="|".join(map(re.escape, FILL_SETS)),
     conda:
         ENVIRONMENT
     envmodules:
@@ -118,11 +127,11 @@ rule merge_fill:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        stem=FILL_STEM,
+        stem=lambda wildcards: wildcards.stem,
         modes=FILL_MODES,
         limit=config["limit"],
         code=code_digest("merge_fill"),
     message:
-        "Merge the completions of all shards and link the DS and DR twins."
+        "Merge the completions of all shards of {wildcards.stem} and link the DS and DR twins."
     script:
         "../scripts/merge_fill.py"

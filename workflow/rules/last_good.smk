@@ -28,7 +28,7 @@ RUN_JOBS = []
 
 # Rules whose outputs say that the files of a run are right: an earlier verdict must not come back
 # where the new one is that they are not.
-VERDICTS = {"validate_files", "check_conservation"}
+VERDICTS = {"validate_files", "require_passed", "check_conservation"}
 
 
 def set_outputs_aside(jobs):
@@ -90,6 +90,8 @@ onstart:
 
 onsuccess:
     put_outputs_back(RUN_JOBS)
+    if not workflow.touch:
+        logger.info(what_came_out())
     for job in RUN_JOBS:
         if job.rule.name in SHOWN_AT_THE_END and not workflow.touch:
             logger.info(Path(job.output[0]).read_text(encoding="utf-8"))

@@ -139,6 +139,7 @@ ruleorder: lossmask_by_policy > apply_policies
 rule lossmask_all_policies:
     """The loss masks of every policy of the registry, in lossmasks/by_policy."""
     input:
+        nothing_but_checked("all"),
         expand(f"{OUT}/lossmasks/by_policy/{{name}}.policies.json", name=PLAN.dataset_names),
     message:
         "The loss masks of every policy are there."

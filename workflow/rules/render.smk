@@ -69,6 +69,7 @@ rule render_traces:
         tools_included=config["tools_included"],
         tool_schema_dirs=checked(INPUTS.tool_schema_dirs),
         class_caps=config["class_caps"],
+        may_be_empty=lambda wildcards: PLAN.own_traces(wildcards.name),
         code=code_digest("render_traces"),
     message:
         "Render and tokenise {wildcards.name}."

@@ -3,6 +3,7 @@ and pairs.
 
 Inputs: the traces, renders, loss masks, rejects and stats of the run.
 Outputs: validation/, report/index.html, export/.
+A run makes the page at its end (rule all) where that takes little time.
 The report also shows the loss masks of further policies and steps that exist below lossmasks/ when
 it is built, the benchmark files of the run and the efficiency reports of the SLURM plugin.
 """
@@ -11,6 +12,12 @@ RUN_FILES = PLAN.run_files
 RUN_STAGES = PLAN.all_stages
 STAGE_FILES = PLAN.side_files_of(RUN_STAGES)
 USED_SKELETONS = PLAN.used_skeletons(RUN_STAGES)
+
+# A model that wrote nothing in this run is no setting of it.
+GENERATES = any(stage == "fill" for stage, _ in RUN_STAGES)
+
+
+REPORT_AT_THE_END = [f"{OUT}/report/index.html"] if checked(INPUTS.report_is_cheap) else []
 
 
 rule validate_files:
@@ -46,6 +53,31 @@ rule validate_files:
         "conservation."
     script:
         "../scripts/validate_files.py"
+
+
+rule require_passed:
+    input:
+        table=rules.validate_files.output.table,
+        data=rules.validate_files.output.data,
+    output:
+        f"{OUT}/validation/passed.txt",
+    log:
+        log_file("require_passed", "validation"),
+    benchmark:
+        benchmark_file("require_passed", "validation")
+    conda:
+        ENVIRONMENT
+    envmodules:
+        *config["envmodules"],
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        code=code_digest("require_passed"),
+    message:
+        "See whether every check passed: {input.table}"
+    script:
+        "../scripts/require_passed.py"
 
 
 rule build_report:
@@ -93,7 +125,7 @@ rule build_report:
                 "mwcs_step",
                 "seed",
             )
-            if config[key] is not None
+            if config[key] is not None and (key != "model" or GENERATES)
         },
         code=code_digest("build_report"),
     message:
@@ -121,13 +153,24 @@ def export_outputs(export):
     return marked
 
 
+def export_options(export):
+    """The values of the configuration keys that an export asks for; files are looked up."""
+    found = {
+        "tool_schema": lambda: found_input(INPUTS.resource, "tool_schema"),
+        "tool_schema_dirs": lambda: found_input(INPUTS.tool_schema_dirs),
+    }
+    return {key: found.get(key, lambda: config[key])() for key in export.options}
+
+
+EXPORT_FILES = RUN_FILES | {"skeletons": USED_SKELETONS}
+
 for EXPORT in EXPORTS:
 
     rule:
         name:
             f"export_{EXPORT.name}"
         input:
-            **{kind: RUN_FILES[kind] for kind in EXPORT.reads},
+            **{kind: EXPORT_FILES[kind] for kind in EXPORT.reads},
         output:
             **export_outputs(EXPORT),
         log:
@@ -143,7 +186,7 @@ for EXPORT in EXPORTS:
             runtime=growing(EXPORT.runtime),
         params:
             module=EXPORT.dotted,
-            options=as_given({key: config[key] for key in EXPORT.options}),
+            options=lambda wildcards, export=EXPORT: export_options(export),
             code=code_digest("export_data", EXPORT.dotted),
         message:
             EXPORT.message
@@ -154,14 +197,16 @@ for EXPORT in EXPORTS:
 rule report:
     """One page with the figures of the run and a viewer of tokens and masks."""
     input:
+        nothing_but_checked("all"),
         rules.build_report.output,
     message:
-        "The report page is there: {input}"
+        "The report page is there: {input[0]}"
 
 
 rule export:
     """Parquet files and pairs for trainers."""
     input:
+        nothing_but_checked("all"),
         [
             getattr(rules, f"export_{export.name}").output
             for export in EXPORTS
@@ -174,6 +219,8 @@ rule export:
 rule validate:
     """Check every file of the run."""
     input:
-        rules.validate_files.output,
+        nothing_but_checked("all"),
+        rules.validate_files.output.table,
+        rules.require_passed.output,
     message:
         "Every check passed: {input[0]}"

@@ -4,6 +4,29 @@ Inputs: stats, data and rejects of every stage that takes part.
 Outputs: stats/summary.txt, stats/summary.json.
 """
 
+from cbdata.outcome import outcome
+
+# What people look at or take away.
+PAGES = ("stats/summary.txt", "validation/validation.txt", "report/index.html", "export/README.md")
+
+
+def what_came_out():
+    """The words that end a run, about every file that its targets ask for, made now or before."""
+    made = [str(path) for job in workflow.dag.jobs for path in job.output]
+    stats = [path for path in made if path.startswith(f"{OUT}/stats/") and path.endswith(".json")]
+    depth = OUT.count("/") + 3
+    planned = [PLAN.side_files(*entry)["stats"] for entry in PLAN.all_stages]
+    by_stage = [path for path in stats if path.count("/") == depth]
+    by_stage.sort(key=lambda path: planned.index(path) if path in planned else len(planned))
+    return outcome(
+        list(map(Path, by_stage)),
+        out=OUT,
+        settings=config,
+        targets=[found.name for found in workflow.dag.targetrules],
+        pages=[f"{OUT}/{page}" for page in PAGES if f"{OUT}/{page}" in made],
+        sweeps=[Path(path) for path in stats if path.count("/") > depth],
+    )
+
 
 rule check_conservation:
     input:

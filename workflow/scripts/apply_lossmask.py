@@ -12,6 +12,7 @@ values = {
     **dict(snakemake.params.items()),
     "mwcs_schedule": snakemake.input.get("mwcs_schedule") or None,
     "mixture": snakemake.input.get("mixture") or None,
+    "reject_limit": snakemake.config["max_reject_fraction"]["lossmask"],
     "registry": snakemake.input.registry,
 }
 apply_lossmask(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cbdata.logs import configure_logging
 from cbdata.lossmask.registry import load_registry
+from cbdata.progress import watched
 from cbdata.render.locate import locate_tokenizer
 from cbdata.report.build import build_report
 from cbdata.report.inputs import DataSet, ReportInputs, find_sweeps
@@ -24,7 +25,7 @@ def main() -> None:
             DataSet(name, traces, renders, masks, find_sweeps(masks))
             for name, traces, renders, masks in columns
         ),
-        skeletons=Path(files.skeletons[0]) if files.skeletons else None,
+        skeletons=tuple(map(Path, files.skeletons)),
         stats=tuple(map(Path, files.stats)),
         rejects=tuple(map(Path, files.rejects)),
         benchmarks=tuple(sorted(Path(config["log_dir"], "benchmarks").rglob("*.tsv"))),
@@ -36,7 +37,9 @@ def main() -> None:
         published=tuple(map(Path, files.published)),
         settings=snakemake.params.settings,
     )
-    build_report(inputs, load_registry(files.registry), Path(snakemake.output[0]))
+    read = [path for kind in ("traces", "renders", "lossmasks") for path in files[kind]]
+    with watched("report", list(map(Path, read))):
+        build_report(inputs, load_registry(files.registry), Path(snakemake.output[0]))
 
 
 if __name__ == "__main__":

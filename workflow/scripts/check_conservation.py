@@ -3,9 +3,10 @@
 import logging
 
 from cbdata.atomic_file import write_atomic
-from cbdata.conservation import check_run
+from cbdata.conservation import check_run, skeletons_of
 from cbdata.json_file import write_json
 from cbdata.logs import configure_logging
+from cbdata.skeleton_sets import stem_of
 
 
 def main() -> None:
@@ -15,8 +16,7 @@ def main() -> None:
         zip(snakemake.input.stats, snakemake.input.data, snakemake.input.rejects, strict=True)
     )
     traces = dict(zip(snakemake.params.names, snakemake.input.traces, strict=True))
-    for path in snakemake.input.skeletons:
-        traces["(skeletons)"] = path
+    traces |= {skeletons_of(stem_of(path)): path for path in snakemake.input.skeletons}
     table, data = check_run(stages, traces)
     write_json(snakemake.output.data, data)
     write_atomic(snakemake.output.table, table.encode())

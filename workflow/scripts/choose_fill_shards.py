@@ -4,6 +4,8 @@ same GPUs.
 For example after `snakemake --profile slurm --config limit=500 -- fill`: python
 workflow/scripts/choose_fill_shards.py $CB_SCRATCH/data/stats/fill/fujitsu_b4_ds.json --skeletons
 13246 --gpus 4 8
+
+Of a run of several skeleton sets, give a stats file and a number of skeletons for each.
 """
 
 import argparse
@@ -12,25 +14,26 @@ from pathlib import Path
 
 import orjson
 
-from cbdata.fill.sizing import RunCost, ShardCountError, choose, run_cost
+from cbdata.fill.sizing import RunCost, ShardCountError, choose, run_cost, whole_run
 
 
-def table(run: RunCost, skeletons: int, gpus: list[int], hours: list[float]) -> str:
+def table(runs: list[RunCost], skeletons: list[int], gpus: list[int], hours: list[float]) -> str:
     """Return a Markdown table with a row for each number of engines and time limit.
 
     Args:
-        run: What the small run has cost.
-        skeletons: Skeletons of the whole run.
+        runs: What the small run of each skeleton set has cost.
+        skeletons: Skeletons of each set in the whole run.
         gpus: Numbers of engines at once.
         hours: Time limits of a job, in hours.
     """
-    per_skeleton = run.generation_s / run.skeletons
+    run = whole_run(runs, skeletons)
     lines = [
-        (
-            f"measured: {run.skeletons} skeletons, {per_skeleton:.3g} s of generation each,"
-            f" {run.load_s:.0f} s to load the model"
-        ),
-        f"{skeletons} skeletons: {per_skeleton * skeletons / 3600:.1f} h of generation in all",
+        f"measured: {each.skeletons} skeletons, {each.generation_s / each.skeletons:.3g} s of"
+        f" generation each, {each.load_s:.0f} s to load the model"
+        for each in runs
+    ]
+    lines += [
+        f"{run.skeletons} skeletons: {run.generation_s / 3600:.1f} h of generation in all",
         "",
         (
             "| engines at once | time limit | fill_shards | at least | at most | a shard takes |"
@@ -40,7 +43,7 @@ def table(run: RunCost, skeletons: int, gpus: list[int], hours: list[float]) -> 
     ]
     for engines in gpus:
         for limit in hours:
-            choice = choose(run, skeletons, engines, limit * 3600)
+            choice = choose(run, run.skeletons, engines, limit * 3600)
             times = f"{choice.shard_s / 3600:.2f} h | {choice.total_s / 3600:.2f} h"
             lines.append(
                 f"| {engines} | {limit:g} h | {choice.shards} | {choice.least} | {choice.most} |"
@@ -54,12 +57,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stats", type=Path, help="stats/fill/<name>.json of either mode")
+    parser.add_argument(
+        "stats",
+        type=Path,
+        nargs="+",
+        help="stats/fill/<name>.json of either mode, one file for each skeleton set",
+    )
     parser.add_argument(
         "--skeletons",
         type=int,
+        nargs="+",
         required=True,
-        help="records of the whole skeleton file (stats/etl_a/<name>.json)",
+        help="records of each whole skeleton file (stats/etl_a/<name>.json)",
     )
     parser.add_argument(
         "--gpus",
@@ -70,11 +79,13 @@ def main() -> int:
     )
     parser.add_argument("--hours", type=float, nargs="+", default=[1, 4, 24], help="time limits")
     options = parser.parse_args()
-    if min([options.skeletons, *options.gpus, *options.hours]) <= 0:
+    if min([*options.skeletons, *options.gpus, *options.hours]) <= 0:
         parser.error("--skeletons, --gpus and --hours must be above 0")
+    if len(options.skeletons) != len(options.stats):
+        parser.error("give as many numbers of --skeletons as stats files")
     try:
-        run = run_cost(orjson.loads(options.stats.read_bytes()), str(options.stats))
-        print(table(run, options.skeletons, options.gpus, options.hours))
+        runs = [run_cost(orjson.loads(path.read_bytes()), str(path)) for path in options.stats]
+        print(table(runs, options.skeletons, options.gpus, options.hours))
     except (OSError, orjson.JSONDecodeError, ShardCountError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -14,5 +14,6 @@ cut_decision_points(
     defaults=inputs.defaults,
     settings=settings_from(dict(snakemake.params.items()), CutSettings),
     outputs=StageFiles.of(out.skeletons, out.rejects, out.stats),
+    max_reject_fraction=snakemake.params.max_reject_fraction,
     name=f"{snakemake.wildcards.source}_skeletons",
 )

@@ -2,20 +2,17 @@
 places that attacks write into, and what stands around these places.
 
 Not a script of a rule. It needs the ``agentdojo`` package, whose dependencies do not go together
-with the project's, so it runs in an environment of its own and imports nothing of the project; see
+with the project's, so it runs in an environment of its own and imports little of the project; see
 configs/injection_defaults/README.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-VERSIONS = ("v1", "v1.1", "v1.1.1", "v1.1.2", "v1.2", "v1.2.1", "v1.2.2")
+from cbdata.decision_points.export_table import write_table
+
 CONTEXT = 80
 """Characters kept on either side of a place."""
 IDENTITY = ("id", "id_", "name", "title", "subject", "filename")
@@ -134,27 +131,7 @@ def merged(suites: dict[str, Any], reviewed: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("configs/injection_defaults"),
-        help="folder to write to (default %(default)s)",
-    )
-    folder = parser.parse_args().out
-    reviewed = json.loads((folder / "agentdojo_reviewed.json").read_text(encoding="utf-8"))
-    table = {
-        "version": "agentdojo_v1",
-        "comment": (
-            "Written by workflow/scripts/export_agentdojo_defaults.py from agentdojo"
-            f" {version('agentdojo')} (MIT), suites {VERSIONS[0]} to {VERSIONS[-1]}, and"
-            " agentdojo_reviewed.json. Do not edit."
-        ),
-        "suites": merged(collect(VERSIONS), reviewed["suites"]),
-    }
-    path = folder / "agentdojo_v1.json"
-    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{path}: {sum(map(len, table['suites'].values()))} slots")
+    write_table(__file__, __doc__, "configs/injection_defaults", "suites", collect, merged)
 
 
 if __name__ == "__main__":

@@ -2,22 +2,19 @@
 tasks.
 
 Not a script of a rule. It needs the ``agentdojo`` package, whose dependencies do not go together
-with the project's, so it runs in an environment of its own and imports nothing of the project; see
+with the project's, so it runs in an environment of its own and imports little of the project; see
 configs/attack_goals/README.md. What a person settled stands in agentdojo_reviewed.json beside the
 output and goes before what the ground truth gives.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Protocol
 
-VERSIONS = ("v1", "v1.1", "v1.1.1", "v1.1.2", "v1.2", "v1.2.1", "v1.2.2")
+from cbdata.decision_points.export_table import write_table
+
 READING = ("get_", "list_", "read_", "search_")
 """How the names of AgentDojo's tools begin that change nothing."""
 
@@ -144,27 +141,7 @@ def collect(versions: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("configs/attack_goals"),
-        help="folder of the tables (default %(default)s)",
-    )
-    folder = parser.parse_args().out
-    reviewed = json.loads((folder / "agentdojo_reviewed.json").read_text(encoding="utf-8"))
-    table = {
-        "version": "agentdojo_v1",
-        "comment": (
-            f"Written by workflow/scripts/export_agentdojo_goals.py from agentdojo"
-            f" {version('agentdojo')} (MIT), suites {VERSIONS[0]} to {VERSIONS[-1]}, and"
-            " agentdojo_reviewed.json. Do not edit."
-        ),
-        "goals": merged(collect(VERSIONS), reviewed["goals"]),
-    }
-    path = folder / "agentdojo_v1.json"
-    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{path}: {len(table['goals'])} goals")
+    write_table(__file__, __doc__, "configs/attack_goals", "goals", collect, merged)
 
 
 if __name__ == "__main__":

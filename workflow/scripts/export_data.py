@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cbdata.export import ExportFiles
 from cbdata.logs import configure_logging
+from cbdata.progress import watched
 
 
 def main() -> None:
@@ -14,7 +15,9 @@ def main() -> None:
     files = {kind: tuple(map(Path, paths)) for kind, paths in snakemake.input.items()}
     outputs = {name: Path(path) for name, path in snakemake.output.items()}
     module = importlib.import_module(snakemake.params.module)
-    written = module.write(ExportFiles(**files), outputs, snakemake.params.options)
+    # The masks are gone through once, from the beginning to the end.
+    with watched(snakemake.rule, files.get("lossmasks") or files["traces"]):
+        written = module.write(ExportFiles(**files), outputs, snakemake.params.options)
     for name, counts in written.items():
         logging.getLogger(snakemake.rule).info("%s: %s", name, counts)
 

@@ -8,15 +8,18 @@ import os
 import sys
 from pathlib import Path
 
-from cbdata.fill.job import EXECUTOR_JOB, FillJob
+from cbdata.fill.job import EXECUTOR_JOB, FillJob, SetFiles
 from cbdata.fill.settings import FillSettings, RuntimeSettings
 from cbdata.run_inputs import tool_schema_dirs
 
+# The params begin with a folder for each set.
+files = zip(snakemake.input.skeletons, snakemake.output.rows, snakemake.params, strict=False)
 job = FillJob(
-    skeletons=str(snakemake.input.skeletons),
+    sets=[
+        SetFiles(skeletons=str(skeletons), output=str(rows), progress_dir=str(progress))
+        for skeletons, rows, progress in files
+    ],
     tool_schema=str(snakemake.input.tool_schema),
-    output=str(snakemake.output.rows),
-    progress_dir=str(snakemake.params.progress),
     shard=int(snakemake.wildcards.shard),
     shards=int(snakemake.wildcards.shards),
     log=str(snakemake.log[0]),

@@ -9,10 +9,8 @@ from cbdata.fill.settings import FillSettings, RuntimeSettings
 
 settings = FillSettings.of(snakemake.config)
 job = FillJob(
-    skeletons="",
+    sets=(),
     tool_schema="",
-    output="",
-    progress_dir="",
     shard=0,
     shards=1,
     log=str(snakemake.log[0]),

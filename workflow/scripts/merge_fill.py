@@ -19,4 +19,5 @@ merge_shards(
         for mode in snakemake.params.modes
     },
     snakemake.params.limit,
+    snakemake.config["max_reject_fraction"]["fill"],
 )

@@ -1,22 +1,28 @@
 """Render traces with a chat template and a tokenizer."""
 
 from cbdata.logs import configure_logging
+from cbdata.render.ahead import load_ahead
 from cbdata.render.settings import RenderSettings, RenderStageSettings
-from cbdata.render.stage import render_traces
 from cbdata.settings import settings_from
-from cbdata.stage import StageFiles
 
 configure_logging(snakemake.log[0])
 out = snakemake.output
 values = {
     **dict(snakemake.params.items()),
     "cache_dir": snakemake.config.get("cache_dir"),
+    "reject_limit": snakemake.config["max_reject_fraction"]["render"],
     "tool_schema_file": snakemake.input.get("tool_schema") or None,
 }
+settings = settings_from(values, RenderSettings)
+load_ahead(settings)
+
+from cbdata.render.stage import render_traces  # noqa: E402 (while the tokenizer is loaded)
+from cbdata.stage import StageFiles  # noqa: E402
+
 render_traces(
     snakemake.input.traces,
     StageFiles.of(out.renders, out.rejects, out.stats),
-    settings_from(values, RenderSettings),
+    settings,
     settings_from(values, RenderStageSettings),
     name=snakemake.wildcards.name,
 )

@@ -1,7 +1,8 @@
 """Show one trace of a run with its loss mask in the terminal.
 
 TRACE is a trace id, the beginning of one, or N for the N-th row of a data set. In a pipe the
-tokens with loss stand in brackets, with their weight where it is not 1.
+output is plain text: tokens with loss stand in ⟪ ⟫, with their weight where it is not 1, and
+twins one after the other.
 """
 
 import argparse
@@ -12,11 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from cbdata.lossmask.registry import load_registry
-from cbdata.render.locate import locate_tokenizer
-from cbdata.render.tokenizer import load_tokenizer
-from cbdata.report.vocabulary import Vocabulary, load_vocabulary
-from cbdata.terminal.find import NotFoundError, Shown, find
-from cbdata.terminal.view import Look, legend, twins, view
+from cbdata.report.vocabulary import load_vocabulary
+from cbdata.terminal.find import NotFoundError, find
+from cbdata.terminal.tokenizer import find_tokenizer
+from cbdata.terminal.view import Look, legend, seen, twins, view
 
 DEFAULT_RUN = Path(os.environ.get("CB_SCRATCH", "scratch"), "data")
 
@@ -35,18 +35,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def vocabulary_of(shown: Shown, given: argparse.Namespace) -> Vocabulary:
-    """The vocabulary that the trace was rendered with. Raises ValueError for another one."""
-    folder, _ = locate_tokenizer(given.tokenizer or shown.render["tokenizer_id"], given.cache_dir)
-    if load_tokenizer(folder).sha256 != shown.render["tokenizer_sha256"]:
-        raise NotFoundError(
-            f"{folder}: expected the tokenizer {shown.render['tokenizer_id']} that the trace was"
-            " rendered with, found another tokenizer.json. Hint: name its directory with"
-            " --tokenizer"
-        )
-    return load_vocabulary(folder)
-
-
 def main() -> int:
     """Exit status 0: shown; 2: not found, with the reason."""
     given = arguments()
@@ -58,9 +46,11 @@ def main() -> int:
             if twin is None:
                 raise NotFoundError(f"{found[0].trace['id']} has no twin")
             found.append(find(given.run, twin, None, given.policy, registry))
-        vocabulary = vocabulary_of(found[0], given)
+        folder = find_tokenizer(given.run, found[0].render, given.tokenizer, given.cache_dir)
+        vocabulary = load_vocabulary(folder)
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        # The message may quote a file of any content.
+        print(seen(str(error)), file=sys.stderr)
         return 2
     console = Console(highlight=False, soft_wrap=False)
     look = Look(brackets=not console.is_terminal, ids=given.ids)
@@ -68,7 +58,9 @@ def main() -> int:
     if console.is_terminal:
         console.print(legend())
     if len(shown) == 1 or look.brackets:
-        for each in shown:
+        for number, each in enumerate(shown):
+            if number:
+                console.print()
             console.print(each, soft_wrap=look.brackets)
     else:
         console.print(twins(*shown))

@@ -13,14 +13,11 @@ from cbdata.logs import configure_logging
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.registry import load_registry
 from cbdata.paths import POLICY_REGISTRY
+from cbdata.progress import watched
 from cbdata.sources.options import SPLIT_BY
 from cbdata.validation.files import UnknownFile
 from cbdata.validation.findings import Findings
 from cbdata.validation.run import validate
-
-
-class ValidationFailed(RuntimeError):
-    """Files of the run do not pass; the table in the log says which checks failed and where."""
 
 
 def write_results(findings: Findings, table: str | Path | None, data: str | Path | None) -> None:
@@ -38,17 +35,17 @@ def write_results(findings: Findings, table: str | Path | None, data: str | Path
 
 
 def run_rule() -> None:
-    """Check the files of a run as the rule names them. Raises ValidationFailed."""
+    """Check the files of a run as the rule names them. What fails is a result like any other: rule
+    require_passed makes an error of it.
+    """
     configure_logging(snakemake.log[0])
     kinds = ("skeletons", "traces", "renders", "lossmasks", "stats", "rejects")
-    findings = validate(
-        [path for kind in kinds for path in snakemake.input[kind]],
-        load_registry(snakemake.input.registry),
-        snakemake.params.split_by,
-    )
+    paths = [path for kind in kinds for path in snakemake.input[kind]]
+    with watched("validate", paths):
+        findings = validate(
+            paths, load_registry(snakemake.input.registry), snakemake.params.split_by
+        )
     logging.getLogger("validate_files").info("checked\n%s", findings.table())
-    if findings.failed:
-        raise ValidationFailed(f"{findings.failed} failures, see {snakemake.log[0]}")
     write_results(findings, snakemake.output.table, snakemake.output.data)
 
 

@@ -54,3 +54,44 @@ def test_a_schema_that_no_grammar_can_express_says_so(name: str) -> None:
     }
     with pytest.raises(ToolSchemaError, match="constrain_tool_calls=false"):
         FORMATS[name].grammar(ToolSchema("v", (tool,), None, "0", "tools.json"))
+
+
+def kinds() -> ToolSchema:
+    """Two tools whose schemas have a part of the same name and refer to it, and to themselves."""
+    tools = []
+    for name, kind in (("share", "r"), ("delete", "all")):
+        parameters = {
+            "type": "object",
+            "properties": {
+                "kind": {"$ref": "#/$defs/Kind"},
+                "default": {"$ref": "#/$defs/Kind"},
+                "children": {"type": "array", "items": {"$ref": "#/$defs/Child"}},
+            },
+            "required": ["kind"],
+            "$defs": {
+                "Kind": {"enum": [kind, "none"]},
+                "Child": {
+                    "type": "object",
+                    "properties": {"child": {"$ref": "#/$defs/Child"}},
+                    "additionalProperties": False,
+                },
+            },
+        }
+        tools.append({"type": "function", "function": {"name": name, "parameters": parameters}})
+    return ToolSchema("v", tuple(tools), None, "0", "tools.json")
+
+
+@pytest.mark.parametrize("name", WITH_GRAMMAR)
+def test_schemas_may_refer_to_their_own_parts(name: str) -> None:
+    grammar = xgrammar.Grammar.from_ebnf(FORMATS[name].grammar(kinds()))
+    for tool, own, other in (("share", "r", "all"), ("delete", "all", "r")):
+        for arguments, fits in (
+            ({"kind": own}, True),
+            ({"kind": other}, False),
+            ({"kind": "none", "default": own}, True),
+            ({"kind": "none", "default": other}, False),
+            ({"kind": own, "children": [{"child": {"child": {}}}]}, True),
+            ({"kind": own, "children": [{"other": {}}]}, False),
+        ):
+            text = FORMATS[name].write([(tool, arguments)])
+            assert _is_grammar_accept_string(grammar, text) == fits, text

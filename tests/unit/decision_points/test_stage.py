@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from cbdata.decision_points.cut import CutSettings
-from cbdata.decision_points.stage import cut_decision_points
+from cbdata.decision_points.stage import NothingToCut, cut_decision_points
 from cbdata.jsonl import read_records
 from cbdata.schemas import first_error
 from cbdata.stage import StageFiles
@@ -20,7 +20,13 @@ from tests.unit.decision_points.runs import attacked_run, clean_run, tables
 class Result:
     """What the stage wrote."""
 
-    def __init__(self, folder: Path, traces: list[dict[str, Any]], settings: CutSettings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        traces: list[dict[str, Any]],
+        settings: CutSettings,
+        max_reject_fraction: float = 1.0,
+    ) -> None:
         goals, defaults = tables(folder)
         source = write_jsonl(folder / "bank_complete.jsonl", traces)
         files = StageFiles(folder / "out.jsonl", folder / "rejects.jsonl", folder / "stats.json")
@@ -31,6 +37,7 @@ class Result:
             settings=settings,
             outputs=files,
             name="bank_skeletons",
+            max_reject_fraction=max_reject_fraction,
         )
         self.bytes = files.out.read_bytes()
         self.skeletons = [record for _, record in read_records(files.out)]
@@ -134,3 +141,9 @@ def test_a_run_without_a_turn_of_the_model_has_no_decision_point(tmp_path: Path)
 def test_no_decision_point_at_all_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Result(tmp_path, [clean_run()], INJECTION)
     assert "no decision point in 1 traces" in caplog.text
+
+
+def test_where_not_everything_may_be_lost_no_decision_point_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NothingToCut, match=r"no decision point in 1 traces\. Hint: .*every_turn"):
+        Result(tmp_path, [clean_run()], INJECTION, max_reject_fraction=0.9)
+    assert not (tmp_path / "out.jsonl").exists()

@@ -1,17 +1,15 @@
-"""DS/DR twins side by side, and plain prompt/output pairs."""
+"""DS/DR twins side by side."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import orjson
 import pyarrow.parquet as pq
 import pytest
 
 from cbdata.export.pairs import export_pairs
-from cbdata.export.prompt_output import export_prompt_output, prompt_output
 from cbdata.export.rows import ExportError
-from tests.records import Corpus, call, make_mask, make_render, make_trace, message
+from tests.records import Corpus, make_mask, make_render
 
 
 @pytest.mark.parametrize("row_group_tokens", [1, 1 << 20])
@@ -163,49 +161,3 @@ def test_twins_in_two_splits_are_refused(tmp_path: Path) -> None:
     corpus.write(tmp_path)
     with pytest.raises(ExportError, match="expected twins in one split"):
         export_pairs([corpus.mask_file], [corpus.render_file], tmp_path / "pairs")
-
-
-def test_prompt_and_output_of_every_kind_of_trace() -> None:
-    plain = make_trace(
-        [message("system", "s"), message("user", "ask"), message("assistant", "answer")]
-    )
-    assert prompt_output(plain) == {"prompt": "ask", "output": "answer"}
-    hints = {"raw_assistant_content": '{"name": "search_web"}'}
-    called = make_trace(
-        [message("user", "ask"), message("assistant", "", call("search_web"))], signal_hints=hints
-    )
-    assert prompt_output(called) == {"prompt": "ask", "output": '{"name": "search_web"}'}
-    lost = make_trace([message("user", "ask"), message("assistant", "", call("search_web"))])
-    assert prompt_output(lost) == "call_text_not_kept"
-    assert prompt_output(make_trace([message("user", "ask")], role="skeleton")) == "skeleton"
-    assert (
-        prompt_output(
-            make_trace([message("user", "ask"), message("assistant", "a"), message("user", "b")])
-        )
-        == "not_single_turn"
-    )
-
-
-def test_prompt_output_files_are_json_arrays_by_category(tmp_path: Path) -> None:
-    corpus = Corpus(pairs=2, validation_pairs=0)
-    for trace in corpus.traces:
-        trace["signal_hints"]["raw_assistant_content"] = f"</script>\n{trace['id']}"
-    corpus.write(tmp_path)
-    counts = export_prompt_output(
-        [corpus.trace_file, corpus.skeleton_file],
-        tmp_path / "harmful.json",
-        tmp_path / "benign.json",
-    )
-    assert counts == {"written": {"benign": 2, "harmful": 2}, "left_out": {"skeleton": 2}}
-    harmful = orjson.loads((tmp_path / "harmful.json").read_bytes())
-    traces = [trace for trace in corpus.traces if trace["labels"]["category"] == "harmful"]
-    assert harmful == [
-        {"prompt": trace["messages"][1]["content"], "output": f"</script>\n{trace['id']}"}
-        for trace in traces
-    ]
-
-
-def test_no_pairs_give_empty_arrays(tmp_path: Path) -> None:
-    corpus = Corpus(pairs=0, validation_pairs=0).write(tmp_path)
-    export_prompt_output([corpus.trace_file], tmp_path / "harmful.json", tmp_path / "benign.json")
-    assert orjson.loads((tmp_path / "harmful.json").read_bytes()) == []

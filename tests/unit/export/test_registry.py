@@ -21,6 +21,7 @@ def test_an_export_writes_its_outputs_and_nothing_else(export: Export, tmp_path:
         "traces": (corpus.trace_file,),
         "renders": (corpus.render_file,),
         "lossmasks": (corpus.mask_file,),
+        "skeletons": (corpus.skeleton_file,),
     }
     files = ExportFiles(**{kind: run[kind] for kind in export.reads})
     outputs = {name: tmp_path / "export" / path for name, path in export.outputs.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cbdata.fill.job import FillJob
+from cbdata.fill.job import FillJob, SetFiles
 from cbdata.tools import ToolSchema
 from tests.fill_settings import fill_settings, runtime_settings
 from tests.unit.fill.world import World, write_skeletons
@@ -38,10 +38,14 @@ def job(tmp_path: Path, repo: Path, model_folder: Path) -> FillJob:
     skeletons = tmp_path / "skeletons.jsonl"
     skeletons.write_bytes(b"")
     return FillJob(
-        skeletons=str(skeletons),
+        sets=[
+            SetFiles(
+                skeletons=str(skeletons),
+                output=str(tmp_path / "out.jsonl"),
+                progress_dir=str(tmp_path / "progress"),
+            )
+        ],
         tool_schema=str(repo / "configs/tool_schemas/b4_standard_v1.json"),
-        output=str(tmp_path / "out.jsonl"),
-        progress_dir=str(tmp_path / "progress"),
         shard=0,
         shards=1,
         log=None,

@@ -14,7 +14,8 @@ from transformers import AutoTokenizer
 from cbdata.call_formats.registry import AUTO, FORMATS
 from cbdata.call_formats.settle import UnsettledFormat
 from cbdata.config import config_schema
-from cbdata.fill.call_reading import CompletionReader, check_calls, load_renderer, settle_calls
+from cbdata.fill.call_reading import CompletionReader, load_renderer, settle_calls
+from cbdata.fill.settings import FillSettings
 from cbdata.judge.reading import read_completion
 from cbdata.tools import ToolSchema
 from tests.fill_settings import fill_settings
@@ -135,14 +136,18 @@ def test_calls_cannot_be_constrained_behind_open_reasoning(
 
 @pytest.mark.parametrize("make_grammar", [True, False])
 def test_planning_settles_the_format_with_a_grammar_or_without_making_one(
-    demo_model: Path, repo: Path, tmp_path: Path, make_grammar: bool
+    demo_model: Path, b4_tools: ToolSchema, tmp_path: Path, make_grammar: bool
 ) -> None:
-    tools = str(repo / "configs/tool_schemas/b4_standard_v1.json")
     held = fill_settings(model=str(demo_model), constrain_tool_calls=True)
-    check_calls(held, demo_model, tools, make_grammar)
+
+    def settle(settings: FillSettings) -> None:
+        renderer = load_renderer(settings, demo_model)
+        settle_calls(renderer, demo_model, settings, b4_tools, make_grammar)
+
+    settle(held)
     template = tmp_path / "own.jinja"
     template.write_text("{% for m in messages %}{{ m.content }}{{ m.tool_calls }}{% endfor %}")
     with pytest.raises(UnsettledFormat):
-        check_calls(replace(held, chat_template=str(template)), demo_model, tools, make_grammar)
+        settle(replace(held, chat_template=str(template)))
     with pytest.raises(UnsettledFormat, match="glm has no grammar"):
-        check_calls(replace(held, call_format="glm"), demo_model, tools, make_grammar)
+        settle(replace(held, call_format="glm"))

@@ -134,9 +134,12 @@ def shard_of_the_toy(
     world.skeletons = skeletons
     rows = [row for _, row in read_records(world.run(backend, attempts=2))]
     assert rows.pop()["row"] == "run"  # times
-    return [request_facts(request) for request in backend.seen], [
-        {key: value for key, value in row.items() if key != "detail"} for row in rows
-    ]
+    for row in rows:
+        # What merge_fill knows a row's skeleton by is no part of the data.
+        own = {"record_sha256"} if row["row"] == "reject" else {"record_sha256", "record_id"}
+        for key in {"detail", *own}:
+            row.pop(key, None)
+    return [request_facts(request) for request in backend.seen], rows
 
 
 def test_the_corpus_shows_every_outcome(

@@ -28,13 +28,14 @@ def test_the_prompts_are_64_of_the_demo_that_can_all_be_completed(
     folder = tmp_path / "check"
     folder.mkdir()
     made = check_job(job, folder)
-    skeletons = [record for _, record in read_records(made.skeletons)]
+    skeletons = [record for _, record in read_records(made.sets[0].skeletons)]
     assert len(skeletons) == len({record["id"] for record in skeletons}) == 32
     for record in skeletons:
         assert record["tool_attack"]["simulated_tool"] != record["tool_attack"]["expected_tool"]
         assert record["signal_hints"]["injection_char_span"]
     assert (made.settings.mode, made.settings.attempts) == ("both", 1)
-    assert Path(made.output).parent == Path(made.progress_dir).parent == folder
+    (part,) = made.sets
+    assert Path(part.output).parent == Path(part.progress_dir).parent == folder
 
 
 RUN: FillRun = {

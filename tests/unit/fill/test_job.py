@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ def test_a_job_file_reads_back_as_it_was(job: FillJob, tmp_path: Path) -> None:
         ({"settings": []}, "expected an object"),
         ({"runtime": None}, "expected an object"),
         ({"extra": 1}, "unknown keys"),
+        ({"sets": []}, "at least one"),
+        ({"sets": [{"skeletons": "x.jsonl"}]}, "are missing"),
     ],
 )
 def test_a_wrong_job_file_says_what_is_wrong(
@@ -40,6 +43,11 @@ def test_a_wrong_job_file_says_what_is_wrong(
 
 
 def test_the_files_of_a_shard_bear_its_name(job: FillJob) -> None:
-    folder = Path(job.progress_dir)
-    assert job.lock_file == folder / "0-of-1.lock"
+    folder = Path(job.sets[0].progress_dir)
+    more = replace(job.sets[0], progress_dir=str(folder / "more"))
+    assert job.lock_files == [folder / "0-of-1.lock"]
+    both = [folder / "0-of-1.lock", folder / "more/0-of-1.lock"]
+    # A job that names the sets the other way round takes the same lock first.
+    assert replace(job, sets=[*job.sets, more]).lock_files == both
+    assert replace(job, sets=[more, *job.sets]).lock_files == both
     assert job.job_file == folder / "0-of-1.job.json"

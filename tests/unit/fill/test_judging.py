@@ -26,7 +26,7 @@ def outcome(world: World, mode: Mode, tool: str, arguments: str, **changes: Any)
     text = f'{{"name": "{tool}", "arguments": {arguments}}}'
     stored = Stored(item.request(1).key, tuple(text.encode()), "stop", text, "stub", "0")
     reader = CompletionReader(ToyRenderer(), world.calls.settled, settings.accept_calls_in_prose)
-    judgement = ShardJudge(reader, world.tools, settings, skeletons)(item, stored)
+    judgement = ShardJudge(reader, world.tools, settings, [skeletons])(item, stored)
     return judgement.outcome if judgement.accepted else f"not {judgement.outcome}"
 
 
@@ -88,7 +88,7 @@ def decided(world: World, mode: Mode, text: str, **changes: Any) -> str:
     )
     stored = Stored(item.request(1).key, tuple(text.encode()), "stop", text, "stub", "0")
     reader = CompletionReader(ToyRenderer(), world.calls.settled, settings.accept_calls_in_prose)
-    judge = ShardJudge(reader, world.tools, settings, {first.trace_id: first})
+    judge = ShardJudge(reader, world.tools, settings, [{first.trace_id: first}])
     judgement = judge(item, stored)
     return judgement.outcome if judgement.accepted else f"not {judgement.outcome}"
 

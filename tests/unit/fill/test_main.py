@@ -35,7 +35,7 @@ def job(tmp_path: Path, b4_tools: ToolSchema, demo_model: Path) -> FillJob:
 
 def run(job: FillJob, repo: Path, modules: str = "stub_backend") -> tuple[int, str]:
     """Exit status and messages."""
-    scratch = Path(job.progress_dir).parent / "scratch"
+    scratch = Path(job.sets[0].progress_dir).parent / "scratch"
     scratch.mkdir(exist_ok=True)
     path = [repo / "workflow/scripts", repo / "benchmarks/slurm_scale/stub"]
     environ = {
@@ -62,7 +62,7 @@ def test_a_job_publishes_its_shard_and_its_log_names_the_backends_module(
 ) -> None:
     status, messages = run(job, repo)
     assert status == 0, messages
-    rows = [row for _, row in read_rows(job.output)]
+    rows = [row for _, row in read_rows(job.sets[0].output)]
     assert [row["row"] for row in rows].count("run") == 1 and len(rows) == 13
     assert job.log is not None
     log = Path(job.log).read_text()
@@ -72,8 +72,8 @@ def test_a_job_publishes_its_shard_and_its_log_names_the_backends_module(
 
 def test_a_job_whose_backend_nobody_brings_fails_and_says_how(job: FillJob, repo: Path) -> None:
     status, messages = run(job, repo, modules="")
-    assert status == 1 and "backend: 'stub' is none of transformers, vllm" in messages
-    assert not Path(job.output).exists() and "Traceback" not in messages
+    assert status == 1 and "backend: 'stub' is none of endpoint, transformers, vllm" in messages
+    assert not Path(job.sets[0].output).exists() and "Traceback" not in messages
 
 
 def test_a_job_that_cannot_run_names_every_problem(job: FillJob, repo: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_second_job_on_a_shard_waits_and_finds_everything_done(job: FillJob, r
     assert job.log is not None
     log = Path(job.log)
     with ThreadPoolExecutor() as pool:
-        with ShardLock(job.lock_file):
+        with ShardLock(job.lock_files[0]):
             second = pool.submit(run, job, repo)
             while not (log.exists() and "this one waits" in log.read_text()):
                 time.sleep(0.1)

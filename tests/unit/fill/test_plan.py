@@ -8,6 +8,7 @@ import pytest
 
 from cbdata.fill.plan import ShardPlan, plan_shard
 from cbdata.fill.requests import Sampling
+from cbdata.fill.skeleton_tools import SkeletonTools
 from cbdata.jsonl import dumps, read_records
 from cbdata.rejects import Reject
 from tests.unit.fill.world import ToyRenderer, World
@@ -16,7 +17,7 @@ from tests.unit.fill.world import ToyRenderer, World
 def plan(world: World, context: int = 4096, **changes: Any) -> ShardPlan:
     job = world.job(**changes)
     sampling = {mode: Sampling(job.settings, mode, {}) for mode in job.settings.modes}
-    return plan_shard(job, world.tools, ToyRenderer().prompt, sampling, context)
+    return plan_shard(job, SkeletonTools(job, world.tools), ToyRenderer().prompt, sampling, context)
 
 
 def reasons(found: ShardPlan) -> set[tuple[str, str, str]]:
@@ -74,7 +75,7 @@ def test_a_fault_of_the_renderer_is_a_reject_without_the_renderers_frames(world:
 
     job = world.job()
     sampling = {mode: Sampling(job.settings, mode, {}) for mode in job.settings.modes}
-    found = plan_shard(job, world.tools, render, sampling, 4096)
+    found = plan_shard(job, SkeletonTools(job, world.tools), render, sampling, 4096)
     assert {reason for _, _, reason in reasons(found)} == {"template_error"}
     assert all(
         each.fault is not None and each.fault.__traceback__ is None for each in found.settled

@@ -44,7 +44,7 @@ def test_preflight_settles_the_call_format(job: FillJob, model_folder: Path) -> 
 def test_preflight_names_every_problem_at_once(job: FillJob, tmp_path: Path) -> None:
     broken = replace(
         job,
-        skeletons=str(tmp_path / "none.jsonl"),
+        sets=[*job.sets, replace(job.sets[0], skeletons=str(tmp_path / "none.jsonl"))],
         tool_schema=str(tmp_path / "none.json"),
         settings=replace(job.settings, model="org/name"),
         runtime=replace(job.runtime, cache_dir=str(tmp_path)),

@@ -24,7 +24,7 @@ def shard(world: World) -> World:
 
 
 def test_every_row_that_is_written_holds_to_the_schema(shard: World) -> None:
-    path = shard.job().output
+    path = shard.job().sets[0].output
     rows = [row for _, row in read_records(path)]
     assert {row["row"] for row in rows} == {"duplicate", "reject", "trace", "run"}
     assert {row["reason"] for row in rows if row["row"] == "reject"} >= {
@@ -54,7 +54,7 @@ def test_a_row_that_was_changed_is_named_with_what_is_wrong(
     shard: World, kind: str, change: dict[str, Any], message: str
 ) -> None:
     path = shard.folder / "changed.jsonl"
-    rows = [row for _, row in read_records(shard.job().output)]
+    rows = [row for _, row in read_records(shard.job().sets[0].output)]
     line = next(number for number, row in enumerate(rows) if row["row"] == kind)
     rows[line] |= change
     path.write_bytes(b"".join(map(dumps, rows)))

@@ -12,6 +12,8 @@ from cbdata.fill.progress_store import Stored
 from cbdata.fill.requests import Sampling
 from cbdata.fill.rows import attempted_row, run_row, settled_row, shard_rows
 from cbdata.fill.runner import Attempted, Throughput
+from cbdata.fill.skeleton_tools import SkeletonTools
+from cbdata.ids import digest
 from cbdata.judge.judgement import Judgement
 from cbdata.records import FillOutcome
 from cbdata.rejects import Reject
@@ -25,14 +27,14 @@ CALL = '{{"name": "{}", "arguments": {{"query": "x"}}}}'
 def plan(world: World) -> ShardPlan:
     job = world.job()
     sampling = {mode: Sampling(job.settings, mode, {}) for mode in job.settings.modes}
-    return plan_shard(job, world.tools, ToyRenderer().prompt, sampling, 4096)
+    return plan_shard(job, SkeletonTools(job, world.tools), ToyRenderer().prompt, sampling, 4096)
 
 
 def attempted(world: World, plan: ShardPlan, *texts: str) -> Attempted[Judgement]:
     """The first item, a DS, with these completions."""
     item = plan.items[0]
     reader = CompletionReader(ToyRenderer(), world.calls.settled, False)
-    judge = ShardJudge(reader, world.tools, world.settings, plan.skeletons)
+    judge = ShardJudge(reader, world.tools, world.settings, [plan.skeletons])
     done: Attempted[Judgement] = Attempted(item)
     for number, text in enumerate(texts, start=1):
         ids = tuple(text.encode())
@@ -83,6 +85,7 @@ def test_a_refused_request_has_no_figures(world: World, plan: ShardPlan) -> None
         "line": 1,
         "mode": "ds",
         "record_id": world.ids()[0],
+        "record_sha256": digest(plan.skeletons[world.ids()[0]].record),
         "reason": "engine_refused",
         "detail": "too long for me",
     }
@@ -94,12 +97,15 @@ def test_what_was_settled_without_a_model(world: World, plan: ShardPlan) -> None
         "row": "duplicate",
         "line": 4,
         "mode": "dr",
+        "record_id": world.ids()[3],
+        "record_sha256": digest(skeleton.record),
     }
     assert settled_row(SettledSkeleton(skeleton, "ds", Reject("no_attack", "none"))) == {
         "row": "reject",
         "line": 4,
         "mode": "ds",
         "record_id": world.ids()[3],
+        "record_sha256": digest(skeleton.record),
         "reason": "no_attack",
         "detail": "none",
     }

@@ -6,14 +6,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from cbdata.fill import devices
 from cbdata.fill.models import LocalModel
+from cbdata.fill.row_file import read_rows
 from cbdata.fill.shard import engine_context
-from tests.unit.fill.world import MODEL, ToyBackend, World, failing_after, request_facts
+from cbdata.tools import ToolSchema
+from tests.unit.fill.world import (
+    MODEL,
+    ToyBackend,
+    World,
+    failing_after,
+    request_facts,
+    write_skeletons,
+)
 
 
 class Killed(BaseException):
@@ -100,7 +111,7 @@ def test_the_engine_is_opened_with_what_the_job_needs(world: World) -> None:
         "float16",
         world.settings.seed,
     )
-    assert backend.opened.grammar is None and backend.closed
+    assert {request.grammar for request in backend.seen} == {None} and backend.closed
 
 
 @pytest.mark.parametrize(("flags", "dtype"), [((), "float32"), (("amx_bf16",), "bfloat16")])
@@ -136,7 +147,101 @@ def test_a_shard_is_done_under_its_lock(world: World) -> None:
     locked = []
 
     def before(generated: int) -> None:
-        locked.append(world.job().lock_file.read_bytes())
+        locked.append(world.job().lock_files[0].read_bytes())
 
     world.run(ToyBackend(before=before))
-    assert b'"pid"' in locked[0] and world.job().lock_file.read_bytes() == b""
+    assert b'"pid"' in locked[0] and world.job().lock_files[0].read_bytes() == b""
+
+
+def second_set(world: World, tools: ToolSchema, count: int = 12) -> World:
+    """The world with another set beside its own."""
+    folder = world.folder / "second"
+    folder.mkdir()
+    written = write_skeletons(folder, tools, 40 + count)
+    lines = written.read_bytes().splitlines(keepends=True)[40:]
+    path = folder / "other_skeletons.jsonl"
+    path.write_bytes(b"".join(lines))
+    return replace(world, more=(path,))
+
+
+def outputs(world: World, shard: int = 0, shards: int = 1) -> list[Path]:
+    return [Path(part.output) for part in world.job(shard, shards).sets]
+
+
+def test_one_engine_completes_all_sets_one_after_the_other(
+    world: World, b4_tools: ToolSchema
+) -> None:
+    both, backend = second_set(world, b4_tools), ToyBackend(cached=5)
+    both.run(backend)
+    assert len(backend.seen) == 80 + 24
+    assert [request.set_index for request in backend.seen] == [0] * 80 + [1] * 24
+    own, other = outputs(both)
+    rows = {path: [row for _, row in read_rows(path)] for path in (own, other)}
+    assert [len(rows[path]) for path in (own, other)] == [81, 25]
+    works = [rows[path][-1] for path in (own, other)]
+    assert [work["generated"] for work in works] == [80, 24]
+    assert [work["cached_prompt_tokens"] for work in works] == [400, 120]
+    assert works[0]["load_seconds"] == works[1]["load_seconds"]
+    alone = World(world.folder / "alone", world.tools, world.skeletons, world.settings)
+    assert rows[own][:-1] == [row for _, row in read_rows(alone.run(ToyBackend()))][:-1]
+
+
+@pytest.mark.parametrize("killed_after", [30, 90])
+def test_a_job_of_two_sets_that_was_killed_generates_the_rest_of_both(
+    world: World, b4_tools: ToolSchema, killed_after: int
+) -> None:
+    both = second_set(world, b4_tools)
+    backend = failing_after(killed_after, Killed())
+    with pytest.raises(Killed):
+        both.run(backend)
+    sent = list(backend.seen)
+    assert not any(path.exists() for path in outputs(both))
+    for shard in range(3):
+        rest = ToyBackend()
+        both.run(rest, shard, 3)
+        sent += rest.seen
+    # Also what one set has stored is found where it is completed alone.
+    alone = ToyBackend()
+    replace(both, more=()).run(alone)
+    assert alone.seen == []
+    assert len(sent) == 104 and len(set(map(request_facts, sent))) == 104
+    merged = both.merge(
+        [outputs(both, shard, 3)[1] for shard in range(3)], skeletons=both.more[0], into="second"
+    )
+    counts = orjson.loads(merged["ds"].stats.read_bytes())["counts"]
+    assert counts["records_in"] == 12
+
+
+def test_a_skeleton_of_two_sets_is_completed_in_the_first(
+    world: World, b4_tools: ToolSchema
+) -> None:
+    both = second_set(world, b4_tools, 3)
+    lines = world.skeletons.read_bytes().splitlines(keepends=True)
+    both.more[0].write_bytes(b"".join([*lines[:2], both.more[0].read_bytes()]))
+    backend = ToyBackend()
+    both.run(backend)
+    assert len(backend.seen) == 80 + 6
+    rows = [row for _, row in read_rows(outputs(both)[1])]
+    assert [row["row"] for row in rows[:5]] == ["duplicate"] * 4 + [rows[4]["row"]]
+    merged = both.merge([outputs(both)[1]], skeletons=both.more[0])
+    counts = orjson.loads(merged["dr"].stats.read_bytes())["counts"]
+    assert counts["records_in"] == 5 and counts["duplicates"] == 2
+
+
+def test_a_job_holds_the_lock_of_every_set(world: World, b4_tools: ToolSchema) -> None:
+    both = second_set(world, b4_tools)
+    locked: list[bytes] = []
+
+    def before(generated: int) -> None:
+        locked.extend(file.read_bytes() for file in both.job().lock_files)
+
+    both.run(ToyBackend(before=before))
+    assert len(set(both.job().lock_files)) == 2 and all(b'"pid"' in holder for holder in locked)
+    assert [file.read_bytes() for file in both.job().lock_files] == [b"", b""]
+
+
+def test_an_empty_set_beside_another_gives_a_whole_file(world: World, b4_tools: ToolSchema) -> None:
+    both = second_set(world, b4_tools)
+    both.more[0].write_bytes(b"")
+    both.run(ToyBackend())
+    assert [row["row"] for _, row in read_rows(outputs(both)[1])] == ["run"]

@@ -19,6 +19,7 @@ from cbdata.fill.sizing import (
     ShardCountError,
     choose,
     run_cost,
+    whole_run,
 )
 
 
@@ -124,3 +125,27 @@ def test_the_table_as_a_user_gets_it(repo: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert failed.returncode == 1 and "absent.json" in failed.stderr
+
+
+def test_several_sets_share_an_engine() -> None:
+    runs = [RunCost(100, 50.0, 40.0), RunCost(10, 20.0, 60.0)]
+    whole = whole_run(runs, [1000, 100])
+    assert whole == RunCost(1100, 700.0, 60.0)
+    assert choose(whole, 1100, 4, 3600) == choose(RunCost(1, 7.0, 60.0), 100, 4, 3600)
+
+
+def test_the_table_of_several_sets(repo: Path, tmp_path: Path) -> None:
+    (tmp_path / "fill.json").write_text(json.dumps(stats()))
+    files = [tmp_path / "fill.json"] * 2
+    command = [sys.executable, repo / "workflow/scripts/choose_fill_shards.py", *files]
+    numbers = ["--skeletons", "6000", "4000", "--gpus", "8", "--hours", "1"]
+    done = subprocess.run([*command, *numbers], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[:3] == [
+        "measured: 100 skeletons, 1 s of generation each, 40 s to load the model",
+        "measured: 100 skeletons, 1 s of generation each, 40 s to load the model",
+        "10000 skeletons: 2.8 h of generation in all",
+    ]
+    assert lines[-1] == "| 8 | 1 h | 8 | 5 | 25 | 0.36 h | 0.36 h |"
+    one = subprocess.run([*command, *numbers[:2]], capture_output=True, text=True, check=False)
+    assert one.returncode == 2 and "as many numbers" in one.stderr

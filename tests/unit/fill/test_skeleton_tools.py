@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cbdata.fill.call_reading import calls_grammar
 from cbdata.fill.plan import plan_shard
 from cbdata.fill.requests import Sampling
 from cbdata.fill.skeleton_tools import SkeletonTools
@@ -15,7 +16,7 @@ from cbdata.fill.skeletons import Skeleton
 from cbdata.jsonl import dumps, read_records
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
-from cbdata.tools import load_tool_schema
+from cbdata.tools import ToolSchema, ToolSchemaError, load_tool_schema
 from tests.schemas import own_tool, schema_file
 from tests.unit.fill.world import ToyBackend, ToyRenderer, World
 
@@ -55,13 +56,49 @@ def test_tools_that_cannot_be_used_are_the_skeleton_s_fault(
     assert found.fault.reason == (reason or "tool_schema_missing")
 
 
-def test_calls_are_constrained_to_the_configured_tools_alone(world: World) -> None:
-    job = world.job()
-    job = replace(job, settings=replace(job.settings, constrain_tool_calls=True))
-    tools = SkeletonTools(job, world.tools)
-    other = tools.known(skeleton(tools=[own_tool("mine")]))
-    assert other.fault is not None and other.fault.reason == "tools_not_constrained"
-    assert tools.known(skeleton()).fault is None
+def test_calls_are_held_to_the_tools_of_each_skeleton(world: World) -> None:
+    def make_grammar(schema: ToolSchema) -> str:
+        if "odd" in schema.names:
+            raise ToolSchemaError("no grammar of this")
+        return " | ".join(schema.names)
+
+    tools = SkeletonTools(world.job(), world.tools, make_grammar)
+    for given, names in (
+        (skeleton(tools=[own_tool("mine")]), "mine"),
+        (skeleton(), " | ".join(world.tools.names)),
+    ):
+        found = tools.known(given)
+        assert found.fault is None and found.tools is not None
+        assert tools.grammar(found.tools) == names
+    odd = tools.known(skeleton(tools=[own_tool("odd")]))
+    assert odd.fault is not None
+    assert (odd.fault.reason, odd.fault.detail) == ("bad_tools", "no grammar of this")
+    free = SkeletonTools(world.job(), world.tools)
+    found = free.known(skeleton(tools=[own_tool("odd")]))
+    assert found.tools is not None and free.grammar(found.tools) is None
+
+
+def test_requests_are_held_to_the_grammar_of_their_own_tools(world: World) -> None:
+    records = [record for _, record in read_records(world.skeletons)]
+    for record in records[:5]:
+        record["tools"] = [*world.tools.tools, own_tool("mine")]
+        del record["raw_metadata"]["tool_schema_ref"]
+    world.skeletons.write_bytes(b"".join(map(dumps, records)))
+    own = {record["id"] for record in records[:5]}
+    grammar = calls_grammar(ToyRenderer(), world.calls.settled, world.tools)
+    world.calls = replace(world.calls, grammar=grammar)
+    backend = ToyBackend()
+    world.run(backend, constrain_tool_calls=True)
+    assert len(backend.seen) == 80
+    for request in backend.seen:
+        assert request.grammar is not None
+        assert (request.grammar == grammar) == (request.trace_id not in own)
+        assert ("mine" in request.grammar) == (request.trace_id in own)
+    assert len({request.sampling_sha256 for request in backend.seen}) == 80
+    world.tools = replace(world.tools, tools=(*world.tools.tools, own_tool("more")), digest="1")
+    again = ToyBackend()
+    world.run(again, constrain_tool_calls=True)
+    assert own.isdisjoint(request.trace_id for request in again.seen)
 
 
 def test_a_skeleton_that_has_a_fault_or_is_a_copy_keeps_what_it_has(world: World) -> None:
@@ -85,7 +122,7 @@ def test_prompts_show_each_skeleton_its_own_tools(world: World) -> None:
 
     job = world.job()
     sampling = {mode: Sampling(job.settings, mode, {}) for mode in job.settings.modes}
-    plan = plan_shard(job, world.tools, render, sampling, 4096)
+    plan = plan_shard(job, SkeletonTools(job, world.tools), render, sampling, 4096)
     assert set(shown) == {world.tools.names, names}
     kept = plan.skeletons[records[1]["id"]].tools
     assert kept is not None and kept.names == names

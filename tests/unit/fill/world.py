@@ -20,7 +20,7 @@ from cbdata.fill.backends.base import (
 )
 from cbdata.fill.call_reading import CallReading
 from cbdata.fill.devices import DeviceKind
-from cbdata.fill.job import FillJob
+from cbdata.fill.job import FillJob, SetFiles
 from cbdata.fill.merge import ModeFiles, merge_shards
 from cbdata.fill.models import LocalModel
 from cbdata.fill.preflight import FillInputs
@@ -84,7 +84,8 @@ class ToyBackend:
     """A backend that is its own engine.
 
     Generates ``at_once`` requests at a time and notes each; ``before`` is called ahead of every
-    list (to inject faults). ``opened`` is what the engine was opened with, None if it never was.
+    list (to inject faults). ``cached`` tokens of each prompt come from its prefix cache. ``opened``
+    is what the engine was opened with, None if it never was.
     """
 
     at_once: int = 4
@@ -93,6 +94,7 @@ class ToyBackend:
     seen: list[Request] = field(default_factory=list)
     refuse: tuple[str, ...] = ()
     opened: EngineOptions | None = None
+    cached: int | None = None
     closed: bool = False
     name: BackendName = "stub"
     version: str = "0"
@@ -124,7 +126,7 @@ class ToyBackend:
     def _result(self, request: Request) -> Generated | Refusal:
         if request.trace_id in self.refuse:
             return Refusal(request, "refused by the test")
-        return Generated(request, tuple(self.answer(request).encode()), "stop")
+        return Generated(request, tuple(self.answer(request).encode()), "stop", self.cached)
 
     def close(self) -> None:
         self.closed = True
@@ -166,20 +168,37 @@ def write_skeletons(folder: Path, tools: ToolSchema, count: int) -> Path:
 
 @dataclass
 class World:
-    """A folder with skeletons, in which shards can be run and merged."""
+    """A folder with skeletons, in which shards can be run and merged. ``more`` are further sets
+    that its jobs complete too, each a skeleton file.
+    """
 
     folder: Path
     tools: ToolSchema
     skeletons: Path
     settings: FillSettings = SETTINGS
     calls: CallReading = CALLS
+    more: tuple[Path, ...] = ()
 
     def job(self, shard: int = 0, shards: int = 1, **changes: Any) -> FillJob:
+        label = f"{shard}-of-{shards}.jsonl"
+        sets = [
+            SetFiles(
+                skeletons=str(self.skeletons),
+                output=str(self.folder / "shards" / label),
+                progress_dir=str(self.folder / "progress"),
+            )
+        ]
+        sets += [
+            SetFiles(
+                skeletons=str(path),
+                output=str(self.folder / "more" / path.stem / label),
+                progress_dir=str(self.folder / "more" / path.stem / "progress"),
+            )
+            for path in self.more
+        ]
         return FillJob(
-            skeletons=str(self.skeletons),
+            sets=sets,
             tool_schema=self.tools.path,
-            output=str(self.folder / f"shards/{shard}-of-{shards}.jsonl"),
-            progress_dir=str(self.folder / "progress"),
             shard=shard,
             shards=shards,
             log=None,
@@ -201,7 +220,7 @@ class World:
         job = self.job(shard, shards, **changes)
         inputs = FillInputs(model, self.tools, self.calls, device)
         run_shard(job, inputs, ToyRenderer(), backend, stop or StopFlag())
-        return Path(job.output)
+        return Path(job.sets[0].output)
 
     def merge(
         self,
@@ -209,6 +228,8 @@ class World:
         modes: tuple[Mode, ...] = MODES,
         limit: int | None = None,
         into: str = "out",
+        warn_above: float = 1.0,
+        skeletons: Path | None = None,
     ) -> dict[Mode, StageFiles]:
         """Merge shard files; the files of each mode."""
         folder = self.folder / into
@@ -221,7 +242,7 @@ class World:
             for mode in modes
         }
         named = {mode: ModeFiles(f"fujitsu_b4_{mode}", each) for mode, each in files.items()}
-        merge_shards(self.skeletons, shards, named, limit)
+        merge_shards(skeletons or self.skeletons, shards, named, limit, warn_above)
         return files
 
     def ids(self) -> list[str]:

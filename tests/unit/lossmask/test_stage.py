@@ -14,6 +14,7 @@ import pytest
 from cbdata.jsonl import JsonlError
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.settings import LossmaskError
+from cbdata.stage import TooManyRejects
 from cbdata.traces.facts import UnmatchedRender
 from tests.conversations import PROMPT, SHORT, agent_turns
 from tests.unit.lossmask.files import Files
@@ -289,3 +290,13 @@ def test_a_trace_that_is_not_one_names_file_and_line(files: Files) -> None:
 def test_no_records_make_empty_files(files: Files) -> None:
     rows, rejects, stats = files.run()
     assert (rows, rejects, stats["counts"]["records_in"]) == ([], [], 0)
+
+
+def test_losing_nearly_every_mask_is_an_error_that_says_what_helps(files: Files) -> None:
+    """As where max_length cuts every row before the model says a word."""
+    for _ in range(2):
+        files.add(PROMPT)
+    with pytest.raises(TooManyRejects, match=r"2 of 2 records[\s\S]*raise max_length"):
+        files.run(policy="assistant_only", reject_limit=0.9)
+    rows, rejects, _ = files.run(policy="assistant_only")
+    assert rows == [] and [row["reason"] for row in rejects] == ["empty_mask"] * 2

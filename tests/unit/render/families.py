@@ -112,6 +112,33 @@ FAMILIES = {
         "{% for c in m.tool_calls or [] %}<|call|>{{ " + CALL + " }}<|done|>{% endfor %}<|end|>"
         "{% endfor %}" + ASK
     ),
+    # All calls of a turn are written as one list
+    "one list": (
+        LOOP + "{% else %}<|assistant|>{{ m.content }}{% if m.tool_calls %}<|calls|>"
+        "{{ m.tool_calls | map(attribute='function') | list | tojson(indent=2) }}<|called|>"
+        "{% endif %}<|end|>" + CLOSE + ASK
+    ),
+    # Messages and calls are looked up by number, the last one's end is printed by itself
+    "by number": (
+        "{% set ns = namespace(at=0) %}{% for _ in messages %}{% set m = messages[ns.at] %}"
+        "{% if loop.previtem is defined and loop.previtem.role == 'assistant' %}<|end|>{% endif %}"
+        "{{ '<|%s|>%s' | format(m['role'], m['content']) }}"
+        "{% set all = m.get('tool_calls') or [] %}"
+        "{% for i in range(all | length) %}{% set f = all[i]['function'] %}<|call|>{{ f['name'] }}"
+        "{{ f['arguments'] | tojson }}<|done|>{% endfor %}"
+        "{% if m.role != 'assistant' or loop.last %}<|end|>{% endif %}"
+        "{% set ns.at = ns.at + 1 %}{% endfor %}" + ASK
+    ),
+    # The section is opened and closed in loops of their own, turns are put together by call blocks
+    "in other loops": (
+        "{% macro turn(role, close='<|end|>') %}<|{{ role }}|>{{ caller() }}{{ close }}"
+        "{% endmacro %}{% for m in messages %}{% call turn(m.role) %}{% set said %}{{ m.content }}"
+        "{% endset %}{{ said | trim }}{% for c in (m.tool_calls or [])[:1] %}<|calls|>"
+        "{% endfor %}{% for c in m.tool_calls or [] %}<|call|>{{ c.function.name }}"
+        "{% for k, v in c.function.arguments | dictsort %} {{ k }}={{ v | tojson }}{% endfor %}"
+        "<|done|>{% endfor %}{% for c in (m.tool_calls or [])[-1:] %}<|called|>{% endfor %}"
+        "{% endcall %}{% endfor %}" + ASK
+    ),
     # Contents are lists of blocks
     "blocks": (
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content | map(attribute='text') | join('') }}"

@@ -5,13 +5,17 @@ it refuses.
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cbdata.config import default_settings
+from cbdata.rejects import Reject
 from cbdata.render.encoder import SegmentEncoder
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
@@ -141,6 +145,20 @@ def test_control_text_is_plain_text(renderer: Renderer, text: str) -> None:
     control = {token.id for token in renderer.tokenizer.control.values()}
     assert control.isdisjoint(segment.packed)
     assert renderer.decode(segment.packed) == text
+
+
+def test_tokens_that_spell_something_else_are_refused(smollm2: Setup) -> None:
+    tokenizer = smollm2.renderer().tokenizer
+    right = tokenizer.model.encode("a b", add_special_tokens=False).ids
+    control = next(iter(tokenizer.control.values())).id
+    for ids, reason in (
+        (right[:-1], "tokens_do_not_spell_text"),
+        ([*right, control], "control_token_from_text"),
+    ):
+        model = MagicMock(wraps=tokenizer.model, normalizer=None)
+        model.encode_batch_fast.side_effect = lambda *_, ids=ids, **__: [SimpleNamespace(ids=ids)]
+        with pytest.raises(Reject, match=reason):
+            SegmentEncoder(replace(tokenizer, model=model)).encode(["a b"])
 
 
 def test_json_is_the_ids(smollm2_renderer: Renderer) -> None:

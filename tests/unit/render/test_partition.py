@@ -8,16 +8,20 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cbdata.config import default_settings
 from cbdata.rejects import Reject
 from cbdata.render.draft import Draft
 from cbdata.render.partition import partition
-from cbdata.render.record import spans_of
+from cbdata.render.record import RowWriter, spans_of
 from cbdata.render.renderer import Renderer
+from cbdata.render.settings import RowSettings
 from cbdata.render.turns import Turn
+from tests.records import make_trace
 from tests.unit.render.families import FAMILIES, a_call, a_result, family_renderer
 
 CALLS = [a_call(0, "get_it", alpha="x 'y' \"z\"\n\\", beta=2), a_call(1, "put_it", gamma="end")]
@@ -110,6 +114,37 @@ def test_answers_end_with_the_token_that_the_model_stops_with(
     for turn in draft.turns:
         if turn.stop:
             assert turn.content_end == turn.stop[1]
+
+
+def test_positions_of_ends_are_the_ends_of_turns(
+    family: str, renderers: dict[str, Renderer]
+) -> None:
+    """Of every answer, and of other turns that end with the same token; nothing else."""
+    renderer = renderers[family]
+    rendered = renderer.render(conversation(family))
+    writer = RowWriter(renderer, default_settings(RowSettings, max_length=10**6))
+    trace: Any = make_trace(conversation(family))
+    line = writer.row(trace, rendered, None, tools_included=False).line
+    positions = orjson.loads(line)["special_tokens"]["eos_positions"]
+    stops: dict[bool, set[int]] = {True: set(), False: set()}
+    for turn in rendered.draft.turns:
+        if turn.stop:
+            stops[turn.role == "assistant"].add(rendered.tokens.start(turn.stop[0]))
+    assert stops[True] <= set(positions) <= stops[True] | stops[False]
+
+
+NUMBERS = {"big": 12345678901234567890, "day": "2024-01-02", "share": 1e22}
+
+
+def test_numbers_and_dates_in_calls_are_all_there(
+    family: str, renderers: dict[str, Renderer]
+) -> None:
+    messages = conversation(family)
+    messages[2] = {**messages[2], "tool_calls": [a_call(0, "get_it", **NUMBERS), CALLS[1]]}
+    draft = renderers[family].draft(messages)
+    turn = next(turn for turn in draft.turns if turn.index == 2)
+    shown = draft.text[turn.calls[0].start : turn.calls[0].end]
+    assert all(form in shown for form in ("12345678901234567890", "2024-01-02", "1e+22"))
 
 
 def test_answers_start_behind_the_generation_prompt(

@@ -16,6 +16,7 @@ import pytest
 
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import TokenizerError
+from cbdata.stage import NothingRead, TooManyRejects
 from cbdata.tools import ToolSchema, load_tool_schema
 from tests.conversations import build_trace
 from tests.records import write_jsonl
@@ -194,6 +195,26 @@ def test_tools_that_alone_make_a_row_too_long_are_left_out_and_counted(
     assert run(least, overlength="reject")["input_ids"] == bare["input_ids"]
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+def test_rows_without_their_tools_keep_their_place(
+    stage: Stage, schema_file: Path, chunk: int
+) -> None:
+    ref = dict(load_tool_schema(schema_file).ref)
+    long = {"role": "user", "content": "word " * 300}
+    traces = [
+        made_trace(number, [long if number % 3 else QUESTION, ANSWER], tool_schema_ref=ref)
+        for number in range(7)
+    ]
+    traces[4]["messages"] = []
+    rows = stage.run(traces, tool_schema_file=schema_file, max_length=350, chunk_traces=chunk)
+    numbers = [0, 1, 2, 3, 5, 6]
+    assert [row["trace_id"] for row in rows] == [trace_id(number) for number in numbers]
+    shown = [row["render_options"]["tools_included"] for row in rows]
+    assert shown == [number % 3 == 0 for number in numbers]
+    assert [reject["line"] for reject in stage.rejects()] == [5]
+    assert stage.stats()["details"]["tools_left_out"] == 3
+
+
 @pytest.mark.parametrize("rows", ["conversation", "turn"])
 def test_traces_over_their_class_s_cap_are_counted_and_not_rendered(
     stage: Stage, rows: str
@@ -245,7 +266,12 @@ def test_malformed_trace_is_a_reject_with_the_place(stage: Stage) -> None:
     good = made_trace(4, [QUESTION, {"role": "assistant", "content": "fine"}])
     assert [row["trace_id"] for row in stage.run([*broken, good])] == [trace_id(4)]
     assert {reject["reason"] for reject in stage.rejects()} == {"invalid_trace"}
-    assert "messages/0" in stage.rejects()[0]["detail"]
+    details = [reject["detail"] for reject in stage.rejects()]
+    assert "messages/0" in details[0]
+    # A record with nothing but its id is told all that it lacks at once.
+    missing = [key for key in made_trace(3, [QUESTION]) if key != "id"]
+    assert all(f'"{key}" is a required property' in details[2] for key in missing)
+    assert "messages/0/role" in details[3]
     assert stage.stats()["counts"] == {
         "records_in": 8,
         "records_out": 1,
@@ -397,3 +423,21 @@ def test_same_bytes_with_any_chunk_size_and_threads(
         )
         seen.add(tuple((out / name).read_bytes() for name in ("a.jsonl", "r.jsonl", "s.json")))
     assert len(seen) == 1
+
+
+def test_losing_nearly_every_trace_is_an_error_that_says_what_helps(stage: Stage) -> None:
+    traces = [made_trace(number, [SYSTEM, QUESTION]) for number in range(3)]
+    with pytest.raises(TooManyRejects, match=r"3 of 3 records[\s\S]*allow_skeleton=true"):
+        stage.run(traces, reject_limit=0.9)
+    assert not (stage.folder / "out.jsonl").exists()
+    assert len((stage.folder / "rejects.refused.jsonl").read_bytes().splitlines()) == 3
+    assert stage.run(traces, reject_limit=1.0) == []
+
+
+def test_a_file_without_traces_is_an_error_where_the_user_gave_it(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(NothingRead, match=r"holds no trace\. Hint: look at input_traces"):
+        stage.run([], may_be_empty=False)
+    assert stage.run([]) == []
+    assert "holds no trace" in caplog.text

@@ -13,6 +13,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from cbdata.paths import CHAT_TEMPLATES
 from cbdata.rejects import Reject
+from cbdata.render.environment import environment
+from cbdata.render.instrument import VISIT_START, Marks, compile_marked
 from cbdata.render.settings import TokenizerError
 from cbdata.render.template import ChatTemplate, check_pin, template_sha256
 
@@ -65,6 +67,16 @@ CONSTRUCTS = {
         "{% for m in messages %}{% if m.role == 'x' %}{{ m.content }}{% endif %}{% endfor %}"
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
     ),
+    "loop that only looks": (
+        "{% set ns = namespace(last=-1) %}{% for m in messages[::-1] %}{% if m.role == 'user' and"
+        " not m.content.startswith('<') %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
+        "{{ ns.last }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    ),
+    "macro named as a function": (
+        "{% macro range(m) %}[{{ m.role }}]{{ m.content }}{% endmacro %}{% set ns ="
+        " namespace(text='') %}{% for m in messages %}{% set ns.text = ns.text + range(m) %}"
+        "{% endfor %}{{ ns.text }}"
+    ),
     "json": "{% for m in messages %}[{{ m.role }}]{{ m.content | tojson }}{% endfor %}",
     "date": (
         "{{ strftime_now('%Y-%m-%d') }} {{ date_string }}{% for m in messages %}[{{ m.role }}]{{"
@@ -99,6 +111,29 @@ def test_marks_change_nothing_and_content_is_traced(construct: str) -> None:
         if construct == "json":
             wanted = json.dumps(wanted, ensure_ascii=False)[1:-1]
         assert shown.strip() == wanted.strip()
+
+
+@pytest.mark.parametrize(
+    ("called", "marked"),
+    [
+        ("m.content.strip()", False),
+        ("namespace(a=m)", False),
+        ("range(3)", False),
+        ("show(m)", True),
+        ("ns.show(m)", True),
+        ("raise_exception('no')", True),
+    ],
+)
+def test_a_loop_that_may_print_marks_its_messages(called: str, marked: bool) -> None:
+    tree = (
+        "{% macro show(m) %}x{% endmacro %}{% for m in messages %}{% if false %}{% set _ = "
+        f"{called} %}}{{% endif %}}{{% endfor %}}"
+    )
+    env = environment("26 Jul 2024", Marks())
+    seen: list[object] = []
+    env.filters[VISIT_START] = lambda value: seen.append(value) or ""
+    compile_marked(env, tree).render(messages=MESSAGES)
+    assert seen == (MESSAGES if marked else [])
 
 
 def test_date_must_be_a_date() -> None:

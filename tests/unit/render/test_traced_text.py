@@ -14,7 +14,6 @@ from cbdata.render.traced_text import (
     TracedText,
     as_text,
     concat,
-    dump_json,
     join,
     leaves_of,
     traced,
@@ -93,42 +92,6 @@ def test_nothing_of_a_concatenation_is_lost(first: str, second: str) -> None:
     value = "<" + traced(first, A) + "|" + traced(second, B) + ">"
     assert shown(value, A) == first
     assert shown(value, B) == second
-
-
-@given(TEXT, TEXT, st.sampled_from([None, 2]), st.booleans())
-def test_json_keeps_origins_in_escaped_form(
-    first: str, second: str, indent: int | None, sort_keys: bool
-) -> None:
-    def dumps(value: object) -> str:
-        return json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=sort_keys)
-
-    plain = {"z": [first, {"k": second}], "a": first, "n": None}
-    value = dump_json(
-        {"z": [first, {"k": traced(second, B)}], "a": traced(first, A), "n": None}, dumps, {}
-    )
-    assert value == dumps(plain)
-    assert isinstance(value, TracedText)
-    agrees(value, A, first)
-    assert shown(value, A) == dumps(first)[1:-1]
-    assert shown(value, B) == dumps(second)[1:-1]
-
-
-def test_json_of_a_known_value_is_its_origin_as_a_whole() -> None:
-    arguments = {"x": 1}
-    value = dump_json(arguments, json.dumps, {id(arguments): Origin("arguments", 2, 1)})
-    assert isinstance(value, TracedText)
-    assert [tuple(part[:3]) for part in value.parts] == [(0, 8, Origin("arguments", 2, 1))]
-
-
-def test_ascii_escapes_keep_the_origin() -> None:
-    value = dump_json(traced("é😀", A), json.dumps, {})
-    assert value == '"\\u00e9\\ud83d\\ude00"'
-    assert shown(value, A) == str.__str__(value)[1:-1]
-    (part,) = value.parts
-    assert (part.escape, part.in_ascii) == ("é😀", True)
-    nested = dump_json({"k": [traced("é", A)]}, json.dumps, {})
-    assert nested == '{"k": ["\\u00e9"]}'
-    assert shown(nested, A) == "\\u00e9"
 
 
 @given(st.recursive(TEXT, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner)))

@@ -190,3 +190,38 @@ def test_scripts_never_turn_text_into_markup() -> None:
             r" Function|setTimeout\(\s*['\"]",
             source,
         )
+
+
+def test_each_completed_set_has_its_own_yields(tmp_path: Path) -> None:
+    datasets, stats, skeletons = [], [], []
+    for number, stem in enumerate(("b4", "dojo")):
+        corpus = Corpus(pairs=2 + number, validation_pairs=0).write(tmp_path / stem)
+        skeletons.append(corpus.skeleton_file.rename(tmp_path / f"{stem}_skeletons.jsonl"))
+        for mode in ("ds", "dr"):
+            counts = {"records_in": 2 + number, "records_out": 2 + number, "rejected": 0}
+            row = {
+                "stage": "fill",
+                "name": f"{stem}_{mode}",
+                "counts": {**counts, "duplicates": 0, "not_selected": 0, "headers": 0},
+                "rejected_by_reason": {},
+                "details": {"outcomes": {}, "completions": {}},
+            }
+            stats.append(write_jsonl(tmp_path / f"{stem}_{mode}.json", [row]))
+            files = corpus.trace_file, corpus.render_file, corpus.mask_file
+            datasets.append(DataSet(f"{stem}_{mode}", *files))
+
+    def page(sets: int) -> str:
+        inputs = ReportInputs(
+            tuple(datasets[: 2 * sets]),
+            skeletons=tuple(skeletons[:sets]),
+            stats=tuple(stats[: 2 * sets]),
+            tokenizer=corpus.tokenizer,
+        )
+        build_report(inputs, load_registry(), tmp_path / "index.html")
+        return (tmp_path / "index.html").read_text(encoding="utf-8")
+
+    both = page(2)
+    for title in ("Accepted completions by attack subtype", "Accepted completions by attempt"):
+        assert f"{title}: b4<" in both and f"{title}: dojo<" in both
+    alone = page(1)
+    assert "Accepted completions by attack subtype<" in alone and ": b4<" not in alone

@@ -8,20 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cbdata.lossmask.registry import load_registry
 from cbdata.report.collect import collect
 from cbdata.report.inputs import DataSet, ReportInputs
-from cbdata.report.viewer_data import (
-    RAW_CHARS,
-    BlockWriter,
-    reject_record,
-    viewer_data,
-    weight_runs,
-)
+from cbdata.report.viewer_data import viewer_data
 from tests.records import Corpus, make_mask, write_jsonl
 
 
@@ -45,11 +36,6 @@ def spread(length: int, runs: list[list[float]]) -> list[float]:
     for start, end, weight in runs:
         weights[int(start) : int(end)] = [weight] * int(end - start)
     return weights
-
-
-@given(st.lists(st.sampled_from([0.0, 0.3, 1.0])))
-def test_runs_are_the_mask(mask: list[float]) -> None:
-    assert spread(len(mask), weight_runs(mask)) == mask
 
 
 def test_each_trace_has_its_tokens_spans_and_masks(tmp_path: Path) -> None:
@@ -177,18 +163,6 @@ def test_rejects_and_their_sample(tmp_path: Path) -> None:
     assert 0 < len(sampled["rejects"]["record"]) < 40 and sampled["rejectTotal"] == 40
 
 
-@pytest.mark.parametrize(
-    ("raw", "shown", "length"),
-    [(None, "", 0), ("half a line", "half a line", 11), ("x" * 10_000, "x" * RAW_CHARS, 10_000)],
-)
-def test_raw_records_are_cut_and_say_so(raw: object, shown: str, length: int) -> None:
-    assert reject_record({"detail": "d", "raw": raw}) == {
-        "detail": "d",
-        "raw": shown,
-        "rawLength": length,
-    }
-
-
 def test_without_a_tokenizer_ids_stay_ids(tmp_path: Path) -> None:
     corpus = Corpus(pairs=1).write(tmp_path)
     dataset, registry = (
@@ -197,11 +171,3 @@ def test_without_a_tokenizer_ids_stay_ids(tmp_path: Path) -> None:
     )
     index, _ = viewer_data(ReportInputs((dataset,)), [collect(dataset, registry)], registry)
     assert set(map(str, index["tokens"].values())) == {"[]"}
-
-
-def test_blocks_close_when_they_are_full() -> None:
-    writer = BlockWriter(block_bytes=20)
-    places = [writer.add({"n": number}) for number in range(7)]
-    writer.flush()
-    assert places == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
-    assert len(writer.blocks) == 3

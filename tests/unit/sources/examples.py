@@ -35,10 +35,15 @@ def call(name: str = "read_file", call_id: Any = "c1", **arguments: Any) -> dict
 
 
 def result(
-    content: Any, call_id: Any = "c1", error: Any = None, name: str = "read_file"
+    content: Any,
+    call_id: Any = "c1",
+    error: Any = None,
+    name: str | None = None,
+    tool_call: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A tool message as exports write it."""
-    tool_call = {"function": name, "args": {}, "id": call_id, "placeholder_args": None}
+    """A tool message as exports write it; ``name`` is that of the tool in its call."""
+    if name is not None:
+        tool_call = {"function": name, "args": {}, "id": call_id, "placeholder_args": None}
     return {
         "role": "tool",
         "content": content,

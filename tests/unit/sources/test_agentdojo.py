@@ -392,10 +392,10 @@ def test_a_pipeline_is_a_model_and_a_defence(
     assert split_pipeline(pipeline) == parts
 
 
-def test_splits_go_by_the_user_task_of_a_suite(convert_dojo) -> None:
+def test_splits_go_by_what_the_user_asks(convert_dojo) -> None:
     pairs = [(f"user_task_{task}", model) for task in range(40) for model in ("gpt-4o", "claude-3")]
     records = [
-        export(talk(question=f"{task} {model}"), user_task_id=task, model=model)
+        export(talk(question=f"Do {task}.", answer=model), user_task_id=task, model=model)
         for task, model in pairs
     ]
     done = convert_dojo(records, split={"train": 0.5, "eval": 0.5})

@@ -32,7 +32,7 @@ def test_null_content_and_null_or_empty_calls() -> None:
         {"role": "assistant", "content": ""},
         {"role": "assistant", "content": "a"},
     ]
-    assert talk.answered and talk.flags == set()
+    assert talk.answered and talk.flags == {"empty_answer"}
 
 
 def test_a_call_and_its_result() -> None:
@@ -86,7 +86,7 @@ def test_run_file_shapes() -> None:
         {"role": "tool", "content": "r", "tool_call_id": "i", "name": "f"},
         {"role": "assistant", "content": ""},
     ]
-    assert talk.flags == {"redacted_thinking_left_out", "unknown_message_field"}
+    assert talk.flags == {"redacted_thinking_left_out", "unknown_message_field", "empty_answer"}
     assert talk.metadata == [
         {"message_index": 3, "fields": {"content": [{"block": 0, "data": "zzz"}]}}
     ]
@@ -160,12 +160,59 @@ def test_a_result_with_a_foreign_id_goes_by_position_and_is_flagged() -> None:
     assert "result_matched_by_position" in talk.flags
 
 
+def test_results_without_ids_go_to_the_calls_that_they_name() -> None:
+    one, two = call("f", None, x=1), call("f", None, x=2)
+    talk = normalise(
+        [
+            assistant(None, one, two),
+            result("2", None, tool_call=two),
+            result("1", None, tool_call=one),
+        ]
+    )
+    calls = talk.messages[0]["tool_calls"]
+    assert [m["tool_call_id"] for m in talk.messages[1:]] == [
+        calls[1]["call_id"],
+        calls[0]["call_id"],
+    ]
+
+
+def test_a_result_that_names_another_call_than_its_id_is_told() -> None:
+    other = {"function": "g", "args": {"x": 7}, "id": "a"}
+    talk = normalise([assistant(None, call("f", "a")), result("r", "a", tool_call=other)])
+    assert talk.messages[1]["name"] == "f" and "result_call_differs" in talk.flags
+    assert talk.metadata == [{"message_index": 1, "fields": {"tool_call": other}}]
+
+
+def test_calls_as_langchain_writes_them() -> None:
+    bare = {"name": "f", "args": {"x": 1}, "id": "a", "type": "tool_call"}
+    talk = normalise([assistant(None, bare), result("r", "a")])
+    assert talk.messages[0]["tool_calls"] == [
+        {"call_id": "a", "function": {"name": "f", "arguments": {"x": 1}}}
+    ]
+    assert talk.flags == set()
+
+
+@pytest.mark.parametrize("content", [None, "", [], [{"type": "text", "text": None}]])
+def test_a_turn_without_a_word_is_flagged(content: Any) -> None:
+    assert normalise([USER, assistant(content)]).flags == {"empty_answer"}
+    assert normalise([USER, assistant(content, call()), result("r")]).flags == set()
+
+
+@pytest.mark.parametrize(
+    ("fields", "loss"),
+    [({"weight": 0}, 0.0), ({"loss": 0.5}, 0.5), ({"loss": 1, "weight": True}, 1.0), ({}, None)],
+)
+def test_the_weight_of_a_turn_has_its_place(fields: dict[str, Any], loss: float | None) -> None:
+    talk = normalise([USER, assistant("x") | fields])
+    assert talk.messages[1].get("loss") == loss and talk.metadata == []
+
+
 def test_calls_without_results_and_results_without_calls() -> None:
     talk = normalise(
         [
             assistant(None, call("f", "a")),
             assistant("x"),
-            result("late", "a"),
+            result("late", "a", name="f"),
             assistant(None, call("g", "b")),
         ]
     )

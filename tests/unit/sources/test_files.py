@@ -133,3 +133,12 @@ def test_a_folder_that_cannot_be_searched_is_an_error(
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(SourceError, match="closed cannot be searched"):
         input_files([tmp_path], KEY)
+
+
+@pytest.mark.parametrize("name", ["runs", "run.json"])
+def test_a_link_that_leads_nowhere_is_an_error_and_no_hole(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "good.json").write_text("{}")
+    (tmp_path / "in" / name).symlink_to(tmp_path / "unmounted")
+    with pytest.raises(SourceError, match=f"{name} is a link to .*unmounted, which is not there"):
+        input_files([tmp_path / "in"], "agentdojo_path")

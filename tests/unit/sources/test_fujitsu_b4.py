@@ -6,13 +6,10 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from cbdata.ids import trace_id
-from cbdata.rejects import Reject
 from cbdata.sources import SourceError, fujitsu_b4
-from cbdata.sources.fujitsu_b4 import FIELD_TYPES, REQUIRED, locate_attack, parse_success
+from cbdata.sources.fujitsu_b4 import FIELD_TYPES, REQUIRED, parse_success
 from cbdata.stage import StageFiles, TooManyRejects
 from tests.unit.sources.examples import b4
 
@@ -96,83 +93,12 @@ def test_success_is_stored_as_parsed_and_as_written(convert_b4) -> None:
         assert fields.get("success_as_written", fields["success"]) == written
 
 
-def located(benign: str, injection: str, combined: str) -> tuple[list[str], list[str]]:
-    attack = locate_attack(benign, injection, combined)
-    return [combined[start:end] for start, end in attack.spans], attack.flags
-
-
-@pytest.mark.parametrize(
-    ("benign", "injection", "combined", "pieces", "flags"),
-    [
-        ("Q?", "do x", "Q?\n\ndo x", ["do x"], []),
-        ("Q?", "do x", "do x\n\nQ?", ["do x"], []),
-        ("Ä🏢 Q?", "🔎x", "Ä🏢 Q? 🔎x", ["🔎x"], []),
-        ("do x now", "do x", "do x now\n\ndo x", ["do x"], ["injection_repeated"]),
-        ("Q?", "do x", "do x\nQ?\ndo x", ["do x", "do x"], ["injection_repeated"]),
-        (
-            "Q?",
-            "",
-            "Q?\n\n<b>x</b> ",
-            ["<b>x</b>"],
-            ["injection_empty", "injection_from_difference"],
-        ),
-        ("Q?", " ", "<b>x</b>\nQ?", ["<b>x</b>"], ["injection_empty", "injection_from_difference"]),
-        (
-            "Show me.",
-            "",
-            "Show <b>x</b>me.",
-            ["<b>x</b>"],
-            ["injection_empty", "injection_from_difference"],
-        ),
-        ("Q?", "do x", "Q?\n\ndo y", ["do y"], ["injection_differs", "injection_from_difference"]),
-        ("Q?", "do x", "Another Q, do y", [], ["injection_differs", "injection_not_found"]),
-        ("A long Q?", "", "Q", [], ["injection_empty", "injection_not_found"]),
-    ],
-)
-def test_where_the_attack_stands(
-    benign: str, injection: str, combined: str, pieces: list[str], flags: list[str]
-) -> None:
-    assert located(benign, injection, combined) == (pieces, flags)
-
-
-def test_words_of_the_benign_query_that_the_attack_repeats_are_not_the_attack() -> None:
-    assert locate_attack("do x now", "do x", "do x now\n\ndo x").spans == [(10, 14)]
-    assert locate_attack("now do x", "do x", "do x\nnow do x").spans == [(0, 4)]
-
-
 def test_all_places_are_stored_in_reading_order(convert_b4) -> None:
     (trace,) = convert_b4(
         [b4(benign_query="y", malicious_injection="x", combined_query="x y x")]
     ).traces
     assert trace["signal_hints"]["injection_char_span"]["char_start"] == 0
     assert [span["char_start"] for span in trace["signal_hints"]["injection_char_spans"]] == [0, 4]
-
-
-@pytest.mark.parametrize("injection", ["", "  ", "not there"])
-@pytest.mark.parametrize("combined", ["Q?", "Q?\n\n", "  Q?"])
-def test_nothing_injected_is_no_attack(injection: str, combined: str) -> None:
-    with pytest.raises(Reject, match="no_attack"):
-        locate_attack("Q?", injection, combined)
-
-
-@settings(deadline=None)
-@given(st.text(), st.text(), st.text(min_size=1).filter(str.strip))
-def test_a_piece_put_in_anywhere_is_found_and_cutting_it_out_leaves_the_rest(
-    before: str, after: str, injection: str
-) -> None:
-    """Whatever the injection field says, the span cut out of the combined query leaves the other
-    characters as they were.
-    """
-    combined = before + injection + after
-    for named in (injection, ""):
-        attack = locate_attack(before + after, named, combined)
-        start, end = attack.spans[0]
-        rest = combined[:start] + combined[end:]
-        if named:
-            assert combined[start:end] == injection
-            assert sorted(rest) == sorted(before + after)
-        else:
-            assert "".join(rest.split()) == "".join((before + after).split())
 
 
 def test_tools_that_are_equal_or_unknown(convert_b4) -> None:

@@ -211,3 +211,11 @@ def test_any_bytes_are_read_without_a_crash(
 ) -> None:
     with suppress(SourceError):  # hypothesis finds out how a git-lfs pointer begins
         reasons(write(tmp_path_factory.mktemp("any"), data, name))
+
+
+@pytest.mark.parametrize("damage", [b"O\x17\xeb", b'"', b",", b"}", b"{", b" x"])
+def test_damage_behind_the_first_line_costs_that_line_alone(tmp_path: Path, damage: bytes) -> None:
+    lines = LINES.splitlines()
+    path = write(tmp_path, b"\n".join([lines[0] + damage, *lines[1:], b""]))
+    assert [reason is None for reason in reasons(path)] == [False, True, True]
+    assert [line.number for line in read_records(path)] == [1, 2, 3]

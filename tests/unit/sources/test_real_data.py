@@ -176,6 +176,7 @@ def test_oddities_are_counted(dojo: Converted) -> None:
         "call_id_repeated": 12,
         "call_without_result": 17,
         "content_replaced_by_error": 28,
+        "empty_answer": 3,
         "parallel_calls": 376,
         "succeeded_unexposed": 2,
     }

@@ -8,9 +8,11 @@ import inspect
 import pytest
 
 from cbdata.config import config_schema
-from cbdata.paths import TOOL_SCHEMAS
+from cbdata.paths import ATTACK_GOALS, INJECTION_DEFAULTS, TOOL_SCHEMAS
+from cbdata.sources import fujitsu_b4
+from cbdata.sources.agentdojo_labels import BENIGN, RESISTED, SUCCEEDED, UNSEEN
 from cbdata.sources.reasons import READING
-from cbdata.sources.registry import CONFIGURED, SOURCES, Converter, RawSource
+from cbdata.sources.registry import CONFIGURED, RUN_CLASSES, SOURCES, Converter, RawSource
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
@@ -25,8 +27,10 @@ def test_a_source_has_its_module_key_and_schemas(source: RawSource) -> None:
     assert ("array" in key["type"]) == source.tree
     assert f"traces/{source.dataset}.jsonl" in key["x-reruns"]
     if source.tool_schemas not in (None, CONFIGURED):
-        shipped = list(TOOL_SCHEMAS.glob(source.tool_schemas))
-        assert shipped or source.name == "agentdyn"  # configs/tool_schemas/README.md
+        assert list(TOOL_SCHEMAS.glob(source.tool_schemas))
+    if source.goals is not None:
+        for folder in (ATTACK_GOALS, INJECTION_DEFAULTS):
+            assert (folder / f"{source.goals}.json").is_file()
     assert set(source.options) <= config_schema()["properties"].keys()
 
 
@@ -34,3 +38,9 @@ def test_no_two_sources_share_a_name_a_key_or_a_data_set() -> None:
     for field in ("name", "config_key", "dataset"):
         values = [getattr(source, field) for source in SOURCES]
         assert len(set(values)) == len(values), field
+
+
+def test_the_classes_of_runs_are_those_that_labels_give() -> None:
+    given = {SUCCEEDED, RESISTED, UNSEEN, BENIGN}
+    assert {f"agentdojo/{name}" for name in RUN_CLASSES} == given
+    assert f"fujitsu_b4/{SOURCES[0].classes[0]}" == fujitsu_b4.CLASS_ID

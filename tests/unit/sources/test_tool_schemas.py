@@ -19,12 +19,18 @@ TOOLS = {
     "agentdojo_slack_v1": 11,
     "agentdojo_travel_v1": 28,
     "agentdojo_workspace_v1": 24,
+    "agentdyn_dailylife_v1": 27,
+    "agentdyn_github_v1": 34,
+    "agentdyn_shopping_v1": 39,
 }
 DIGESTS = {
     "agentdojo_banking_v1": "b103e96e9f47aad0",
     "agentdojo_slack_v1": "9a30700301f96ef0",
     "agentdojo_travel_v1": "53184a1002ae169e",
     "agentdojo_workspace_v1": "b366d358ab6434e2",
+    "agentdyn_dailylife_v1": "542be23032bd9ed7",
+    "agentdyn_github_v1": "a35afdcdc1426729",
+    "agentdyn_shopping_v1": "f4ecb218fa7e1d62",
     "b4_standard_v1": "e900c220cea6b8ef",
     "demo_v1": "89c9a3884c4d3db6",
 }

@@ -46,20 +46,23 @@ def test_brackets_hold_exactly_the_tokens_with_loss(corpus: Corpus) -> None:
     vocabulary = load_vocabulary(corpus.tokenizer)
     texts = token_texts(vocabulary, what.render["input_ids"])
     trained = "".join(piece for piece, weight in zip(texts, what.mask, strict=True) if weight)
-    assert "".join(re.findall("⟦(.*?)⟧", text, re.DOTALL)) == trained != ""
+    assert "".join(re.findall("⟪(.*?)⟫", text, re.DOTALL)) == trained != ""
 
 
 def test_a_part_of_the_loss_is_written_before_the_tokens(corpus: Corpus) -> None:
     what = shown(corpus)
     for index, weight in enumerate(what.mask):
         what.mask[index] = weight * 0.25
-    assert "⟦0.25:" in printed(corpus, what, Look(brackets=True))
+    assert "⟪0.25:" in printed(corpus, what, Look(brackets=True))
 
 
 def test_a_line_for_each_token(corpus: Corpus) -> None:
     what = shown(corpus)
     text = printed(corpus, what, Look(brackets=True, ids=True))
     rows = re.findall(r"^\s+(\d+)\s+(\d+)\s+([\d.]+)\s", text, re.MULTILINE)
+    call = what.render["alignment"]["tool_call_spans"][0]
+    name = re.search(rf"^\s+{call['name_token_start']}\s.*", text, re.MULTILINE)
+    assert name and name[0].rstrip().endswith("call, name")
     owned = {
         position
         for span in what.render["alignment"]["message_spans"]
@@ -83,6 +86,36 @@ def test_nothing_in_a_trace_reaches_the_terminal_as_a_command(corpus: Corpus) ->
     text = printed(corpus, what, Look(brackets=True))
     assert "\x1b" not in text and "\x07" not in text
     assert "[bold]x[/bold]␛]0;title␇" in text
+
+
+def test_marks_of_the_text_itself_are_no_loss(corpus: Corpus) -> None:
+    what = shown(corpus)
+    texts = load_vocabulary(corpus.tokenizer)
+    first = what.render["input_ids"][3]
+    texts.pieces[first] = "⟪forged⟫"
+    console = Console(file=io.StringIO(), width=4000, highlight=False)
+    what.mask[:] = [0.0] * len(what.mask)
+    console.print(view(what, texts, Look(brackets=True)))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "⟦U+27EA⟧forged⟦U+27EB⟧" in text and "⟪" not in text
+
+
+def test_turns_say_what_stands_in_them(corpus: Corpus) -> None:
+    what = shown(corpus)
+    alignment = what.render["alignment"]
+    turn, call = alignment["assistant_spans"][-1], alignment["tool_call_spans"][0]
+    alignment["thinking_spans"] = [turn | {"token_end": turn["token_start"] + 2}]
+    call["tool_name"] = "search\x1b[2J"
+    text = printed(corpus, what, Look(brackets=True))
+    injected = what.render["signals"]["injection_spans"][0]
+    start, end = injected["token_start"], injected["token_end"] - 1
+    user = what.render["alignment"]["message_spans"][1]
+    size = user["token_end"] - user["token_start"]
+    assert f"user · message 1 · 0 of {size} with loss · injection: tokens {start} to {end}" in text
+    first = turn["token_start"]
+    assert f"reasoning: tokens {first} to {first + 1}" in text
+    calls = f"tokens {call['token_start']} to {call['token_end'] - 1}"
+    assert f"call of search␛[2J: {calls}" in text and "\x1b" not in text
 
 
 def test_characters_of_several_tokens_and_unknown_ids() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cbdata.render.overlength import Cut, cut_spans
-from cbdata.traces.turns import completion_span, completion_start
+from cbdata.traces.turns import completion_span, completion_spans, completion_start
 from tests.conversations import SHORT, Thinking, Turn, agent_turns, build_render
 
 
@@ -76,3 +76,25 @@ def test_a_window_that_moved_the_turn_begins_it_with_its_reasoning() -> None:
     del render["prompt"]
     render["render_options"]["truncation_side"] = "window"
     assert (completion_start(render), completion_span(render)) == (8, (8, 13))
+
+
+def test_a_last_message_of_several_turns_has_a_stretch_for_each() -> None:
+    """As where template_fit gives text beside calls a turn of its own, or its results between."""
+    turns = [
+        Turn("user", ["<user>"], ["hi"]),
+        Turn("assistant", ["<asst>"], [Thinking(["<think>", "hm", "</think>"]), "look", "<end>"]),
+        Turn("tool", ["<tool>"], ["ok"]),
+        Turn("assistant", ["<asst>"], ["call", "<end>"]),
+    ]
+    render, tokens = build_render(turns)
+    alignment = render["alignment"]
+    first, second = alignment["assistant_spans"]
+    second["message_index"] = first["message_index"]
+    first["token_start"] = alignment["thinking_spans"][0]["token_end"]
+    render["prompt"]["length"] = 3
+    spans = completion_spans(render)
+    assert [tokens[start:end] for start, end in spans] == [
+        ["<think>", "hm", "</think>", "look", "<end>"],
+        ["call", "<end>"],
+    ]
+    assert completion_span(render) == (spans[0][0], spans[1][1])

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
-from cbdata.validation.findings import CHECKS
+from cbdata.validation.findings import CHECKS, ValidationFailed, require_passed
 from cbdata.validation.run import validate
 from tests.records import Corpus, call, make_mask, make_render, make_trace, message, write_jsonl
 
@@ -474,3 +474,31 @@ def test_one_file_is_validated_without_a_run(tmp_path: Path) -> None:
         )
         assert done.returncode == status, done.stderr
         assert ("PASSED (1 traces)" in done.stdout) == (status == 0)
+
+
+def test_files_that_no_check_can_use_are_results_and_stop_nothing(tmp_path: Path) -> None:
+    """A length that no memory holds, a reason that is no word, a stats file without a byte."""
+    corpus = Corpus()
+    corpus.renders[0]["sequence_length"] = 10**9
+    add_stats(corpus.write(tmp_path), tmp_path)
+    reject = {"stage": "lossmask", "file": "f", "line": 1, "record_id": None, "detail": ""}
+    write_jsonl(tmp_path / "rejects/lossmask/demo.jsonl", [{**reject, "reason": ["a", "list"]}])
+    (tmp_path / "stats/render").mkdir()
+    (tmp_path / "stats/render/demo.json").write_text("")
+    assert failed(tmp_path) == {"render_lengths", "reject_schema", "conservation", "file_readable"}
+
+
+def test_the_verdict_names_what_failed_and_the_table(tmp_path: Path) -> None:
+    corpus = Corpus()
+    table, data = tmp_path / "validation.txt", tmp_path / "validation.json"
+    corpus.write(tmp_path / "run")
+    data.write_bytes(orjson.dumps(validate([tmp_path / "run"]).as_dict()))
+    assert require_passed(data, table) == f"every check passed: {table}"
+    for mask in corpus.masks[:2]:
+        mask["labels"][0] += 1
+    corpus.write(tmp_path / "run")
+    data.write_bytes(orjson.dumps(validate([tmp_path / "run"]).as_dict()))
+    with pytest.raises(ValidationFailed) as caught:
+        require_passed(data, table)
+    assert str(caught.value).startswith("validation failed: lossmask_labels 2. First: ")
+    assert "demo.jsonl:1: " in str(caught.value) and f"All of them: {table}." in str(caught.value)

@@ -93,6 +93,9 @@ def resolve_config(
     if problems:
         raise ConfigError(problems)
     resolved = {key: config.get(key, spec["default"]) for key, spec in known.items()}
+    resolved["max_reject_fraction"] = _for_every_stage(
+        resolved["max_reject_fraction"], known["max_reject_fraction"]["default"]
+    )
     scratch = environ.get("CB_SCRATCH") or "scratch"
     for key, below in (("output_base", "data"), ("log_dir", "logs"), ("cache_dir", "cache/hf")):
         resolved[key] = expand(resolved[key] or f"{scratch}/{below}")
@@ -106,6 +109,14 @@ def resolve_config(
     if problems:
         raise ConfigError(problems)
     return resolved
+
+
+def _for_every_stage(
+    value: float | Mapping[str, float], defaults: Mapping[str, float]
+) -> dict[str, float]:
+    """The value of each stage, of a key that may be one number for all of them."""
+    given = value if isinstance(value, Mapping) else dict.fromkeys(defaults, value)
+    return {**defaults, **given}
 
 
 def config_file(environ: Mapping[str, str] | None = None) -> Path | None:

@@ -23,6 +23,8 @@ class ConservationViolation(RuntimeError):
 class StageRow:
     """One stage and data set as the summary shows it. ``tokens`` and ``trained_tokens`` are None
     before there are any, ``on_policy`` (rows with the ids that the model wrote) but for renders.
+    ``cut`` is the number of renders that ``max_length`` made shorter, None for other stages.
+    ``prefix_cache`` says what of the prompts of a fill run was in the engine's cache.
     ``traces`` is the number of traces read where ``records_in`` counts their turns (rows: turn) or
     decision points, else None.
     """
@@ -40,6 +42,8 @@ class StageRow:
     trained_tokens: int | None = None
     traces: int | None = None
     on_policy: int | None = None
+    cut: int | None = None
+    prefix_cache: str | None = None
 
 
 def count_lines(path: str | Path) -> int:
@@ -78,7 +82,7 @@ def check_stage(
         for _, reject in read_records(rejects):
             reject_lines += 1
             reasons[reject["reason"]] = reasons.get(reject["reason"], 0) + 1
-    except (JsonlError, KeyError) as error:
+    except (JsonlError, KeyError, TypeError) as error:
         problems.append(f"{where}: reject file {rejects} cannot be read: {error}")
     if out_lines != counts["records_out"]:
         problems.append(
@@ -108,15 +112,22 @@ def check_stage(
         trained_tokens=details.get("trained_tokens"),
         traces=details.get("traces") if stats["stage"] in ("cut", "render") else None,
         on_policy=details.get("on_policy") if stats["stage"] == "render" else None,
+        cut=details.get("truncated") if stats["stage"] == "render" else None,
+        prefix_cache=(details.get("throughput") or {}).get("prefix_cache"),
     )
     return row, problems
+
+
+def skeletons_of(stem: str) -> str:
+    """What ``check_chain`` is given the lines of a skeleton file under."""
+    return f"(skeletons of {stem})"
 
 
 def check_chain(rows: Iterable[StageRow], trace_lines: dict[str, int]) -> list[str]:
     """What one stage puts out must be what the next takes in.
 
     ``trace_lines`` has the lines of every trace file that was rendered, by data set name, and those
-    of the skeletons under ``"(skeletons)"``.
+    of the skeletons that were completed under ``skeletons_of`` their stem.
     """
     by_key = {(row.stage, row.name): row for row in rows}
     problems = []
@@ -126,11 +137,9 @@ def check_chain(rows: Iterable[StageRow], trace_lines: dict[str, int]) -> list[s
             problems.append(
                 f"render/{name}: read {read} records of a trace file of {trace_lines[name]} lines"
             )
-        if stage == "fill" and row.records_in != trace_lines.get("(skeletons)", row.records_in):
-            problems.append(
-                f"fill/{name}: read {row.records_in} records of {trace_lines['(skeletons)']}"
-                " skeletons"
-            )
+        skeletons = trace_lines.get(skeletons_of(name.rpartition("_")[0]), row.records_in)
+        if stage == "fill" and row.records_in != skeletons:
+            problems.append(f"fill/{name}: read {row.records_in} records of {skeletons} skeletons")
         parent = by_key.get(("etl_a", f"{name.removesuffix('_skeletons')}_complete"))
         if stage == "cut" and parent and read != parent.records_out:
             problems.append(
@@ -157,6 +166,7 @@ def summarise(rows: list[StageRow]) -> str:
         "rejected",
         "duplicates",
         "not selected",
+        "cut",
         "tokens",
         "trained tokens",
     ]
@@ -169,6 +179,7 @@ def summarise(rows: list[StageRow]) -> str:
             f"{row.rejected:,}",
             f"{row.duplicates:,}",
             f"{row.not_selected:,}",
+            "-" if row.cut is None else f"{row.cut:,}",
             "-" if row.tokens is None else f"{row.tokens:,}",
             "-" if row.trained_tokens is None else f"{row.trained_tokens:,}",
         ]
@@ -190,7 +201,15 @@ def summarise(rows: list[StageRow]) -> str:
         if row.rejected_by_reason
     ]
     return "\n".join(
-        [*lines, "", *_on_policy(rows), "Rejected by reason:", *(reasons or ["  none"]), ""]
+        [
+            *lines,
+            "",
+            *_on_policy(rows),
+            *_prefix_cache(rows),
+            "Rejected by reason:",
+            *(reasons or ["  none"]),
+            "",
+        ]
     )
 
 
@@ -202,6 +221,20 @@ def _on_policy(rows: Iterable[StageRow]) -> list[str]:
         return []
     share = f"{own:,} of {total:,} rendered rows ({100 * own / total:.1f}%)"
     return [f"On policy, with the very token ids that the model wrote: {share}", ""]
+
+
+def _prefix_cache(rows: Iterable[StageRow]) -> list[str]:
+    """What of its prompts the engine had in its cache, for each skeleton set, whose modes share
+    it.
+    """
+    told = {row.name.rpartition("_")[0]: row.prefix_cache for row in rows if row.prefix_cache}
+    if not told:
+        return []
+    return [
+        "Prefix cache of the engine:",
+        *(f"  fill/{stem}: {said}" for stem, said in told.items()),
+        "",
+    ]
 
 
 def check_run(

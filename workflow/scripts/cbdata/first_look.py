@@ -6,6 +6,8 @@ Only what can be no input at all is refused. A single bad line is for the stage 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import orjson
@@ -35,6 +37,13 @@ KINDS = {
     b"\xfe\xff": "UTF-16 text: convert it with `iconv -f UTF-16 -t UTF-8`",
     b"\x89HDF": "an HDF5 file: write it as JSON Lines",
 }
+
+
+OWN_KINDS = {"lossmask_id": "loss masks", "render_id": "renders", "reason": "rejects"}
+"""A key of the workflow's own files that are mistaken for traces -> what they hold, in the order in
+which they are looked for: loss masks name their render too.
+"""
+_FIRST_LINE_BYTES = 64 << 20
 
 
 def check_raw(key: str, path: str | Path) -> None:
@@ -99,22 +108,49 @@ def check_traces(key: str, path: str | Path) -> None:
 
     Args:
         key: configuration key that named the file, for the message.
-        path: the file; its first 4,096 bytes are read.
+        path: the file; its first line is read, up to 64 MiB of it.
 
     Raises:
         ConfigError: a file of another kind, or a first object without ``messages``.
     """
     check_json_objects(key, path)
-    line, newline, _ = _head(path).partition(b"\n")
-    if not newline:
-        return  # longer than what was read, or the only one
     try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        with open(path, "rb") as handle:
+            record = orjson.loads(handle.readline(_FIRST_LINE_BYTES))
+    except (OSError, orjson.JSONDecodeError):
         return
     if not isinstance(record, dict) or "messages" not in record:
         keys = ascii(list(record)[:5]) if isinstance(record, dict) else type(record).__name__
-        raise _wrong(key, path, f"no file of traces (line 1 has {keys}, no messages)")
+        kind = next((kind for id_key, kind in OWN_KINDS.items() if id_key in record), None)
+        what = f"no file of traces but of {kind}" if kind else "no file of traces"
+        raise _wrong(key, path, f"{what} (line 1 has {keys}, no messages)")
+
+
+def check_folders(folders: Mapping[str, Iterable[str]]) -> None:
+    """Refuse folders that cannot be made, because a file has the name of one of them or of a folder
+    above it.
+
+    Args:
+        folders: configuration key, for the message -> the folders that it puts files in.
+
+    Raises:
+        ConfigError: names every such file with its key.
+    """
+    found = {
+        path: key
+        for key, below in folders.items()
+        for folder in below
+        for path in (Path(folder), *Path(folder).parents)
+        if os.path.lexists(path) and not path.is_dir()
+    }
+    if found:
+        raise ConfigError(
+            [
+                f"{key}: {str(path)!r} is no folder, and files must be written below it. Fix: move"
+                f" it away, or set {key} to another folder"
+                for path, key in found.items()
+            ]
+        )
 
 
 def check_tokenizer(key: str, folder: str | Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from cbdata.counted_file import open_counted
+
 
 class JsonlError(ValueError):
     """A line of one of the project's own files is not what it must be: names file, line, what was
@@ -41,7 +43,7 @@ def read_records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     cut the file. Raises JsonlError at the first line that is not a JSON object. Raw input with
     errors in it is read elsewhere (``cbdata.sources``), where a bad line becomes a reject.
     """
-    with open(path, "rb") as handle:
+    with open_counted(path) as handle:
         for number, line in enumerate(handle, start=1):
             try:
                 record = orjson.loads(line)

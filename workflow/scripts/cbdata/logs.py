@@ -1,30 +1,166 @@
-"""Logging of a rule's script: into the rule's log file and to stderr, tracebacks included."""
+"""Logging of a rule's script: everything into the rule's log file, and to stderr what people who
+watch the run need.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+SHORT_CONSOLE = "CB_SHORT_CONSOLE"
+"""Environment variable that the main process of a run sets for its jobs: stderr is a console that
+others write to as well, and the main process tells there why a job failed.
+"""
+OWN_LOGGERS = ("cbdata", "script")
+FAILED = "the job failed"
+"""The message of the last record of a job that failed, behind that with the reason."""
+
+_RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) [^ ]+: (.*)$")
+_TAIL_BYTES = 1 << 18
+
+logger = logging.getLogger("script")
 
 
-def configure_logging(log_file: str | Path | None) -> None:
-    """Send log records, and the traceback of an exception that ends the script, to stderr and to
-    ``log_file``.
+class _ShortConsole(logging.Filter):
+    """Lets through progress and the project's own warnings."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "on_console", False):
+            return True
+        own = record.name.split(".")[0] in OWN_LOGGERS
+        return own and record.levelno == logging.WARNING
+
+
+def configure_logging(log_file: str | Path | None, console: TextIO | None = None) -> None:
+    """Send log records to ``log_file`` and to the console, and let an exception that ends the
+    script leave its traceback and then its reason there.
+
+    Args:
+        log_file: The log file, which is gone on with; None for none.
+        console: The stream for people, stderr if it is not given. Where the main process of a run
+            watches (``SHORT_CONSOLE``), it gets progress and warnings only.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    stream = logging.StreamHandler(console)
+    stream.setFormatter(logging.Formatter(FORMAT))
+    handlers: list[logging.Handler] = [stream]
     if log_file:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
+        file = logging.FileHandler(log_file, encoding="utf-8")
+        file.setFormatter(logging.Formatter(FORMAT))
+        handlers.append(file)
+        if os.environ.get(SHORT_CONSOLE):
+            stream.addFilter(_ShortConsole())
+            stream.setFormatter(_ShortFormatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    sys.excepthook = _log_uncaught
 
-    def log_uncaught(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
-        logging.getLogger("script").error(
-            "%s: %s", kind.__name__, error, exc_info=(kind, error, trace)
-        )
 
-    sys.excepthook = log_uncaught
+class _ShortFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno < logging.WARNING else f"{record.levelname}: {text}"
+
+
+def log_failure(error: BaseException, *, traceback: bool = True) -> None:
+    """Log why a job fails, in the way that ``reason_in`` finds.
+
+    Args:
+        error: What ended the work.
+        traceback: Whether to log where it was raised, before the reason.
+    """
+    own = type(error).__module__.split(".")[0] in ("cbdata", "__main__")
+    reason = str(error) if own else f"{type(error).__name__}: {error}"
+    if traceback:
+        logger.error("where it failed", exc_info=error)
+    logger.error("%s", reason)
+    logger.info(FAILED)
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        logger.info("stopped from the keyboard")
+    else:
+        log_failure(error.with_traceback(trace))
+
+
+class JobLogs:
+    """The log files of jobs, as the main process of a run looks at them. Log files are gone on
+    with, so what stood in one before a job started is not that job's.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[str, int] = {}
+
+    def started(self, logs: Sequence[str]) -> None:
+        """Remember how long the log files of a job are that is about to start."""
+        for path in logs:
+            self._before[path] = _size(path)
+
+    def reason(self, logs: Sequence[str]) -> str | None:
+        """Why a job failed, by its own words; None where it left none.
+
+        Args:
+            logs: Its log files; the first that tells a reason counts.
+        """
+        found = (reason_in(path, self._before.get(path, 0)) for path in logs)
+        return next((reason for reason in found if reason is not None), None)
+
+    def last_lines(self, logs: Sequence[str], count: int = 5) -> list[str]:
+        """The last lines that a job left in the last of its log files that has any.
+
+        Args:
+            logs: Its log files.
+            count: The most lines that are returned.
+        """
+        for path in reversed(logs):
+            lines = [line for line in _tail(path, self._before.get(path, 0)).splitlines() if line]
+            if lines:
+                return lines[-count:]
+        return []
+
+
+def reason_in(path: str | Path, start: int = 0) -> str | None:
+    """The reason that ``log_failure`` left last in a log file, None if there is none.
+
+    Args:
+        path: The log file, which need not be there.
+        start: The byte from which it is looked for.
+    """
+    level, found, reason = "", [], None
+    for line in _tail(path, start).splitlines():
+        record = _RECORD.match(line)
+        if record is None:
+            found.append(line)
+            continue
+        if level == "ERROR" and record[2] == FAILED:
+            reason = "\n".join(found).rstrip()
+        level, found = record[1], [record[2]]
+    return reason
+
+
+def _tail(path: str | Path, start: int) -> str:
+    """The end of a file behind a byte; all of it where the file is shorter than it was."""
+    size = _size(path)
+    start = start if start <= size else 0
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(start, size - _TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _size(path: str | Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

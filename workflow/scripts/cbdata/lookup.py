@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from cbdata.counted_file import open_counted
 from cbdata.jsonl import JsonlError
 
 
@@ -30,7 +31,7 @@ def read_places(path: str | Path) -> Iterator[tuple[Place, dict[str, Any]]]:
     a JSON object.
     """
     path, offset = Path(path), 0
-    with open(path, "rb") as handle:
+    with open_counted(path) as handle:
         for line, data in enumerate(handle, start=1):
             place = Place(path, line, offset, len(data))
             offset += len(data)

@@ -8,6 +8,7 @@ import textwrap
 
 from cbdata.decision_points.reasons import REASONS as CUT
 from cbdata.fill.reasons import REASONS as FILL
+from cbdata.hints import hints_of
 from cbdata.judge.outcomes import OUTCOMES
 from cbdata.lossmask.reasons import REASONS as LOSSMASK
 from cbdata.paths import ROOT
@@ -62,6 +63,16 @@ SECTIONS: tuple[tuple[str, str, Reasons], ...] = (
 )
 
 
+STAGE_OF = {
+    "ETL_A": "etl_a",
+    "Cut": "cut",
+    "Fill": "fill",
+    "Render": "render",
+    "Loss masks": "lossmask",
+}
+"""How the titles of the sections begin -> the stage whose hints stand in them."""
+
+
 def reasons_page() -> str:
     """The whole page as Markdown: one table per kind of record."""
     parts = [INTRODUCTION]
@@ -69,8 +80,13 @@ def reasons_page() -> str:
         parts.append(f"## {title}\n")
         if text:
             parts.append(textwrap.fill(text, 100) + "\n")
-        rows = [f"| `{code}` | {meaning} |\n" for code, meaning in reasons.items()]
-        parts.append("".join(["| reason | meaning |\n", "|---|---|\n", *rows]))
+        hints = hints_of(STAGE_OF[title.split(":")[0]])
+        rows = [
+            f"| `{code}` | {meaning} | {hints.get(code, '')} |\n"
+            for code, meaning in reasons.items()
+        ]
+        head = ["| reason | meaning | what helps where it is frequent |\n", "|---|---|---|\n"]
+        parts.append("".join([*head, *rows]))
     return "\n".join(parts)
 
 

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 Reasons = Mapping[str, str]
 """Reason code -> what it means, in one sentence for a person."""
 
+Hints = Mapping[str, str]
+"""Reason code -> what to do about it, where there is more to do than to look at the record."""
+
 
 class Reject(ValueError):
     """One record cannot go on. The stage turns it into a row of its reject file and goes on itself.

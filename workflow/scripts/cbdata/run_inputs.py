@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cbdata.config import ConfigError, expand, find_file, name_problems, path_problems
-from cbdata.first_look import check_raw, check_tokenizer, check_traces
+from cbdata.first_look import check_folders, check_raw, check_tokenizer, check_traces
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.mwcs.schedule import ScheduleError, load_schedule, schedule_path
 from cbdata.paths import (
@@ -30,6 +30,11 @@ TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
 )
+CHEAP_REPORT_BYTES = 64_000_000
+"""Up to so much text the report page takes a minute or two on one core (measured: 12 MB of
+transcripts in 7 to 20 seconds), so that a run makes it at its end.
+"""
+
 MODEL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja")
 
 
@@ -39,6 +44,10 @@ def exists(value: str) -> bool:
     """
     path = expand(value)
     return Path(path).exists() or (ROOT / path).exists()
+
+
+def _bytes_of(files: Iterable[str]) -> int:
+    return sum(Path(file).stat().st_size for file in files if Path(file).is_file())
 
 
 def tool_schema_dirs(config: Mapping[str, Any]) -> list[str]:
@@ -66,6 +75,7 @@ class RunInputs:
         whoever needs it. Of a folder the first file is looked at: a mistake there is one of the
         whole folder.
         """
+        check_folders(self.plan.folders)
         for source in self.plan.converted:
             for path in filter(exists, self._given(source)):
                 first = self._below(source, path)[0]
@@ -115,6 +125,19 @@ class RunInputs:
         if not source.tree:
             return [self.resource(source.config_key)]
         return sorted({file for path in self._given(source) for file in self._below(source, path)})
+
+    def report_is_cheap(self) -> bool:
+        """Whether the report page takes little time: by the raw files of the run or the traces that
+        are there already, whichever is more. A missing file is told by the rule that needs it.
+        """
+        raw = [
+            file
+            for source in self.plan.converted
+            for path in filter(exists, self._given(source))
+            for file in self._below(source, path)
+        ]
+        traces = map(self.plan.traces, self.plan.dataset_names)
+        return max(_bytes_of(raw), _bytes_of(traces)) <= CHEAP_REPORT_BYTES
 
     def _given(self, source: RawSource) -> list[str]:
         """The paths that the configuration names for a source."""

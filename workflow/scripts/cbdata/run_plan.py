@@ -6,22 +6,18 @@ Snakemake. What a run reads is in ``cbdata.run_inputs``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from cbdata.config import (
-    ConfigError,
-    expand,
-    is_path,
-    name_problems,
-    path_problems,
-    trace_sources,
-)
+from cbdata.config import ConfigError, trace_sources
 from cbdata.records import MODES, STAGE_FOLDERS, Mode, Stage
+from cbdata.skeleton_sets import DEFAULT_SET, KEY, SkeletonSet, skeleton_sets
 from cbdata.sources.registry import SOURCES, RawSource
 from cbdata.suggest import did_you_mean
+
+logger = logging.getLogger(__name__)
 
 StageName = tuple[Stage, str]
 """A stage and the data set whose files it makes."""
@@ -30,26 +26,17 @@ RUN_FOLDERS = ("traces", "renders", "lossmasks")
 """What there is of every data set of a run, for the stages that read all of them."""
 
 
-@dataclass(frozen=True)
-class SkeletonSet:
-    """Skeleton traces that the fill stage completes: ``X_skeletons`` gives ``X_ds`` and ``X_dr``.
-
-    ``path`` is the trace file; ``modes`` are the completions that are asked for.
-    """
-
-    name: str
-    path: str
-    modes: tuple[Mode, ...]
-
-    @property
-    def stem(self) -> str:
-        """The name that the sets made of it begin with."""
-        return self.name.removesuffix("_skeletons")
-
-    @property
-    def filled(self) -> list[str]:
-        """The data sets that the fill stage makes of it."""
-        return [f"{self.stem}_{mode}" for mode in self.modes]
+OTHER_FOLDERS = (
+    "lossmasks/by_policy",
+    "lossmasks/by_step",
+    "fill/progress",
+    "fill/shards",
+    "mwcs",
+    "validation",
+    "report",
+    "export",
+)
+"""The other folders that rules write to, beside those of rejects and stats."""
 
 
 class RunPlan:
@@ -66,8 +53,8 @@ class RunPlan:
             sources: The sources that there are.
 
         Raises:
-            ConfigError: ``input_traces`` or ``skeleton_traces`` cannot be used, or
-                ``source_splits`` names no source.
+            ConfigError: ``input_traces`` or ``skeleton_traces`` cannot be used, ``source_splits``
+                names no source, or ``class_caps`` a class that no trace of the run can have.
         """
         self.config = config
         self.sources = tuple(sources)
@@ -79,7 +66,10 @@ class RunPlan:
             keys = " or ".join(source.config_key for source in self.sources if source.goals)
             fix = f"Fix: set {keys}, or decision_points=null"
             raise ConfigError([f"decision_points: there are no complete traces to cut. {fix}"])
-        self.skeleton_sets = (self._skeleton_set(config["skeleton_traces"]),)
+        modes: tuple[Mode, ...] = MODES if config["mode"] == "both" else (config["mode"],)
+        self.skeleton_sets = skeleton_sets(config[KEY], modes, self.traces)
+        self._check_skeletons()
+        self._check_classes(config["class_caps"])
 
     def _check_names(self, named: Iterable[str]) -> None:
         """Refuse names that are those of no source."""
@@ -93,14 +83,48 @@ class RunPlan:
         if problems:
             raise ConfigError(problems)
 
-    def _skeleton_set(self, value: str) -> SkeletonSet:
-        name = Path(value).name.removesuffix(".jsonl")
-        path = expand(value) if is_path(value) else self.traces(name)
-        key = "skeleton_traces"
-        if problems := name_problems(key, name) + path_problems(key, path):
+    def _check_classes(self, capped: Iterable[str]) -> None:
+        """Refuse classes that no source and no later stage gives its traces. Traces that a user
+        gives by path may have others, so then it is no more than a warning.
+        """
+        known = {self.config["conversations_class"]}
+        for source in self.sources:
+            ends = (*(source.classes or ()), "skeleton", *MODES)
+            known.update(f"{source.name}/{end}" for end in ends)
+        any_class = tuple(f"{source.name}/" for source in self.sources if source.classes is None)
+        unknown = [name for name in capped if name not in known and not name.startswith(any_class)]
+        problems = [
+            f"class_caps: no trace has the class {name!a}; "
+            + (did_you_mean(name, known) or f"the classes are {', '.join(sorted(known))}")
+            for name in unknown
+        ]
+        own = all(path == self._own("traces", name) for name, path in self.given.items())
+        if problems and own and not any(part.by_path for part in self.skeleton_sets):
             raise ConfigError(problems)
-        mode = self.config["mode"]
-        return SkeletonSet(name, path, MODES if mode == "both" else (mode,))
+        for problem in problems:
+            logger.warning("%s (or it is one of a file of yours)", problem)
+
+    def _check_skeletons(self) -> None:
+        """Refuse a set that is named and that nothing makes; the default set may be left out."""
+        named = [part for part in self.skeleton_sets if part.name != DEFAULT_SET]
+        if self.given or self.config["skip_fill"] or not named:
+            return
+        problems = []
+        for part in self.skeleton_sets:
+            keys = [each.config_key for each in self.sources if each.dataset == part.name]
+            cut = [each for each in self.sources if each.goals and each.stem == part.stem]
+            if not self.fills(part):
+                fix = f"set {' or '.join(keys)}"
+            elif cut and not (part.by_path or part.stem in self.cut or Path(part.path).exists()):
+                fix = "set decision_points=injection"
+            else:
+                continue
+            problems.append(
+                f"{KEY}: {part.name}: nothing makes these skeletons. Fix: {fix}, or leave the set"
+                " out"
+            )
+        if problems:
+            raise ConfigError(problems)
 
     # Paths
 
@@ -127,6 +151,24 @@ class RunPlan:
 
     def _own(self, folder: str, name: str) -> str:
         return f"{self.out}/{folder}/{name}.jsonl"
+
+    @property
+    def folders(self) -> dict[str, list[str]]:
+        """The folders that a run makes, by the configuration's key that puts them there."""
+        stages = [f"{kind}/{stage}" for kind in ("rejects", "stats") for stage in STAGE_FOLDERS]
+        below = [*RUN_FOLDERS, *OTHER_FOLDERS, *stages]
+        return {
+            "output_base": [f"{self.out}/{folder}" for folder in below],
+            "log_dir": [f"{self.config['log_dir']}/benchmarks"],
+        }
+
+    def own_traces(self, name: str) -> bool:
+        """Whether the trace file of a data set is one that this workflow makes, so that it may be
+        empty: the stage that made it has said why.
+        """
+        made = {source.dataset for source in self.sources}
+        filled = name.endswith(tuple(f"_{mode}" for mode in MODES))
+        return (name in made or filled) and self.traces(name) == self._own("traces", name)
 
     # What takes part
 
@@ -171,20 +213,28 @@ class RunPlan:
             and Path(self._own("traces", source.dataset)).exists()
         )
 
-    def fills(self, skeletons: SkeletonSet) -> bool:
+    def fills(self, part: SkeletonSet) -> bool:
         """Whether a skeleton set takes part: its source is converted, or its traces are there.
 
         They are there where they were given by path, where load or fill is skipped, and where no
         source makes a set of this name, so that it can only be the user's own.
         """
-        makers = [source for source in self.sources if source.dataset == skeletons.name]
+        makers = [source for source in self.sources if source.dataset == part.name]
         return (
             self.config["skip_load"]
             or self.config["skip_fill"]
-            or is_path(self.config["skeleton_traces"])
+            or part.by_path
             or not makers
             or any(map(self.configured, makers))
         )
+
+    @property
+    def fill_sets(self) -> tuple[SkeletonSet, ...]:
+        """The sets that the rules of the fill stage complete, in one job each shard: those that
+        take part, or all, whose files can then be asked for by their paths.
+        """
+        taking_part = tuple(part for part in self.skeleton_sets if self.fills(part))
+        return taking_part or self.skeleton_sets
 
     @property
     def filled_names(self) -> list[str]:
@@ -198,6 +248,34 @@ class RunPlan:
             return list(self.given)
         skeletons = {source.dataset for source in self.sources if source.skeletons}
         return self.filled_names + [name for name in self.loaded if name not in skeletons]
+
+    def check_target(self, target: Literal["load", "fill", "all"]) -> list[str]:
+        """Refuse a target for which there is nothing to do: a run that ends well must have made
+        something.
+
+        Args:
+            target: A stage's target, or ``all`` for those that need data sets to the end.
+
+        Returns:
+            No files: an input function of the target can return what this does.
+
+        Raises:
+            ConfigError: No data set takes part.
+        """
+        parts = {
+            "load": self.loaded or list(self.cut),
+            "fill": self.filled_names,
+            "all": self.dataset_names,
+        }
+        if parts[target]:
+            return []
+        keys = ", ".join(source.config_key for source in self.sources)
+        fix = f"Fix: set one of {keys}"
+        if target != "load":
+            fix += ", or skeleton_traces to a file of skeletons"
+        if target == "all":
+            fix += ", or input_traces to a file of traces"
+        raise ConfigError([f"{target}: there is no data set to make. {fix}"])
 
     # Stages
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbdata.atomic_file import discard_together, open_together, publish_together
+from cbdata.hints import hint
 from cbdata.json_file import indented
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reasons, Reject
@@ -32,6 +33,10 @@ class ConservationError(AssertionError):
 
 class TooManyRejects(RuntimeError):
     """More of the input was rejected than ``max_reject_fraction`` allows."""
+
+
+class NothingRead(RuntimeError):
+    """An input of the user's holds no record at all."""
 
 
 class UndeclaredReason(AssertionError):
@@ -194,12 +199,13 @@ class StageWriter:
             )
         considered = counts["records_in"] - counts["not_selected"]
         if considered and counts["rejected"] > self.max_reject_fraction * considered:
+            commonest = self.rejected.most_common(1)[0][0]
             raise TooManyRejects(
                 f"{self.stage}/{self.name}: {counts['rejected']} of {considered} records rejected,"
                 f" more than max_reject_fraction={self.max_reject_fraction}. Each reason with its"
                 f" first record:\n{self._table()}\nAll of them: {refused_path(self.files.rejects)}"
-                "\nHint: mend the records or the path of the input; raise max_reject_fraction in"
-                " the config only if the loss is meant."
+                f"\nHint for {commonest}: {hint(self.stage, commonest)}. Mend the records or the"
+                " path of the input, or raise max_reject_fraction if the loss is meant."
             )
 
     def _table(self) -> str:

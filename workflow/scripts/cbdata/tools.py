@@ -4,6 +4,7 @@ prompt that goes with them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,19 @@ class ToolSchemaError(ValueError):
     """
 
 
+class ToolList(tuple[dict[str, Any], ...]):
+    """Tools that nobody changes and that many conversations show. ``memo`` is for what is worked
+    out of them, so that this is done once and not for every conversation.
+    """
+
+    memo: dict[Any, Any]
+
+    def __new__(cls, tools: Iterable[dict[str, Any]]) -> ToolList:
+        made = super().__new__(cls, tools)
+        made.memo = {}
+        return made
+
+
 @dataclass(frozen=True)
 class ToolSchema:
     """A versioned list of tools in the OpenAI form ``{"type": "function", "function": {name,
@@ -42,6 +56,11 @@ class ToolSchema:
     def names(self) -> tuple[str, ...]:
         """Tool names in file order."""
         return tuple(tool["function"]["name"] for tool in self.tools)
+
+    @cached_property
+    def shared(self) -> ToolList:
+        """The same tools, for those who show them in many conversations."""
+        return ToolList(self.tools)
 
     def parameters(self, name: str) -> dict[str, Any] | None:
         """The JSON Schema of a tool's arguments, or None for an unknown tool."""

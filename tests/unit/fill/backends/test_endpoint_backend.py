@@ -36,7 +36,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(endpoint_server.KEY_VARIABLE, raising=False)
 
 
-def requests(count: int) -> list[Request]:
+def requests(count: int, grammar: str | None = None) -> list[Request]:
     return [
         Request(
             trace_id=f"t{number}",
@@ -49,12 +49,13 @@ def requests(count: int) -> list[Request]:
             temperature=0.7,
             top_p=0.9,
             max_tokens=16,
+            grammar=grammar,
         )
         for number in range(count)
     ]
 
 
-def options(*urls: str, grammar: str | None = None, **changes: Any) -> EngineOptions:
+def options(*urls: str, **changes: Any) -> EngineOptions:
     settings = {"endpoint_urls": list(urls), "endpoint_patience": 0.6, **changes}
     return EngineOptions(
         model=Path("nowhere"),
@@ -63,18 +64,21 @@ def options(*urls: str, grammar: str | None = None, **changes: Any) -> EngineOpt
         device="cuda",
         dtype="auto",
         max_model_len=64,
-        grammar=grammar,
         seed=0,
         stop_token_ids=(3,),
         served_name="m",
     )
 
 
-def complete(given: EngineOptions, count: int) -> list[Generated | Refusal]:
+def complete(
+    given: EngineOptions, count: int, grammar: str | None = None
+) -> list[Generated | Refusal]:
     """All that comes back, in the order of the requests."""
     engine = EndpointBackend().open(given)
     try:
-        found = [one for some in engine.generate(RequestQueue(requests(count))) for one in some]
+        found = [
+            one for some in engine.generate(RequestQueue(requests(count, grammar))) for one in some
+        ]
     finally:
         engine.close()
     return sorted(found, key=lambda one: one.request.seed)
@@ -91,10 +95,10 @@ def check_all_right(found: list[Generated | Refusal], count: int) -> None:
 def test_ids_go_in_and_come_out_with_each_requests_own_seed_and_sampling() -> None:
     script = Script()
     with serving(script) as url:
-        engine = EndpointBackend().open(options(url, grammar="root ::= x"))
+        engine = EndpointBackend().open(options(url))
         assert (engine.name, engine.version) == ("endpoint", "vllm 9.9, m")
         engine.close()
-        check_all_right(complete(options(f"{url}/v1/", grammar="root ::= x"), 3), 3)
+        check_all_right(complete(options(f"{url}/v1/"), 3, "root ::= x"), 3)
     body = min(script.seen, key=lambda one: int(one["seed"]))
     assert body == {
         "model": "m",

@@ -37,7 +37,7 @@ def test_the_built_in_backends_are_found_by_their_names() -> None:
 @pytest.mark.parametrize("name", ["stub", "os", "my_backend", "../vllm", "", "VLLM"])
 def test_a_configuration_can_name_nothing_but_a_registered_backend(name: str, module: Path) -> None:
     module.write_text("raise SystemExit('imported')")
-    with pytest.raises(ConfigError, match="is none of transformers, vllm"):
+    with pytest.raises(ConfigError, match="is none of endpoint, transformers, vllm"):
         find_backend(name, {})
     assert "my_backend" not in sys.modules
 

@@ -46,7 +46,6 @@ def options(device: DeviceKind, engine: dict[str, Any], runtime: dict[str, Any])
         device=device,
         dtype="auto",
         max_model_len=5000,
-        grammar=None,
         seed=3,
     )
 

@@ -151,7 +151,8 @@ class FakeCore:
     def step(self) -> list[Any]:
         self.at_hand.append(len(self.waiting))
         answer = SimpleNamespace(token_ids=[7], finish_reason="stop")
-        return [SimpleNamespace(request_id=self.waiting.pop(0), finished=True, outputs=[answer])]
+        output = {"finished": True, "outputs": [answer], "num_cached_tokens": 1}
+        return [SimpleNamespace(request_id=self.waiting.pop(0), **output)]
 
 
 class FakeVllm:
@@ -193,7 +194,6 @@ def opened(device: DeviceKind, **runtime: Any) -> vllm_backend.VllmEngine:
         device=device,
         dtype="float32",
         max_model_len=64,
-        grammar=None,
         seed=0,
     )
     return VllmBackend().open(options)
@@ -223,6 +223,7 @@ def test_four_times_what_runs_at_once_is_at_hand_while_there_is_so_much(
         if isinstance(result, Generated)
     ]
     assert [result.request.trace_id for result in finished] == [str(each) for each in range(50)]
+    assert {result.cached_tokens for result in finished} == {1}
     for done, at_hand in enumerate(fake_vllm.core.at_hand):
         left = 50 - done
         assert min(4 * 3, left) <= at_hand <= min(4 * 3 + batch_size - 1, left)

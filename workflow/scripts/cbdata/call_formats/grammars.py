@@ -26,21 +26,47 @@ def arguments_schema(tools: ToolSchema, name: str) -> dict[str, Any]:
 def call_schema(tools: ToolSchema, argument_key: str) -> dict[str, Any]:
     """The JSON Schema of ``{"name": <a tool>, <argument_key>: <that tool's arguments>}``, one
     alternative a tool.
+
+    Arguments that refer to parts of their own schema (``#/$defs/Kind``) stand under ``$defs`` of
+    the whole, with these references leading there.
     """
-    return {
-        "anyOf": [
+    alternatives, shared = [], {}
+    for index, name in enumerate(tools.names):
+        arguments = arguments_schema(tools, name)
+        moved = _moved(arguments, f"#/$defs/{index}")
+        if moved != arguments:
+            shared[str(index)], arguments = moved, {"$ref": f"#/$defs/{index}"}
+        alternatives.append(
             {
                 "type": "object",
-                "properties": {
-                    "name": {"const": name},
-                    argument_key: arguments_schema(tools, name),
-                },
+                "properties": {"name": {"const": name}, argument_key: arguments},
                 "required": ["name", argument_key],
                 "additionalProperties": False,
             }
-            for name in tools.names
-        ]
-    }
+        )
+    return {"anyOf": alternatives, **({"$defs": shared} if shared else {})}
+
+
+NAMED_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions")
+VALUES = ("const", "enum", "default", "examples")
+"""Keys of a JSON Schema under which schemas stand by names, and values that are no schemas."""
+
+
+def _moved(schema: Any, root: str) -> Any:
+    """A JSON Schema whose references into itself begin at ``root``."""
+    if isinstance(schema, list):
+        return [_moved(each, root) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    moved = dict(schema)
+    for key, value in schema.items():
+        if key == "$ref" and isinstance(value, str) and value.startswith("#"):
+            moved[key] = root + value[1:]
+        elif key in NAMED_SCHEMAS and isinstance(value, dict):
+            moved[key] = {name: _moved(each, root) for name, each in value.items()}
+        elif key not in VALUES:
+            moved[key] = _moved(value, root)
+    return moved
 
 
 def call_grammar(

@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from cbdata.call_formats.base import CallFormat, Reading, View
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import FORMATS
+from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.ids import canonical_json
 from cbdata.rejects import Reject
-from cbdata.render.renderer import Renderer
 from cbdata.render.template import ChatTemplate
 from cbdata.tools import ToolSchema
+
+if TYPE_CHECKING:  # the renderer asks for its call format
+    from cbdata.render.renderer import Renderer
 
 Message = Mapping[str, Any]
 
@@ -175,6 +178,14 @@ def settle(renderer: Renderer, end_tokens: frozenset[str], name: str | None = No
         raise UnsettledFormat(_message(renderer, printed, failures, fitting))
     opens = FORMATS[fitting[0]].opens_reasoning(prompt)
     return Settled(fitting[0], opens, end_tokens, refused)
+
+
+def printed_format(renderer: Renderer) -> CallFormat | None:
+    """The call format of a renderer's template; None where there is not one alone."""
+    try:
+        return FORMATS[settle(renderer, turn_ends(renderer)).call_format]
+    except UnsettledFormat:
+        return None
 
 
 def print_probes(renderer: Renderer) -> tuple[list[Printed], tuple[str, ...]]:

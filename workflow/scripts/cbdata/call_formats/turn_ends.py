@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
 from cbdata.call_formats.registry import CALL_MARKERS
 from cbdata.rejects import Reject
 from cbdata.render.probes import ANSWER, CALL, RESULT, USER
-from cbdata.render.renderer import Renderer
 from cbdata.render.settings import TokenizerError
+
+if TYPE_CHECKING:  # the renderer asks for its call format
+    from cbdata.render.renderer import Renderer
 
 GENERATION_CONFIG = "generation_config.json"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbdata.rejects import Reasons
+from cbdata.rejects import Hints, Reasons
 
 REASONS: Reasons = {
     "invalid_trace": "the record does not fit trace_v1",
@@ -19,3 +19,12 @@ REASONS: Reasons = {
     " an honest answer and a followed injection look alike",
 }
 """Every reason of the cut stage."""
+
+HINTS: Hints = {
+    "invalid_trace": "run the load stage again, or give a file of traces (trace_v1)",
+    "result_without_call": "set decision_prefix=recorded",
+    "unknown_goal": "add the goal to the source's table in configs/attack_goals",
+    "goal_without_calls": "nothing to do: no call tells a harmful completion of such an attack",
+    "goal_equals_task": "nothing to do: both answers look alike",
+}
+"""What to set where a reason is frequent."""

@@ -24,11 +24,15 @@ from cbdata.jsonl import read_records
 from cbdata.progress import Progress
 from cbdata.records import Trace
 from cbdata.rejects import Reject
-from cbdata.schemas import first_error
+from cbdata.schemas import all_errors, first_error
 from cbdata.stage import StageFiles, StageWriter
 from cbdata.traces.injections import injection_spans
 
 logger = logging.getLogger(__name__)
+
+
+class NothingToCut(RuntimeError):
+    """No trace of a file has a decision point, so that nothing would be left."""
 
 
 def cut_decision_points(
@@ -39,6 +43,7 @@ def cut_decision_points(
     settings: CutSettings,
     outputs: StageFiles,
     name: str,
+    max_reject_fraction: float = 1.0,
 ) -> None:
     """Cut the traces of a file; write skeletons, rejects and stats, published together.
 
@@ -57,8 +62,11 @@ def cut_decision_points(
         settings: Where traces are cut and what is kept.
         outputs: Where skeletons, rejects and stats go.
         name: The data set that is written.
+        max_reject_fraction: The largest part of the decision points, 0 to 1, that may be rejected.
 
     Raises:
+        TooManyRejects: More was rejected than is allowed.
+        NothingToCut: No trace has a decision point, and not everything may be lost.
         GoalsError: The table of goals cannot be used.
         DefaultsError: The table of defaults cannot be used.
     """
@@ -67,9 +75,11 @@ def cut_decision_points(
     parents = _look(traces, settings, clean_runs)
     told: dict[str, Counter[str]] = defaultdict(Counter)
     seen: set[str] = set()
-    progress = Progress(f"decision points of {Path(traces).name}")
+    progress = Progress(f"decision points of {Path(traces).name}", files=[traces])
     read = 0
-    with StageWriter("cut", name, outputs, REASONS) as writer:
+    with StageWriter(
+        "cut", name, outputs, REASONS, max_reject_fraction=max_reject_fraction
+    ) as writer:
         for line, record in read_records(traces):
             read += 1
             for found in _decision_points(record, settings):
@@ -103,17 +113,24 @@ def cut_decision_points(
             "traces": read,
             **{key: dict(sorted(counts.items())) for key, counts in sorted(told.items())},
         }
+        if not writer.records_out and not writer.rejected:
+            nothing = NothingToCut(
+                f"{name}: no decision point in {read} traces. Hint: decision_points=injection cuts"
+                " runs in which an attack is read, every_turn clean runs too; give transcripts"
+                " with attacks, or set decision_points=null"
+            )
+            if max_reject_fraction < 1:
+                raise nothing
+            logger.warning("%s", nothing)
     progress.finish(f"{writer.records_out} skeletons")
-    if not writer.records_out:
-        logger.warning("%s: no decision point in %d traces", name, read)
 
 
 def _decision_points(
     record: dict[str, Any], settings: CutSettings
 ) -> Iterator[Cut | Reject | None]:
     """The decision points of a record; None stands for a trace without one."""
-    if error := first_error("trace_v1", record):
-        yield Reject("invalid_trace", error)
+    if first_error("trace_v1", record):
+        yield Reject("invalid_trace", all_errors("trace_v1", record))
         return
     if not is_cut(record, settings):
         yield None

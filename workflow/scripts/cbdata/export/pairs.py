@@ -98,9 +98,12 @@ def find_twins(
     return twins
 
 
-def _earlier_turns(renders: Sequence[Path]) -> set[str]:
+def earlier_turns(renders: Sequence[Path]) -> set[str]:
     """The ids of renders that end before their trace's last turn; a file of whole traces is left
     after its first row.
+
+    Args:
+        renders: The renders, a file a data set.
     """
     earlier = set()
     for path in renders:
@@ -170,9 +173,21 @@ def pair_table(*, pooling: bool) -> Table[Pair]:
     )
 
 
-def _read_pairs(
+def read_pairs(
     twins: dict[str, Twins], masks: RecordIndex, renders: RecordIndex, counts: PairCounts
 ) -> Iterator[Pair]:
+    """The pairs that have both sides, joined with their renders.
+
+    Args:
+        twins: Places of the masks by pair_id.
+        masks: The masks.
+        renders: Their renders.
+        counts: Counts pairs, and masks without a twin.
+
+    Raises:
+        ExportError: The files do not fit together, or twins stand in two splits.
+    """
+
     def row(place: Place) -> TrainingRow:
         mask = masks.read(place)
         return training_row(mask, find_render(mask, renders, place), place)
@@ -219,14 +234,14 @@ def export_pairs(
         ExportError: The files do not fit together, or twins stand in two splits.
     """
     counts = PairCounts()
-    twins = find_twins(lossmasks, counts, _earlier_turns(renders))
+    twins = find_twins(lossmasks, counts, earlier_turns(renders))
     table = pair_table(pooling=counts.pooling)
     with (
         RecordIndex(lossmasks, "lossmask_id") as masks,
         RecordIndex(renders, "render_id") as index,
         SplitWriter([out], table, row_group_tokens) as writer,
     ):
-        for pair in _read_pairs(twins, masks, index, counts):
+        for pair in read_pairs(twins, masks, index, counts):
             _, ds, dr = pair
             writer.add(out, ds.split, pair, len(ds.input_ids) + len(dr.input_ids))
     return counts.as_dict()

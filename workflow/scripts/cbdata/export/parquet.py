@@ -10,7 +10,6 @@ pages. Masks are runs of few values, which the dictionary encoding stores at nex
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cbdata.atomic_file import AtomicFile, naming, publish_together
-from cbdata.export.rows import ExportError, TrainingRow
+from cbdata.export.rows import ExportError, TrainingRow, check_split
 
 Row = TypeVar("Row")
 
@@ -51,7 +50,6 @@ SCALAR_COLUMNS = {
     "pair_id": pa.string(),
     "prompt_length": pa.int32(),
 }
-SPLIT_NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -220,12 +218,7 @@ class SplitWriter(Generic[Row]):
         Raises:
             ExportError: Hugging Face datasets would refuse the name of the split.
         """
-        if not SPLIT_NAME.fullmatch(split):
-            hint = "rename the split in the config or in the traces"
-            raise ExportError(
-                f"split {split!r}: expected letters, digits, underscores and single dots. Hint:"
-                f" {hint}"
-            )
+        check_split(split)
         path = folder / f"{split}.parquet"
         if path not in self._files:
             writer = TokenTableWriter(path, self.table.schema, self.table.plain)

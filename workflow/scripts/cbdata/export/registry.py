@@ -58,7 +58,7 @@ class Export:
     module: str
     log: str
     message: str
-    reads: tuple[Literal["traces", "renders", "lossmasks"], ...]
+    reads: tuple[Literal["traces", "renders", "lossmasks", "skeletons"], ...]
     outputs: Mapping[str, str]
     options: tuple[str, ...] = ()
     by_request: bool = False
@@ -106,8 +106,40 @@ EXPORTS: tuple[Export, ...] = (
         outputs={
             "harmful": "prompt_output/harmful.json",
             "benign": "prompt_output/benign.json",
+            "train": "prompt_output/circuit_breakers_train.json",
+            "val": "prompt_output/circuit_breakers_val.json",
             "counts": "prompt_output/counts.json",
         },
+        by_request=True,
+        mem_mb=1000,
+        runtime=30,
+    ),
+    Export(
+        name="seed_v1",
+        module="seed_v1",
+        log="seed_v1",
+        message="Write files by category in the fields of the first trace_v1, with their pairs.",
+        reads=("traces", "renders", "lossmasks"),
+        outputs={"rows": "seed_v1/", "counts": "seed_v1.json"},
+        by_request=True,
+    ),
+    Export(
+        name="triplets",
+        module="triplets",
+        log="triplets",
+        message="Write harmful, benign and anchor ids of each pair with their prefix lengths.",
+        reads=("traces", "renders", "lossmasks"),
+        outputs={"rows": "triplets/", "counts": "triplets.json"},
+        by_request=True,
+    ),
+    Export(
+        name="next_tool_prediction",
+        module="next_tool_prediction",
+        log="next_tool_prediction",
+        message="Write conversations up to a call, with the calls that are right and wrong there.",
+        reads=("traces", "skeletons"),
+        outputs={"rows": "next_tool_prediction/", "counts": "next_tool_prediction.json"},
+        options=("tool_schema", "tool_schema_dirs"),
         by_request=True,
         mem_mb=1000,
         runtime=30,

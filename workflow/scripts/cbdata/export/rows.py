@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,23 @@ from numpy.typing import NDArray
 from cbdata.lookup import Place, RecordIndex, read_places
 from cbdata.traces.turns import completion_start
 
+SPLIT_NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
+
 
 class ExportError(ValueError):
     """Files that do not fit together: names file, line, record, what was expected and a hint."""
+
+
+def check_split(split: str) -> str:
+    """The name of a split, which becomes that of a file. Raises ExportError for a name that Hugging
+    Face datasets would refuse, or that leads out of the folder.
+    """
+    if not SPLIT_NAME.fullmatch(split):
+        hint = "rename the split in the config or in the traces"
+        raise ExportError(
+            f"split {split!r}: expected letters, digits, underscores and single dots. Hint: {hint}"
+        )
+    return split
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from cbdata.config import ConfigError
 from cbdata.fill.backends.base import EngineAway, EngineDied
@@ -21,7 +22,7 @@ from cbdata.fill.job import FillJob, JobError, load_job
 from cbdata.fill.preflight import PreflightError, preflight
 from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.fill.shard import run_shard
-from cbdata.logs import configure_logging
+from cbdata.logs import configure_logging, log_failure
 from cbdata.render.settings import TokenizerError
 from cbdata.tools import ToolSchemaError
 
@@ -48,25 +49,29 @@ def run_job(job: FillJob) -> None:
     scratch = prepare_environment(job.runtime.offline, job.runtime.cache_dir, backend.environment())
     try:
         with StopFlag() as stop:
-            logger.info("shard %s of %s: %s", job.label, job.skeletons, settings.describe())
+            files = ", ".join(part.skeletons for part in job.sets)
+            logger.info("shard %s of %s: %s", job.label, files, settings.describe())
             inputs, renderer = preflight(job, backend)
             run_shard(job, inputs, renderer, backend, stop)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def send_engine_output_to(log: str | None) -> None:
-    """Let what the engine and its processes print go to the log file, and keep this process's own
-    messages on the real stderr too.
+def send_engine_output_to(log: str | None) -> TextIO | None:
+    """Let what the engine, its libraries and its processes print go to the log file.
+
+    Returns:
+        The real stderr, for this process's own messages; None where there is no log file.
     """
     if log is None:
-        return
+        return None
     Path(log).parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    console = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)
+    return console
 
 
 def main(arguments: list[str]) -> int:
@@ -79,21 +84,21 @@ def main(arguments: list[str]) -> int:
     except JobError as error:
         print(error, file=sys.stderr)
         return 2
-    send_engine_output_to(job.log)
-    configure_logging(job.log)
+    configure_logging(job.log, send_engine_output_to(job.log))
     try:
         run_job(job)
     except Stopped as error:
-        logger.warning("%s", error)
+        log_failure(error, traceback=False)
         return EXIT_STOPPED
     except EngineAway as error:
         logger.error("%s", error)
         return EXIT_STOPPED
     except TELLING_ERRORS as error:
-        logger.error("%s", error)
+        log_failure(error, traceback=False)
         return 1
-    except Exception:
-        logger.exception("the fill job failed; every completion that had finished is kept")
+    except Exception as error:
+        log_failure(error)
+        logger.info("every completion that had finished is kept")
         return 1
     return 0
 

@@ -21,7 +21,7 @@ from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.settings import settings_from
-from cbdata.tools import ToolSchema, load_tool_schema
+from cbdata.tools import ToolSchema, ToolSchemaError
 
 TAIL_TOKENS = 24
 """So many tokens at the end of a prompt show whether it leaves reasoning open: more than any
@@ -104,24 +104,22 @@ def settle_calls(
     return CallReading(settled, stops, grammar, thinking)
 
 
-def check_calls(
-    settings: FillSettings, folder: Path, tool_schema: str, make_grammar: bool
-) -> CallReading:
-    """Settle a run's call format while it is planned; without ``make_grammar`` it has no grammar.
+def calls_grammar(text: TokenText, settled: Settled, tools: ToolSchema) -> str:
+    """The grammar that constrained calls of some tools are held to.
 
     Args:
-        settings: The run's settings.
-        folder: The model's.
-        tool_schema: The file of the tool schema.
-        make_grammar: As in ``settle_calls``.
+        text: Knows the model's control tokens.
+        settled: The call format, one that has a grammar.
+        tools: The tools of a skeleton.
 
     Raises:
-        UnsettledFormat: As ``settle_calls``.
-        TokenizerError: Tokenizer or template cannot be used.
-        ToolSchemaError: The tool schema cannot be used.
+        ToolSchemaError: The tools' schemas cannot be made into a grammar.
     """
-    tools = load_tool_schema(tool_schema)
-    return settle_calls(load_renderer(settings, folder), folder, settings, tools, make_grammar)
+    notation = call_format(settled.call_format)
+    grammar = notation.grammar(tools, structural_tokens(text.tokenizer))
+    if grammar is None:
+        raise ToolSchemaError(f"{tools.path}: {settled.call_format} has no grammar of its calls")
+    return grammar
 
 
 class TokenText(Protocol):

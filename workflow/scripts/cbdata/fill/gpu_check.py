@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cbdata.fill.job import FillJob
+from cbdata.fill.job import FillJob, SetFiles
 from cbdata.fill.row_file import read_rows
 from cbdata.jsonl import dumps, read_records
 from cbdata.paths import ROOT, SCRIPTS, TOOL_SCHEMAS
@@ -81,10 +81,14 @@ def check_job(job: FillJob, folder: Path) -> FillJob:
     chosen.write_bytes(b"".join(map(dumps, usable[:SKELETONS])))
     return replace(
         job,
-        skeletons=str(chosen),
+        sets=[
+            SetFiles(
+                skeletons=str(chosen),
+                output=str(folder / "rows.jsonl"),
+                progress_dir=str(folder / "progress"),
+            )
+        ],
         tool_schema=str(DEMO_TOOLS),
-        output=str(folder / "rows.jsonl"),
-        progress_dir=str(folder / "progress"),
         shard=0,
         shards=1,
         settings=replace(job.settings, mode="both", attempts=1, limit=None),
@@ -93,7 +97,7 @@ def check_job(job: FillJob, folder: Path) -> FillJob:
 
 def run_check(job: FillJob) -> Measured:
     """Run the job of a check in a process of its own. Raises GpuCheckFailed."""
-    Path(job.progress_dir).mkdir(parents=True, exist_ok=True)
+    job.job_file.parent.mkdir(parents=True, exist_ok=True)
     job.save(job.job_file)
     paths = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     with _gpu_memory() as seen:
@@ -103,7 +107,7 @@ def run_check(job: FillJob) -> Measured:
         ).returncode
     if status:
         raise GpuCheckFailed(f"the fill job ended with status {status}; see {job.log}")
-    (run,) = [row for _, row in read_rows(job.output) if row["row"] == "run"]
+    (run,) = [row for _, row in read_rows(job.sets[0].output) if row["row"] == "run"]
     own = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     memory, owner = (max(seen), "of one GPU") if seen else (own, "of the process")
     return Measured(_engine_line(job.log), run, memory, owner)

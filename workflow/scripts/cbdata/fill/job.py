@@ -1,7 +1,8 @@
-"""The job file: what one fill process is told, that is one shard of one skeleton file."""
+"""The job file: what one fill process is told, that is one shard of every skeleton set of a run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ import orjson
 
 from cbdata.fill.settings import FillSettings, RuntimeSettings
 from cbdata.json_file import write_json
+from cbdata.skeleton_sets import stem_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -28,20 +30,33 @@ class JobError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FillJob:
-    """One shard of one skeleton file.
+class SetFiles:
+    """The files of one skeleton set: ``skeletons`` are completed, ``output`` is the shard's file of
+    rows that ``merge_fill`` reads, ``progress_dir`` the folder of what all shards have stored.
+    """
 
-    ``output`` is the file of rows that ``merge_fill`` reads, ``progress_dir`` the folder of what
-    all shards have stored. This is shard ``shard`` of ``shards``, counted from 0. ``log`` is None
+    skeletons: str
+    output: str
+    progress_dir: str
+
+    @property
+    def stem(self) -> str:
+        """The name that the data sets made of it begin with."""
+        return stem_of(self.skeletons)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillJob:
+    """One shard of every skeleton set of a run, for one engine.
+
+    This is shard ``shard`` of ``shards``, counted from 0, of each of ``sets``. ``log`` is None
     where messages go to stderr alone. ``gpus`` is how many the rule asked an executor for; 0 where
     the job runs on the machine that Snakemake was started on. ``tool_schema`` is for skeletons that
     neither have nor name tools; ``tool_schema_dirs`` are the folders of those that they may name.
     """
 
-    skeletons: str
+    sets: Sequence[SetFiles]
     tool_schema: str
-    output: str
-    progress_dir: str
     shard: int
     shards: int
     log: str | None
@@ -52,6 +67,7 @@ class FillJob:
 
     def __post_init__(self) -> None:
         """A job file has a list where a job that was made here may have a tuple."""
+        object.__setattr__(self, "sets", tuple(self.sets))
         object.__setattr__(self, "tool_schema_dirs", tuple(self.tool_schema_dirs))
 
     @property
@@ -60,14 +76,17 @@ class FillJob:
         return f"{self.shard}-of-{self.shards}"
 
     @property
-    def lock_file(self) -> Path:
-        """The file whose lock says that a process works on this shard."""
-        return Path(self.progress_dir) / f"{self.label}.lock"
+    def lock_files(self) -> list[Path]:
+        """The files whose locks say that a process works on this shard, one for each set, in an
+        order that is the same for all jobs: so no two wait for each other.
+        """
+        files = [Path(part.progress_dir) / f"{self.label}.lock" for part in self.sets]
+        return sorted(files, key=os.path.realpath)
 
     @property
     def job_file(self) -> Path:
         """Where the rule keeps this job for its process."""
-        return Path(self.progress_dir) / f"{self.label}.job.json"
+        return Path(self.sets[0].progress_dir) / f"{self.label}.job.json"
 
     def save(self, path: str | Path) -> None:
         """Write the job file that ``load_job`` reads."""
@@ -83,8 +102,15 @@ def load_job(path: str | Path) -> FillJob:
             f"{path}: {error}. Hint: give the job file that fill_shard.py writes"
         ) from error
     if isinstance(data, dict):
+        sets = data.get("sets")
+        if not isinstance(sets, list) or not sets:
+            raise JobError(
+                f"{path}: sets: expected at least one. Hint: the job file is of another version,"
+                " run the rule again"
+            )
         data = {
             **data,
+            "sets": [_build(SetFiles, each, f"{path}: sets") for each in sets],
             "settings": _build(FillSettings, data.get("settings"), f"{path}: settings"),
             "runtime": _build(RuntimeSettings, data.get("runtime"), f"{path}: runtime"),
         }

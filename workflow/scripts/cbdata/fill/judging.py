@@ -4,7 +4,7 @@ and what a stored completion is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cbdata.fill.call_reading import CompletionReader
@@ -60,7 +60,7 @@ class ShardJudge:
         reader: CompletionReader,
         tools: ToolSchema,
         settings: FillSettings,
-        skeletons: Mapping[str, Skeleton],
+        skeletons: Sequence[Mapping[str, Skeleton]],
     ) -> None:
         """Judge by a run's settings.
 
@@ -68,7 +68,7 @@ class ShardJudge:
             reader: Takes completions apart.
             tools: The schema for skeletons whose own tools are not known.
             settings: The run's settings: the criterion of DS, whether arguments must fit.
-            skeletons: The shard's skeletons by trace id.
+            skeletons: The shard's skeletons by trace id, for each set of the job.
         """
         self._reader, self._tools, self._settings = reader, tools, settings
         self._skeletons = skeletons
@@ -76,7 +76,7 @@ class ShardJudge:
 
     def __call__(self, item: WorkItem, stored: Stored) -> Judgement:
         """What a stored completion of an item is."""
-        skeleton = self._skeletons[item.trace_id]
+        skeleton = self._skeletons[item.set_index][item.trace_id]
         attack = skeleton.record.get("tool_attack") or {}
         tools = skeleton.tools or self._tools
         rules = self._reader.rules(item.prompt_ids)

@@ -1,5 +1,5 @@
-"""All shards of a skeleton file back together: DS and DR traces in the order of the skeletons,
-twins linked, every record counted.
+"""All shards of a skeleton file back together: DS and DR traces in the order of the skeletons, each
+row of the skeleton that stands there, twins linked, every record counted.
 """
 
 from __future__ import annotations
@@ -13,21 +13,30 @@ from pathlib import Path
 from typing import Any, cast
 
 from cbdata.fill.outcome_watch import describe_unread, unread_share
+from cbdata.fill.prefix_cache import describe_cache, hit_rate
 from cbdata.fill.reasons import REASONS
 from cbdata.fill.row_file import read_rows
-from cbdata.fill.twins import link_twins
+from cbdata.fill.skeletons import record_name
+from cbdata.fill.twins import IDENTICAL, link_twins, same_answer
+from cbdata.hints import hint
+from cbdata.ids import digest
 from cbdata.jsonl import read_records
 from cbdata.lookup import Place, RecordIndex
 from cbdata.records import FillOutcome, FillReject, FillRun, FillTrace, Mode, Trace
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.stage import NothingRead, StageFiles, StageWriter
 
 logger = logging.getLogger(__name__)
 
 
+AGAIN = "run fill_shard again (--forcerun fill_shard); what is stored is taken over"
+
+
 class MergeError(RuntimeError):
-    """The shards do not make up the skeleton file: says which row is missing or too many."""
+    """The shards do not make up the skeleton file: says which row is missing, too many, or made of
+    another skeleton.
+    """
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,8 @@ def _throughput(runs: Sequence[FillRun]) -> dict[str, Any]:
         "load_seconds": sum(run["load_seconds"] for run in runs),
     }
     seconds = total["seconds"]
+    cached, prompts = _cached(runs)
+    rate = hit_rate(cached, prompts)
     return {
         **{key: round(value, 3) for key, value in total.items()},
         "shards": len(runs),
@@ -142,7 +153,21 @@ def _throughput(runs: Sequence[FillRun]) -> dict[str, Any]:
         "completion_tokens_per_second": (
             round(total["completion_tokens"] / seconds, 1) if seconds else None
         ),
+        "cached_prompt_tokens": cached,
+        "prefix_cache_hit_rate": None if rate is None else round(rate, 4),
+        "prefix_cache": describe_cache(cached, prompts),
     }
+
+
+def _cached(runs: Sequence[FillRun]) -> tuple[int | None, int]:
+    """Prompt tokens that came from the engine's prefix cache, None where no engine had one, and all
+    prompt tokens of the engines that say so.
+    """
+    told = [run for run in runs if run.get("cached_prompt_tokens") is not None]
+    if not told:
+        return None, sum(run["prompt_tokens"] for run in runs)
+    cached = sum(run.get("cached_prompt_tokens") or 0 for run in told)
+    return cached, sum(run["prompt_tokens"] for run in told)
 
 
 def merge_shards(
@@ -150,6 +175,7 @@ def merge_shards(
     shards: Sequence[str | Path],
     files: Mapping[Mode, ModeFiles],
     limit: int | None,
+    warn_above: float = 1.0,
 ) -> None:
     """Write each mode's traces, rejects and stats; where both modes are given, the DS and the DR of
     a skeleton are linked.
@@ -159,9 +185,11 @@ def merge_shards(
         shards: The shard files of one layout.
         files: Where each mode's files go; rows of other modes are left out.
         limit: Skeletons beyond the first so many are counted as not selected; None for all.
+        warn_above: The part of the skeletons, 0 to 1, above which rejects are warned of.
 
     Raises:
-        MergeError: A selected skeleton has no row in a mode, or two.
+        NothingRead: There is no skeleton.
+        MergeError: A selected skeleton has no row in a mode, or two, or one of another skeleton.
         JsonlError: A line of a shard file is not a fill_row_v1.
     """
     places, runs = _place_rows(shards, list(files))
@@ -172,41 +200,124 @@ def merge_shards(
             mode: stack.enter_context(StageWriter("fill", part.name, part.files, REASONS))
             for mode, part in files.items()
         }
-        for line, _ in read_records(skeletons):
-            rows: dict[Mode, FillOutcome] = {}
-            for mode, writer in writers.items():
+        for line, record in read_records(skeletons):
+            for writer in writers.values():
                 writer.take()
-                if limit is not None and line > limit:
+            if limit is not None and line > limit:
+                for writer in writers.values():
                     writer.not_selected()
-                    continue
-                place = places.pop((line, mode), None)
-                if place is None:
-                    raise MergeError(
-                        f"{skeletons}:{line}: no shard has a row of mode {mode}. Hint: remove the"
-                        " shard files and run fill_shard again"
-                    )
-                rows[mode] = cast(FillOutcome, index.read(place))
-            link_twins(_trace(rows.get("ds")), _trace(rows.get("dr")))
-            for mode, row in rows.items():
+                continue
+            found = {mode: places.pop((line, mode), None) for mode in writers}
+            rows = _rows(index, found, f"{skeletons}:{line}", line, record)
+            for mode, row in _as_twins(rows).items():
                 _write(writers[mode], row, Path(skeletons).name)
                 figures[mode].add(row)
         if places:
             line, mode = next(iter(places))
             raise MergeError(
                 f"{places[line, mode]}: a row for line {line}, which {skeletons} does not have."
-                " Hint: run fill_shard again"
+                f" Hint: {AGAIN}"
             )
         for mode, writer in writers.items():
-            writer.details = {**figures[mode].details(), "throughput": _throughput(runs)}
-            if not writer.records_out:
-                logger.warning(
-                    "%s: not one completion was accepted: %s",
-                    files[mode].name,
-                    dict(writer.rejected),
+            if not writer.records_in:
+                raise NothingRead(
+                    f"fill/{files[mode].name}: {skeletons} holds no skeleton. Hint: look at"
+                    " skeleton_traces, or run the load stage"
                 )
+            writer.details = {**figures[mode].details(), "throughput": _throughput(runs)}
+            _warn_of_loss(writer, warn_above)
     for mode, part in files.items():
         logger.info("%s: %s", part.name, figures[mode].details())
         logger.info("%s: %s", part.name, describe_unread(figures[mode].completions))
+    logger.info("prefix cache: %s", describe_cache(*_cached(runs)))
+
+
+def _rows(
+    index: RecordIndex,
+    places: Mapping[Mode, Place | None],
+    where: str,
+    line: int,
+    record: Mapping[str, Any],
+) -> dict[Mode, FillOutcome]:
+    """The rows of one skeleton, each known to be made of it by id and content."""
+    name, sha256 = record_name(line, record), digest(record)
+    rows: dict[Mode, FillOutcome] = {}
+    for mode, place in places.items():
+        if place is None:
+            raise MergeError(
+                f"{where}: no shard has a row of mode {mode}. Was the file changed after the shards"
+                f" were made? Hint: {AGAIN}"
+            )
+        row = cast(FillOutcome, index.read(place))
+        made_of = _made_of(row)
+        if made_of is not None and made_of != name:
+            raise MergeError(
+                f"{place}: a row of the skeleton {made_of}, but {where} is {name}. The file was"
+                f" changed after the shard was made. Hint: {AGAIN}"
+            )
+        if row.get("record_sha256", sha256) != sha256:
+            raise MergeError(
+                f"{place}: a row of the skeleton {name} as it was before {where} was changed. Hint:"
+                f" {AGAIN}"
+            )
+        rows[mode] = row
+    return rows
+
+
+def _made_of(row: FillOutcome) -> str | None:
+    """The id of the skeleton that a row was made of; None where a row of an earlier version does
+    not say.
+    """
+    if row["row"] == "trace" and "record_id" not in row:
+        return row["trace"]["links"]["parent_trace_ids"][0]
+    return row.get("record_id")
+
+
+def _as_twins(rows: dict[Mode, FillOutcome]) -> dict[Mode, FillOutcome]:
+    """The rows of one skeleton with their traces linked, or rejected where they are the same."""
+    ds, dr = _trace(rows.get("ds")), _trace(rows.get("dr"))
+    link_twins(ds, dr)
+    if ds is None or dr is None or not same_answer(ds, dr):
+        return rows
+    return {mode: _identical(cast(FillTrace, row), ds, dr) for mode, row in rows.items()}
+
+
+def _identical(row: FillTrace, ds: Trace, dr: Trace) -> FillReject:
+    """The reject in place of one of two twins with the same answer."""
+    trace = row["trace"]
+    trace["links"]["paired_trace_id"] = None
+    return {
+        "row": "reject",
+        "line": row["line"],
+        "mode": row["mode"],
+        "record_id": trace["links"]["parent_trace_ids"][0],
+        "reason": IDENTICAL,
+        "detail": f"{ds['id']} and {dr['id']} have the same answer",
+        "raw": cast(
+            dict[str, Any], {"trace": trace, "generation": trace["raw_metadata"]["generation"]}
+        ),
+        "outcomes": row["outcomes"],
+        "arguments_valid": row["arguments_valid"],
+        "prompt_tokens": row["prompt_tokens"],
+        "completion_tokens": row["completion_tokens"],
+    }
+
+
+def _warn_of_loss(writer: StageWriter, above: float) -> None:
+    """Say that few completions were accepted: no error, because yields are low by nature."""
+    rejected = writer.rejected.total()
+    considered = writer.records_in - writer.unselected
+    if rejected and (not writer.records_out or rejected > above * considered):
+        reason, count = writer.rejected.most_common(1)[0]
+        logger.warning(
+            "%s: %d of %d completions were accepted; %d were %s. Hint: %s",
+            writer.name,
+            writer.records_out,
+            considered,
+            count,
+            reason,
+            hint("fill", reason),
+        )
 
 
 def _trace(row: FillOutcome | None) -> Trace | None:

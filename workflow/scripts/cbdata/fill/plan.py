@@ -1,4 +1,6 @@
-"""What a shard has to do: which completions to generate, and what is settled without a model."""
+"""What a shard of a skeleton set has to do: which completions to generate, and what is settled
+without a model.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from cbdata.fill.prompts import skeleton_messages
 from cbdata.fill.requests import Sampling, WorkItem, overlength
 from cbdata.fill.settings import FillSettings
 from cbdata.fill.skeleton_tools import SkeletonTools
-from cbdata.fill.skeletons import Skeleton, shard_skeletons
+from cbdata.fill.skeletons import Skeleton, earlier_ids, shard_skeletons
 from cbdata.progress import Progress
 from cbdata.records import Message, Mode
 from cbdata.rejects import Reject
@@ -35,7 +37,9 @@ class SettledSkeleton:
 
 @dataclass
 class ShardPlan:
-    """What a shard has to do: its skeletons by id, what to generate, what is settled already."""
+    """What a shard of a set has to do: its skeletons by id, what to generate, what is settled
+    already.
+    """
 
     skeletons: dict[str, Skeleton] = field(default_factory=dict)
     items: list[WorkItem] = field(default_factory=list)
@@ -47,36 +51,53 @@ class ShardPlan:
         """Tokens of the longest prompt, 0 if there is none."""
         return max((len(item.prompt_ids) for item in self.items), default=0)
 
+    def describe(self) -> str:
+        """How long the prompts are, and how many do not fit, for the log."""
+        sizes = sorted(len(item.prompt_ids) for item in self.items)
+        faults = [each.fault for each in self.settled if each.fault is not None]
+        long = sum(fault.reason == "overlength" for fault in faults)
+        found = f"{len(self.skeletons)} skeletons, {len(sizes)} prompts"
+        if sizes:
+            found += f" of {sizes[0]} to {sizes[-1]} tokens (median {sizes[len(sizes) // 2]})"
+        return f"{found}; {long} prompts do not fit the context (overlength)"
+
 
 def plan_shard(
     job: FillJob,
-    tools: ToolSchema,
+    schemas: SkeletonTools,
     render: RenderPrompt,
     sampling: Mapping[Mode, Sampling],
     context: int,
+    set_index: int = 0,
 ) -> ShardPlan:
     """Render the prompts of a shard and set aside what needs no generation, each with its reason.
 
     Args:
         job: The shard and its settings.
-        tools: The configured schema, for skeletons that neither have nor name tools.
+        schemas: Finds the tools of each skeleton.
         render: Makes the prompt of messages and tools.
         sampling: What completions depend on, for each of the job's modes.
         context: Longest prompt plus completion in tokens.
+        set_index: Which of the job's sets, from 0.
     """
     plan = ShardPlan()
-    schemas = SkeletonTools(job, tools)
-    progress = Progress(f"prompts of shard {job.shard} of {job.shards}")
-    for skeleton in shard_skeletons(job.skeletons, job.settings.limit, job.shard, job.shards):
+    part = job.sets[set_index]
+    progress = Progress(
+        f"prompts of {part.stem}, shard {job.shard} of {job.shards}", files=[part.skeletons]
+    )
+    limit = job.settings.limit
+    earlier = earlier_ids((each.skeletons for each in job.sets[:set_index]), limit)
+    for skeleton in shard_skeletons(part.skeletons, limit, job.shard, job.shards, earlier):
         skeleton = schemas.known(skeleton)
         if not skeleton.duplicate:
             plan.skeletons[skeleton.trace_id] = skeleton
+        tools = skeleton.tools or schemas.configured
         for mode in job.settings.modes:
             if skeleton.duplicate:
                 plan.settled.append(SettledSkeleton(skeleton, mode, None))
                 continue
             try:
-                prompt = _prompt(skeleton, sampling[mode], skeleton.tools or tools, render, context)
+                prompt = _prompt(skeleton, sampling[mode], tools, render, context)
             except Reject as fault:
                 # Without its traceback, which would keep the frames of the renderer alive.
                 plan.settled.append(SettledSkeleton(skeleton, mode, fault.with_traceback(None)))
@@ -89,7 +110,8 @@ def plan_shard(
                     mode,
                     array.array("I", prompt.ids),
                     prompt.sha256,
-                    sampling[mode],
+                    sampling[mode].held_to(schemas.grammar(tools)),
+                    set_index,
                 )
             )
         progress.add()

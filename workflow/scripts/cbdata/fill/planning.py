@@ -11,7 +11,7 @@ from typing import Any
 from cbdata.call_formats.settle import UnsettledFormat
 from cbdata.config import ConfigError
 from cbdata.fill.backends.base import Backend
-from cbdata.fill.call_reading import check_calls
+from cbdata.fill.call_reading import load_renderer, settle_calls
 from cbdata.fill.models import (
     ModelMissing,
     context_length,
@@ -19,9 +19,13 @@ from cbdata.fill.models import (
     read_config,
     weight_files,
 )
+from cbdata.fill.prompt_sizes import MOST_PROMPTS, QUICK_PROMPTS, GivenSkeletons, prompt_sizes
+from cbdata.fill.requests import overlength
 from cbdata.fill.settings import FillSettings, RuntimeSettings
+from cbdata.fill.skeleton_tools import SkeletonTools
+from cbdata.fill.token_budget import TokenBudget
 from cbdata.render.settings import TokenizerError
-from cbdata.tools import ToolSchemaError
+from cbdata.tools import ToolSchemaError, load_tool_schema
 
 CARD_BYTES = 80e9
 """Memory of the card that hints speak of: an H100 or A100 of 80 GB."""
@@ -30,6 +34,8 @@ WEIGHT_SHARE = 0.75
 """At most this part of a card for weights; the rest is for the KV cache, activations and what vLLM
 leaves free (8 %).
 """
+
+NONE_GIVEN = GivenSkeletons()
 
 MOST_CARDS = 64
 """Hints look no further."""
@@ -49,6 +55,7 @@ def check_plan(
     backend: Backend,
     tool_schema: str,
     make_grammar: bool,
+    given: GivenSkeletons = NONE_GIVEN,
 ) -> PlannedModel | None:
     """Say while a run is planned whether its fill jobs can succeed, as far as this machine shows.
 
@@ -57,7 +64,9 @@ def check_plan(
         runtime: Its run-time settings.
         backend: What generates.
         tool_schema: The file of the tool schema.
-        make_grammar: Also make the grammar of constrained calls, which takes seconds.
+        make_grammar: Also make the grammar of constrained calls, and look at all prompts that may
+            not fit, which takes seconds.
+        given: The skeletons that are to be completed.
 
     Returns:
         The model; None where it is not here and ``offline: false`` lets the job fetch it.
@@ -82,20 +91,38 @@ def check_plan(
         if runtime.offline:
             raise
         return None
-    thinking = 0
+    thinking, renderer, tools = 0, None, None
     try:
-        thinking = check_calls(settings, folder, tool_schema, make_grammar).thinking_tokens
+        renderer, tools = load_renderer(settings, folder), load_tool_schema(tool_schema)
+        thinking = settle_calls(renderer, folder, settings, tools, make_grammar).thinking_tokens
     except (TokenizerError, ToolSchemaError, UnsettledFormat) as error:
         problems.append(str(error))
     problems += _context_problems(settings, thinking, context_length(config))
-    if problems:
+    if problems or renderer is None or tools is None:
         raise ConfigError(problems)
+    most = MOST_PROMPTS if make_grammar else QUICK_PROMPTS
+    budget = TokenBudget(settings.max_tokens, thinking)
+    context = settings.max_model_len or context_length(config) or 0
+    prompts = [
+        found.line(budget, context)
+        for path in given.files
+        if (
+            found := prompt_sizes(
+                path,
+                settings,
+                SkeletonTools(given, tools),
+                renderer.prompt,
+                lambda tokens: overlength(tokens, budget, context) is None,
+                most,
+            )
+        )
+    ]
     size = sum(path.stat().st_size for path in weight_files(folder))
     named = f"{settings.model} at {commit[:12]}" if commit else settings.model
     line = f"model {named}: context {context_length(config)} tokens, weights {size / 2**30:.1f} GiB"
     split = _split_warnings(config, runtime) if backend.name == "vllm" else []
     hints = _size_hints(config, size, settings, runtime, backend)
-    return PlannedModel(folder, (line, *split, *hints))
+    return PlannedModel(folder, (line, *split, *hints, *prompts))
 
 
 def _context_problems(settings: FillSettings, thinking: int, context: int | None) -> list[str]:

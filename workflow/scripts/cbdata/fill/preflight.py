@@ -68,11 +68,14 @@ def preflight(job: FillJob, backend: Backend) -> tuple[FillInputs, Renderer]:
         check_argument_schemas(tools)
     except ToolSchemaError as error:
         problems.append(str(error))
-    if not os.access(job.skeletons, os.R_OK):
-        problems.append(
-            f"skeletons {job.skeletons} cannot be read. Fix: run the load stage, or set"
+    problems += [
+        (
+            f"skeletons {part.skeletons} cannot be read. Fix: run the load stage, or set"
             " skeleton_traces"
         )
+        for part in job.sets
+        if not os.access(part.skeletons, os.R_OK)
+    ]
     if (
         model is not None
         and job.settings.max_model_len is not None

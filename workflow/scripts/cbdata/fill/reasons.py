@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cbdata.judge.outcomes import OUTCOMES
-from cbdata.rejects import Reasons
+from cbdata.rejects import Hints, Reasons
+from cbdata.render.reasons import HINTS as RENDER_HINTS
 from cbdata.render.reasons import REASONS as RENDER_REASONS
 
 PROMPT_REASONS: Reasons = {
@@ -21,8 +22,8 @@ PROMPT_REASONS: Reasons = {
 REASONS: Reasons = {
     **RENDER_REASONS,
     **PROMPT_REASONS,
-    "tools_not_constrained": "calls are constrained to the configured tool schema, and the"
-    " skeleton has other tools",
+    "identical_twins": "the DS and the DR of a skeleton have the same answer, so that the pair asks"
+    " for one answer to be unlearned and kept",
     "overlength": "prompt and longest completion together do not fit the context",
     "engine_refused": "the engine would not take the request",
     **OUTCOMES,
@@ -30,3 +31,28 @@ REASONS: Reasons = {
 """Every reason of the fill stage; prompts are rendered here, so the renderer's reasons are among
 them.
 """
+
+_ATTEMPTS = "normal for a part of the skeletons: more attempts or another temperature yield more"
+_BUDGET = "raise max_tokens"
+
+HINTS: Hints = {
+    **RENDER_HINTS,
+    "tools_not_constrained": "set constrain_tool_calls=false, or tool_schema to these tools",
+    "overlength": "raise max_model_len if the model allows it, or lower max_tokens",
+    "no_injection_span": "set dr_context=kept for skeletons that do not say where it stands",
+    "followed_injection": _ATTEMPTS,
+    "expected_tool": _ATTEMPTS,
+    "other_tool": _ATTEMPTS,
+    "mixed_calls": _ATTEMPTS,
+    "no_call": "a model that writes no calls: constrain_tool_calls=true forces their form",
+    "refusal": "a model that refuses yields few harmful completions: try another, or ds_criterion",
+    "unknown_tool": "set tool_schema to the tools of these skeletons",
+    "tool_not_in_schema": "set tool_schema to the tools of these skeletons",
+    "bad_arguments": "set strict_arguments=false to keep them, recorded as invalid",
+    "malformed": "see whether call_format is that of the model (docs/fill.md)",
+    "unclear": "accept_calls_in_prose=true takes calls amid clean prose",
+    "truncated": _BUDGET,
+    "thinking_truncated": "raise max_thinking_tokens",
+    "equal_tools": "nothing to do: no completion tells harmful from benign",
+}
+"""What to set where a reason is frequent."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import array
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from cbdata.fill.settings import FillSettings
@@ -30,7 +30,8 @@ class RequestKey(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Request:
     """One completion to generate. ``prompt_ids`` are unsigned 32-bit token ids, ``attempt`` counts
-    from 1.
+    from 1. ``grammar`` (EBNF in xgrammar's dialect) is what the completion is held to, or None.
+    ``set_index``: whose skeleton it is, of the job's sets.
     """
 
     trace_id: str
@@ -43,6 +44,8 @@ class Request:
     temperature: float
     top_p: float
     max_tokens: int
+    grammar: str | None = None
+    set_index: int = 0
 
     @property
     def key(self) -> RequestKey:
@@ -61,9 +64,7 @@ class Sampling:
     settings: FillSettings
     mode: Mode
     engine: Mapping[str, Any]
-    """Identity of what generates: backend, model fingerprint, weight type, digest of the constraint
-    or None.
-    """
+    """Identity of what generates: backend, model fingerprint, weight type, grammar or None."""
     thinking_tokens: int = 0
     """The budget of reasoning, as ``token_budget.thinking_tokens`` gives it."""
 
@@ -71,6 +72,17 @@ class Sampling:
     def budget(self) -> TokenBudget:
         """The most tokens of a completion and of its parts."""
         return TokenBudget(self.settings.max_tokens, self.thinking_tokens)
+
+    @property
+    def grammar(self) -> str | None:
+        """What completions are held to."""
+        return self.engine.get("grammar")
+
+    def held_to(self, grammar: str | None) -> Sampling:
+        """The same with another grammar."""
+        if grammar == self.grammar:
+            return self
+        return replace(self, engine={**self.engine, "grammar": grammar})
 
     def sha256(self, seed: int) -> str:
         """The sampling hash of a request with this seed.
@@ -93,7 +105,7 @@ class Sampling:
 class WorkItem:
     """A skeleton in one mode: what gets up to ``attempts`` completions until one is accepted.
 
-    ``line`` is the skeleton's in its file, from 1.
+    ``line`` is the skeleton's in its file, from 1; ``set_index`` says in which of the job's sets.
     """
 
     trace_id: str
@@ -102,6 +114,7 @@ class WorkItem:
     prompt_ids: array.array[int]
     prompt_sha256: str
     sampling: Sampling
+    set_index: int = 0
 
     def request(self, attempt: int) -> Request:
         """The request of an attempt, counted from 1: independent of batch, shard and resume."""
@@ -118,6 +131,8 @@ class WorkItem:
             temperature=float(settings.temperature(self.mode)),
             top_p=float(settings.top_p),
             max_tokens=self.sampling.budget.longest,
+            grammar=self.sampling.grammar,
+            set_index=self.set_index,
         )
 
 
@@ -132,8 +147,13 @@ def prefix_order(request: Request) -> tuple[bytes, str, int]:
 
 
 def by_shared_prefix(requests: Iterable[Request]) -> list[Request]:
-    """The requests in the order in which they are sent."""
-    return sorted(requests, key=lambda request: (*prefix_order(request), request.trace_id))
+    """The requests in the order in which they are sent: one set after the other, so that each is
+    done as early as can be and what it takes can be told.
+    """
+    return sorted(
+        requests,
+        key=lambda request: (request.set_index, *prefix_order(request), request.trace_id),
+    )
 
 
 def overlength(prompt_tokens: int, budget: TokenBudget, max_model_len: int) -> Reject | None:

@@ -21,7 +21,7 @@ from cbdata.records import FillOutcome, FillReject, FillRun, Generation
 def shard_rows(
     job: FillJob, inputs: FillInputs, plan: ShardPlan, done: Sequence[Attempted[Judgement]]
 ) -> Iterator[FillOutcome]:
-    """Yield a row for each skeleton and mode of a shard.
+    """Yield a row for each skeleton and mode of a shard of one set.
 
     Args:
         job: The shard.
@@ -48,18 +48,27 @@ def run_row(job: FillJob, throughput: Throughput) -> FillRun:
         "completion_tokens": throughput.completion_tokens,
         "seconds": throughput.seconds,
         "load_seconds": throughput.load_seconds,
+        "cached_prompt_tokens": throughput.cached_prompt_tokens,
     }
 
 
 def settled_row(settled: SettledSkeleton) -> FillOutcome:
     """The row of a skeleton that gets no completion in a mode."""
+    skeleton, mode = settled.skeleton, settled.mode
     if settled.fault is None:
-        return {"row": "duplicate", "line": settled.skeleton.line, "mode": settled.mode}
+        return {
+            "row": "duplicate",
+            "line": skeleton.line,
+            "mode": mode,
+            "record_id": skeleton.trace_id,
+            "record_sha256": skeleton.sha256,
+        }
     return {
         "row": "reject",
-        "line": settled.skeleton.line,
-        "mode": settled.mode,
-        "record_id": settled.skeleton.trace_id,
+        "line": skeleton.line,
+        "mode": mode,
+        "record_id": skeleton.trace_id,
+        "record_sha256": skeleton.sha256,
         "reason": settled.fault.reason,
         "detail": settled.fault.detail,
     }
@@ -82,6 +91,7 @@ def attempted_row(
         "line": skeleton.line,
         "mode": item.mode,
         "record_id": skeleton.trace_id,
+        "record_sha256": skeleton.sha256,
         "reason": "engine_refused",
         "detail": attempted.refusal or "",
     }
@@ -122,6 +132,8 @@ def attempted_row(
         "row": "trace",
         "line": skeleton.line,
         "mode": item.mode,
+        "record_id": skeleton.trace_id,
+        "record_sha256": skeleton.sha256,
         "trace": trace,
         "outcomes": outcomes,
         "arguments_valid": judgement.arguments_valid,

@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
@@ -15,7 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from cbdata.fill.backends.base import Engine, EngineDied, Generated, Refusal, RequestQueue
 from cbdata.fill.progress_store import ProgressStore, Stored
-from cbdata.fill.requests import Request, RequestKey, WorkItem, by_shared_prefix
+from cbdata.fill.requests import Request, WorkItem, by_shared_prefix
+from cbdata.fill.runner_report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,12 @@ class Attempted(Generic[VerdictT]):
 
 @dataclass
 class Throughput:
-    """Work of this run alone, without what earlier runs left."""
+    """Work of this run alone for one skeleton set, without what earlier runs left.
+
+    The sets of a job share its engine: ``load_seconds`` is the whole start of it, ``seconds`` the
+    set's part of the time that it generated. ``cached_prompt_tokens`` are those that came from its
+    prefix cache, None where it has none.
+    """
 
     generated: int = 0
     reused: int = 0
@@ -97,6 +102,15 @@ class Throughput:
     completion_tokens: int = 0
     seconds: float = 0.0
     load_seconds: float = 0.0
+    cached_prompt_tokens: int | None = None
+
+    def note(self, result: Generated) -> None:
+        """Count a completion."""
+        self.generated += 1
+        self.prompt_tokens += len(result.request.prompt_ids)
+        self.completion_tokens += len(result.token_ids)
+        if result.cached_tokens is not None:
+            self.cached_prompt_tokens = (self.cached_prompt_tokens or 0) + result.cached_tokens
 
 
 class Runner(Generic[VerdictT]):
@@ -110,7 +124,7 @@ class Runner(Generic[VerdictT]):
         self,
         items: Sequence[WorkItem],
         *,
-        store: ProgressStore,
+        stores: Sequence[ProgressStore],
         judge: Callable[[WorkItem, Stored], VerdictT],
         attempts: int,
         open_engine: Callable[[], Engine],
@@ -120,32 +134,32 @@ class Runner(Generic[VerdictT]):
         """Take the work on; nothing is loaded yet.
 
         Args:
-            items: What is to be completed, each trace id and mode once.
-            store: Where finished completions are found and kept.
+            items: What is to be completed, each trace id and mode of a set once.
+            stores: Where finished completions are found and kept, for each set.
             judge: What a completion of an item is.
             attempts: Completions an item gets at most.
             open_engine: Loads the model; called only if something is left to generate.
             decode: Token ids to text, special tokens included.
             stop: Says whether the job was told to stop.
         """
-        self._work: dict[tuple[str, str], Attempted[VerdictT]] = {
-            (item.trace_id, item.mode): Attempted(item) for item in items
+        self._work: dict[tuple[int, str, str], Attempted[VerdictT]] = {
+            (item.set_index, item.trace_id, item.mode): Attempted(item) for item in items
         }
-        self._store, self._judge, self._attempts = store, judge, attempts
+        self._stores, self._judge, self._attempts = stores, judge, attempts
         self._open_engine, self._decode, self._stop = open_engine, decode, stop
         self._engine: Engine | None = None
-        self.throughput = Throughput()
+        self.throughput = tuple(Throughput() for _ in stores)
 
     def run(self) -> list[Attempted[VerdictT]]:
         """Generate what is missing and return the items in their order. Raises Stopped or
         EngineDied; what finished is kept then.
         """
-        pending = self._resume(self._store.load(item.item.trace_id for item in self._work.values()))
+        pending = self._resume()
         logger.info(
             "%d skeleton completions wanted; %d stored completions taken over, %d requests to"
             " send now",
             len(self._work),
-            self.throughput.reused,
+            sum(part.reused for part in self.throughput),
             len(pending),
         )
         if pending:
@@ -160,16 +174,21 @@ class Runner(Generic[VerdictT]):
             self._engine.close()
             self._engine = None
 
-    def _resume(self, stored: dict[RequestKey, Stored]) -> list[Request]:
+    def _resume(self) -> list[Request]:
+        ids: list[list[str]] = [[] for _ in self._stores]
+        for attempted in self._work.values():
+            ids[attempted.item.set_index].append(attempted.item.trace_id)
+        stored = [store.load(own) for store, own in zip(self._stores, ids, strict=True)]
         pending = []
         for attempted in self._work.values():
+            index = attempted.item.set_index
             for attempt in range(1, self._attempts + 1):
                 request = attempted.item.request(attempt)
-                found = stored.get(request.key)
+                found = stored[index].get(request.key)
                 if found is None:
                     pending.append(request)
                     break
-                self.throughput.reused += 1
+                self.throughput[index].reused += 1
                 attempted.tries.append((found, self._judge(attempted.item, found)))
                 if attempted.accepted:
                     break
@@ -178,19 +197,23 @@ class Runner(Generic[VerdictT]):
     def _generate(self, pending: list[Request]) -> None:
         began = time.monotonic()
         engine = self._engine = self._open_engine()
-        self.throughput.load_seconds = time.monotonic() - began
+        load_seconds = time.monotonic() - began
+        for part in self.throughput:
+            part.load_seconds = load_seconds
         queue = RequestQueue(pending)
         self._stop.at_once = False
         if self._stop.requested:
             raise Stopped(f"{self._stop.requested} received before generation began")
-        report = _Report(self._work.values())
-        began = time.monotonic()
+        report = Report(self._work.values(), self.throughput, engine.name)
+        before = time.monotonic()
         results = engine.generate(queue)
         try:
             for finished in results:
                 queue.put_first(self._take(engine, finished))
-                self.throughput.seconds = time.monotonic() - began
-                report.log(self.throughput, len(queue))
+                now = time.monotonic()
+                self._share(finished, now - before)
+                before = now
+                report.log(len(queue))
                 if self._stop.requested:
                     raise Stopped(f"{self._stop.requested} received; {self._kept()}")
         except EngineDied as error:
@@ -202,29 +225,39 @@ class Runner(Generic[VerdictT]):
                 ) from error
             raise type(error)(f"{error}. {self._kept()}") from error
         finally:
-            self._store.sync()
+            for store in self._stores:
+                store.sync()
             results.close()
-        report.log(self.throughput, 0, last=True)
+        report.log(0, last=True)
 
     def _kept(self) -> str:
-        return (
-            f"{self.throughput.generated} completions of this run are kept; run the job again to"
-            " go on"
-        )
+        generated = sum(part.generated for part in self.throughput)
+        return f"{generated} completions of this run are kept; run the job again to go on"
+
+    def _share(self, finished: Sequence[Generated | Refusal], seconds: float) -> None:
+        """Divide the time of a step among the sets whose completions it ended, by their tokens."""
+        tokens = [0] * len(self.throughput)
+        for result in finished:
+            written = len(result.token_ids) if isinstance(result, Generated) else 0
+            tokens[result.request.set_index] += written + 1
+        for part, own in zip(self.throughput, tokens, strict=True):
+            part.seconds += seconds * own / max(sum(tokens), 1)
 
     def _take(self, engine: Engine, finished: Iterable[Generated | Refusal]) -> list[Request]:
         """Keep and judge what finished; return the next attempts that it makes necessary."""
         entries: list[tuple[Attempted[VerdictT], Stored]] = []
         for result in finished:
-            attempted = self._work[(result.request.trace_id, result.request.mode)]
+            request = result.request
+            attempted = self._work[(request.set_index, request.trace_id, request.mode)]
             if isinstance(result, Refusal):
                 attempted.refusal = result.detail
                 continue
+            self.throughput[request.set_index].note(result)
             entries.append(
                 (
                     attempted,
                     Stored(
-                        result.request.key,
+                        request.key,
                         result.token_ids,
                         result.finish_reason,
                         self._decode(result.token_ids),
@@ -233,49 +266,11 @@ class Runner(Generic[VerdictT]):
                     ),
                 )
             )
-        self._store.append(entry for _, entry in entries)
+        for index, store in enumerate(self._stores):
+            store.append(entry for owner, entry in entries if owner.item.set_index == index)
         further = []
         for attempted, entry in entries:
-            self.throughput.generated += 1
-            self.throughput.prompt_tokens += len(attempted.item.prompt_ids)
-            self.throughput.completion_tokens += len(entry.token_ids)
             attempted.tries.append((entry, self._judge(attempted.item, entry)))
             if not attempted.accepted and len(attempted.tries) < self._attempts:
                 further.append(attempted.item.request(len(attempted.tries) + 1))
         return further
-
-
-class _Report:
-    """Log lines while completions come in: done and left, tokens per second, acceptance so far."""
-
-    def __init__(self, work: Iterable[Attempted[Any]], every_s: float = 10.0) -> None:
-        self._work, self._every_s = list(work), every_s
-        self._last = time.monotonic()
-
-    def log(self, throughput: Throughput, waiting: int, last: bool = False) -> None:
-        now = time.monotonic()
-        if not last and now - self._last < self._every_s:
-            return
-        self._last = now
-        total: Counter[str] = Counter()
-        accepted: Counter[str] = Counter()
-        settled = 0
-        for attempted in self._work:
-            total[attempted.item.mode] += 1
-            accepted[attempted.item.mode] += attempted.accepted
-            settled += attempted.accepted or attempted.refusal is not None or bool(attempted.tries)
-        seconds = max(throughput.seconds, 1e-9)
-        rate = throughput.generated / seconds
-        acceptance = ", ".join(
-            f"{mode} {accepted[mode]} of {total[mode]}" for mode in sorted(total)
-        )
-        logger.info(
-            "%d of %d items have a completion, %d requests not yet sent; %.1f completions/s, %.0f"
-            " completion tokens/s; accepted: %s",
-            settled,
-            len(self._work),
-            waiting,
-            rate,
-            throughput.completion_tokens / seconds,
-            acceptance,
-        )

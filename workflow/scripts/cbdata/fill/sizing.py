@@ -5,7 +5,7 @@ measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,19 @@ def run_cost(stats: Mapping[str, Any], name: str) -> RunCost:
             " limit=500 seed=1"
         )
     return RunCost(skeletons, seconds * wanted / generated, load_s)
+
+
+def whole_run(runs: Sequence[RunCost], skeletons: Sequence[int]) -> RunCost:
+    """What a run of some skeleton sets would cost, whose shards each load one engine for all sets.
+
+    Args:
+        runs: What a small run of each set has cost.
+        skeletons: Records of the whole of each.
+    """
+    work = (
+        run.generation_s * count / run.skeletons for run, count in zip(runs, skeletons, strict=True)
+    )
+    return RunCost(sum(skeletons), sum(work), max(run.load_s for run in runs))
 
 
 def choose(run: RunCost, skeletons: int, gpus: int, limit_s: float) -> Sizing:

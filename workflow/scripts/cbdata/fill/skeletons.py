@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
-from cbdata.ids import shard_of
-from cbdata.jsonl import read_records
+from cbdata.fill.sharding import names, shard_records
+from cbdata.ids import digest
 from cbdata.records import Trace
 from cbdata.rejects import Reject
 from cbdata.schemas import all_errors, first_error
@@ -18,8 +19,9 @@ from cbdata.tools import ToolSchema
 class Skeleton:
     """A record of the skeleton file, counted from line 1.
 
-    ``fault`` says why it cannot be used at all. A ``duplicate`` is a later copy of an id. ``tools``
-    are those that the model is offered, once they are known.
+    ``fault`` says why it cannot be used at all. A ``duplicate`` is a later copy of an id, in this
+    file or in one of a later set of the job. ``tools`` are those that the model is offered, once
+    they are known.
     """
 
     line: int
@@ -31,8 +33,12 @@ class Skeleton:
     @property
     def trace_id(self) -> str:
         """The record's id, or a stand-in where it has none."""
-        found = self.record.get("id")
-        return found if isinstance(found, str) else f"line {self.line}"
+        return record_name(self.line, self.record)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of what the record says, by which a row is known to be made of it."""
+        return digest(self.record)
 
     @property
     def trace(self) -> Trace:
@@ -40,8 +46,26 @@ class Skeleton:
         return cast(Trace, self.record)
 
 
-def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> Iterator[Skeleton]:
-    """Yield one shard's skeletons in file order.
+def record_name(line: int, record: Mapping[str, Any]) -> str:
+    """The id of a record, or a stand-in where it has none."""
+    found = record.get("id")
+    return found if isinstance(found, str) else f"line {line}"
+
+
+def earlier_ids(paths: Iterable[str], limit: int | None) -> set[str]:
+    """The ids of the selected records of some skeleton files.
+
+    Args:
+        paths: The files.
+        limit: As in ``shard_skeletons``.
+    """
+    return {found for path in paths for found in names(path, record_name, limit)}
+
+
+def shard_skeletons(
+    path: str, limit: int | None, shard: int, shards: int, earlier: Container[str] = ()
+) -> Iterator[Skeleton]:
+    """Yield one shard's skeletons in file order; ``shard_records`` says which these are.
 
     Only the shard's own records are validated: copies of an id are all in one shard, and every
     record is in some shard.
@@ -51,19 +75,16 @@ def shard_skeletons(path: str, limit: int | None, shard: int, shards: int) -> It
         limit: Only the first so many records of the file take part; None for all.
         shard: The shard, in ``[0, shards)``.
         shards: How many shards the records are divided among.
+        earlier: Ids that are completed elsewhere, so that records with them are duplicates.
     """
     seen: set[str] = set()
-    for line, record in read_records(path):
-        if limit is not None and line > limit:
-            return
-        trace_id = Skeleton(line, record).trace_id
-        if shard_of(trace_id, shards) != shard:
-            continue
+    for line, record in shard_records(path, record_name, limit, shard, shards):
+        trace_id = record_name(line, record)
         error = first_error("trace_v1", record)
         yield Skeleton(
             line,
             record,
             Reject("invalid_trace", all_errors("trace_v1", record)) if error else None,
-            duplicate=error is None and trace_id in seen,
+            duplicate=error is None and (trace_id in seen or trace_id in earlier),
         )
         seen.add(trace_id)

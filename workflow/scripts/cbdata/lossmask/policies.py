@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from cbdata.records import Render
 from cbdata.records.words import ROLES
-from cbdata.traces.turns import completion_span
+from cbdata.traces.turns import completion_spans
 
 Span = tuple[int, int]
 
@@ -98,14 +98,13 @@ def _bos(render: Render, layer: Layer) -> Iterator[Span]:
 
 
 def _completion(render: Render, layer: Layer) -> Iterator[Span]:
-    """The last assistant turn of the trace, where the render holds something of it."""
-    span = completion_span(render)
-    if span is not None:
-        yield span
+    """The turns of the last assistant message, where the render holds something of them."""
+    yield from completion_spans(render)
 
 
 def _first_action(render: Render, layer: Layer) -> Iterator[Span]:
     """The last assistant turn through the end of its first call; nothing where it makes none."""
+    before: list[Span] = []
     for start, end in _completion(render, layer):
         ends = [
             call["token_end"]
@@ -113,7 +112,9 @@ def _first_action(render: Render, layer: Layer) -> Iterator[Span]:
             if start <= call["token_start"] < end
         ]
         if ends:
-            yield start, min(ends)
+            yield from (*before, (start, min(ends)))
+            return
+        before.append((start, end))
 
 
 def _thinking(render: Render, layer: Layer) -> Iterator[Span]:

@@ -105,7 +105,7 @@ def load_registry(path: str | Path = POLICY_REGISTRY) -> Registry:
     """Read and check a registry file. Raises PolicyError naming the file and the entry that is
     wrong.
     """
-    from cbdata.schemas import first_error
+    from cbdata.schemas import all_errors
 
     try:
         data = orjson.loads(Path(path).read_bytes())
@@ -113,7 +113,7 @@ def load_registry(path: str | Path = POLICY_REGISTRY) -> Registry:
         raise PolicyError(f"policy registry {path} does not exist") from error
     except orjson.JSONDecodeError as error:
         raise PolicyError(f"policy registry {path} is not JSON: {error}") from error
-    if problem := first_error("lmp_registry", data):
+    if problem := all_errors("lmp_registry", data):
         raise PolicyError(f"policy registry {path}: {problem}")
     entries: dict[str, Mapping[str, Any]] = {}
     for entry in data["policies"]:

@@ -37,6 +37,9 @@ class LossmaskSettings:
         mixture: With a schedule, the class count file over all input traces
             (``cbdata.mwcs.mixture``), against which the schedule's classes are checked.
         registry: The file of policies.
+        reject_limit: The largest part of the renders, 0 to 1, that may be rejected before
+            the stage fails as a whole. It holds for one policy setting; where every policy is
+            applied in one pass, some of them have nothing to train in some data.
     """
 
     policy: str | Mapping[str, Any] | None
@@ -48,6 +51,7 @@ class LossmaskSettings:
     pooling_policy: str | Mapping[str, Any] | None
     mixture: str | Path | None = None
     registry: str | Path = POLICY_REGISTRY
+    reject_limit: float = 1.0
 
 
 def make_selection(settings: LossmaskSettings) -> tuple[Selection, dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import orjson
 
+from cbdata.garbage import rare_collections
 from cbdata.json_file import write_json
 from cbdata.jsonl import JsonlError, read_records
 from cbdata.lossmask.masks import IdsText, SpanError
@@ -33,11 +34,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Target:
-    """One lossmask file to make: its three paths and the settings that decide its masks."""
+    """One lossmask file to make: its three paths, the settings that decide its masks, and the
+    largest part of the renders, 0 to 1, that may be rejected.
+    """
 
     files: StageFiles
     selection: Selection
     details: Mapping[str, Any] = field(default_factory=dict)
+    max_reject_fraction: float = 1.0
 
 
 class _Tally:
@@ -118,9 +122,11 @@ def apply_lossmask(
         LossmaskError: A record names a policy that cannot be used, or has a span outside its
             tokens.
         JsonlError: A line is not a record of its format.
+        TooManyRejects: More was rejected than ``settings`` allow; nothing is published.
     """
     selection, details = make_selection(settings)
-    apply_lossmasks(renders, traces, [Target(files, selection, details)], name=name)
+    target = Target(files, selection, details, settings.reject_limit)
+    apply_lossmasks(renders, traces, [target], name=name)
 
 
 def apply_policies(
@@ -182,12 +188,21 @@ def apply_lossmasks(
     renders = Path(renders)
     shown = f"{renders.parent.name}/{renders.name}"
     with ExitStack() as stack:
+        stack.enter_context(rare_collections())
         writers = [
-            stack.enter_context(StageWriter("lossmask", name, target.files, REASONS))
+            stack.enter_context(
+                StageWriter(
+                    "lossmask",
+                    name,
+                    target.files,
+                    REASONS,
+                    max_reject_fraction=target.max_reject_fraction,
+                )
+            )
             for target in targets
         ]
         tallies = [_Tally() for _ in targets]
-        progress = Progress(f"lossmask {name}")
+        progress = Progress(f"lossmask {name}", files=[renders])
         for number, render, trace in _join(renders, traces):
             ids = IdsText(render["input_ids"])
             for target, writer, tally in zip(targets, writers, tallies, strict=True):
@@ -228,15 +243,15 @@ def _not_a_render(
     """What to raise for a render in which something is missing: the error itself where render_v1
     has no objection.
     """
-    from cbdata.schemas import first_error
+    from cbdata.schemas import all_errors
 
-    wrong = first_error("render_v1", dict(render))
+    wrong = all_errors("render_v1", dict(render))
     return (
-        error
-        if wrong is None
-        else JsonlError(
+        JsonlError(
             renders, number, "a render_v1 record", wrong, "remove the file and run its rule again"
         )
+        if wrong
+        else error
     )
 
 

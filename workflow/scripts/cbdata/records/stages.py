@@ -42,11 +42,15 @@ class Stats(TypedDict):
 
 
 class FillDuplicate(TypedDict):
-    """A skeleton that is a copy of an earlier one."""
+    """A skeleton that is a copy of an earlier one. Like every row of a skeleton it says of which
+    one it was made, by id and by SHA-256; rows of earlier versions may not.
+    """
 
     row: Literal["duplicate"]
     line: int
     mode: Mode
+    record_id: NotRequired[str]
+    record_sha256: NotRequired[str]
 
 
 class FillReject(TypedDict):
@@ -56,6 +60,7 @@ class FillReject(TypedDict):
     line: int
     mode: Mode
     record_id: str
+    record_sha256: NotRequired[str]
     reason: str
     detail: str
     raw: NotRequired[dict[str, Any]]
@@ -71,6 +76,8 @@ class FillTrace(TypedDict):
     row: Literal["trace"]
     line: int
     mode: Mode
+    record_id: NotRequired[str]
+    record_sha256: NotRequired[str]
     trace: Trace
     outcomes: list[str]
     arguments_valid: bool | None
@@ -79,7 +86,9 @@ class FillTrace(TypedDict):
 
 
 class FillRun(TypedDict):
-    """The last line of a shard file: the work of the run that made it."""
+    """The last line of a shard file: the work of the run that made it. ``cached_prompt_tokens`` is
+    None where the engine has no prefix cache.
+    """
 
     row: Literal["run"]
     shard: int
@@ -90,6 +99,7 @@ class FillRun(TypedDict):
     completion_tokens: int
     seconds: float
     load_seconds: float
+    cached_prompt_tokens: NotRequired[int | None]
 
 
 FillOutcome = FillDuplicate | FillReject | FillTrace

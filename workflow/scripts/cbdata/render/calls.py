@@ -59,7 +59,9 @@ def place_calls(
         low = max([low, *(end for _, end in said if end <= core[0])])
         high = min([high, *(start for start, _ in said if start >= core[1])])
         low = _behind_header(text, low, core[0], landmarks)
-        if number == len(cores) - 1:
+        if number < len(cores) - 1:
+            high = _before_end(text, core[1], high, landmarks)
+        else:
             high = _own_end(text, mine.scopes.get(number, ()), core[1], high, landmarks)
         stretch = text[low:high]
         low += len(stretch) - len(stretch.lstrip())
@@ -109,6 +111,8 @@ def _between(
     close = landmarks.call_close
     if close and text.startswith(close, start):
         return start + len(close), start + len(close)
+    if not text[start:end].strip():
+        return start, end
     raise Reject(
         "call_not_placed",
         f"message {index}: nothing says where in {text[start:end][:60]!r} call {number} ends and"
@@ -124,6 +128,13 @@ def _behind_header(text: str, start: int, end: int, landmarks: Landmarks) -> int
         if found >= 0:
             return found + len(header)
     return start
+
+
+def _before_end(text: str, start: int, end: int, landmarks: Landmarks) -> int:
+    """Before the end of a turn that stands behind a call which another one follows."""
+    shown = text[start:end].rstrip()
+    token = next((each for each in landmarks.answer_ends if each and shown.endswith(each)), "")
+    return start + len(shown) - len(token)
 
 
 def _own_end(

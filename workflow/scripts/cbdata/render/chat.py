@@ -15,6 +15,7 @@ from typing import Any
 
 from cbdata.render.instrument import Marks
 from cbdata.render.json_text import dump
+from cbdata.render.known_json import shown_tools
 from cbdata.render.thinking import inline_reasoning
 from cbdata.render.traced_text import (
     Origin,
@@ -25,6 +26,7 @@ from cbdata.render.traced_text import (
     traced_leaves,
     with_parts,
 )
+from cbdata.render.written_calls import WRITTEN, WrittenCalls
 
 Message = Mapping[str, Any]
 
@@ -133,7 +135,7 @@ class TemplateInput:
         self.marks, self.facts = marks, facts
         marks.clear()
         marks.hidden = hidden or {}
-        self.tools = list(tools) if tools and facts.tools_known else None
+        self.tools = shown_tools(tools, marks) if tools and facts.tools_known else None
         self.messages = [self._message(index, message) for index, message in enumerate(messages)]
         if tools and not facts.tools_known:
             text = tools_text(tools, marks.hidden)
@@ -200,12 +202,17 @@ class TemplateInput:
 
 def _content(message: Message, index: int) -> TracedText:
     """A message's content; the reasoning with which an assistant's begins has an origin of its
-    own.
+    own, and so have calls in it.
     """
     content, origin = message["content"], Origin("content", index)
     found = inline_reasoning(content) if message["role"] == "assistant" else None
-    if found is None:
+    written: WrittenCalls | None = message.get(WRITTEN)
+    if found is None and written is None:
         return traced(content, origin)
-    end = found[-1]
-    reasoning = Part(0, end, Origin("inline", index))
-    return with_parts(content, (reasoning, Part(end, len(content), origin, end)))
+    start = found[-1] if found else 0
+    end = written.start if written else len(content)
+    parts = [Part(0, start, Origin("inline", index))] if found else []
+    parts.append(Part(start, end, origin, start))
+    if written:
+        parts += written.parts(index, content)
+    return with_parts(content, tuple(parts))

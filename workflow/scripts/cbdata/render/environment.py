@@ -22,6 +22,7 @@ from cbdata.render.growing import ENDS, GROW, Growing, ends, grow, stored
 from cbdata.render.instrument import Marks
 from cbdata.render.json_text import dump
 from cbdata.render.safe_text import mark_safe
+from cbdata.render.traced_json import Known, dump_json
 
 DATE_FORMAT = "%d %b %Y"
 DICT_ATTRIBUTES = frozenset(dir(dict))
@@ -125,7 +126,17 @@ def _formatted(text: str, args: Any, kwargs: Any) -> list[Any] | None:
 
 def _printed(value: Any) -> Any:
     """A value as Jinja prints it: lists and mappings as Python writes them, with origins kept."""
-    return traced_text.as_text(value) if type(value) in (list, dict) else value
+    kind = type(value)
+    return traced_text.as_text(value) if kind is list or kind is dict else value
+
+
+def _percent(value: str, *args: Any, **kwargs: Any) -> str:
+    """Jinja's ``format`` filter with origins kept where the format has nothing but ``%s``."""
+    pieces = str(value).split("%s")
+    if kwargs or len(pieces) != len(args) + 1 or any("%" in piece for piece in pieces):
+        return jinja2.filters.do_format(value, *args, **kwargs)
+    row = [piece for pair in zip(pieces, (*args, ""), strict=True) for piece in pair]
+    return traced_text.concat(row)
 
 
 @pass_environment
@@ -176,7 +187,10 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
                 sort_keys=sort_keys,
             )
 
-        return traced_text.dump_json(value, dumps, marks.values)
+        options = ensure_ascii, indent, separators, sort_keys
+        if marks.tools is not None and not marks.hidden and marks.tools.has(value):
+            return marks.tools.text(value, options, dumps)
+        return dump_json(value, dumps, Known(marks.values, marks.start, marks.end))
 
     env = ChatEnvironment(
         trim_blocks=True,
@@ -187,6 +201,7 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
     env.filters |= {
         "tojson": tojson,
         "join": _join,
+        "format": _percent,
         "safe": mark_safe,
         "string": traced_text.as_text,
         instrument.VISIT_START: marks.visit_start,

@@ -3,22 +3,26 @@ the same length.
 
 Every character of such text is moved into a private-use plane before the template sees it and moved
 back before tokenising. Same length, so no position shifts; private use, so no template reads
-structure into it; and what the template itself prints stays the only source of control tokens. One
-thing is left as it is: the markers around reasoning with which an assistant's own text begins.
+structure into it; and what the template itself prints stays the only source of control tokens. Two
+things are left as they are: the markers around reasoning with which an assistant's own text begins,
+and those of calls that stand in it (``inline_calls``).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cbdata.rejects import Reject
 from cbdata.render.thinking import inline_reasoning
 from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.render.written_calls import WRITTEN, WrittenCalls
+from cbdata.tools import ToolList
 
 PLANES = (0xF0000, 0x100000)  # supplementary private use areas A and B
-PLANE_SIZE = 0xFF00  # leaves out the plane's last characters, which traced_text.dump_json uses
+PLANE_SIZE = 0xFF00  # leaves out the plane's last characters, which traced_json uses
 
 
 class Escaper:
@@ -72,9 +76,16 @@ class Escaper:
             }
         return value
 
-    def hide_message(self, message: Mapping[str, Any], index: int) -> dict[str, Any]:
+    def hide_message(
+        self, message: Mapping[str, Any], index: int, kept: Sequence[tuple[int, int]] = ()
+    ) -> dict[str, Any]:
         """A copy of a message in which no control token can be read but the markers around
-        reasoning with which an assistant's content begins.
+        reasoning with which an assistant's content begins, and the stretches ``kept``.
+
+        Args:
+            message: The message.
+            index: Its index.
+            kept: Stretches ``[start, end)`` of its content, in order, each a control token.
         """
         hidden = {
             key: value if key in ("role", "content") else self.hide(value, index)
@@ -82,17 +93,43 @@ class Escaper:
         }
         content = message["content"]
         found = inline_reasoning(content) if message["role"] == "assistant" else None
-        if found is None:
-            hidden["content"] = self.hide(content, index)
-        else:
-            _, opened, closed, end = found
-            hidden["content"] = (
-                content[:opened]
-                + self.hide(content[opened:closed], index)
-                + content[closed:end]
-                + self.hide(content[end:], index)
-            )
+        stretches = [*kept] if found is None else [(0, found[1]), (found[2], found[3]), *kept]
+        pieces, reached = [], 0
+        for start, end in stretches:
+            pieces += [self.hide(content[reached:start], index), content[start:end]]
+            reached = end
+        hidden["content"] = "".join([*pieces, self.hide(content[reached:], index)])
         return hidden
+
+    def hide_all(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None,
+        written: Mapping[int, WrittenCalls],
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
+        """Copies of messages and tools as a template is given them.
+
+        Args:
+            messages: The messages of a trace.
+            tools: The tools to show, or None.
+            written: The calls that stand in contents, by message.
+
+        Raises:
+            Reject: A control token cannot be hidden.
+        """
+        self.prepare(list(messages), list(tools or ()))
+        calls = {
+            index: replace(found, calls=tuple(self.hide(list(found.calls), index)))
+            for index, found in written.items()
+        }
+        self.counts.clear()  # the contents have the same once more
+        clean = []
+        for index, message in enumerate(messages):
+            inline = calls.get(index)
+            clean.append(self.hide_message(message, index, inline.kept if inline else ()))
+            if inline:
+                clean[-1][WRITTEN] = inline
+        return clean, self.hide(list(tools), -1) if tools else None
 
     def reveal(self, text: str) -> str:
         """The text as it was written."""
@@ -154,6 +191,14 @@ def first_with(
         for text in said(message):
             if pattern.search(text):
                 return text
-    if tools:
-        return next((text for text in strings_of(list(tools)) if pattern.search(text)), None)
-    return None
+    return _first_in_tools(pattern, tools) if tools else None
+
+
+def _first_in_tools(pattern: Any, tools: Sequence[Any]) -> str | None:
+    memo = tools.memo if isinstance(tools, ToolList) else {}
+    key = "first_with", id(pattern)
+    if key not in memo:
+        first = next((text for text in strings_of(list(tools)) if pattern.search(text)), None)
+        memo[key] = pattern, first  # held, so that its id stays its own
+    found: str | None = memo[key][1]
+    return found

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cbdata.render.written_calls import WRITTEN, as_calls
+
 Message = Mapping[str, Any]
 
 REPORT = "report"
@@ -22,6 +24,7 @@ ID_LENGTH = 9  # what Mistral's tokenizers and templates demand
 ID = re.compile(rf"[A-Za-z0-9]{{{ID_LENGTH}}}")
 ALPHABET = string.digits + string.ascii_letters
 BETWEEN = "\n\n"
+CALLS = ("tool_calls", WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,7 @@ def alternating_roles(conversation: Sequence[Fitted]) -> list[Fitted]:
             before is None
             or before["role"] != item.message["role"]
             or before["role"] not in ("user", "assistant")
-            or before.get("tool_calls")
-            or item.message.get("tool_calls")
+            or any(each.get(key) for each in (before, item.message) for key in CALLS)
             or item.message.get("thinking")
         ):
             out.append(item)
@@ -226,7 +228,7 @@ def fit(messages: Sequence[Message], names: Iterable[str]) -> Fitting:
                     message["role"],
                     0,
                     len(message["content"]),
-                    tuple(range(len(message.get("tool_calls") or ()))),
+                    tuple(range(len(as_calls(message).get("tool_calls") or ()))),
                 ),
             ),
         )

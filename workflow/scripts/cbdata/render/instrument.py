@@ -10,7 +10,7 @@ that of the plain template.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,10 +19,14 @@ from jinja2 import nodes
 
 from cbdata.render import traced_text
 from cbdata.render.growing import ENDS, GROW, grown_attribute
+from cbdata.render.known_json import KnownJson
 
 VISIT_START, VISIT_END, CONCAT = "cb_visit_start", "cb_visit_end", "cb_concat"
 MESSAGE_START, MESSAGE_END, LITERAL = "cb_message_start", "cb_message_end", "cb_literal"
-PRINTS = (nodes.Output, nodes.Call)
+QUIET_METHODS = frozenset(
+    ("endswith", "get", "items", "keys", "lstrip", "rstrip", "split", "startswith", "strip")
+)
+QUIET_FUNCTIONS = frozenset(("namespace", "range"))
 
 
 class Marks:
@@ -31,7 +35,7 @@ class Marks:
 
     ``start`` and ``end`` hold the empty texts to print for a message or call, ``values`` the origin
     of a call's arguments, ``hidden`` what hidden characters stand for, ``scope`` the messages and
-    calls that loops are at.
+    calls that loops are at, ``tools`` what is known of the tools from other conversations.
     """
 
     def __init__(self) -> None:
@@ -40,10 +44,12 @@ class Marks:
         self.values: dict[int, traced_text.Origin] = {}
         self.hidden: Mapping[str, str] = {}
         self.scope: list[traced_text.Origin] = []
+        self.tools: KnownJson | None = None
 
     def clear(self) -> None:
         """Forget the conversation before."""
         self.start, self.end, self.values, self.hidden, self.scope = {}, {}, {}, {}, []
+        self.tools = None
 
     def visit_start(self, value: Any) -> str:
         """Return the empty text that marks the start of a message or call."""
@@ -84,6 +90,8 @@ def at_work(scope: list[traced_text.Origin]) -> traced_text.Origin:
     one of the conversation; a template that looks back at another one does so for it.
     """
     latest = scope[-1]
+    if len(scope) == 1:
+        return latest
     for origin in reversed(scope):
         if origin[1] > latest[1]:
             latest = origin
@@ -123,8 +131,10 @@ def compile_marked(env: jinja2.Environment, source: str) -> jinja2.Template:
             _replace(tree, call, partial(_instead, ends))
     for node in list(tree.find_all(nodes.Concat)):
         _replace(tree, node, lambda old: _filter(CONCAT, nodes.List(old.nodes, lineno=old.lineno)))
+    named = {macro.name for macro in tree.find_all(nodes.Macro)}
+    named |= {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
     for loop in list(tree.find_all(nodes.For)):
-        if _may_print(loop):
+        if _may_print(loop, QUIET_FUNCTIONS - named):
             _mark_loop(loop)
     for macro in list(tree.find_all(nodes.Macro)):
         names = [argument.name for argument in macro.args]
@@ -136,10 +146,20 @@ def compile_marked(env: jinja2.Environment, source: str) -> jinja2.Template:
     return jinja2.Template.from_code(env, code, env.make_globals(None))
 
 
-def _may_print(loop: nodes.For) -> bool:
-    """Whether a loop prints, or puts text together to be printed later."""
-    if next(loop.find_all(PRINTS), None) is not None:
+def _may_print(loop: nodes.For, quiet: Container[str]) -> bool:
+    """Whether a loop prints, or puts text together to be printed later. A call may do so (of a
+    macro), unless it is one of a text's methods or of the ``quiet`` functions.
+    """
+    if next(loop.find_all(nodes.Output), None) is not None:
         return True
+    for call in loop.find_all(nodes.Call):
+        match call.node:
+            case nodes.Getattr(attr=name) if name in QUIET_METHODS:
+                pass
+            case nodes.Name(name=name) if name in quiet:
+                pass
+            case _:
+                return True
     return any(node.name in (GROW, LITERAL) for node in loop.find_all(nodes.Filter)) or bool(
         next(loop.find_all(nodes.AssignBlock), None)
     )
@@ -229,9 +249,12 @@ def _mark_loop(loop: nodes.For) -> None:
         for name in ([target] if isinstance(target, nodes.Name) else target.find_all(nodes.Name))
     ]
     looked_up = sorted({name for name in _looked_up(loop.body) if name not in names})
+    numbered = sorted({name for name in _looked_up(loop.body, names) if name not in names})
+    looked_up = [name for name in looked_up if name not in numbered]
 
     def end() -> list[nodes.Node]:
-        return [*_printed(MESSAGE_END, looked_up, line), *_printed(VISIT_END, names, line)]
+        inner = [*_printed(MESSAGE_END, looked_up, line), *_printed(VISIT_END, numbered, line)]
+        return [*inner, *_printed(VISIT_END, names, line)]
 
     def marked(body: list[nodes.Node]) -> list[nodes.Node]:
         out: list[nodes.Node] = []
@@ -245,24 +268,36 @@ def _mark_loop(loop: nodes.For) -> None:
             out.append(node)
             if (name := _target(node)) in looked_up:
                 out += _printed(MESSAGE_START, [str(name)], line)
+            if (name := _target(node, names)) in numbered:
+                out += _printed(VISIT_START, [str(name)], line)
         return out
 
     loop.body = [*_printed(VISIT_START, names, line), *marked(loop.body), *end()]
 
 
-def _target(node: nodes.Node) -> str | None:
-    """The variable that an assignment gives an item of a list to."""
-    if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name):
+def _target(node: nodes.Node, numbers: Sequence[str] | None = None) -> str | None:
+    """The variable that an assignment gives an item of a list to; with ``numbers``, the item that
+    one of these variables counts, or something of it.
+    """
+    if not (isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name)):
+        return None
+    if numbers is None:
         return node.target.name if isinstance(node.node, nodes.Getitem) else None
+    value = node.node
+    while isinstance(value, (nodes.Getitem, nodes.Getattr)):
+        counted = value.arg if isinstance(value, nodes.Getitem) else None
+        if isinstance(counted, nodes.Name) and counted.name in numbers:
+            return node.target.name
+        value = value.node
     return None
 
 
-def _looked_up(body: list[nodes.Node]) -> Iterator[str]:
+def _looked_up(body: list[nodes.Node], numbers: Sequence[str] | None = None) -> Iterator[str]:
     for node in body:
-        if (name := _target(node)) is not None:
+        if (name := _target(node, numbers)) is not None:
             yield name
         if not isinstance(node, nodes.For):
             for field in BRANCHES:
                 inside = getattr(node, field, None)
                 if isinstance(inside, list):
-                    yield from _looked_up(inside)
+                    yield from _looked_up(inside, numbers)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _NOT_ASCII = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
+
+_AS_IT_IS: Sequence[dict[str, Any]] = (
+    {"ensure_ascii": False},
+    {"ensure_ascii": False, "indent": None, "separators": None, "sort_keys": False},
+)
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes a new encoder each time
 
 
 def dump(value: Any, hidden: Mapping[str, str], **options: Any) -> str:
@@ -20,7 +26,7 @@ def dump(value: Any, hidden: Mapping[str, str], **options: Any) -> str:
         options: As for ``json.dumps``; ``ensure_ascii`` is False if it is not given.
     """
     options.setdefault("ensure_ascii", False)
-    text = json.dumps(value, **options)
+    text = _encode(value) if options in _AS_IT_IS else json.dumps(value, **options)
     if not hidden:
         return text
     if options["ensure_ascii"]:

@@ -7,16 +7,27 @@ never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from cbdata.rejects import Reject
 from cbdata.render.calls import place_calls
-from cbdata.render.placing import Block, Control, Found, Gap, blocks_of, gather, share
+from cbdata.render.placing import (
+    Block,
+    Control,
+    Found,
+    Gap,
+    blocks_of,
+    gather,
+    share,
+    split_rest,
+)
 from cbdata.render.runs import Run, flatten
 from cbdata.render.thinking import (
     CLOSINGS,
     behind_empty_block,
+    inline_reasoning,
     is_printed,
     left_out,
     thinking_span,
@@ -57,6 +68,9 @@ def lay_out(
     """
     runs = flatten(parts, len(text))
     found = gather(runs, len(messages))
+    for message, mine in zip(messages, found, strict=True):
+        if message.get("tool_calls") and mine.rest is None:
+            split_rest(mine, controls, landmarks)
     blocks = blocks_of(found, messages, controls)
     return _Layout(text, runs, messages, controls, landmarks, thinking_from, ask).turns(blocks)
 
@@ -89,10 +103,15 @@ class _Layout:
         turns: list[Turn] = []
         for place, block in enumerate(blocks):
             after = blocks[place + 1] if place + 1 < len(blocks) else None
+            if block.is_rest and turns[-1].index == block.index:
+                gap.opened = turns[-1].end
             turn = self._open(block, gap, turns[-1].end if turns else gap.start)
             following, cursor = share(self.runs, cursor, block, after, length)
-            self._close(turn, block.found, following)
-            self._fill(turn, block.found)
+            self._close(turn, block.found, following, after)
+            if block.is_rest:
+                turn.pieces = block.found.content
+            else:
+                self._fill(turn, block.found)
             turns.append(turn)
             gap = following
         return turns
@@ -102,10 +121,11 @@ class _Layout:
         text, index = self.text, block.index
         message = self.messages[index]
         role, first = message["role"], block.first
-        _check_content(index, message, block.found)
+        if not block.is_rest:
+            _check_content(index, message, block.found)
         start = min(max(gap.opened, behind), first)
         asked = None
-        if role == "assistant" and self.ask:
+        if role == "assistant" and self.ask and not block.is_rest:
             asked = self.ask(index, self.runs, gap)
         # What stands before the content may hold a whole turn of its own (a default system
         # message): it is nobody's.
@@ -142,7 +162,7 @@ class _Layout:
             if headers:
                 return start + max(map(len, headers))
             scopes = [low for low, _ in block.found.scopes.get(0, ()) if start <= low < first]
-            return min([first, *scopes]) if not block.found.content else first
+            return min([first, *scopes]) if not _says(block.found) else first
         if not start <= asked <= first or proven not in (None, asked):
             raise Reject(
                 "spans_disagree",
@@ -152,14 +172,15 @@ class _Layout:
             )
         return asked
 
-    def _close(self, turn: Turn, mine: Found, gap: Gap) -> None:
-        """The end of a turn whose own text ends where the gap starts."""
+    def _close(self, turn: Turn, mine: Found, gap: Gap, after: Block | None) -> None:
+        """The end of a turn whose own text ends where the gap before block ``after`` starts."""
         text, last = self.text, gap.start
         ending: Control | None = None
         if mine.looped:
-            own = self._controls(last, gap.closed)
+            there = self._controls(last, gap.closed)
+            own = self._before_header(there)
             turn.content_end = turn.end = last + len(text[last : gap.closed].rstrip())
-            if own and not text[own[-1][1] : gap.closed].strip():
+            if own and (len(own) < len(there) or not text[own[-1][1] : gap.closed].strip()):
                 ending = own[-1]
         else:
             turn.content_end = turn.end = last
@@ -168,17 +189,29 @@ class _Layout:
         if turn.role == "assistant" and (ending is None or self._is_markup(turn, ending)):
             if ending is not None:
                 turn.content_end = turn.end = ending[1]
-            ending = self._stops_behind(gap)
+            ending = None
+            if after is None or self.messages[after.index]["role"] != "assistant":
+                ending = self._stops_behind(gap)
         if ending is not None:
             turn.stop = ending[0], ending[1]
             turn.content_end = turn.end = ending[1]
+
+    def _before_header(self, own: list[Control]) -> list[Control]:
+        """Control tokens up to the one that ends a turn behind which the template begins another
+        answer: R1's distils print an empty one behind a turn of calls.
+        """
+        ends, prompt = self.landmarks.turn_ends, self.landmarks.generation_prompt.lstrip()
+        for place, (left, right) in enumerate(pairwise(own), start=1):
+            if left[2] in ends and prompt.startswith(right[2]):
+                return own[:place]
+        return own
 
     def _stops_behind(self, gap: Gap) -> Control | None:
         """The control token with which the next message begins, where the template prints none at
         the end of an answer: the one that the model stops with.
         """
         ahead = self._controls(gap.closed, gap.end)[:1]
-        if not ahead or self.text[gap.closed : ahead[0][0]].strip():
+        if not ahead or self.landmarks.spelled_end or self.text[gap.closed : ahead[0][0]].strip():
             return None
         # What asks for an answer ends none.
         return None if ahead[0][2] in self.landmarks.generation_prompt else ahead[0]
@@ -212,9 +245,10 @@ class _Layout:
         printed = [part for part in (*mine.thinking, *mine.inline) if part.start < part.end]
         said = [part for part in mine.content if part.start < part.end]
         if turn.role == "assistant" and printed:
-            turn.thinking = [thinking_span(text, printed, turn.own_start)]
             first = min(part.start for part in (*printed, *said))
-            if first == min(part.start for part in printed):
+            begins = first == min(part.start for part in printed)
+            turn.thinking = [thinking_span(text, printed, turn.own_start, begins=begins)]
+            if begins:
                 turn.content_start = min(turn.thinking[0][1], turn.content_end)
         elif turn.role == "assistant" and self.landmarks.reasons:
             starts = [part.start for part in mine.content]
@@ -222,11 +256,10 @@ class _Layout:
             if turn.own_start < edge:
                 behind = behind_empty_block(text, turn.own_start, edge)
                 turn.content_start = min(behind, turn.content_end)
-        if message.get("thinking"):
+        for reasoning, parts in _reasoning(message, mine):
             shown, may_drop = text[turn.start : turn.end], turn.index < self.thinking_from
-            turn.thinking_left_out = not is_printed(
-                message["thinking"], mine.thinking, turn.index, shown, may_drop=may_drop
-            )
+            if not is_printed(reasoning, parts, turn.index, shown, may_drop=may_drop):
+                turn.thinking_left_out = True
         turn.calls = place_calls(text, message, mine, turn, self.landmarks)
 
     def _controls(self, start: int, end: int) -> list[Control]:
@@ -236,18 +269,46 @@ class _Layout:
             self.control += 1
         inside = []
         for place in range(max(self.control - 1, 0), len(controls)):
-            if controls[place][1] > end:
+            control = controls[place]
+            if control[1] > end:
                 break
-            if controls[place][0] >= start:
-                inside.append(controls[place])
+            if control[0] >= start:
+                inside.append(control)
         return inside
+
+
+def _says(mine: Found) -> bool:
+    """Whether a message has text or reasoning beside its calls."""
+    said = (*mine.content, *mine.thinking, *mine.inline)
+    return any(part.start < part.end for part in said)
+
+
+def _reasoning(message: Mapping[str, Any], mine: Found) -> Iterator[tuple[str, list[Part]]]:
+    """The reasoning of a message, beside its content and at its beginning, with the parts of
+    each.
+    """
+    if message.get("thinking"):
+        yield message["thinking"], mine.thinking
+    found = inline_reasoning(message["content"]) if message["role"] == "assistant" else None
+    if found:
+        _, opened, closed, _ = found
+        yield message["content"][opened:closed], _from(mine.inline, opened)
+
+
+def _from(parts: Sequence[Part], start: int) -> list[Part]:
+    """Parts of a string as parts of what it has from ``start`` on."""
+    return [part._replace(source=part.source - start) for part in parts]
 
 
 def _check_content(index: int, message: Mapping[str, Any], mine: Found) -> None:
     """Every character of the content that is not white space at its edges must have been
-    printed.
+    printed, the reasoning aside with which it begins.
     """
-    missing = left_out(message["content"], [*mine.inline, *mine.content])
+    content, said = message["content"], mine.whole_content
+    found = inline_reasoning(content) if message["role"] == "assistant" else None
+    if found:
+        content, said = content[found[-1] :], _from(said, found[-1])
+    missing = left_out(content, said)
     if missing:
         raise Reject(
             "content_dropped",

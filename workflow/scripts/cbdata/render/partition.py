@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from cbdata.rejects import Reject
+from cbdata.render.traced_text import new_tuple
 from cbdata.render.turns import Turn
 
 Kind = Literal[
@@ -54,21 +56,28 @@ def partition(turns: Sequence[Turn], length: int, bos: int = 0) -> list[Stretch]
                 f" {out[-1].message if out else -1} already",
             )
         if end > cursor:
-            out.append(Stretch(cursor, end, kind, message, call))
+            out.append(new_tuple(Stretch, (cursor, end, kind, message, call)))
             cursor = end
 
     put(bos, "bos")
     for turn in turns:
-        put(turn.start, "unowned")
-        put(turn.own_start, "header", turn.index)
-        calls = 0
-        for start, end, kind, call in sorted(_inside(turn), key=lambda item: item[:2]):
-            put(start, "closing" if kind == "end" and calls else "separator", turn.index)
-            put(end, kind, turn.index, call)
-            calls += kind == "call"
-        put(turn.end, "closing" if calls else "separator", turn.index)
+        index = turn.index
+        if turn.start != cursor:
+            put(turn.start, "unowned")
+        put(turn.own_start, "header", index)
+        calls = False
+        for start, end, kind, call in sorted(_inside(turn), key=_place):
+            if start != cursor:
+                put(start, "closing" if kind == "end" and calls else "separator", index)
+            put(end, kind, index, call)
+            calls = calls or kind == "call"
+        if turn.end != cursor:
+            put(turn.end, "closing" if calls else "separator", index)
     put(length, "unowned")
     return out
+
+
+_place = itemgetter(0, 1)
 
 
 def _inside(turn: Turn) -> Iterable[tuple[int, int, Kind, int]]:

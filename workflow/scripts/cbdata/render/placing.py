@@ -4,6 +4,7 @@ and how the template's text between two messages is shared.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,6 +13,7 @@ from typing import Any
 from cbdata.rejects import Reject
 from cbdata.render.runs import Run
 from cbdata.render.traced_text import Part
+from cbdata.render.turns import Landmarks
 
 Control = tuple[int, int, str]
 
@@ -23,7 +25,8 @@ class Found:
     ``own``: the stretch from its first to its last own character, ``empty``: where an empty value
     of it is printed, ``visited``: the template's text that is printed for it. For its calls, by
     number: ``names``, ``arguments``, ``ids``; ``scopes``: the template's text that is printed for
-    the call. ``looped``: marks say which text is printed for the message.
+    the call. ``looped``: marks say which text is printed for the message. ``rest``: its content,
+    where that is a turn of its own behind its calls.
     """
 
     own: tuple[int, int] | None = None
@@ -37,16 +40,25 @@ class Found:
     ids: dict[int, list[Part]] = field(default_factory=dict)
     scopes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     looped: bool = False
+    rest: Found | None = None
+
+    @property
+    def whole_content(self) -> list[Part]:
+        """Its content, wherever it stands."""
+        return self.content + (self.rest.content if self.rest else [])
 
 
 @dataclass(slots=True)
 class Block:
-    """A message in the order of the text: its own characters are ``[first, last)``."""
+    """A message in the order of the text: its own characters are ``[first, last)``. ``is_rest``: it
+    is the content of a message whose calls stand before.
+    """
 
     index: int
     first: int
     last: int
     found: Found
+    is_rest: bool = False
 
 
 def is_own(run: Run) -> bool:
@@ -67,16 +79,19 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
     found = [Found() for _ in range(count)]
     current = -1
     for run in runs:
-        if run.kind == "literal":
-            if run.message >= 0:
-                mine = found[run.message]
+        start, end, kind, message, call, _, _ = run
+        if kind == "literal":
+            if message >= 0:
+                mine = found[message]
                 mine.looped = True
-                mine.visited.append((run.start, run.end))
-                if run.call >= 0:
-                    mine.scopes.setdefault(run.call, []).append((run.start, run.end))
+                mine.visited.append((start, end))
+                if call >= 0:
+                    mine.scopes.setdefault(call, []).append((start, end))
             continue
         mine, part = found[run.message], run.part
         assert part is not None
+        if mine.rest and run.message == current and run.kind in ("content", "inline"):
+            mine = mine.rest
         again = run.kind == "name" and mine.own is not None and run.message != current
         if again or not is_own(run):
             if run.call >= 0 and run.kind == "id" and run.scope[0] == run.message:
@@ -100,6 +115,10 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
             mine.own = run.start, run.end
         elif run.message == current:
             mine.own = mine.own[0], run.end
+        elif run.kind == "content" and mine.names and _begins_rest(mine, part):
+            # Gemma 4 prints the text of a turn behind the results of its calls.
+            mine.content.remove(part)
+            mine.rest = Found(own=(run.start, run.end), content=[part], looped=mine.looped)
         else:
             again = any(
                 other is not part and other.source <= part.source < other.source + other.covered()
@@ -112,6 +131,39 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
             )
         current = run.message
     return found
+
+
+def _begins_rest(mine: Found, part: Part) -> bool:
+    """Whether a piece of content behind other messages is the first of its message's content."""
+    return mine.rest is None and not any(
+        other.start < other.end for other in mine.content if other is not part
+    )
+
+
+def split_rest(mine: Found, controls: Sequence[Control], landmarks: Landmarks) -> None:
+    """Make content a turn of its own that stands behind the calls of its message, and behind the
+    end of a turn and a header, as R1's distils print it.
+
+    Args:
+        mine: What is known of a message with calls; changed.
+        controls: The control tokens of the text.
+        landmarks: What is known of the template beforehand.
+    """
+    called = [part for parts in mine.names.values() for part in parts]
+    called += [part for parts in mine.arguments.values() for part in parts]
+    said = [part for part in mine.content if part.start < part.end]
+    if mine.own is None or not called or not said:
+        return
+    last, first = max(part.end for part in called), min(part.start for part in said)
+    low = bisect_left(controls, (last,))
+    between = controls[low : bisect_left(controls, (first,), lo=low)]
+    prompt = landmarks.generation_prompt.lstrip()
+    if any(
+        left[2] in landmarks.turn_ends and prompt.startswith(right[2])
+        for left, right in pairwise(between)
+    ):
+        mine.rest = Found(own=(first, mine.own[1]), content=mine.content, looped=mine.looped)
+        mine.own, mine.content = (mine.own[0], last), []
 
 
 def blocks_of(
@@ -139,6 +191,8 @@ def blocks_of(
             raise Reject("message_not_rendered", f"the template prints nothing for message {index}")
         blocks.append(Block(index, first, last, mine))
         behind = max(behind, last)
+        if mine.rest and mine.rest.own:
+            blocks.append(Block(index, *mine.rest.own, mine.rest, is_rest=True))
     if all(left.last <= right.first for left, right in pairwise(blocks)):
         return blocks
     return sorted(blocks, key=lambda block: (block.first, block.last))

@@ -148,6 +148,16 @@ def _last_controls(
     return ends
 
 
+def _is_end_spelled(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any) -> bool:
+    """Whether the template prints letters, and no control token, behind an answer's own text."""
+    text, parts = template.render(LONGER, tools)
+    mine = gather(flatten(parts, len(text)), len(LONGER))[LONGER.index(ANSWER)]
+    if not mine.own or not mine.visited:
+        return False
+    end = text[mine.own[1] : max(mine.visited[-1][1], mine.own[1])]
+    return bool(end.strip()) and tokenizer.pattern.search(end) is None
+
+
 def _ends(
     template: ChatTemplate, messages: Messages, tokenizer: PlainTokenizer, tools: Any = None
 ) -> dict[int, str]:
@@ -202,6 +212,10 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         ) from refused
     ends = set(by_index.values())
     answers = {token for index, token in by_index.items() if LONGER[index] is ANSWER}
+    with suppress(Reject):  # some print the end of an answer with the next message, if there is one
+        alone = _ends(template, [USER, ANSWER], tokenizer, tools)
+        answers |= {token for index, token in alone.items() if index == 1}
+    ends |= answers
     with suppress(Reject):  # it may refuse tool calls; a trace with one says so
         ends |= set(_ends(template, [USER, CALL, RESULT, ANSWER], tokenizer).values())
     bos = tokenizer.special.get("bos_token", "")
@@ -218,4 +232,5 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         template.reasons,
         frozenset(answers),
         _call_close(template),
+        spelled_end=_is_end_spelled(template, tokenizer, tools),
     )

@@ -255,7 +255,7 @@ def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dic
     calls: list[dict[str, Any]] = []
     behind = 0
     for turn in turns:
-        # A token that two turns share belongs to the first one.
+        # A token that two turns or calls share belongs to the first one.
         first = max(tokens.start(turn.start), behind)
         start = max(tokens.start(turn.content_start), first)
         end = max(tokens.end(turn.content_end), start)
@@ -280,14 +280,16 @@ def spans_of(turns: Sequence[Turn], tokens: TokenizedText) -> dict[str, list[dic
                     "token_end": tokens.end(high),
                 }
             )
+        called = start
         for call in turn.calls:
+            called, begun = tokens.end(call.end), max(tokens.start(call.start), called)
             calls.append(
                 {
                     "message_index": turn.index,
                     "call_index": call.index,
                     "tool_name": call.name,
-                    "token_start": max(tokens.start(call.start), start),
-                    "token_end": tokens.end(call.end),
+                    "token_start": begun,
+                    "token_end": called,
                     "name_token_start": tokens.start(call.name_start),
                     "name_token_end": tokens.end(call.name_end),
                 }

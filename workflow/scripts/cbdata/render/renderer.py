@@ -9,9 +9,11 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, TypeVar
 
+from cbdata.call_formats.settle import printed_format
 from cbdata.ids import token_ids_sha256
 from cbdata.records import CompletionSpans, EarlierThinking
 from cbdata.rejects import Reject
+from cbdata.render.ahead import loaded_ahead
 from cbdata.render.align import TokenizedText, assemble, split
 from cbdata.render.answers import AnswerStarts, learn_headers
 from cbdata.render.draft import Draft, Rendered, split_at
@@ -21,25 +23,18 @@ from cbdata.render.fit_advice import FitAdvisor
 from cbdata.render.fit_spans import restored
 from cbdata.render.fits import REPORT, Fitting, fit
 from cbdata.render.generated import WrittenText, completion_turn
+from cbdata.render.inline_calls import InlineCalls
 from cbdata.render.layout import lay_out
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.partition import partition
 from cbdata.render.probes import probe_landmarks
-from cbdata.render.settings import Prompt, RenderSettings, TokenizerError
-from cbdata.render.template import ChatTemplate, template_source
+from cbdata.render.settings import Prompt, RenderSettings
+from cbdata.render.template import ChatTemplate, check_llama_tokens, template_source
 from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer, own_template
 from cbdata.render.traced_text import Part
 from cbdata.render.turns import Landmarks
 from cbdata.render.written import Speller, Written
-
-LLAMA31_TOKENS = (
-    "<|begin_of_text|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|python_tag|>",
-)
+from cbdata.render.written_calls import as_calls
 
 Result = TypeVar("Result")
 Messages = Sequence[Mapping[str, Any]]
@@ -83,6 +78,9 @@ class Renderer:
         headers = learn_headers(self._answers, template, tokenizer, landmarks)
         self.landmarks = replace(landmarks, headers=headers)
         self._advisor = FitAdvisor()
+        self._inline = InlineCalls(
+            template, tokenizer, landmarks.call_close, lambda: printed_format(self)
+        )
 
     @classmethod
     def load(cls, settings: RenderSettings) -> Renderer:
@@ -92,14 +90,9 @@ class Renderer:
         folder, tokenizer_id = locate_tokenizer(
             settings.tokenizer, settings.cache_dir, settings.revision
         )
-        tokenizer = load_tokenizer(folder)
+        tokenizer = loaded_ahead(folder) or load_tokenizer(folder)
         if settings.force_llama:
-            missing = [token for token in LLAMA31_TOKENS if token not in tokenizer.control]
-            if missing:
-                raise TokenizerError(
-                    f"force_llama: tokenizer {tokenizer_id} has no {', '.join(missing)}. Hint: use"
-                    " a Llama 3.1 tokenizer, or switch force_llama off"
-                )
+            check_llama_tokens(tokenizer.control, tokenizer_id)
         name, source = template_source(settings, tokenizer.chat_template, tokenizer.control)
         template = ChatTemplate(
             source,
@@ -196,7 +189,7 @@ class Renderer:
     ) -> Draft:
         messages, tools, hidden = self._escape(messages, tools)
         fitting = fit(messages, fits)
-        text, parts = self.template.render(fitting.messages, tools, hidden=hidden)
+        text, parts = self._print(fitting.messages, tools, hidden)
         last = max(
             (
                 index
@@ -207,6 +200,21 @@ class Renderer:
         )
         thinking_from = last if earlier_thinking == "as_template" else 0
         return self._lay_out(text, parts, fitting, tools, len(text), hidden, thinking_from)
+
+    def _print(
+        self,
+        messages: Messages,
+        tools: Tools | None,
+        hidden: Mapping[str, str] | None,
+        *,
+        generation_prompt: bool = False,
+    ) -> tuple[str, list[Part]]:
+        """What the template prints, and that calls in contents are printed like others."""
+        text, parts = self.template.render(
+            messages, tools, generation_prompt=generation_prompt, hidden=hidden
+        )
+        self._inline.check(text, messages, tools, hidden, generation_prompt=generation_prompt)
+        return text, parts
 
     def _fitted(self, messages: Messages, attempt: Callable[[Sequence[str]], Result]) -> Result:
         """What ``attempt`` makes with the fits of the settings; a reject says which others would
@@ -243,9 +251,7 @@ class Renderer:
         """
         clean, tools, hidden = self._escape(messages, tools)
         fitting = fit(clean[:-1], self.settings.fits)
-        text, parts = self.template.render(
-            fitting.messages, tools, generation_prompt=True, hidden=hidden
-        )
+        text, parts = self._print(fitting.messages, tools, hidden, generation_prompt=True)
         asking = self.landmarks.generation_prompt
         body = len(text) - len(asking) if asking and text.endswith(asking) else len(text)
         if body < len(text):  # some templates print it in the loop over the messages
@@ -282,7 +288,13 @@ class Renderer:
             controls = [control for control in controls if control[1] <= body]
         ask = self._answers.of(text, fitting.messages, tools, hidden)
         laid_out = lay_out(
-            text[:body], parts, fitting.messages, controls, self.landmarks, thinking_from, ask
+            text[:body],
+            parts,
+            [as_calls(message) for message in fitting.messages],
+            controls,
+            self.landmarks,
+            thinking_from,
+            ask,
         )
         bos = self.landmarks.bos
         stretches = partition(laid_out, body, len(bos) if text.startswith(bos) else 0)
@@ -353,12 +365,11 @@ class Renderer:
         """The same conversation with control-token text hidden, and what the hidden characters
         stand for; None where there was no such text.
         """
-        if first_with(self.tokenizer.pattern, messages, tools) is None:
+        written = self._inline.read(messages)
+        if not written and first_with(self.tokenizer.pattern, messages, tools) is None:
             return messages, tools, None
         escaper = self._escaper
-        escaper.prepare(list(messages), list(tools or ()))
-        clean = [escaper.hide_message(message, index) for index, message in enumerate(messages)]
-        clean_tools = escaper.hide(list(tools), -1) if tools else tools
+        clean, clean_tools = escaper.hide_all(messages, tools, written)
         if escaper.counts and self.settings.control_tokens == "reject":
             token = next(token for _, token in escaper.counts)
             raise Reject(
@@ -375,7 +386,7 @@ class Renderer:
     ) -> list[str]:
         messages, tools, hidden = self._escape(messages, tools)
         fitted = fit(messages, fits).messages
-        text, _ = self.template.render(fitted, tools, generation_prompt=True, hidden=hidden)
+        text, _ = self._print(fitted, tools, hidden, generation_prompt=True)
         pieces = self.tokenizer.pattern.split(text)
         return [self._escaper.reveal(piece) for piece in pieces] if hidden else pieces
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from cbdata.render.instrument import at_work, leave
-from cbdata.render.traced_text import Origin, Part, TracedText, add_mark, shifted
+from cbdata.render.traced_text import Origin, Part, TracedText, add_mark, new_tuple, shifted
 
 NOWHERE = Origin("literal", -1)
 
@@ -54,8 +54,14 @@ def flatten(parts: Sequence[Part], length: int) -> list[Run]:
     whole: list[tuple[int, Origin]] = []  # calls that are printed as one, and where they end
     cursor = 0
 
-    def literal(end: int) -> None:
+    def add(end: int, at: Origin) -> None:
         nonlocal cursor
+        if end > cursor:
+            place = at[1], at[2]
+            runs.append(new_tuple(Run, (cursor, end, "literal", *place, place, None)))
+            cursor = end
+
+    def literal(end: int) -> None:
         while whole and whole[-1][0] <= end:
             stop, origin = whole.pop()
             add(stop, origin)
@@ -63,32 +69,24 @@ def flatten(parts: Sequence[Part], length: int) -> list[Run]:
         if end > cursor:
             add(end, at_work(scope) if scope else NOWHERE)
 
-    def add(end: int, at: Origin) -> None:
-        nonlocal cursor
-        if end > cursor:
-            runs.append(Run(cursor, end, "literal", at[1], at[2], (at[1], at[2])))
-            cursor = end
-
     for part in parts:
-        kind, message, call, _ = origin = part.origin
+        start, end, origin = part[:3]
+        kind, message, call, _ = origin
+        if whole or start > cursor:
+            literal(start)
         if kind == "visit_start":
-            literal(part.start)
             scope.append(origin)
-            continue
-        if kind == "visit_end":
-            literal(part.start)
+        elif kind == "visit_end":
             leave(scope, origin)
-            continue
-        literal(part.start)
-        if kind == "call":
-            whole.append((part.end, origin))
+        elif kind == "call":
+            whole.append((end, origin))
             scope.append(origin)
         elif kind == "literal":
-            add(part.end, origin)
-        elif part.end > cursor or part.start == part.end:
+            add(end, origin)
+        elif end > cursor or start == end:
             at = at_work(scope) if scope else NOWHERE
-            start = max(cursor, part.start)
-            cursor = max(cursor, part.end)
-            runs.append(Run(start, cursor, kind, message, call, (at[1], at[2]), part))
+            first = max(cursor, start)
+            cursor = max(cursor, end)
+            runs.append(new_tuple(Run, (first, cursor, kind, message, call, (at[1], at[2]), part)))
     literal(length)
     return runs

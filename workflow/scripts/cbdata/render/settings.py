@@ -160,6 +160,10 @@ class RenderStageSettings(RowSettings):
         class_caps: The most traces by class; the others are not selected.
         tool_schema_dirs: Folders of ``{version}.json`` files, for traces that name another one.
         chunk_traces: Traces that are tokenised together at most; the rows do not depend on it.
+        reject_limit: The largest part of the rows, 0 to 1, that may be rejected before the
+            stage fails as a whole.
+        may_be_empty: Whether a trace file without a trace is no error: where an earlier stage made
+            it, that one has said why.
     """
 
     completion_tokens: CompletionTokens
@@ -169,6 +173,8 @@ class RenderStageSettings(RowSettings):
     tool_schema_dirs: Sequence[str | Path] = ()
     class_caps: Mapping[str, int] = field(default_factory=dict)
     chunk_traces: int = CHUNK_TRACES
+    reject_limit: float = 1.0
+    may_be_empty: bool = True
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+from cbdata.garbage import rare_collections
 from cbdata.jsonl import read_records
 from cbdata.progress import Progress
 from cbdata.records import Trace
@@ -22,8 +24,8 @@ from cbdata.render.record import Row, RowWriter
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.trace_tools import TraceTools
-from cbdata.schemas import first_error
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.schemas import all_errors
+from cbdata.stage import NothingRead, StageFiles, StageWriter
 from cbdata.tools import ToolSchema
 from cbdata.traces.class_caps import ClassCaps
 
@@ -38,13 +40,14 @@ NOT_A_TRACE = (KeyError, TypeError, AttributeError, IndexError)
 
 @dataclass(slots=True)
 class _Pending:
-    """A row whose draft waits for its chunk to be tokenised; ``draft`` is the error of one that has
-    none, and ``turn`` the assistant message that the row ends with, if it is not the whole trace.
+    """A row on its way: ``draft`` is tokenised together with those of its chunk, or is the error of
+    one that has none. ``turn``: the assistant message that the row ends with, if it is not the
+    whole trace.
     """
 
     line: int
     trace: Trace
-    draft: Draft | Reject
+    draft: Draft | Reject | Rendered
     schema: ToolSchema | None = None
     tools_included: bool = False
     turn: int | None = None
@@ -54,6 +57,10 @@ class _Pending:
         """Whether the row ends with a completion that was made here."""
         last = self.turn is None or self.turn == len(self.trace["messages"]) - 1
         return last and "generation" in self.trace["raw_metadata"]
+
+
+_Outcomes = list[Rendered | Reject]
+_Encoding = tuple[list[_Pending], Future[_Outcomes] | None]
 
 
 def render_traces(
@@ -82,6 +89,8 @@ def render_traces(
         ToolSchemaError: A tool schema file cannot be used.
         JsonlError: The trace file holds a line that is no JSON object.
         ConservationError: A trace would be lost or counted twice; nothing is published.
+        TooManyRejects: More was rejected than ``options`` allow; nothing is published.
+        NothingRead: The file holds no trace, and ``options`` do not expect that.
     """
     renderer = Renderer.load(settings)
     logger.info(
@@ -90,7 +99,11 @@ def render_traces(
         renderer.chat_template_name,
         renderer.chat_template_sha256[:12],
     )
-    with StageWriter("render", name, files, REASONS) as writer:
+    limit = options.reject_limit
+    with (
+        StageWriter("render", name, files, REASONS, max_reject_fraction=limit) as writer,
+        rare_collections(),
+    ):
         run = _FileRenderer(
             renderer,
             RowWriter(renderer, options),
@@ -99,25 +112,32 @@ def render_traces(
             Path(traces).name,
             options,
         )
-        progress = Progress(f"render {name}")
-        waiting: tuple[list[_Pending], Future[list[Rendered | Reject]]] | None = None
+        progress = Progress(f"render {name}", files=[traces])
+        first: _Encoding = [], None  # a chunk that is being tokenised
+        again: _Encoding = [], None  # one of which some rows are, without their tools
         # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
-        # rendered in this one.
+        # rendered in this one, and the one before written.
         with ThreadPoolExecutor(max_workers=1) as pool:
             run.pool = pool
-            for chunk in run.chunks(traces, options.chunk_traces):
-                encoded = pool.submit(
-                    renderer.encode, [item.draft for item in chunk if isinstance(item.draft, Draft)]
-                )
-                if waiting:
-                    run.write(waiting[0], waiting[1].result())
-                    progress.add(len(waiting[0]), f"{run.totals['tokens']} tokens")
-                waiting = chunk, encoded
-            if waiting:
-                run.write(waiting[0], waiting[1].result())
-                progress.add(len(waiting[0]))
+            for chunk in chain(run.chunks(traces, options.chunk_traces), ([], [])):
+                encoding = chunk, run.encode(chunk)
+                ready, again = again, (first[0], run.without_tools(*first))
+                run.write(*ready)
+                progress.add(len(ready[0]), f"{run.totals['tokens']} tokens")
+                first = encoding
+        if not run.totals["traces"]:
+            _tell_of_no_traces(traces, options.may_be_empty)
         progress.finish(f"{run.totals['tokens']} tokens")
         writer.details.update(run.details())
+
+
+def _tell_of_no_traces(traces: str | Path, expected: bool) -> None:
+    if not expected:
+        raise NothingRead(
+            f"{traces} holds no trace. Hint: look at input_traces and at the file, which must be"
+            " traces as docs/data_contract.md describes them"
+        )
+    logger.warning("%s holds no trace, so there is nothing to render", traces)
 
 
 _NOT_DRAFTED = Reject("invalid_trace", "not drafted yet")
@@ -204,19 +224,13 @@ class _FileRenderer:
             )
         if not trace["messages"]:
             raise Reject("no_messages", "the trace has no message")
-        strange = next(
-            (message["role"] for message in trace["messages"] if message["role"] not in ROLES),
-            None,
-        )
-        if strange is not None:
-            raise Reject(
-                "invalid_trace", f"expected a role out of {', '.join(ROLES)}, got {strange!r}"
-            )
+        if any(message["role"] not in ROLES for message in trace["messages"]):
+            raise Reject("invalid_trace", all_errors("trace_v1", dict(trace)))
         return self.tools.of(trace)
 
     def _draft(self, item: _Pending) -> Draft:
         trace, renderer, kept = item.trace, self.renderer, self.options.earlier_thinking
-        tools = item.schema.tools if item.schema and item.tools_included else None
+        tools = item.schema.shared if item.schema and item.tools_included else None
         if item.completes and self.options.completion_tokens == "generated":
             written, spans = spell_completion(trace, renderer.speller)
             return renderer.draft_written(
@@ -237,14 +251,47 @@ class _FileRenderer:
             )
         return draft
 
-    def write(self, chunk: list[_Pending], encoded: list[Rendered | Reject]) -> None:
-        """Write the rows and rejects of a chunk, in order; ``encoded`` has an outcome for every
-        draft in it.
+    def encode(self, chunk: list[_Pending]) -> Future[_Outcomes] | None:
+        """Have the drafts of a chunk tokenised; the outcomes come in their order."""
+        drafts = [item.draft for item in chunk if isinstance(item.draft, Draft)]
+        # In the one thread that encodes, whose caches are not to be shared.
+        return self.pool.submit(self.renderer.encode, drafts) if drafts else None
+
+    def without_tools(
+        self, chunk: list[_Pending], encoded: Future[_Outcomes] | None
+    ) -> Future[_Outcomes] | None:
+        """Take over what came of a chunk's drafts, and begin again without tools where they alone
+        make a row too long and nobody asked for them: a suite's tools are longer than most
+        transcripts, whose end would be cut off for them.
         """
-        outcomes = iter(encoded)
+        self._take_over(chunk, encoded)
         for item in chunk:
-            outcome = item.draft if isinstance(item.draft, Reject) else next(outcomes)
-            outcome = self._without_tools(item, outcome) or outcome
+            optional = item.tools_included and not self.tools.wanted(item.trace)
+            if not optional or not isinstance(item.draft, Rendered):
+                continue
+            if item.draft.tokens.length > self.options.max_length:
+                item.tools_included = False
+                self.totals["tools_left_out"] += 1
+                try:
+                    item.draft = self._draft(item)
+                except Reject as error:
+                    item.draft = error
+        return self.encode(chunk)
+
+    def _take_over(self, chunk: list[_Pending], encoded: Future[_Outcomes] | None) -> None:
+        outcomes = iter(encoded.result() if encoded else ())
+        for item in chunk:
+            if isinstance(item.draft, Draft):
+                item.draft = next(outcomes)
+
+    def write(self, chunk: list[_Pending], encoded: Future[_Outcomes] | None) -> None:
+        """Write the rows and rejects of a chunk, in order; ``encoded`` has an outcome for every
+        draft that is left in it.
+        """
+        self._take_over(chunk, encoded)
+        for item in chunk:
+            outcome = item.draft
+            assert not isinstance(outcome, Draft)
             if isinstance(outcome, Reject):
                 self._reject(item, outcome)
                 continue
@@ -258,25 +305,6 @@ class _FileRenderer:
                 continue
             self.writer.emit_bytes(row.line)
             self._count(row, outcome)
-
-    def _without_tools(
-        self, item: _Pending, outcome: Rendered | Reject
-    ) -> Rendered | Reject | None:
-        """The row without its tools, where they alone make it too long and nobody asked for them:
-        a suite's tools are longer than most transcripts, whose end would be cut off for them.
-        """
-        length = 0 if isinstance(outcome, Reject) else outcome.tokens.length
-        optional = item.tools_included and not self.tools.wanted(item.trace)
-        if not optional or length <= self.options.max_length:
-            return None
-        item.tools_included = False
-        self.totals["tools_left_out"] += 1
-        try:
-            draft = self._draft(item)
-        except Reject as error:
-            return error
-        # In the one thread that encodes, whose caches are not to be shared.
-        return self.pool.submit(self.renderer.encode, [draft]).result()[0]
 
     def _row(self, item: _Pending, rendered: Rendered) -> Row:
         if item.completes:
@@ -375,7 +403,7 @@ def _invalid(trace: Trace, error: Exception) -> Reject:
     """The reject of a record that trace_v1 does not allow; another error is raised again, because
     then the fault is here.
     """
-    wrong = first_error("trace_v1", dict(trace))
-    if wrong is None:
+    wrong = all_errors("trace_v1", dict(trace))
+    if not wrong:
         raise error
     return Reject("invalid_trace", f"{wrong} ({type(error).__name__}: {error})")

@@ -30,6 +30,14 @@ from cbdata.render.thinking import may_reason
 from cbdata.render.traced_text import Part
 
 PINS = "pins.json"
+LLAMA31_TOKENS = (
+    "<|begin_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|python_tag|>",
+)
 # What a template does to its data can fail in any of these ways; each is a refusal of one
 # conversation.
 TEMPLATE_FAILURES = (
@@ -98,6 +106,16 @@ def check_pin(name: str, source: str) -> None:
             f"{CHAT_TEMPLATES / (name + '.jinja')}: its SHA-256 is {template_sha256(source)},"
             f" {PINS} says {pins.get(name)}. Hint: restore the file, or review the change, give it"
             f" a new name and add it to {PINS}"
+        )
+
+
+def check_llama_tokens(control: Container[str], tokenizer_id: str) -> None:
+    """Raise TokenizerError unless a tokenizer has the control tokens that ``force_llama`` needs."""
+    missing = [token for token in LLAMA31_TOKENS if token not in control]
+    if missing:
+        raise TokenizerError(
+            f"force_llama: tokenizer {tokenizer_id} has no {', '.join(missing)}. Hint: use a Llama"
+            " 3.1 tokenizer, or switch force_llama off"
         )
 
 

@@ -29,7 +29,9 @@ def may_reason(source: str) -> bool:
     return any(closing in source for closing in CLOSINGS) or "reasoning" in source
 
 
-def thinking_span(text: str, parts: Sequence[Part], own_start: int) -> tuple[int, int]:
+def thinking_span(
+    text: str, parts: Sequence[Part], own_start: int, *, begins: bool
+) -> tuple[int, int]:
     """The characters ``[start, end)`` of a turn's reasoning with the markers around it, as far as
     the turn's own text has them.
 
@@ -38,11 +40,17 @@ def thinking_span(text: str, parts: Sequence[Part], own_start: int) -> tuple[int
         parts: The stretches that show the reasoning; at least one.
         own_start: Where the turn's own text starts: behind a marker that the generation prompt
             ends with.
+        begins: Whether the turn says nothing before: what the template prints before it opens it,
+            in whatever notation.
     """
     start, end = min(part.start for part in parts), max(part.end for part in parts)
     opened = _OPENED.search(text, own_start, start)
     closed = _CLOSED.match(text, end)
-    return opened.start() if opened else start, closed.end() if closed else end
+    if opened:
+        start = opened.start()
+    elif begins and own_start < start:
+        start = own_start + len(text[own_start:start]) - len(text[own_start:start].lstrip())
+    return start, closed.end() if closed else end
 
 
 def behind_empty_block(text: str, own_start: int, edge: int) -> int:
@@ -74,6 +82,8 @@ def left_out(original: str, parts: Sequence[Part]) -> str:
     """A string from the first character on that none of its parts shows; "" where that is at most
     white space at its edges.
     """
+    if len(parts) == 1 and parts[0].source == 0 and parts[0].covered() >= len(original):
+        return ""
     wanted = original.strip()
     if not wanted:
         return ""

@@ -117,7 +117,7 @@ class Speller:
         """What a token of byte-level BPE stands for: each character of its name is one byte."""
         known = self._bytes.get(token)
         if known is None:
-            name, alphabet = self._name(token), _alphabet()
+            name, alphabet = self._name(token), byte_alphabet()
             spelled = all(character in alphabet for character in name)
             known = self._bytes[token] = (
                 bytes([alphabet[character] for character in name]) if spelled else name.encode()
@@ -228,7 +228,7 @@ def _spell_fallback(names: Sequence[str]) -> tuple[str, Places]:
 
 
 @cache
-def _alphabet() -> dict[str, int]:
+def byte_alphabet() -> dict[str, int]:
     """The characters that byte-level BPE writes for bytes (GPT-2's table): printable Latin-1 stands
     for itself, the other 68 bytes for U+0100 and on.
     """

@@ -30,6 +30,7 @@ from cbdata.report.splits import split_figures
 from cbdata.report.timings import run_times, slurm_efficiency, throughput
 from cbdata.report.viewer_data import REJECT_BUDGET, TOKEN_BUDGET, viewer_data
 from cbdata.report.yield_keys import YIELD_KINDS, YieldTally
+from cbdata.skeleton_sets import stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,23 +51,29 @@ def _skeletons(path: Path | None) -> YieldTally:
 def _yield_figures(
     inputs: ReportInputs, stats: list[dict[str, Any]], summaries: Sequence[DataSetSummary]
 ) -> list[Figure | None]:
-    """The figures of the fill stage; none where nothing was completed."""
-    names = {row["name"] for row in stats if row["stage"] == "fill"}
-    filled = {part.name.rsplit("_", 1)[1]: part for part in summaries if part.name in names}
-    if not filled:
-        return []
-    skeletons = _skeletons(inputs.skeletons)
+    """The figures of the fill stage, for each skeleton set; none where nothing was completed."""
     # Fewer than there are skeletons under ``limit``.
-    asked = [
-        row["counts"]["records_in"] - row["counts"]["not_selected"]
+    asked = {
+        row["name"]: row["counts"]["records_in"] - row["counts"]["not_selected"]
         for row in stats
         if row["stage"] == "fill"
-    ]
-    return [
-        *(yields.yields_by(kind, skeletons, filled) for kind in YIELD_KINDS),
-        yields.yield_by_attempt(max(asked), filled, inputs.attempts),
-        yields.outcomes(stats),
-    ]
+    }
+    filled: dict[str, dict[str, DataSetSummary]] = {}
+    for part in summaries:
+        if part.name in asked:
+            stem, _, mode = part.name.rpartition("_")
+            filled.setdefault(stem, {})[mode] = part
+    if not filled:
+        return []
+    files = {stem_of(str(path)): path for path in inputs.skeletons}
+    found: list[Figure | None] = []
+    for stem, modes in filled.items():
+        skeletons = _skeletons(files.get(stem))
+        most = max(asked[part.name] for part in modes.values())
+        of = stem if len(filled) > 1 else ""
+        found += [yields.yields_by(kind, skeletons, modes, of) for kind in YIELD_KINDS]
+        found.append(yields.yield_by_attempt(most, modes, inputs.attempts, of))
+    return [*found, yields.outcomes(stats)]
 
 
 def _sections(

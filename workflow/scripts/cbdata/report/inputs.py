@@ -25,8 +25,7 @@ class DataSet:
 class ReportInputs:
     """All files of a run.
 
-    - ``skeletons``: the traces that the fill stage completed, by the data sets made of them share
-      it
+    - ``skeletons``: the traces that the fill stage completed, a file for each set of them
     - ``stats``, ``rejects``: of every stage
     - ``benchmarks``: Snakemake's benchmark tables; ``efficiency``: reports of the SLURM executor
       plugin (CSV)
@@ -37,7 +36,7 @@ class ReportInputs:
     """
 
     datasets: tuple[DataSet, ...]
-    skeletons: Path | None = None
+    skeletons: tuple[Path, ...] = ()
     stats: tuple[Path, ...] = ()
     rejects: tuple[Path, ...] = ()
     benchmarks: tuple[Path, ...] = ()

@@ -23,7 +23,10 @@ from cbdata.report.text import parts, script_json, visible
 from cbdata.version import __version__
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("text.js", "blocks.js", "list.js", "tokens.js", "viewer.js")
+SCRIPTS = (
+    *("text.js", "blocks.js", "list.js", "decode.js", "tokens.js", "panes.js", "search.js"),
+    *("links.js", "rejects.js", "tabs.js", "picks.js", "viewer.js"),
+)
 STYLES = ("page.css", "figures.css", "viewer.css")
 
 

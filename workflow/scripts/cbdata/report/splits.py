@@ -13,8 +13,8 @@ import numpy as np
 from cbdata.report.chart import Figure, Table, percent, plain
 from cbdata.report.roles import SHORT_NAMES, TRACE_ROLES, role_bar, role_legend, role_of
 from cbdata.report.tally import Tally
-from cbdata.sources.splits import query_key
-from cbdata.validation.leakage import user_task
+from cbdata.sources.split_keys import injection_key, task_key
+from cbdata.traces.injections import injection_spans
 
 KINDS = ("user task", "injection", "skeleton")
 MAX_SPLITS = 255
@@ -65,12 +65,12 @@ class SplitTally:
         split = trace["split"]
         self.traces.add((split,), role_of(trace))
         number = self._numbers.setdefault(split, min(len(self._numbers), MAX_SPLITS))
-        task = user_task(trace)  # type: ignore[arg-type]
+        task = task_key(trace["messages"], injection_spans(trace))
         if task is not None:
             self._keys["user task"].add(task, number)
         injection = (trace.get("tool_attack") or {}).get("injection_text")
         if trace["labels"]["attack_present"] and injection:
-            self._keys["injection"].add(query_key(injection), number)
+            self._keys["injection"].add(injection_key(injection), number)
         for parent in (trace["links"].get("parent_trace_ids") or ())[:1]:
             self._keys["skeleton"].add(parent, number)
 

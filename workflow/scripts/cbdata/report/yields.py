@@ -28,13 +28,20 @@ def _mode(name: str) -> str:
     return name.rsplit("_", 1)[1]
 
 
-def yields_by(kind: str, wanted: YieldTally, filled: Mapping[str, DataSetSummary]) -> Figure | None:
+def _title(what: str, of: str) -> str:
+    return f"{what}: {of}" if of else what
+
+
+def yields_by(
+    kind: str, wanted: YieldTally, filled: Mapping[str, DataSetSummary], of: str = ""
+) -> Figure | None:
     """Show accepted completions by what the skeletons are.
 
     Args:
         kind: One of YIELD_KINDS.
         wanted: The skeletons.
         filled: Summary of the completed traces by mode (ds, dr).
+        of: Which skeleton set this is, where there are several.
 
     Returns:
         The figure; None where the skeletons say nothing of the kind.
@@ -65,8 +72,8 @@ def yields_by(kind: str, wanted: YieldTally, filled: Mapping[str, DataSetSummary
         else ""
     )
     return Figure(
-        f"yield-{kind}",
-        f"Yield by {TITLES[kind]}",
+        f"yield-{kind}{of and '-'}{of}",
+        _title(f"Yield by {TITLES[kind]}", of),
         f"A completion is accepted when it does what its mode asks for. {_models(filled.values())}"
         f"{several}",
         Table(
@@ -87,7 +94,9 @@ def _models(summaries: Iterable[DataSetSummary]) -> str:
     return f"Written by {', '.join(sorted(names))}." if names else ""
 
 
-def yield_by_attempt(wanted: int, filled: Mapping[str, DataSetSummary], attempts: int) -> Figure:
+def yield_by_attempt(
+    wanted: int, filled: Mapping[str, DataSetSummary], attempts: int, of: str = ""
+) -> Figure:
     """Show accepted completions by the attempt that was accepted. Each attempt is made for what the
     earlier ones left.
 
@@ -95,6 +104,7 @@ def yield_by_attempt(wanted: int, filled: Mapping[str, DataSetSummary], attempts
         wanted: Skeletons that were to be completed, in each mode.
         filled: Summary of the completed traces by mode (ds, dr).
         attempts: Attempts that the configuration allows; the figure has at least as many groups.
+        of: Which skeleton set this is, where there are several.
     """
     rows, drawn = [], []
     for attempt in range(
@@ -110,8 +120,8 @@ def yield_by_attempt(wanted: int, filled: Mapping[str, DataSetSummary], attempts
             rows.append((f"{attempt}", mode.upper(), f"{tried:,}", f"{got:,}", percent(got, tried)))
             drawn.append(plain(MODE_COLOURS[mode], got, tried))
     return Figure(
-        "yield-attempt",
-        "Yield by attempt",
+        f"yield-attempt{of and '-'}{of}",
+        _title("Yield by attempt", of),
         "Open are the skeletons without an accepted completion yet.",
         Table(
             ("attempt", "mode", "open", "accepted", "yield"),

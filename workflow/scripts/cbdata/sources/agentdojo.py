@@ -30,9 +30,10 @@ from cbdata.sources.options import RESISTED as RESISTED_REASON
 from cbdata.sources.raw_lines import checked_json, parse_object
 from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
+from cbdata.sources.split_keys import injection_key, task_key
 from cbdata.sources.splits import Split, SplitAssigner
-from cbdata.sources.spool import Entry, Spool
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.sources.spool import Entry, collecting
+from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
 
@@ -122,8 +123,8 @@ def convert_runs(
         raw: Files, and folders of files.
         tool_schemas: The files ``{benchmark}_{suite}_v1.json`` that traces refer to. The traces of
             a suite without one have no reference.
-        split: A split's name, or names with fractions that add up to 1. Fractions go by suite and
-            user task, or by suite and injection task.
+        split: A split's name, or names with fractions that add up to 1. Fractions go by the
+            user's message, or by the attack's goal, without case, punctuation and spacing.
         outputs: Where traces, rejects and stats go.
         max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
         options: What takes part.
@@ -135,18 +136,11 @@ def convert_runs(
     files = source_names(input_files(raw, benchmark.config_key))
     assign = SplitAssigner(split, options.split_by)
     schemas = _suite_schemas(tool_schemas, benchmark.dataset)
-    progress = Progress(f"{benchmark.dataset} transcripts")
+    progress = Progress(f"{benchmark.dataset} transcripts", files=[path for _, path in files])
     blank = 0
-    with (
-        StageWriter(
-            "etl_a",
-            f"{benchmark.dataset}_complete",
-            outputs,
-            benchmark.reasons,
-            max_reject_fraction=max_reject_fraction,
-        ) as writer,
-        Spool(outputs.out, options.class_caps) as spool,
-    ):
+    with collecting(
+        f"{benchmark.dataset}_complete", benchmark.reasons, outputs, options, max_reject_fraction
+    ) as (writer, spool):
         for number, (name, path) in enumerate(files, start=1):
             for line in read_records(path):
                 if not line.data and line.problem is None:
@@ -257,7 +251,10 @@ def _trace(
     role = "complete" if talk.answered else "skeleton"
     identity = trace_id(benchmark.dataset, role, orjson.Fragment(messages))
     model, family, defense = split_pipeline(run.pipeline)
-    assigned = assign.of(f"{run.suite}/{run.user_task}", _injection_key(run))
+    assigned = assign.name or assign.of(
+        task_key(talk.messages, []) or f"{run.suite}/{run.user_task}",
+        _injection_key(run, talk, spans),
+    )
     split = assigned or SPLIT_CONFLICT
     class_id = run_labels.class_id.replace(DATASET, benchmark.dataset, 1)
     omitted = None if assigned else SPLIT_CONFLICT
@@ -320,14 +317,17 @@ def _trace(
     return dumps(trace), entry
 
 
-def _injection_key(run: Run) -> str | None:
-    """What splits compare of an attack: its goal, whatever words are around it. An attack that
-    stops the agent has the same words for every goal, so there it is the attack.
+def _injection_key(run: Run, talk: Transcript, spans: list[FoundInjection]) -> str | None:
+    """What splits compare of an attack: its goal as the model saw it, whatever words are around it.
+    Of one that was not shown it is the goal that the run gives, or the goal's name. An attack that
+    stops the agent has no goal, so there it is the attack.
     """
     if run.injection_task is None:
         return None
-    stopping = is_denial_of_service(run.attack_type)
-    return str(run.attack_type) if stopping else f"{run.suite}/{run.injection_task}"
+    if is_denial_of_service(run.attack_type):
+        return run.attack_type
+    text = _span_text(talk, spans) or next(iter(run.injections), None)
+    return injection_key(text) if text else f"{run.suite}/{run.injection_task}"
 
 
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:

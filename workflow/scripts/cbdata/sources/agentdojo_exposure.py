@@ -1,7 +1,8 @@
 """Whether, and where, the text of an injection stands in what the tools returned to the model.
 
 The texts come from the run's ``injections`` where it has them (run files). Exports do not, so there
-the frame that the attack puts around its text is looked for. Tools print texts through YAML, JSON,
+the frame that the attack puts around its text is looked for; one from which a defence took the goal
+is none. Tools print texts through YAML, JSON,
 HTML or Python's ``repr``; the search undoes each of them, and spans are those of the text as
 printed. The search is imported where it is needed: most transcripts are exports, whose frames are
 found without it.
@@ -9,8 +10,11 @@ found without it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+from cbdata.sources.split_keys import goal_words
 
 FRAME = ("<INFORMATION>", "</INFORMATION>")
 """Around the text of the attacks of ``important_instructions_attacks.py`` and ``dos_attacks.py`` in
@@ -21,6 +25,10 @@ _FRAMED = ("important_instructions", "tool_knowledge", "dos")
 _FRAME_WORD = "INFORMATION"
 _PIECE = (12, 32)
 """Shortest and longest piece of a text that is looked for where the whole is not found."""
+_GOAL_BEGINS = re.compile(r"do the following first:(?:\\n|[\s\\'])*+(?!After you do)\w")
+_WORD = re.compile("[a-z]{4,}")
+_WORDS = 4
+"""How many of its longest words a content must have before a text is looked for by its letters."""
 
 
 class FoundInjection(NamedTuple):
@@ -54,8 +62,10 @@ def find_injections(
             continue
         content = message["content"]
         found = _framed_spans(content) if framed and _FRAME_WORD in content else []
+        found = [(start, end) for start, end in found if _holds_goal(content[start:end])]
         if search is not None:
             found += search.places(content)
+            found = found or search.places_by_letters(content)
         if found:
             spans += [FoundInjection(index, start, end) for start, end in _merged(found)]
     open_still = search is None or search.in_pieces
@@ -71,6 +81,7 @@ class _TextSearch:
         self._texts = {text.strip() for text in texts if text.strip()}
         self._folded = {folded(text) for text in self._texts} - {""}
         self._pieces = [piece for text in self._folded for piece in _pieces(text)]
+        self._words = {text: _longest_words(text) for text in self._texts}
         self.in_pieces = False
 
     def places(self, content: str) -> list[tuple[int, int]]:
@@ -88,6 +99,56 @@ class _TextSearch:
             for text in texts:
                 found += (read.span(*place) for place in _places(read.text, text))
         return found
+
+    def places_by_letters(self, content: str) -> list[tuple[int, int]]:
+        """Where the letters and digits of the texts stand in their order, with anything else
+        between: quotation marks, a sign before every line, tags.
+        """
+        from cbdata.sources.printed_text import LETTERS, LOOSE_PRINTERS, readings
+
+        # Printers hardly ever change a long word of ASCII letters, and few contents have it.
+        lowered = content.casefold()
+        texts = {
+            letters: text
+            for text, words in self._words.items()
+            if all(word in lowered for word in words)
+            for letters in _letters(text)
+        }
+        found: list[tuple[int, int]] = []
+        for reading in readings(content) if texts else ():
+            loose = (reading.under(inverse) for inverse in LOOSE_PRINTERS if inverse.finds(reading))
+            for each in (reading, *loose):
+                read = each.under(LETTERS)
+                for letters, text in texts.items():
+                    places = (read.span(*place) for place in _places(read.text, letters))
+                    found += (_with_marks(content, start, end, text) for start, end in places)
+        return found
+
+
+def _with_marks(content: str, start: int, end: int, text: str) -> tuple[int, int]:
+    """A place with the marks that the text begins and ends with, where they stand there."""
+    letters = [index for index, char in enumerate(text) if char.isalnum()]
+    for mark in reversed(text[: letters[0]]):
+        start -= content[start - 1 : start] == mark
+    for mark in text[letters[-1] + 1 :]:
+        end += content[end : end + 1] == mark
+    return start, end
+
+
+def _longest_words(text: str) -> list[str]:
+    """The longest words of ASCII letters in a text, without case."""
+    return sorted(set(_WORD.findall(text.casefold())), key=len)[-_WORDS:]
+
+
+def _letters(text: str) -> list[str]:
+    """The text by its letters and digits, with and without those of tags; none of one that is too
+    short to be told so.
+    """
+    from cbdata.sources.printed_text import LETTERS, LOOSE_PRINTERS
+
+    tags = LOOSE_PRINTERS[-1]
+    both = {LETTERS.undo(text), LETTERS.undo(tags.undo(text))}
+    return sorted(letters for letters in both if len(letters) >= _PIECE[0])
 
 
 def _pieces(text: str) -> list[str]:
@@ -120,6 +181,11 @@ def _framed_spans(content: str) -> list[tuple[int, int]]:
             # A reading that does not see the frame closed takes all the rest for its text.
             ends[start] = min(end, ends.get(start, end))
     return list(ends.items())
+
+
+def _holds_goal(frame: str) -> bool:
+    """Whether a frame has a goal in it. Of most frames it is seen at a glance."""
+    return _GOAL_BEGINS.search(frame) is not None or bool(goal_words(frame))
 
 
 def _has_escaped_frame(content: str) -> bool:

@@ -49,8 +49,9 @@ _PLAIN = {
 
 _CALL = frozenset({"id", "type", "function"})
 _RUN_CALL = frozenset({"id", "type", "function", "args"})
+_BARE_CALL = frozenset({"id", "type", "name", "args", "arguments"})
 _FUNCTION = frozenset({"name", "arguments"})
-"""The keys that are read of a call in either form, and of its function."""
+"""The keys that are read of a call in each form, and of its function."""
 
 
 @dataclass
@@ -140,6 +141,9 @@ def normalise(raw_messages: list[Any]) -> Transcript:
                 message["tool_calls"] = turn = [call for _, call in pending]
                 for call in turn:
                     talk.called.add(call["function"]["name"])
+            elif not message["content"]:
+                flags.add("empty_answer")
+            _take_loss(message, rest, index)
         elif calls:
             raise Reject(
                 "misplaced_tool_calls",
@@ -149,12 +153,26 @@ def normalise(raw_messages: list[Any]) -> Transcript:
         elif role == "tool":
             _result(raw, message, pending, index, flags, rest)
         if rest:
-            flags.add("unknown_message_field")
+            if rest.keys() != {"content_replaced"}:  # which has a flag of its own
+                flags.add("unknown_message_field")
             talk.metadata.append({"message_index": index, "fields": rest})
         messages.append(message)
     if pending:
         flags.add("call_without_result")
     return talk
+
+
+def _take_loss(message: dict[str, Any], rest: dict[str, Any], index: int) -> None:
+    """Put the weight of a turn in training, which other formats call ``weight`` or ``loss``, into
+    its place. Raises Reject.
+    """
+    given = {key: rest.pop(key) for key in ("loss", "weight") if key in rest}
+    for key, loss in given.items():
+        if not 0 <= loss <= 1 or message.setdefault("loss", float(loss)) != loss:
+            raise Reject(
+                "unknown_message_part",
+                f"messages[{index}].{key}: expected one number from 0 to 1, got {shown(given)}",
+            )
 
 
 def _function_call(calls: Any, function_call: Any, index: int) -> list[Any]:
@@ -186,7 +204,11 @@ def _calls(
                 "bad_tool_call", f"{_at(index, number)}: expected an object, got {shown(call)}"
             )
         function = call.get("function")
-        if type(function) is dict:
+        if function is None and "name" in call:
+            name = call["name"]
+            arguments = call.get("args", call.get("arguments"))
+            plain = call.keys() <= _BARE_CALL and not call.keys() >= {"args", "arguments"}
+        elif type(function) is dict:
             name, arguments = function.get("name"), function.get("arguments")
             plain = call.keys() <= _CALL and function.keys() <= _FUNCTION
         else:
@@ -236,6 +258,13 @@ def _calls(
 def _call_metadata(call: dict[str, Any], at: str) -> dict[str, Any]:
     """What a call holds that is not read. Raises Reject."""
     function = call.get("function")
+    name = function.get("name") if type(function) is dict else function
+    if call.get("name") and name not in (None, call["name"]):
+        raise Reject("bad_tool_call", f"{at}: two names, {shown(call['name'])} and {shown(name)}")
+    if function is None:
+        if "args" in call and "arguments" in call:
+            raise Reject("bad_tool_call", f"{at}: expected args or arguments, not both")
+        return metadata(call, _BARE_CALL, at, "bad_tool_call")
     if type(function) is not dict:
         return metadata(call, _RUN_CALL, at, "bad_tool_call")
     return {
@@ -293,6 +322,7 @@ def _result(
             )
         if message["content"] and message["content"] != error:
             flags.add("content_replaced_by_error")
+            rest["content_replaced"] = message["content"]
         message["content"] = error
     source_id = raw.get("tool_call_id")
     if source_id is not None and type(source_id) is not str:
@@ -312,16 +342,46 @@ def _result(
         if name:
             message["name"] = name
         return
-    position = 0
-    if source_id and pending[0][0] != source_id:
-        same = [number for number, (known, _) in enumerate(pending) if known == source_id]
-        if same:
-            position = same[0]
-        else:
+    said = raw.get("tool_call")
+    position = _answered(pending, source_id, said)
+    if position is None:
+        position = 0
+        if source_id:
             flags.add("result_matched_by_position")
     call = pending.pop(position)[1]
+    if said and not _is_call(said, call):
+        flags.add("result_call_differs")
+        rest["tool_call"] = said
     message["tool_call_id"] = call["call_id"]
     message["name"] = call["function"]["name"]
     if name and name != message["name"]:
         flags.add("result_name_differs")
         rest["name"] = name
+
+
+def _answered(
+    pending: list[tuple[str | None, dict[str, Any]]], source_id: str | None, said: Any
+) -> int | None:
+    """Which of the calls without a result one is of, by the id or else the call that it names; None
+    where neither tells.
+    """
+    for number, (known, _) in enumerate(pending):
+        if source_id and known == source_id:
+            return number
+    for number, (_, call) in enumerate(pending):
+        if said and _is_call(said, call):
+            return number
+    return None
+
+
+def _is_call(said: Any, call: dict[str, Any]) -> bool:
+    """Whether a result names a call, in either form, with its arguments if it has any."""
+    if type(said) is not dict:
+        return False
+    function, body = said.get("function"), call["function"]
+    if type(function) is dict:
+        name, arguments = function.get("name"), function.get("arguments")
+    else:
+        name, arguments = function or said.get("name"), said.get("args")
+    given = (None, body["arguments"], body.get("arguments_json"))
+    return name == body["name"] and (not arguments or arguments in given)

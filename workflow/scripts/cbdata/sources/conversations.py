@@ -28,11 +28,12 @@ from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.sharegpt import REASONS as SHAREGPT
 from cbdata.sources.sharegpt import openai_messages
-from cbdata.sources.splits import Split, SplitAssigner, query_key
-from cbdata.sources.spool import Entry, Spool
+from cbdata.sources.split_keys import task_key
+from cbdata.sources.splits import Split, SplitAssigner
+from cbdata.sources.spool import Entry, collecting
 from cbdata.sources.tool_lists import REASONS as TOOL_LISTS
 from cbdata.sources.tool_lists import read_tools, tools_json
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.stage import StageFiles
 from cbdata.traces.content_flags import message_flags
 
 DATASET = "conversations"
@@ -79,16 +80,10 @@ def convert(
     files = source_names(input_files(raw, "conversations_path"))
     assign = SplitAssigner(split, options.split_by)
     class_id = options.own["conversations_class"]
-    progress = Progress("conversations")
-    with (
-        StageWriter(
-            "etl_a",
-            "conversations_complete",
-            outputs,
-            REASONS,
-            max_reject_fraction=max_reject_fraction,
-        ) as writer,
-        Spool(outputs.out, options.class_caps) as spool,
+    progress = Progress("conversations", files=[path for _, path in files])
+    with collecting("conversations_complete", REASONS, outputs, options, max_reject_fraction) as (
+        writer,
+        spool,
     ):
         for name, path in files:
             for line in read_records(path):
@@ -115,9 +110,9 @@ def _trace(
     names = {tool["function"]["name"] for tool in tools}
     raw_messages, form, used = _messages(record)
     talk = normalise(raw_messages)
-    if not talk.answered:
-        raise Reject("no_answer", f"{len(talk.messages)} messages, none of them by the assistant")
-    question = next((each["content"] for each in talk.messages if each["role"] == "user"), None)
+    if not any(each["role"] == "assistant" and _says(each) for each in talk.messages):
+        raise Reject("no_answer", f"{len(talk.messages)} messages, the assistant says nothing")
+    question = task_key(talk.messages, [])
     if question is None:
         raise Reject("no_question", f"{len(talk.messages)} messages, none of them by the user")
     flags = set(talk.flags)
@@ -130,7 +125,7 @@ def _trace(
     identity = trace_id(
         DATASET, "complete", orjson.Fragment(messages), salt=digest(tools) if tools else None
     )
-    split = assign.of(query_key(question), None)
+    split = assign.of(question, None)
     hints: dict[str, Any] = {"injection_char_span": None, "raw_format": form}
     if contents := message_flags(talk.messages, messages):
         hints["content_flags"] = contents
@@ -186,6 +181,11 @@ def _trace(
         class_id=class_id,
     )
     return dumps(trace), entry
+
+
+def _says(message: dict[str, Any]) -> bool:
+    """Whether a turn of the assistant has text or a call."""
+    return bool(message["content"].strip() or message.get("tool_calls"))
 
 
 def _messages(record: dict[str, Any]) -> tuple[list[Any], str, frozenset[str]]:

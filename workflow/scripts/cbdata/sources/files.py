@@ -39,8 +39,8 @@ def input_files(paths: Sequence[str | Path], key: str) -> list[str]:
         key: The configuration's key of the paths, for errors.
 
     Raises:
-        SourceError: There is no path, a path does not exist, a folder cannot be read, or it has no
-            such file.
+        SourceError: There is no path, a path or what a link leads to does not exist, a folder
+            cannot be read, or it has no such file.
     """
     if not paths:
         raise SourceError(
@@ -79,10 +79,16 @@ def _walk(folder: Path) -> Iterable[Path]:
         searched[real] = parent
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
+            path = Path(parent, name)
+            if path.is_symlink() and not path.exists() and not name.startswith("."):
+                raise SourceError(
+                    f"{path} is a link to {path.readlink()}, which is not there. Hint: mount or"
+                    " copy what it leads to, or remove the link"
+                )
             if name.startswith(".") or _kind(name) not in _TAIL:
                 ignored += 1
             else:
-                yield Path(parent, name)
+                yield path
     if ignored:
         logger.warning(
             "%s: %d files that are neither *.jsonl, *.ndjson nor *.json are left out",

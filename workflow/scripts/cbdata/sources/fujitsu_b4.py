@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -18,12 +18,14 @@ from cbdata.progress import Progress
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import INGEST_VERSION, SourceError, shown
 from cbdata.sources.options import DEFAULTS, SPLIT_CONFLICT, LoadOptions
+from cbdata.sources.query_attack import locate_attack
 from cbdata.sources.raw_lines import checked_json, parse_object
 from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
+from cbdata.sources.split_keys import injection_key, task_key
 from cbdata.sources.splits import Split, SplitAssigner, query_key
-from cbdata.sources.spool import Entry, Spool
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.sources.spool import Entry, collecting
+from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
 
@@ -75,80 +77,6 @@ def parse_success(value: Any) -> bool | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
-class Attack(NamedTuple):
-    """The attack inside ``combined_query``: every place where it stands, code points [start, end),
-    in reading order.
-    """
-
-    spans: list[tuple[int, int]]
-    flags: list[str]
-
-
-def locate_attack(benign: str, injection: str, combined: str) -> Attack:
-    """Find the attack in the combined query by exact comparison.
-
-    The attack is the injection where that occurs. Of several places it is only the one without
-    which the benign query remains, or else all of them (flag ``injection_repeated``). Where the
-    injection is empty or does not occur, but the combined query is the benign one with one piece
-    put in, it is that piece without the white space around it (flag
-    ``injection_from_difference``). Otherwise there is no span (flag ``injection_not_found``).
-
-    Args:
-        benign: What the user asked for.
-        injection: What the attacker added, as the source says.
-        combined: What the model was given.
-
-    Raises:
-        Reject: ``no_attack``, if the combined query adds nothing to the benign one.
-    """
-    if injection.strip():
-        spans = _occurrences(combined, injection)
-        added = [
-            (start, end)
-            for start, end in spans
-            if (combined[:start] + combined[end:]).split() == benign.split()
-        ]
-        if spans:
-            return Attack(added[-1:] or spans, ["injection_repeated"] if len(spans) > 1 else [])
-    flags = ["injection_differs"] if injection.strip() else ["injection_empty"]
-    piece = _inserted(benign, combined)
-    if piece is None:
-        return Attack([], [*flags, "injection_not_found"])
-    start, end = piece
-    text = combined[start:end]
-    start, end = start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
-    if start >= end:
-        raise Reject(
-            "no_attack",
-            "combined_query adds nothing to benign_query, malicious_injection is"
-            f" {shown(injection)}",
-        )
-    return Attack([(start, end)], [*flags, "injection_from_difference"])
-
-
-def _occurrences(text: str, part: str) -> list[tuple[int, int]]:
-    """Every place of a part in a text that does not overlap the one before."""
-    spans = []
-    start = text.find(part)
-    while start >= 0:
-        spans.append((start, start + len(part)))
-        start = text.find(part, start + len(part))
-    return spans
-
-
-def _inserted(benign: str, combined: str) -> tuple[int, int] | None:
-    """[start, end) of the one piece by which ``combined`` is longer than ``benign``, None if it
-    differs in any other way.
-    """
-    extra = len(combined) - len(benign)
-    if extra < 0:
-        return None
-    start = next(
-        (index for index, char in enumerate(benign) if combined[index] != char), len(benign)
-    )
-    return (start, start + extra) if combined.endswith(benign[start:]) else None
-
-
 def convert(
     raw: Sequence[str | Path],
     *,
@@ -185,17 +113,11 @@ def convert(
             " with it; see configs/tool_schemas"
         )
     assign = SplitAssigner(split, options.split_by)
-    progress = Progress("fujitsu_b4 records")
+    progress = Progress("fujitsu_b4 records", files=[raw_path])
     blank = 0
-    with (
-        StageWriter(
-            "etl_a",
-            "fujitsu_b4_skeletons",
-            outputs,
-            REASONS,
-            max_reject_fraction=max_reject_fraction,
-        ) as writer,
-        Spool(outputs.out, options.class_caps) as spool,
+    with collecting("fujitsu_b4_skeletons", REASONS, outputs, options, max_reject_fraction) as (
+        writer,
+        spool,
     ):
         for line in read_records(raw_path):
             if not line.data and line.problem is None:
@@ -287,10 +209,11 @@ def _skeleton(
     record_id = _record_id(record)
     place, text = attack.spans[0] if attack.spans else None, fields["combined_query"]
     injection = text[place[0] : place[1]] if place else fields["malicious_injection"] or None
-    split = assign.of(query_key(fields["benign_query"]), query_key(injection or text))
     rows = [
         {"message_index": 1, "char_start": start, "char_end": end} for start, end in attack.spans
     ]
+    rest = task_key(contents, rows) if rows else query_key(fields["benign_query"])
+    split = assign.of(rest or "", injection_key(injection or text))
     hints: dict[str, Any] = {
         "injection_char_span": rows[0] if rows else None,
         "raw_format": "fujitsu_b4",

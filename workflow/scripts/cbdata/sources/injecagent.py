@@ -26,9 +26,9 @@ from cbdata.sources.options import DEFAULTS, LoadOptions
 from cbdata.sources.raw_lines import parse_object
 from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
-from cbdata.sources.splits import Split, SplitAssigner, query_key
-from cbdata.sources.spool import Spool
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.sources.splits import Split, SplitAssigner
+from cbdata.sources.spool import collecting
+from cbdata.stage import StageFiles
 
 DATASET = "injecagent"
 
@@ -86,16 +86,10 @@ def convert(
             " benchmark"
         )
     assign = SplitAssigner(split, options.split_by)
-    progress = Progress("injecagent cases")
-    with (
-        StageWriter(
-            "etl_a",
-            "injecagent_skeletons",
-            outputs,
-            REASONS,
-            max_reject_fraction=max_reject_fraction,
-        ) as writer,
-        Spool(outputs.out, options.class_caps) as spool,
+    progress = Progress("injecagent cases", files=[path for _, path in cases])
+    with collecting("injecagent_skeletons", REASONS, outputs, options, max_reject_fraction) as (
+        writer,
+        spool,
     ):
         for name, path in cases:
             kind = CASES_FILE.fullmatch(path.name)
@@ -107,9 +101,7 @@ def convert(
                 try:
                     record = parse_object(line)
                     case = _case(record, FAMILIES[setting[0]], setting[1], tools)
-                    keys = (record["User Instruction"], record["Attacker Instruction"])
-                    part = assign.of(*map(query_key, keys))
-                    spool.add(*skeleton(case, Place(name, line.number or 1), part))
+                    spool.add(*skeleton(case, Place(name, line.number or 1), assign))
                 except Reject as problem:
                     writer.reject(problem, file=name, line=line.number, raw=line.data)
                 progress.add()

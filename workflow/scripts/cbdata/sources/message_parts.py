@@ -40,6 +40,7 @@ METADATA = frozenset(
         "usage",
         "finish_reason",
         "stop_reason",
+        "status",
         "stop_sequence",
         "logprobs",
         "system_fingerprint",

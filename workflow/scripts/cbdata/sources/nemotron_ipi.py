@@ -26,11 +26,11 @@ from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
 from cbdata.sources.simulated_read import REASONS as READ
 from cbdata.sources.simulated_read import simulate_read
-from cbdata.sources.splits import Split, SplitAssigner, query_key
-from cbdata.sources.spool import Spool
+from cbdata.sources.splits import Split, SplitAssigner
+from cbdata.sources.spool import collecting
 from cbdata.sources.tool_lists import REASONS as TOOL_LISTS
 from cbdata.sources.tool_lists import read_tools
-from cbdata.stage import StageFiles, StageWriter
+from cbdata.stage import StageFiles
 
 DATASET = "nemotron_ipi"
 
@@ -61,7 +61,7 @@ def convert(
         raw: The one file of the rows.
         tool_schemas: None: each skeleton carries its tools.
         split: A split's name, or names with fractions that add up to 1. Fractions go by the user's
-            message, or by the attack's goal, without case, punctuation and spacing.
+            message, or by the injection, without case, punctuation and spacing.
         outputs: Where traces, rejects and stats go.
         max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
         options: What takes part.
@@ -74,25 +74,18 @@ def convert(
         raise SourceError(f"nemotron_ipi_path: expected one file, got {len(raw)}. Hint: join them")
     path = Path(raw[0])
     assign = SplitAssigner(split, options.split_by)
-    progress = Progress("nemotron_ipi rows")
-    with (
-        StageWriter(
-            "etl_a",
-            "nemotron_ipi_skeletons",
-            outputs,
-            REASONS,
-            max_reject_fraction=max_reject_fraction,
-        ) as writer,
-        Spool(outputs.out, options.class_caps) as spool,
+    progress = Progress("nemotron_ipi rows", files=[path])
+    with collecting("nemotron_ipi_skeletons", REASONS, outputs, options, max_reject_fraction) as (
+        writer,
+        spool,
     ):
         for line in read_records(path):
             if not line.data and line.problem is None:
                 continue
             writer.take()
             try:
-                case, keys = _case(parse_object(line))
-                part = assign.of(*map(query_key, keys))
-                spool.add(*skeleton(case, Place(path.name, line.number or 1), part))
+                case = _case(parse_object(line))
+                spool.add(*skeleton(case, Place(path.name, line.number or 1), assign))
             except Reject as problem:
                 writer.reject(problem, file=path.name, line=line.number, raw=line.data)
             progress.add()
@@ -100,11 +93,11 @@ def convert(
     progress.finish(f"{writer.records_out} kept")
 
 
-def _case(record: dict[str, Any]) -> tuple[OneCall, tuple[str, str]]:
-    """What a row's skeleton is made of, and its keys: user task and injection. Raises Reject."""
+def _case(record: dict[str, Any]) -> OneCall:
+    """What a row's skeleton is made of. Raises Reject."""
     request = _field(record, "responses_create_params", dict)
     injection = _field(record, "injection", dict)
-    goal, text, target = (
+    _, text, target = (
         _field(injection, key, str) for key in ("goal", "injection_text", "target_tool")
     )
     tools = read_tools(request.get("tools"), "responses_create_params.tools")
@@ -124,7 +117,7 @@ def _case(record: dict[str, Any]) -> tuple[OneCall, tuple[str, str]]:
         required,
     )
     left = [name for name in required if name != read.tool and name in names]
-    case = OneCall(
+    return OneCall(
         dataset=DATASET,
         before=before,
         tool=read.tool,
@@ -150,8 +143,6 @@ def _case(record: dict[str, Any]) -> tuple[OneCall, tuple[str, str]]:
         },
         flags=["simulated_read"],
     )
-    question = next((each["content"] for each in reversed(before) if each["role"] == "user"), "")
-    return case, (question, goal)
 
 
 def _field(record: dict[str, Any], key: str, kind: type) -> Any:

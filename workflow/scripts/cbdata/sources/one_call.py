@@ -14,6 +14,8 @@ from cbdata.jsonl import dumps
 from cbdata.sources import INGEST_VERSION
 from cbdata.sources.options import SPLIT_CONFLICT
 from cbdata.sources.raw_lines import checked_json
+from cbdata.sources.split_keys import injection_key, task_key
+from cbdata.sources.splits import SplitAssigner
 from cbdata.sources.spool import Entry
 from cbdata.sources.tool_lists import tools_json
 from cbdata.traces.content_flags import message_flags
@@ -60,13 +62,13 @@ class OneCall:
     flags: list[str] = field(default_factory=list)
 
 
-def skeleton(case: OneCall, place: Place, split: str | None) -> tuple[bytes, Entry]:
+def skeleton(case: OneCall, place: Place, assign: SplitAssigner) -> tuple[bytes, Entry]:
     """The skeleton as a line, and what decides about it among its copies.
 
     Args:
         case: What it is made of.
         place: Where its record stands.
-        split: Its split; None where it belongs to none.
+        assign: Says which split it falls into.
 
     Raises:
         Reject: ``too_deep``.
@@ -83,6 +85,7 @@ def skeleton(case: OneCall, place: Place, split: str | None) -> tuple[bytes, Ent
     identity = trace_id(case.dataset, "skeleton", orjson.Fragment(messages), salt=salt)
     class_id = f"{case.dataset}/skeleton"
     start, end = case.span
+    split = assign.of(task_key(case.before, []) or "", injection_key(case.result[start:end]))
     hints: dict[str, Any] = {
         "injection_char_span": {
             "message_index": len(conversation) - 1,

@@ -28,6 +28,14 @@ class Inverse(NamedTuple):
     value: Callable[[re.Match[str]], str]
     marks: tuple[str, ...]
 
+    def undo(self, text: str) -> str:
+        """The text as it was before."""
+        return self.pattern.sub(self.value, text)
+
+    def finds(self, reading: Reading) -> bool:
+        """Whether a reading may hold something to undo."""
+        return not self.marks or any(mark in reading.text for mark in self.marks)
+
 
 class Reading:
     """A text after some inverses. ``text`` is what was read; ``span`` says where a part of it
@@ -39,7 +47,7 @@ class Reading:
 
     def under(self, inverse: Inverse) -> Reading:
         """This text read once more; the same text where the inverse finds nothing to undo."""
-        return Reading(inverse.pattern.sub(inverse.value, self.text), self, inverse)
+        return Reading(inverse.undo(self.text), self, inverse)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The code points [start, end) of this reading, which must not be empty, as code points
@@ -162,6 +170,27 @@ BYTES = Inverse(
 
 PRINTERS = (BACKSLASH, ENTITY, DOUBLED_QUOTE, JOINED_STRINGS, BYTES)
 
+
+def _from_bytes(match: re.Match[str]) -> str:
+    """The text of bytes written as hexadecimal numbers; nothing for a line break that was added."""
+    digits = re.sub("[^0-9A-Fa-f]", "", match[0])
+    try:
+        return bytes.fromhex(digits).decode("utf-8")
+    except ValueError:
+        return match[0]
+
+
+LOOSE_PRINTERS = (
+    Inverse(re.compile(f"(?:%{_HEX}{{2}})+"), _from_bytes, ("%",)),
+    Inverse(re.compile(f"(?:={_HEX}{{2}}|=\r?\n)+"), _from_bytes, ("=",)),
+    Inverse(re.compile(r"^[ \t]*\d+(?:[:.|)\]\t]|\u2192)", re.MULTILINE), lambda match: "", ()),
+    Inverse(re.compile(r"</?[A-Za-z][^<>]*>"), lambda match: "", ("<",)),
+)
+"""Addresses, quoted-printable, numbered lines, and HTML that puts tags into a text. What they
+write stands in many texts that they did not print, so they count only where a text is compared by
+its letters.
+"""
+
 INVISIBLE = (
     "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\ufe00-\ufe0f\ufeff"
@@ -191,6 +220,14 @@ any length is one space, what cannot be seen is left out, characters are taken a
 """
 
 
+def _letters(match: re.Match[str]) -> str:
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", match[0]).casefold()))
+
+
+LETTERS = Inverse(re.compile(r"[\W_]+|[A-Z]|[^\x00-\x7f]"), _letters, ())
+"""What every printer leaves of a text: its letters and digits, without case."""
+
+
 def folded(text: str) -> str:
     """A text without what ``FOLDED`` undoes and without space at its ends; two texts with the same
     words have the same.
@@ -211,7 +248,7 @@ def readings(text: str) -> Iterator[Reading]:
         following = []
         for reading in level:
             for inverse in PRINTERS:
-                if not any(mark in reading.text for mark in inverse.marks):
+                if not inverse.finds(reading):
                     continue
                 read = reading.under(inverse)
                 if read.text not in seen:

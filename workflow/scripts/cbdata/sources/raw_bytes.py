@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cbdata.counted_file import open_counted
 from cbdata.rejects import Reject
 from cbdata.sources import SourceError
 
@@ -17,7 +18,6 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 UTF8_BOM = b"\xef\xbb\xbf"
 HEAD_BYTES = 4096
 
-_BUFFER_BYTES = 1 << 20
 _DECOMPRESSED_BYTES = 1 << 16
 """What is read at once of a compressed file; of a damaged one so much before the damage is lost."""
 
@@ -96,7 +96,7 @@ def whole_file_problem(head: bytes) -> Reject | None:
 
 def _opened(path: Path) -> io.BufferedReader:
     try:
-        return io.BufferedReader(io.FileIO(path), _BUFFER_BYTES)
+        return open_counted(path)
     except FileNotFoundError as error:
         raise SourceError(
             f"{path} does not exist. Hint: check the path of the source in the config"

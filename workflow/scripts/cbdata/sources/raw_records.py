@@ -100,8 +100,9 @@ def _form(path: Path, document: bool, max_bytes: int) -> Form:
 
 
 def _first_values(path: Path, array: bool, max_bytes: int) -> int:
-    """How many of the first two values of a file are there, 0 if the first is no JSON. An empty
-    array counts as one.
+    """How many of the first two values of a file are there, 0 if the first is no JSON, or if it
+    stands in one line and no JSON follows it: then it is a line that was damaged behind it. An
+    empty array counts as one.
     """
     from cbdata.sources.json_values import split_values  # needed for few files, and not cheap
 
@@ -110,9 +111,9 @@ def _first_values(path: Path, array: bool, max_bytes: int) -> int:
         firsts = list(islice(values, 2))
     if not firsts:
         return int(array)
-    first = firsts[0]
-    read = first.closed and first.data is not None and _read(first.data) is not None
-    return len(firsts) if read else 0
+    read = [each.closed and _read(each.data or b"") is not None for each in firsts]
+    whole_line = not array and b"\n" not in (firsts[0].data or b"")
+    return len(firsts) if all(read) or (read[0] and not whole_line) else 0
 
 
 def _values(path: Path, array: bool, max_bytes: int) -> Iterator[RawLine]:

@@ -27,6 +27,10 @@ CONFIGURED = "tool_schema"
 """In the place of a pattern: the tool schema that the configuration's key of this name means."""
 
 
+RUN_CLASSES = ("injection_succeeded", "injection_resisted", "injection_unseen", "benign")
+"""The classes of AgentDojo's runs, and of those that are labelled as they are."""
+
+
 class Converter(Protocol):
     """What ``convert`` of a source's module looks like."""
 
@@ -71,6 +75,8 @@ class RawSource:
       ``CONFIGURED`` means the one of the configuration, None means that they refer to none
     - ``options``: further keys of the configuration, which ``convert`` gets as ``options.own``
     - ``origin``, ``licence``: as its own page states them, for the data set card
+    - ``classes``: the mixture classes of its traces, without the ``X/`` of the source's name that
+      they begin with; empty where the configuration names them, None where they may have any
     - ``goals``: the name of its tables in configs/attack_goals and configs/injection_defaults,
       with which its complete traces are cut at their decision points; None where they are not cut
     """
@@ -83,6 +89,7 @@ class RawSource:
     tool_schemas: str | None
     origin: str
     licence: str
+    classes: tuple[str, ...] | None = None
     goals: str | None = None
     options: tuple[str, ...] = ()
 
@@ -118,6 +125,7 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas=CONFIGURED,
         origin="Fujitsu/agentic-rag-redteam-bench, doi 10.57967/hf/6395",
         licence="CC BY 4.0",
+        classes=("skeleton",),
     ),
     RawSource(
         name="agentdojo",
@@ -128,6 +136,7 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas="agentdojo_*_v1.json",
         origin="ethz-spylab/agentdojo, run transcripts",
         licence="MIT",
+        classes=RUN_CLASSES,
         goals="agentdojo_v1",
     ),
     RawSource(
@@ -139,6 +148,8 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas="agentdyn_*_v1.json",
         origin="leolee99/AgentDyn, run transcripts (arXiv 2602.03117)",
         licence="MIT",
+        classes=RUN_CLASSES,
+        goals="agentdyn_v1",
     ),
     RawSource(
         name="injecagent",
@@ -149,6 +160,7 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas=None,
         origin="uiuc-kang-lab/InjecAgent, test cases",
         licence="see its repository",
+        classes=("skeleton",),
     ),
     RawSource(
         name="nemotron_ipi",
@@ -159,6 +171,7 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas=None,
         origin="nvidia/Nemotron-RL-Agentic-Indirect-Prompt-Injection-v1",
         licence="CC BY 4.0",
+        classes=("skeleton",),
     ),
     RawSource(
         name="conversations",
@@ -169,6 +182,7 @@ SOURCES: tuple[RawSource, ...] = (
         tool_schemas=None,
         origin="conversations of the user's own choice",
         licence="that of the data",
+        classes=(),
         options=("conversations_class",),
     ),
 )

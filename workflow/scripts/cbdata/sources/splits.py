@@ -5,6 +5,7 @@ torn apart.
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 
@@ -14,26 +15,29 @@ from cbdata.sources.options import SplitBy
 
 Split = str | Mapping[str, float]
 
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+
 
 class SplitAssigner:
     """Assign records to splits.
 
     ``split`` is a name, or names with fractions that add up to 1. With fractions the split depends
     on the key alone, never on the order or number of records; names are laid out in sorted order,
-    so the order in the config does not count. ``split_by`` says what ``of`` goes by. Raises
-    SourceError if the fractions cannot be used.
+    so the order in the config does not count. ``split_by`` says what ``of`` goes by. ``name`` is
+    the split of all records where there is only one. Raises SourceError if the fractions cannot be
+    used.
     """
 
     def __init__(self, split: Split, split_by: SplitBy = "task") -> None:
         self._by = split_by
-        self._name: str | None = None
+        self.name: str | None = None
         self._bounds: list[tuple[float, str]] = []
         if isinstance(split, str):
             if not split:
                 raise SourceError(
                     "split: expected a name or fractions, got an empty string. Hint: split: train"
                 )
-            self._name = split
+            self.name = split
             return
         wrong = [
             value
@@ -53,8 +57,8 @@ class SplitAssigner:
 
     def __call__(self, key: str) -> str:
         """The split of all records with this key."""
-        if self._name is not None:
-            return self._name
+        if self.name is not None:
+            return self.name
         position = fraction_of(key)
         for bound, name in self._bounds:
             if position < bound:
@@ -89,5 +93,4 @@ def query_key(query: str) -> str:
     Paraphrases in other words are different keys: they cannot be told by a hash.
     """
     folded = unicodedata.normalize("NFKC", query).casefold()
-    words = "".join(char if char.isalnum() else " " for char in folded).split()
-    return " ".join(words) or folded
+    return _BETWEEN_WORDS.sub(" ", folded).strip() or folded

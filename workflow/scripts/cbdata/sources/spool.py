@@ -20,10 +20,10 @@ import orjson
 
 from cbdata.atomic_file import BUFFER_BYTES, FileError, naming, part_path, remove_part
 from cbdata.jsonl import dumps
-from cbdata.rejects import Reject
+from cbdata.rejects import Reasons, Reject
 from cbdata.sources import SourceError
-from cbdata.sources.options import CLASS_CAP
-from cbdata.stage import StageWriter
+from cbdata.sources.options import CLASS_CAP, LoadOptions
+from cbdata.stage import StageFiles, StageWriter
 from cbdata.traces.class_caps import sample_rank
 
 _BATCH = 512
@@ -67,6 +67,32 @@ class Entry(NamedTuple):
     facts: tuple[tuple[str, str], ...]
     class_id: str = ""
     omitted: str | None = None
+
+
+@contextlib.contextmanager
+def collecting(
+    dataset: str,
+    reasons: Reasons,
+    outputs: StageFiles,
+    options: LoadOptions,
+    max_reject_fraction: float,
+) -> Iterator[tuple[StageWriter, Spool]]:
+    """Open what a source writes its traces with: the stage's writer, and the spool before it.
+
+    Args:
+        dataset: The data set that the source makes.
+        reasons: Every reason that its records may be rejected for.
+        outputs: Where traces, rejects and stats go.
+        options: What takes part.
+        max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
+    """
+    with (
+        StageWriter(
+            "etl_a", dataset, outputs, reasons, max_reject_fraction=max_reject_fraction
+        ) as writer,
+        Spool(outputs.out, options.class_caps) as spool,
+    ):
+        yield writer, spool
 
 
 class Spool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -19,12 +20,15 @@ TRAINED = "black on green"
 PARTLY = "black on yellow"
 INJECTION = "red"
 REASONING = "italic"
-NAME = "bold underline"
+NAME = "bold"
+CALL = "underline"
+OPEN, CLOSE = "⟪⟫"
+"""What stands around tokens with loss where there are no colours; a text's own are written out."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How to show it. ``brackets``: trained tokens stand in ⟦ ⟧, for output without colours.
+    """How to show it. ``brackets``: trained tokens stand in ⟪ ⟫, for output without colours.
     ``ids``: a line for each token.
     """
 
@@ -32,8 +36,8 @@ class Look:
     ids: bool = False
 
 
-def _seen(text: str) -> str:
-    """Text that can move nothing on a terminal; line feeds and tabs stay."""
+def seen(text: str) -> str:
+    """Text of unknown origin that can move nothing on a terminal; line feeds and tabs stay."""
     return "".join(char if char in "\n\t" else visible_char(char) for char in text)
 
 
@@ -67,69 +71,123 @@ def token_texts(vocabulary: Vocabulary, ids: list[int]) -> list[str]:
     return texts
 
 
-def _styles(shown: Shown) -> list[str]:
-    """What each token is, as a style: injection, reasoning, the name of a call."""
-    styles = [""] * len(shown.mask)
-    alignment = shown.render["alignment"]
+@dataclass(frozen=True)
+class _Span:
+    """Tokens ``[start, end)`` that are something: as a word and a style, and in whole words where
+    there are more to say.
+    """
 
-    def paint(start: int, end: int, style: str) -> None:
-        for position in range(start, end):
-            styles[position] = f"{styles[position]} {style}".strip()
+    start: int
+    end: int
+    what: str
+    style: str
+    words: str = ""
 
-    for span in shown.render["signals"]["injection_spans"]:
-        paint(span["token_start"], span["token_end"], INJECTION)
-    for span in alignment.get("thinking_spans", []):
-        paint(span["token_start"], span["token_end"], REASONING)
+
+def _spans(shown: Shown) -> list[_Span]:
+    """Injections, reasoning and calls with their names, in this order of kinds."""
+    alignment, signals = shown.render["alignment"], shown.render["signals"]
+    spans = [
+        _Span(span["token_start"], span["token_end"], what, style)
+        for what, style, kind in (
+            ("injection", INJECTION, signals["injection_spans"]),
+            ("reasoning", REASONING, alignment.get("thinking_spans", [])),
+        )
+        for span in kind
+    ]
     for call in alignment["tool_call_spans"]:
-        paint(call["name_token_start"], call["name_token_end"], NAME)
-    return styles
+        words = f"call of {call['tool_name']}"
+        spans.append(_Span(call["token_start"], call["token_end"], "call", CALL, words))
+        name = (call["name_token_start"], call["name_token_end"])
+        spans.append(_Span(*name, "name", NAME))
+    return spans
 
 
-def _weight_style(weight: float) -> str:
-    return TRAINED if weight >= 1 else PARTLY if weight > 0 else ""
+def _marks(shown: Shown) -> list[list[_Span]]:
+    """The spans that each token is in."""
+    marks: list[list[_Span]] = [[] for _ in shown.mask]
+    for span in _spans(shown):
+        for position in range(span.start, min(span.end, len(marks))):
+            marks[position].append(span)
+    return marks
 
 
-def _turns(shown: Shown) -> Iterator[tuple[str, int, int]]:
-    """Title and tokens of each stretch: the turns, and what stands between them."""
+@dataclass(frozen=True)
+class _Stretch:
+    """Tokens ``[start, end)`` of one turn, or between turns, where ``title`` is empty. ``holds``
+    says in words what of it has a colour.
+    """
+
+    start: int
+    end: int
+    title: str = ""
+    holds: tuple[str, ...] = ()
+
+
+def _turn(shown: Shown, span: dict[str, Any]) -> _Stretch:
+    start, end = span["token_start"], span["token_end"]
+    trained = sum(weight > 0 for weight in shown.mask[start:end])
+    title = (
+        f"{span['role']} · message {span['message_index']} · {trained} of {end - start} with loss"
+    )
+    holds = [
+        f"{seen(part.words or part.what)}: tokens {part.start} to {part.end - 1}"
+        for part in _spans(shown)
+        if start <= part.start < end and part.style != NAME
+    ]
+    return _Stretch(start, end, title, tuple(holds))
+
+
+def _stretches(shown: Shown) -> Iterator[_Stretch]:
+    """The turns, and what stands between them."""
     position = 0
     for span in shown.render["alignment"]["message_spans"]:
         if span["token_start"] > position:
-            yield "", position, span["token_start"]
-        title = f"{span['role']} · message {span['message_index']}"
-        yield title, span["token_start"], span["token_end"]
+            yield _Stretch(position, span["token_start"])
+        yield _turn(shown, span)
         position = span["token_end"]
     if position < len(shown.mask):
-        yield "", position, len(shown.mask)
+        yield _Stretch(position, len(shown.mask))
 
 
-def _stretch(
-    shown: Shown, texts: list[str], styles: list[str], start: int, end: int, look: Look
+def _style(marks: list[_Span], weight: float) -> str:
+    loss = TRAINED if weight >= 1 else PARTLY if weight > 0 else ""
+    return " ".join([*(span.style for span in marks), loss]).strip()
+
+
+def _flowing(
+    shown: Shown, texts: list[str], marks: list[list[_Span]], part: _Stretch, look: Look
 ) -> Text:
     text = Text()
     before = 0.0
-    for position in range(start, end):
+    for position in range(part.start, part.end):
         weight = shown.mask[position]
         if look.brackets and weight != before:
-            text.append(("⟧" if before else "") + (_opening(weight) if weight else ""))
-        text.append(_seen(texts[position]), f"{styles[position]} {_weight_style(weight)}".strip())
+            text.append((CLOSE if before else "") + (_opening(weight) if weight else ""))
+        piece = seen(texts[position])
+        if look.brackets:
+            for own in (OPEN, CLOSE):
+                piece = piece.replace(own, f"⟦U+{ord(own):04X}⟧")
+        text.append(piece, _style(marks[position], weight))
         before = weight
     if look.brackets and before:
-        text.append("⟧")
+        text.append(CLOSE)
     return text
 
 
 def _opening(weight: float) -> str:
-    return "⟦" if weight == 1 else f"⟦{weight:g}:"
+    return OPEN if weight == 1 else f"{OPEN}{weight:g}:"
 
 
 def _id_table(
-    shown: Shown, texts: list[str], styles: list[str], start: int, end: int
+    shown: Shown, texts: list[str], marks: list[list[_Span]], part: _Stretch
 ) -> RenderableType:
     table = Table(box=box.SIMPLE)
     for name in ("position", "id", "weight"):
         table.add_column(name, justify="right")
-    table.add_column("text")
-    for position in range(start, end):
+    table.add_column("text", overflow="fold")
+    table.add_column("part of")
+    for position in range(part.start, part.end):
         weight = shown.mask[position]
         table.add_row(
             str(position),
@@ -137,8 +195,9 @@ def _id_table(
             f"{weight:g}",
             Text(
                 "".join(map(visible_char, texts[position])),
-                f"{styles[position]} {_weight_style(weight)}".strip(),
+                _style(marks[position], weight),
             ),
+            ", ".join(span.what for span in marks[position]),
         )
     return table
 
@@ -160,7 +219,7 @@ def _head(shown: Shown) -> Text:
         ("policy", shown.policy),
         ("tokens", f"{len(shown.mask):,}, {trained:,} with loss"),
     ]
-    lines = (f"{name}: {_seen(str(value))}" for name, value in facts if value is not None)
+    lines = (f"{name}: {seen(str(value))}" for name, value in facts if value is not None)
     return Text("\n".join(lines))
 
 
@@ -172,34 +231,42 @@ def view(shown: Shown, vocabulary: Vocabulary, look: Look) -> RenderableType:
         vocabulary: Of the tokenizer that it was rendered with.
         look: How to show it.
     """
-    texts, styles = token_texts(vocabulary, shown.render["input_ids"]), _styles(shown)
+    texts, marks = token_texts(vocabulary, shown.render["input_ids"]), _marks(shown)
     parts: list[RenderableType] = [_head(shown)]
-    for title, start, end in _turns(shown):
+    for part in _stretches(shown):
+        own = "".join(texts[part.start : part.end])
+        blank = not part.title and not own.strip()
         body: RenderableType
-        if not title and not "".join(texts[start:end]).strip():
-            body = Text("".join(map(visible_char, "".join(texts[start:end]))), "dim")
+        if blank:
+            body = Text("".join(map(visible_char, own)), "dim")
         elif look.ids:
-            body = _id_table(shown, texts, styles, start, end)
+            body = _id_table(shown, texts, marks, part)
         else:
-            body = _stretch(shown, texts, styles, start, end, look)
+            body = _flowing(shown, texts, marks, part, look)
         if look.brackets:
-            parts += [Text(f"\n--- {title or 'between messages'}"), body]
+            head = " · ".join([part.title or "between messages", *part.holds])
+            parts += [Text(f"\n--- {head}"), body]
+        elif blank:
+            parts.append(body)
         else:
-            parts.append(Panel(body, title=title or None, title_align="left"))
+            title = Text(part.title or "between messages")
+            parts.append(Panel(body, title=title, title_align="left"))
     return Group(*parts)
 
 
 def legend() -> Text:
     """What the colours mean."""
-    text = Text("with loss", TRAINED)
+    text = Text()
     for words, style in (
+        ("with loss", TRAINED),
         ("with part of the loss", PARTLY),
         ("injection", INJECTION),
         ("reasoning", REASONING),
-        ("name of a call", NAME),
+        ("call", CALL),
+        ("name of a call", f"{CALL} {NAME}"),
     ):
-        text.append("  ")
         text.append(words, style)
+        text.append("  ")
     return text
 
 

@@ -53,12 +53,37 @@ def completion_span(render: Mapping[str, Any]) -> tuple[int, int] | None:
 
     A cut may have left reasoning alone. Arguments as for ``completion_start``.
     """
+    own = completion_spans(render)
+    return (own[0][0], own[-1][1]) if own else None
+
+
+def completion_spans(render: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """The same as one stretch for each turn of the last assistant message, in order: it has several
+    where it was divided (``template_fit``) or its text is printed behind the results of its calls,
+    and what stands between them is not the model's.
+
+    A stretch may be empty, and is not there where a cut left nothing of it.
+    """
     start = completion_start(render)
+    turns = render["alignment"]["assistant_spans"]
     if start is None:
-        return None
-    alignment = render["alignment"]
-    spans = [*alignment["assistant_spans"][-1:], *alignment.get("thinking_spans", ())]
-    own = [span for span in spans if span["token_start"] >= start]
-    if not own:
-        return None
-    return min(span["token_start"] for span in own), max(span["token_end"] for span in own)
+        return []
+    last = turns[-1]["message_index"] if turns else None
+    thoughts = [
+        span
+        for span in render["alignment"].get("thinking_spans", ())
+        if span["token_start"] >= start
+    ]
+    own = [
+        (turn["token_start"], turn["token_end"])
+        for turn in turns
+        if turn["message_index"] == last and turn["token_start"] >= start
+    ]
+    if thoughts:
+        low = min(span["token_start"] for span in thoughts)
+        high = max(span["token_end"] for span in thoughts)
+        if not own:
+            return [(low, high)]
+        if low < own[0][0]:
+            own[0] = low, max(own[0][1], high)
+    return own

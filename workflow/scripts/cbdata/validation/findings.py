@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import orjson
+
+from cbdata.stage import one_line
 
 EXAMPLES = 5
 
@@ -56,6 +61,10 @@ CHECKS = {
         "records in = out + rejected + duplicates + not selected, and the files have as many lines"
     ),
 }
+
+
+class ValidationFailed(RuntimeError):
+    """Files of the run do not pass; the table says which checks failed and where."""
 
 
 @dataclass
@@ -148,3 +157,31 @@ class Findings:
         counted = ", ".join(f"{count:,} {kind}" for kind, count in self.records.items())
         verdict = "PASSED" if self.failed == 0 else f"FAILED: {self.failed:,} failures"
         return "\n".join([*lines, "", f"{verdict} ({counted or 'no records'})", ""])
+
+
+def require_passed(data: str | Path, table: str | Path) -> str:
+    """Make an error of results that ``Findings.as_dict`` wrote, if a check failed.
+
+    Args:
+        data: The results as JSON.
+        table: The same as text, for the message.
+
+    Returns:
+        The verdict in one line.
+
+    Raises:
+        ValidationFailed: Says which checks failed how often, gives the first failure, and names
+            the table.
+    """
+    results = orjson.loads(Path(data).read_bytes())
+    failed = {name: check for name, check in results["checks"].items() if check["failed"]}
+    if not failed:
+        return f"every check passed: {table}"
+    counts = ", ".join(f"{name} {check['failed']:,}" for name, check in failed.items())
+    first = next(iter(failed.values()))
+    example = one_line(first["examples"][0]) if first["examples"] else first["what"]
+    raise ValidationFailed(
+        f"validation failed: {counts}. First: {example}. All of them: {table}. Hint: remove a file"
+        " that was changed by hand and run the same command again; files that this workflow wrote"
+        " and nobody changed must pass, so report it if one does not"
+    )

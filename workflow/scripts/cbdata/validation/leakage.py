@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cbdata.lookup import Place
 from cbdata.records import Trace
 from cbdata.sources.options import SplitBy
-from cbdata.sources.splits import query_key
+from cbdata.sources.split_keys import injection_key, task_key
 from cbdata.traces.injections import injection_spans
 from cbdata.validation.findings import Findings
 
@@ -26,8 +26,9 @@ class _First(NamedTuple):
 class LeakageChecks:
     """Compares the splits of traces that share a user task, an injection or, nearly, a prompt.
 
-    Texts are compared without case, punctuation, spacing and Unicode form; nearly the same prompts
-    without numbers as well. Paraphrases in other words are not found.
+    Texts are compared without case, punctuation, spacing and Unicode form, injections by their
+    goals; nearly the same prompts without numbers as well. Paraphrases in other words are not
+    found.
     """
 
     def __init__(self, findings: Findings, split_by: SplitBy) -> None:
@@ -55,14 +56,14 @@ class LeakageChecks:
             place: Where it stands.
             trace: A valid trace_v1.
         """
-        task = user_task(trace)
+        task = task_key(trace["messages"], injection_spans(trace))
         injection = (trace.get("tool_attack") or {}).get("injection_text")
         if task is not None:
             torn = self._compare("task", task, place, trace["split"])
             if not torn:
                 self._compare("prompt", _NUMBER.sub("0", task), place, trace["split"])
         if trace["labels"]["attack_present"] and injection:
-            self._compare("injection", query_key(injection), place, trace["split"])
+            self._compare("injection", injection_key(injection), place, trace["split"])
 
     def _compare(self, kind: str, key: str, place: Place, split: str) -> bool:
         """Whether a key stands in another split as well."""
@@ -94,18 +95,3 @@ class LeakageChecks:
         for kind, shared in self._shared.items():
             if shared and not self._promised[kind]:
                 self._findings.note(f"{len(shared)} {words[kind]}, e.g. {self._example[kind]}")
-
-
-def user_task(trace: Trace) -> str | None:
-    """What the user asks for, as splits compare it: the first user message without the injection;
-    None where there is no user message.
-    """
-    for index, message in enumerate(trace["messages"]):
-        if message["role"] != "user":
-            continue
-        content = message["content"]
-        spans = [span for span in injection_spans(trace) if span["message_index"] == index]
-        for span in sorted(spans, key=lambda each: -each["char_start"]):
-            content = content[: span["char_start"]] + " " + content[span["char_end"] :]
-        return query_key(content)
-    return None

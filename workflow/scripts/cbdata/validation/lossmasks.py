@@ -263,6 +263,8 @@ class LossmaskChecks:
             place,
             lambda: f"{name}: {len(different)} labels differ, first at {different[0]}",
         )
+        if render["sequence_length"] != len(ids):
+            return  # render_lengths has failed, and no mask can be made of this render
         losses = _losses(mask)
         factors = factors_of(render, mask.get("thinking_weight", 1.0), losses)
         for applied in _applied(mask):

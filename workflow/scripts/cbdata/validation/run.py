@@ -60,7 +60,11 @@ def _each(
 
 def _check_stats(findings: Findings, files: Sequence[Path]) -> None:
     for path in files:
-        stats = orjson.loads(path.read_bytes())
+        try:
+            stats = orjson.loads(path.read_bytes())
+        except orjson.JSONDecodeError as error:
+            findings.expect("file_readable", False, path, str(error))
+            continue
         wrong = all_errors("stats_v1", stats)
         if not findings.expect("stats_schema", not wrong, path, wrong):
             continue

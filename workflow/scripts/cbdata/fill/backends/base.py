@@ -29,12 +29,14 @@ class Generated:
     """What the engine wrote for one request.
 
     ``token_ids`` holds every generated token, a final end-of-turn token included. ``finish_reason``
-    is ``stop`` (an end-of-turn token) or ``length`` (``max_tokens`` reached).
+    is ``stop`` (an end-of-turn token) or ``length`` (``max_tokens`` reached). ``cached_tokens`` of
+    the prompt came from the engine's prefix cache; None where the engine has none, or does not say.
     """
 
     request: Request
     token_ids: tuple[int, ...]
     finish_reason: str
+    cached_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,9 @@ class EngineOptions:
 
     ``model`` is a local folder. ``max_model_len`` bounds prompt plus completion in tokens.
     ``device`` is what the backend said it would compute on, ``dtype`` the weight type on it.
-    ``grammar`` (EBNF in xgrammar's dialect) is what every completion is held to, or None. ``seed``
-    is the run's: each request brings its own, so an engine may leave it alone. ``stop_token_ids``
-    end a completion beside the tokens that the model's own files name. ``served_name`` is what a
-    server calls the model.
+    ``seed`` is the run's: each request brings its own, so an engine may leave it alone.
+    ``stop_token_ids`` end a completion beside the tokens that the model's own files name.
+    ``served_name`` is what a server calls the model.
     """
 
     model: Path
@@ -109,7 +110,6 @@ class EngineOptions:
     device: DeviceKind
     dtype: WeightType
     max_model_len: int
-    grammar: str | None
     seed: int
     stop_token_ids: tuple[int, ...] = ()
     served_name: str = ""

@@ -95,7 +95,7 @@ class EndpointEngine:
         # It writes a line with the address for every request.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         runtime = options.runtime
-        self._grammar, self._stops = options.grammar, options.stop_token_ids
+        self._stops = options.stop_token_ids
         self._model = options.served_name
         self._patience = runtime.endpoint_patience
         self._servers = [
@@ -152,7 +152,7 @@ class EndpointEngine:
             server = self._free_server()
             pause = None
             try:
-                ids, finish = server.complete(request, self._model, self._stops, self._grammar)
+                ids, finish, cached = server.complete(request, self._model, self._stops)
             except NotNow as error:
                 pause = error.wait
                 self._rest(server, error)
@@ -165,7 +165,7 @@ class EndpointEngine:
                 return Refusal(request, str(error))
             else:
                 self._hear()
-                return Generated(request, ids, finish)
+                return Generated(request, ids, finish, cached)
             finally:
                 with server.lock:
                     server.in_flight -= 1

@@ -136,19 +136,18 @@ class Server:
         return True
 
     def complete(
-        self, request: Request, model: str, stops: Sequence[int], grammar: str | None
-    ) -> tuple[tuple[int, ...], str]:
+        self, request: Request, model: str, stops: Sequence[int]
+    ) -> tuple[tuple[int, ...], str, int | None]:
         """Generate one completion.
 
         Args:
-            request: Prompt ids, seed and sampling.
+            request: Prompt ids, seed, sampling and grammar.
             model: The model's name at this server.
             stops: Token ids that end a completion beside the model's own.
-            grammar: EBNF that the completion is held to, or None.
 
         Returns:
-            Every generated token id, a final end-of-turn token included, and ``stop`` or
-            ``length``.
+            Every generated token id, a final end-of-turn token included; ``stop`` or ``length``;
+            and how many tokens of the prompt were in the server's prefix cache, if it says so.
 
         Raises:
             NotNow: No whole answer came.
@@ -168,8 +167,8 @@ class Server:
             "skip_special_tokens": False,
             "return_token_ids": True,
         }
-        if grammar is not None:
-            body["structured_outputs"] = {"grammar": grammar}
+        if request.grammar is not None:
+            body["structured_outputs"] = {"grammar": request.grammar}
         answer = self._ask("POST", f"{self.url}/completions", body)
         choices = answer.get("choices")
         choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
@@ -181,8 +180,9 @@ class Server:
                 f"{self.url} returns no token ids (return_token_ids), so what it wrote cannot be"
                 " known to the token. Fix: serve the model with a vLLM that has return_token_ids"
             )
-        usage = answer.get("usage")
-        counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
+        usage = _object(answer.get("usage"))
+        counted = usage.get("completion_tokens")
+        cached = _object(usage.get("prompt_tokens_details")).get("cached_tokens")
         if (
             finish not in FINISH_REASONS
             or not isinstance(ids, list)
@@ -195,7 +195,7 @@ class Server:
                 f"{self.url} completed another prompt than it was sent: it changes token ids. Fix:"
                 " send to the server itself, not to a router that works on text"
             )
-        return tuple(ids), str(finish)
+        return tuple(ids), str(finish), cached if isinstance(cached, int) else None
 
     def _ask(self, method: str, url: str, body: Any = None) -> dict[str, Any]:
         """A JSON object from the server. Raises as ``complete`` does."""
@@ -227,6 +227,11 @@ class Server:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object, empty for anything else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _seconds(header: str | None) -> float | None:

@@ -117,19 +117,21 @@ class TransformersEngine:
         own = tuple(ends) if isinstance(ends, (list, tuple)) else (ends,)
         self._ends = tuple(dict.fromkeys((*own, *options.stop_token_ids)))
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self._ends[0]
-        self._grammar = (
-            None if options.grammar is None else self._compile(tokenizer, options.grammar)
-        )
+        self._tokenizer = tokenizer
+        self._compiler: Any = None
 
-    def _compile(self, tokenizer: Any, grammar: str) -> Any:
+    def _compile(self, grammar: str) -> Any:
+        """A grammar for this tokenizer; the compiler keeps those that it made."""
         import xgrammar
 
-        info = xgrammar.TokenizerInfo.from_huggingface(
-            tokenizer,
-            vocab_size=self._model.config.get_text_config().vocab_size,
-            stop_token_ids=list(self._ends),
-        )
-        return xgrammar.GrammarCompiler(info).compile_grammar(grammar)
+        if self._compiler is None:
+            info = xgrammar.TokenizerInfo.from_huggingface(
+                self._tokenizer,
+                vocab_size=self._model.config.get_text_config().vocab_size,
+                stop_token_ids=list(self._ends),
+            )
+            self._compiler = xgrammar.GrammarCompiler(info)
+        return self._compiler.compile_grammar(grammar)
 
     def generate(self, queue: RequestQueue) -> Generator[list[Generated | Refusal], None, None]:
         """See Backend.generate."""
@@ -200,10 +202,12 @@ class TransformersEngine:
 
     def _processors(self, batch: Sequence[Request]) -> list[Any]:
         processors: list[Any] = []
-        if self._grammar is not None:
+        grammars = [request.grammar for request in batch if request.grammar is not None]
+        if grammars:
             from xgrammar.contrib.hf import LogitsProcessor
 
-            processors.append(LogitsProcessor(self._grammar))
+            # All rows of a run are constrained, or none.
+            processors.append(LogitsProcessor([self._compile(grammar) for grammar in grammars]))
         return [*processors, row_sampler(batch)]
 
     def _completion(self, request: Request, ids: list[int]) -> Generated:

@@ -150,7 +150,7 @@ class VllmEngine:
         from vllm import LLM
 
         self.version, _ = vllm_version()
-        self._grammar, self._stops = options.grammar, list(options.stop_token_ids)
+        self._stops = list(options.stop_token_ids)
         self._llm = LLM(**engine_arguments(options))
         self._engine = self._llm.llm_engine
         at_once = self._engine.vllm_config.scheduler_config.max_num_seqs
@@ -195,7 +195,7 @@ class VllmEngine:
             skip_special_tokens=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
             structured_outputs=(
-                None if self._grammar is None else StructuredOutputsParams(grammar=self._grammar)
+                StructuredOutputsParams(grammar=request.grammar) if request.grammar else None
             ),
         )
 
@@ -212,7 +212,10 @@ class VllmEngine:
                             answer = output.outputs[0]
                             finished.append(
                                 Generated(
-                                    request, tuple(answer.token_ids), str(answer.finish_reason)
+                                    request,
+                                    tuple(answer.token_ids),
+                                    str(answer.finish_reason),
+                                    output.num_cached_tokens,
                                 )
                             )
                 if finished:

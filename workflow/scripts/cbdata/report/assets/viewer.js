@@ -1,61 +1,36 @@
-// The viewer: what to browse, which records match, which one is open, under which mask.
+// The viewer: what to browse, which records match, which one is open, under which masks.
 
-const INDEX = JSON.parse(byId("index").textContent);
-const BLOCKS = new Blocks(document.querySelectorAll("script.block"));
-const VIEW = new TokenView(byId("record"), byId("token"), INDEX.tokens, new Set(INDEX.special));
+const SPECIAL = new Set(INDEX.special);
+const VIEW = new TokenView(byId("record"), byId("token"), INDEX.tokens, SPECIAL);
+const BESIDE = new TokenView(byId("beside"), byId("token"), INDEX.tokens, SPECIAL);
+new PairedScroll(VIEW, BESIDE);
 const ANY = "";
+const TWIN = "twin";
 
-const TABS = {
-  traces: {
-    table: INDEX.traces,
-    size: INDEX.traces.id.length,
-    filters: [
-      ["Data set", (i) => INDEX.datasets[INDEX.traces.dataset[i]].name],
-      ["Category", (i) => INDEX.traces.category[i]],
-      ["Outcome", (i) => INDEX.traces.outcome[i]],
-    ],
-    search: ["id", "class", "tools", "preview", "split"],
-    row(row, i) {
-      const first = element("span", "");
-      first.append(
-        element("span", "tag " + INDEX.traces.category[i], INDEX.traces.category[i]),
-        visible(INDEX.traces.preview[i]),
-      );
-      const about = [
-        INDEX.traces.class[i],
-        INDEX.traces.outcome[i],
-        INDEX.traces.tokens[i] + " tokens",
-        INDEX.traces.tools[i],
-      ];
-      row.append(first, element("span", "second", visible(about.filter(Boolean).join(" \u00b7 "))));
-    },
-  },
-  rejects: {
-    table: INDEX.rejects,
-    size: INDEX.rejects.reason.length,
-    filters: [
-      ["Data set", (i) => INDEX.rejects.name[i]],
-      ["Stage", (i) => INDEX.rejects.stage[i]],
-      ["Reason", (i) => INDEX.rejects.reason[i]],
-    ],
-    search: ["record", "reason", "name", "file"],
-    row(row, i) {
-      const first = element("span", "");
-      first.append(
-        element("span", "tag stage", INDEX.rejects.stage[i]),
-        visible(INDEX.rejects.reason[i]),
-      );
-      const line = INDEX.rejects.line[i] === null ? "" : ":" + INDEX.rejects.line[i];
-      const about = [INDEX.rejects.file[i] + line, INDEX.rejects.record[i] || "no id"];
-      row.append(first, element("span", "second", visible(about.join(" \u00b7 "))));
-    },
-  },
+// ``opened`` counts records asked for, ``shown`` is the last of them that is in the page, and
+// ``searching`` counts searches that are not done. ``anchor`` is the place that the next record
+// opens at, ``pattern`` what was searched for last.
+const STATE = {
+  tab: "traces",
+  mask: {},
+  beside: ANY,
+  opened: 0,
+  shown: 0,
+  searches: 0,
+  searching: 0,
+  anchor: undefined,
+  pattern: null,
+  linked: false,
 };
+const LIST = new VirtualList(byId("list"), fillRow, (i) => open(i));
+const PICKS = new Picks(LIST, () => TABS[STATE.tab]);
+let FILTERS = [];
 
-// ``opened`` counts records asked for, ``shown`` is the last of them that is in the page.
-const STATE = { tab: "traces", policy: {}, opened: 0, shown: 0 };
-const FILTERS = [1, 2, 3].map((number) => byId("filter-" + number));
-const LIST = new VirtualList(byId("list"), (row, i) => TABS[STATE.tab].row(row, i), (i) => open(i));
+function fillRow(row, i) {
+  const tab = TABS[STATE.tab];
+  tab.row(row, i);
+  if (tab.picked.has(i)) row.firstChild.prepend(element("span", "pick", "\u2713 picked "));
+}
 
 function options(select, values, labels) {
   select.replaceChildren(...values.map((value, position) => {
@@ -65,114 +40,254 @@ function options(select, values, labels) {
   }));
 }
 
+// A select for each thing that differs between the records of a tab.
 function fillFilters() {
   const tab = TABS[STATE.tab];
-  tab.filters.forEach(([name, value], number) => {
+  FILTERS = [];
+  const labels = [];
+  for (const [name, value] of tab.filters) {
     const counts = new Map();
     for (let i = 0; i < tab.size; i += 1) counts.set(value(i), (counts.get(value(i)) || 0) + 1);
+    if (counts.size < 2) continue;
     const values = [...counts.keys()].sort();
-    const labels = values.map((entry) => entry + " (" + counts.get(entry) + ")");
-    options(FILTERS[number], [ANY, ...values], ["all", ...labels]);
-    byId("filter-" + (number + 1) + "-label").firstChild.textContent = name + " ";
-  });
+    const size = (entry) => counts.get(entry).toLocaleString("en");
+    const titles = values.map((entry) => entry + " (" + size(entry) + ")");
+    const label = element("label", "", name + " ");
+    const select = element("select", "");
+    select.id = "filter-" + name.toLowerCase().replace(" ", "-");
+    options(select, [ANY, ...values], ["all", ...titles]);
+    select.addEventListener("change", () => refresh());
+    label.append(select);
+    labels.push(label);
+    FILTERS.push({ select, value });
+  }
+  byId("filters").replaceChildren(...labels);
+  byId("filter-box").hidden = labels.length === 0;
 }
 
-function matches() {
-  const tab = TABS[STATE.tab];
-  const wanted = byId("search").value.trim().toLowerCase();
-  const chosen = (i) =>
-    tab.filters.every(([, value], number) => [ANY, value(i)].includes(FILTERS[number].value));
-  const holds = (column, i) => String(tab.table[column][i] || "").toLowerCase().includes(wanted);
+function clearFilters() {
+  byId("search").value = "";
+  for (const { select } of FILTERS) select.value = ANY;
+}
+
+// The records that match; ``texts`` are those of the tab's records where ``pattern`` is one.
+function matches(pattern, texts) {
   const found = [];
-  for (let i = 0; i < tab.size; i += 1) {
-    if (!chosen(i)) continue;
-    if (wanted === "" || tab.search.some((column) => holds(column, i))) found.push(i);
+  for (let i = 0; i < TABS[STATE.tab].size; i += 1) {
+    const chosen = ({ select, value }) => select.value === ANY || select.value === value(i);
+    if (!FILTERS.every(chosen)) continue;
+    // A pattern that is used with test() remembers where it found something.
+    if (pattern !== null) pattern.lastIndex = 0;
+    if (pattern === null || pattern.test(texts[i])) found.push(i);
   }
   return found;
 }
 
-function refresh(wanted) {
-  const found = matches();
+function count(words) {
+  byId("count").textContent = words;
+}
+
+function showFound(found, wanted) {
   const tab = TABS[STATE.tab];
-  const [shown, all] = [found.length, tab.size].map((count) => count.toLocaleString("en"));
-  byId("count").textContent = shown + " of " + all + " " + STATE.tab;
+  const [shown, all] = [found.length, tab.size].map((number) => number.toLocaleString("en"));
+  count(shown + " of " + all + " " + STATE.tab);
+  const set = FILTERS.filter(({ select }) => select.value !== ANY).length;
+  byId("filter-count").textContent = set ? "(" + set + " set)" : "";
   LIST.show(found, wanted === undefined ? 0 : found.indexOf(wanted));
+  PICKS.show();
+}
+
+// Show what matches now, and open ``wanted`` of it, or the first.
+async function refresh(wanted) {
+  const search = (STATE.searches += 1);
+  const tab = TABS[STATE.tab];
+  const pattern = searchPattern(byId("search").value);
+  if (pattern === null) {
+    STATE.pattern = null;
+    showFound(matches(null), wanted);
+    return;
+  }
+  STATE.searching += 1;
+  try {
+    await pause(TYPING_PAUSE_MS);
+    if (search !== STATE.searches) return;
+    const progress = (share) => {
+      if (search === STATE.searches) count("Reading the texts: " + Math.round(share * 100) + "%");
+    };
+    const texts = await tab.texts.ready(progress);
+    if (search !== STATE.searches) return;
+    STATE.pattern = pattern;
+    showFound(matches(pattern, texts), wanted);
+  } finally {
+    STATE.searching -= 1;
+  }
 }
 
 function switchTab(name) {
   STATE.tab = name;
-  for (const tab of Object.keys(TABS))
+  for (const tab of Object.keys(TABS)) {
     byId("tab-" + tab).setAttribute("aria-selected", String(tab === name));
-  for (const id of ["policy-label", "legend", "to-loss"]) byId(id).hidden = name !== "traces";
+    byId("tab-" + tab).tabIndex = tab === name ? 0 : -1;
+  }
+  for (const node of document.querySelectorAll(".of-traces")) node.hidden = name !== "traces";
+  byId("unfold-name").textContent =
+    name === "traces" ? "Show harmful completions" : "Show completions and raw records";
+  byId("beside").hidden = true;
+  byId("panes").classList.remove("two");
   byId("search").value = "";
   fillFilters();
   refresh();
 }
 
 // A mask stays chosen while one steps through the traces of a data set.
-function fillPolicies(dataset, record) {
-  const masks = INDEX.datasets[dataset].masks;
+function fillMasks(dataset, record, twin) {
+  const { masks } = INDEX.datasets[dataset];
   const labels = masks.map((mask) => mask.label);
   const titles = masks.map(
     (mask) => mask.title + (mask.label in record.masks ? "" : " \u2013 no mask"),
   );
   options(byId("policy"), labels, titles);
-  byId("policy").value = labels.includes(STATE.policy[dataset]) ? STATE.policy[dataset] : labels[0];
+  byId("policy").value = labels.includes(STATE.mask[dataset]) ? STATE.mask[dataset] : labels[0];
+  const missing = record.twin === null ? "it has none" : "not in this page";
+  const twinTitle = twin < 0 ? "its twin \u2013 " + missing : "its twin, under the same mask";
+  options(byId("compare"), [ANY, TWIN, ...labels], ["nothing", twinTitle, ...titles]);
+  byId("compare").value = [TWIN, ...labels].includes(STATE.beside) ? STATE.beside : ANY;
+}
+
+function titleOf(dataset, label) {
+  const mask = INDEX.datasets[dataset].masks.find((each) => each.label === label);
+  return mask ? mask.title : label;
 }
 
 async function open(i) {
   const ticket = (STATE.opened += 1);
+  const { anchor } = STATE;
+  STATE.anchor = undefined;
   byId("previous").disabled = LIST.selected <= 0;
   byId("next").disabled = LIST.selected < 0 || LIST.selected >= LIST.items.length - 1;
-  byId("twin").hidden = true;
+  PICKS.show();
   if (i === null) {
-    byId("record").replaceChildren(element("p", "empty-record", "No record matches."));
+    for (const id of ["twin", "next-hit"]) byId(id).hidden = true;
+    showBeside(null);
+    VIEW.clear(element("p", "empty-record", noMatch()));
     STATE.shown = ticket;
     return;
   }
-  const table = TABS[STATE.tab].table;
+  const { table } = TABS[STATE.tab];
   const record = await BLOCKS.record(table.block[i], table.slot[i]);
   if (ticket !== STATE.opened) return;
-  if (STATE.tab === "rejects") showReject(i, record);
-  else showTrace(i, record);
+  if (STATE.tab === "rejects") {
+    showReject(i, record);
+  } else {
+    const twin = record.twin === null ? -1 : INDEX.traces.id.indexOf(record.twin);
+    const wanted = STATE.beside === TWIN && twin >= 0;
+    const other = wanted ? await BLOCKS.record(table.block[twin], table.slot[twin]) : null;
+    if (ticket !== STATE.opened) return;
+    showTrace(i, record, twin, other, anchor);
+  }
   STATE.shown = ticket;
 }
 
-function showTrace(i, record) {
+function noMatch() {
+  const [shown, all] = [INDEX.traces.id.length, INDEX.datasets.reduce((n, d) => n + d.total, 0)];
+  if (STATE.tab === "rejects" || shown === all) return "No record matches.";
+  const [part, total] = [shown, all].map((number) => number.toLocaleString("en"));
+  return (
+    "No record matches. This page holds " + part + " of " + total + " traces;" +
+    " workflow/scripts/show.py shows any of them by its id."
+  );
+}
+
+// Show the second pane, or none.
+function showBeside(draw) {
+  byId("panes").classList.toggle("two", draw !== null);
+  byId("beside").hidden = draw === null;
+  if (draw === null) byId("beside").replaceChildren();
+  else draw();
+}
+
+function showTrace(i, record, twin, other, anchor) {
   const dataset = INDEX.traces.dataset[i];
-  fillPolicies(dataset, record);
-  const draw = () => VIEW.show(record, record.masks[byId("policy").value], byId("unfold").checked);
-  byId("policy").onchange = () => {
-    STATE.policy[dataset] = byId("policy").value;
-    draw();
-  };
-  byId("unfold").onchange = draw;
-  const twin = record.twin === null ? -1 : INDEX.traces.id.indexOf(record.twin);
+  fillMasks(dataset, record, twin);
+  const label = byId("policy").value;
+  const unfold = byId("unfold").checked;
+  const show = (view, shown, own, mask, place) =>
+    view.show(shown, titleOf(own, mask), shown.masks[mask], unfold, STATE.pattern, place);
+  const beside = byId("compare").value;
+  const draw = () =>
+    beside === TWIN
+      ? show(BESIDE, other, INDEX.traces.dataset[twin], label, VIEW.anchor())
+      : show(BESIDE, record, dataset, beside, VIEW.anchor());
+  // The panes have their width before anything is scrolled.
+  const two = beside !== ANY && (beside !== TWIN || other !== null);
+  byId("panes").classList.toggle("two", two);
+  byId("beside").hidden = !two;
+  show(VIEW, record, dataset, label, anchor);
+  showBeside(two ? draw : null);
   byId("twin").hidden = twin < 0;
-  byId("twin").onclick = () => {
-    byId("search").value = "";
-    for (const filter of FILTERS) filter.value = ANY;
+  byId("twin").onclick = () => goToTwin(twin);
+  for (const id of ["next-hit", "found-key"]) byId(id).hidden = VIEW.hits.length === 0;
+  byId("next-hit").textContent = "Next of " + VIEW.hits.length.toLocaleString("en") + " found";
+  if (STATE.linked) linkTo(i, dataset);
+  STATE.linked = true;
+}
+
+function linkTo(i, dataset) {
+  const id = INDEX.traces.id[i];
+  const part = INDEX.traces.id.slice(0, i + 1).filter((other) => other === id).length;
+  writeLink({
+    trace: id,
+    part: part > 1 ? String(part) : "",
+    policy: STATE.mask[dataset] || "",
+    beside: STATE.beside,
+  });
+}
+
+function goToTwin(twin) {
+  STATE.anchor = VIEW.anchor();
+  const position = LIST.items.indexOf(twin);
+  if (position >= 0) {
+    LIST.select(position);
+  } else {
+    clearFilters();
     refresh(twin);
-  };
-  draw();
+  }
+}
+
+// Draw the open record anew, at the same place.
+function redraw() {
+  if (LIST.selected < 0) return;
+  const settled = STATE.shown === STATE.opened;
+  if (STATE.tab === "traces" && settled) STATE.anchor = VIEW.anchor();
+  open(LIST.items[LIST.selected]);
 }
 
 function showReject(i, record) {
-  const columns = ["stage", "name", "reason", "record", "file", "line"];
-  const facts = Object.fromEntries(columns.map((column) => [column, INDEX.rejects[column][i]]));
-  const parts = [factList({ ...facts, detail: record.detail })];
-  if (record.rawLength) {
-    const cut = record.rawLength > record.raw.length ? ", the first " + record.raw.length : "";
-    const raw = () => element("pre", "raw", visibleLines(record.raw));
-    const size = record.rawLength + " characters" + cut;
-    const title = "Show the raw record, which may be harmful (" + size + ")";
-    const button = element("button", "fold", title);
-    button.addEventListener("click", () => button.replaceWith(raw()));
-    parts.push(byId("unfold").checked ? raw() : button);
+  const columns = columnsOf(INDEX.rejects, REJECT_COLUMNS, i);
+  VIEW.clear(...rejectParts(columns, record, byId("unfold").checked));
+  byId("next-hit").hidden = true;
+}
+
+// Open what a link names, and say what of it the page does not have.
+function follow(link) {
+  const i = linkedRow(INDEX.traces.id, link);
+  const notes = [];
+  const { masks } = INDEX.datasets[i < 0 ? 0 : INDEX.traces.dataset[i]] || { masks: [] };
+  const named = (name) => visible(name.slice(0, 80));
+  const policy = link.policy ? linkedMask(masks, link.policy) : null;
+  if (link.policy && policy === null) notes.push("no loss mask " + named(link.policy));
+  if (i < 0) notes.unshift("no trace " + named(link.trace));
+  const told = "The link is to what this page has not: " + notes.join(", ");
+  byId("notice").textContent = notes.length ? told : "";
+  if (policy !== null && i >= 0) STATE.mask[INDEX.traces.dataset[i]] = policy;
+  if (link.beside === TWIN) STATE.beside = TWIN;
+  else if (link.beside) STATE.beside = linkedMask(masks, link.beside) || ANY;
+  if (STATE.tab !== "traces") switchTab("traces");
+  if (i >= 0) {
+    clearFilters();
+    refresh(i);
+    byId("viewer").scrollIntoView({ behavior: "instant" });
   }
-  byId("unfold").onchange = () => showReject(i, record);
-  byId("record").replaceChildren(...parts);
-  byId("token").textContent = "";
 }
 
 function start() {
@@ -180,19 +295,51 @@ function start() {
     const share = INDEX.rejects.reason.length + " of " + INDEX.rejectTotal;
     byId("reject-sample").textContent = "Rejects: " + share + ", every file and reason in turn.";
   }
-  for (const tab of Object.keys(TABS))
-    byId("tab-" + tab).addEventListener("click", () => switchTab(tab));
-  for (const filter of FILTERS) filter.addEventListener("change", () => refresh());
-  byId("search").addEventListener("input", () => refresh());
-  byId("previous").addEventListener("click", () => LIST.move(-1));
-  byId("next").addEventListener("click", () => LIST.move(1));
-  byId("to-loss").addEventListener("click", () => VIEW.toLoss());
-  const keys = { j: () => LIST.move(1), k: () => LIST.move(-1), l: () => VIEW.toLoss() };
+  const on = (id, event, action) => byId(id).addEventListener(event, action);
+  for (const tab of Object.keys(TABS)) {
+    on("tab-" + tab, "click", () => switchTab(tab));
+    on("tab-" + tab, "keydown", (event) => {
+      if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+      const other = Object.keys(TABS).find((name) => name !== STATE.tab);
+      switchTab(other);
+      byId("tab-" + other).focus();
+    });
+  }
+  on("search", "input", () => refresh());
+  on("previous", "click", () => LIST.move(-1));
+  on("next", "click", () => LIST.move(1));
+  on("to-loss", "click", () => VIEW.toLoss());
+  on("next-hit", "click", () => VIEW.nextHit());
+  on("unfold", "change", redraw);
+  on("policy", "change", () => {
+    STATE.mask[INDEX.traces.dataset[LIST.items[LIST.selected]]] = byId("policy").value;
+    redraw();
+  });
+  on("compare", "change", () => {
+    STATE.beside = byId("compare").value;
+    redraw();
+  });
+  const ofTraces = (action) => () => STATE.tab === "traces" && action();
+  const keys = {
+    j: () => LIST.move(1),
+    k: () => LIST.move(-1),
+    l: ofTraces(() => VIEW.toLoss()),
+    n: ofTraces(() => VIEW.nextHit()),
+    t: ofTraces(() => byId("twin").hidden || byId("twin").click()),
+    x: () => PICKS.pick(),
+  };
   document.addEventListener("keydown", (event) => {
-    if (!(event.key in keys) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!Object.hasOwn(keys, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (!event.target.closest("input, select")) keys[event.key]();
   });
+  byId("filter-box").open = matchMedia("(min-width: 861px)").matches;
+  const followHash = () => {
+    const link = readLink(location.hash);
+    if (link !== null) follow(link);
+  };
+  window.addEventListener("hashchange", followHash);
   switchTab("traces");
+  followHash();
 }
 
 start();
