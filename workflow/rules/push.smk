@@ -12,7 +12,12 @@ def what_is_pushed():
         raise ConfigError(
             ["export_hub_repo: push needs a repository. Fix: --config export_hub_repo=owner/name"]
         )
-    return rules.export.input
+    return [
+        path
+        for export in EXPORTS
+        if not export.by_request
+        for path in getattr(rules, f"export_{export.name}").output
+    ]
 
 
 rule push:
