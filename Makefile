@@ -64,9 +64,9 @@ demo: $(READY) ## the whole workflow on the demo data, with a real model on the 
 		--config engine_device=cpu
 	@echo && cat scratch/demo/data/stats/summary.txt
 	@printf '\nNext:\n  %s\n  %s\n  %s\n' \
-		"$(BIN)/python workflow/scripts/show.py 1 --twin $(DEMO_SHOWN)" \
-		"$(SNAKEMAKE) report --profile profiles/local --configfile $(DEMO_CONFIG)" \
-		"$(SNAKEMAKE) export --profile profiles/local --configfile $(DEMO_CONFIG)"
+		"$(BIN)/python workflow/scripts/show.py 1 $(DEMO_SHOWN)" \
+		"$(SNAKEMAKE) export --profile profiles/local --configfile $(DEMO_CONFIG)" \
+		"$(SNAKEMAKE) validate --profile profiles/local --configfile $(DEMO_CONFIG)"
 
 demo-decision-points: $(READY) ## harmful and benign twins from agent runs, with a real model
 	$(SNAKEMAKE) --profile profiles/local --configfile $(POINTS_CONFIG) \

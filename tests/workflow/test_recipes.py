@@ -151,3 +151,19 @@ def test_every_target_says_what_it_is_for(recipes: Recipes) -> None:
     ).stdout.splitlines()
     assert "push (" in "\n".join(listed)
     assert [line for line in listed if not re.fullmatch(r"\w+ \([A-Z][^{}]*\.\)", line)] == []
+
+
+def test_the_demo_s_next_commands_are_there(recipes: Recipes) -> None:
+    """As ``make demo`` prints them; show.py has nothing to show before the demo was run."""
+    told = subprocess.run(
+        ["make", "-n", "demo"], cwd=recipes.repo, capture_output=True, text=True, check=True
+    ).stdout
+    commands = re.findall(r'^\t*"(\S+ .+?)"', told.split("Next:")[1], re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        program, *words = command.split()
+        dry = [*words, "-n"] if program.endswith("snakemake") else words
+        done = subprocess.run(
+            [recipes.repo / program, *dry], cwd=recipes.repo, capture_output=True, text=True
+        )
+        assert done.returncode == 0 or "no loss masks there" in done.stderr, done.stderr
