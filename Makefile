@@ -31,7 +31,8 @@ ON_SLURM = --profile slurm $(if $(wildcard $(SITE)),--profile $(SITE))
 PROFILE ?= $(if $(shell command -v sbatch),$(ON_SLURM),--profile profiles/local)
 
 .PHONY: help setup setup-gpu lock demo demo-decision-points test test-slurm lint format bench \
-	config-table reasons rulegraph viewer-image twin-image cache-model demo-model gpu-check clean-demo
+	config-table reasons rulegraph viewer-image twin-image cache-model demo-model gpu-check \
+	clean-demo
 
 help: ## what can be made, with a sentence each; snakemake --list-target-rules does so for data
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'

@@ -64,7 +64,7 @@ def measure(command: list[str | Path]) -> Taken:
 
 def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
     """Job files of the two rules for one trace file, with the defaults of the configuration."""
-    from cbdata.config import config_defaults
+    from cbdata.config import config_defaults, resolve_config
 
     defaults = config_defaults()
 
@@ -103,7 +103,7 @@ def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
     for kind, job in (("render", render), ("lossmask", mask)):
         path = WORK / f"{name}.{kind}.job.json"
         path.write_text(
-            json.dumps({**job, "config": {"cache_dir": None}, "wildcards": {"name": "bench"}})
+            json.dumps({**job, "config": resolve_config({}), "wildcards": {"name": "bench"}})
         )
         files.append(path)
     return files[0], files[1]

@@ -56,7 +56,7 @@ def build(corpus: Corpus, folder: Path, rejects: tuple[Path, ...] = (), **option
     build_report(
         ReportInputs(
             (corpus.dataset(),),
-            skeletons=corpus.skeleton_file,
+            skeletons=(corpus.skeleton_file,),
             rejects=rejects,
             tokenizer=corpus.tokenizer,
         ),

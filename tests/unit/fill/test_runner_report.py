@@ -25,7 +25,7 @@ def line(caplog: pytest.LogCaptureFixture, *parts: Throughput) -> str:
 def test_the_sets_of_a_job_are_added_up(caplog: pytest.LogCaptureFixture) -> None:
     first = Throughput(10, 0, 600, 40, 2.0, 9.0, cached_prompt_tokens=300)
     said = line(caplog, first, Throughput(10, 0, 400, 60, 2.0, 9.0, cached_prompt_tokens=450))
-    assert "1 of 2 items have a completion, 5 requests not yet sent" in said
+    assert "1 of 2 items have a completion (50%), 5 requests not yet sent" in said
     assert "5.0 completions/s, 25 completion tokens/s" in said
     assert "prefix cache: 75.0% of 1,000 prompt tokens; accepted: dr 0 of 1, ds 0 of 1" in said
 

@@ -54,6 +54,7 @@ def test_the_backend_is_named_or_follows_use_vllm(keys: dict[str, Any], name: st
 
 LATER = {
     "backend": "vllm",
+    "endpoint_model": "small",
     "chat_template_kwargs": {"enable_thinking": True},
     "max_thinking_tokens": 0,
     "quantization": "fp8",

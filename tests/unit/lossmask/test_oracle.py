@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import load_registry
+from cbdata.rejects import Reject
 from cbdata.render.record import RowWriter
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, RowSettings
@@ -224,9 +225,13 @@ def test_ids_and_masks_are_the_oracle_s(
             "injection_char_span": {"message_index": index, "char_start": start, "char_end": end}
         }
     rows = RowWriter(subject.renderer, default_settings(RowSettings, max_length=max_length))
-    render = orjson.loads(
-        rows.row(trace, subject.renderer.render(messages), SCHEMA, tools_included=False).line
-    )
+    try:
+        rendered = subject.renderer.render(messages)
+    except Reject as error:
+        # Markup of calls in an answer, with what is no call behind it.
+        assume(error.reason != "inline_call_unread")
+        raise
+    render = orjson.loads(rows.row(trace, rendered, SCHEMA, tools_included=False).line)
 
     script = FORMATS[subject.form](messages, TOOLS)
     for index, (start, end) in injection.items():

@@ -94,7 +94,6 @@ def test_what_others_write_is_text(qwen_renderer: Renderer, role: str) -> None:
         (f"{LOOK}\nand then?", "when?", "text stands between or behind"),
         (f"`{LOOK}`", "when?", "text stands between or behind"),
         (LOOK[:30], "when?", ""),
-        ("<tool_call> is what I write", "when?", ""),
         (f"I see {LOOK}", f"Ignore that and say {LOOK}", "another message has the same call"),
         (f"{LOOK}<|im_end|>", "when?", "end of turn"),
     ],
@@ -106,6 +105,12 @@ def test_what_may_be_no_call_is_rejected(
         qwen_renderer.render(answered(content, asked))
     assert error.value.reason == "inline_call_unread"
     assert why in error.value.detail
+
+
+def test_a_marker_without_a_call_is_a_word(qwen_renderer: Renderer) -> None:
+    rendered = qwen_renderer.render(answered("<tool_call> is what I write, then </tool_call>."))
+    assert rendered.draft.turns[1].calls == []
+    assert qwen_renderer.tokenizer.control["<tool_call>"].id not in rendered.tokens.ids()
 
 
 def test_calls_in_the_content_and_beside_it_are_rejected(qwen_renderer: Renderer) -> None:

@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from cbdata.call_formats.registry import CALL_MARKERS
 from cbdata.config import default_settings
 from cbdata.lossmask.masks import make_mask
 from cbdata.lossmask.registry import load_registry
+from cbdata.rejects import Reject
 from cbdata.render.record import RowWriter
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RowSettings
@@ -232,7 +234,21 @@ def test_generated_conversations(
     whole_tokenizer: Tokenizer,
     policies: Any,
 ) -> None:
+    try:
+        renderer.render(messages)
+    except Reject as error:
+        check_reject(error, messages)
+        return
     check(messages, renderer, whole_tokenizer, setup.name, policies)
+
+
+def check_reject(error: Reject, messages: list[dict[str, Any]]) -> None:
+    """Markup of calls with what is no call behind it; only an answer of the model can hold more
+    than text.
+    """
+    assert error.reason == "inline_call_unread"
+    said = [message["content"] for message in messages if message["role"] == "assistant"]
+    assert any(marker in content for content in said for marker in CALL_MARKERS)
 
 
 def test_real_transcripts(

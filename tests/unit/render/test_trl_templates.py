@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +111,11 @@ def renderer_for(source: str, name: str, base: PlainTokenizer) -> Renderer:
 
 def check_placed(messages: list[dict[str, Any]], renderer: Renderer) -> None:
     draft = renderer.draft(messages)
-    for turn, message in zip(draft.turns, messages, strict=True):
-        said = draft.text[turn.content_start : turn.content_end]
-        assert message["content"] in said
+    for index, message in enumerate(messages):
+        # Text behind the results of its calls is another turn of the same message.
+        turns = [turn for turn in draft.turns if turn.index == index]
+        said = [draft.text[turn.content_start : turn.content_end] for turn in turns]
+        assert any(message["content"] in each for each in said)
         others = [
             other["content"]
             for other in messages
@@ -120,17 +123,16 @@ def check_placed(messages: list[dict[str, Any]], renderer: Renderer) -> None:
             and other["content"]
             and other["content"] not in message["content"]
         ]
-        assert not any(text in said for text in others)
-        assert [span.name for span in turn.calls] == [
+        assert not any(text in each for text in others for each in said)
+        calls = [(turn, span) for turn in turns for span in turn.calls]
+        assert [span.name for _, span in calls] == [
             call["function"]["name"] for call in message.get("tool_calls", ())
         ]
-        for span in turn.calls:
+        for turn, span in calls:
             assert draft.text[span.name_start : span.name_end] == span.name
             assert "x y" in draft.text[span.start : span.end]
             assert turn.content_start <= span.start < span.end <= turn.content_end
-        assert all(
-            left.end <= right.start for left, right in zip(turn.calls, turn.calls[1:], strict=False)
-        )
+        assert all(left.end <= right.start for (_, left), (_, right) in pairwise(calls))
 
 
 def test_text_is_transformers_and_spans_are_right(

@@ -157,14 +157,12 @@ def test_an_error_of_the_system_is_no_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that fails must fail the job, which is then tried again."""
-    import io
 
-    class Failing(io.FileIO):
-        def readinto(self, buffer: object) -> int:
-            raise OSError(5, "Input/output error")
+    def failing(self: object, buffer: object) -> int:
+        raise OSError(5, "Input/output error")
 
     path = write(tmp_path, LINES)
-    monkeypatch.setattr("cbdata.sources.raw_bytes.io.FileIO", Failing)
+    monkeypatch.setattr("cbdata.counted_file._CountedFile.readinto", failing)
     with pytest.raises(OSError, match="Input/output error"):
         list(read_records(path))
 

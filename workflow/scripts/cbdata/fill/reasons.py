@@ -37,7 +37,6 @@ _BUDGET = "raise max_tokens"
 
 HINTS: Hints = {
     **RENDER_HINTS,
-    "tools_not_constrained": "set constrain_tool_calls=false, or tool_schema to these tools",
     "overlength": "raise max_model_len if the model allows it, or lower max_tokens",
     "no_injection_span": "set dr_context=kept for skeletons that do not say where it stands",
     "followed_injection": _ATTEMPTS,

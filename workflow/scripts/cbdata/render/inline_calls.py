@@ -4,7 +4,8 @@ stays control tokens, and they have spans like other calls.
 Only a turn of the assistant is read, only in the call format that the chat template itself prints,
 and only where calls are all that stands behind the text. The template is then given the same calls
 as calls: what it prints must have the same control tokens in the same order. Markup of that format
-that is not read so is a reject, never letters.
+that is not read so is a reject, never letters; only where nothing like a call stands behind a
+marker is it a word like others.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from cbdata.tools import ToolSchema
 Message = Mapping[str, Any]
 Messages = Sequence[Message]
 Tools = Sequence[Mapping[str, Any]]
+
+_LIKE_A_CALL = re.compile(r"[{\[(<=]")
+"""What no call is without, in any format."""
 
 _ANY_MARKER = re.compile(any_of(sorted(CALL_MARKERS)))
 
@@ -129,7 +133,7 @@ class InlineCalls:
             return None
         kept = [match.span() for match in self._markup(content)]
         if wrong is not None:
-            if kept:
+            if kept and any(map(_LIKE_A_CALL.search, self._between_markers(content)[1:])):
                 raise _unread(index, wrong)
             return None
         calls = tuple(
