@@ -9,6 +9,8 @@ VENV ?= .venv
 VENV_GPU ?= .venv-gpu
 BIN := $(VENV)/bin
 DEMO_MODEL := scratch/cache/models/SmolLM2-135M-Instruct
+DEMO_CONFIG := config/demo/config.yaml
+DEMO_SHOWN = --data fujitsu_b4_ds --run scratch/demo/data --tokenizer $(DEMO_MODEL)
 POINTS := scratch/demo_decision_points/data
 POINTS_CONFIG := config/demo/decision_points.yaml
 POINTS_SHOWN = --data agentdojo_ds --run $(POINTS) --tokenizer $(DEMO_MODEL)
@@ -59,9 +61,13 @@ $(DEMO_MODEL)/config.json: $(VENV)/.installed workflow/scripts/export_demo_model
 	touch $@
 
 demo: $(READY) ## the whole workflow on the demo data, with a real model on the CPU
-	$(SNAKEMAKE) --profile profiles/local --configfile config/demo/config.yaml --cores $(CORES) \
+	$(SNAKEMAKE) --profile profiles/local --configfile $(DEMO_CONFIG) --cores $(CORES) \
 		--config engine_device=cpu
 	@echo && cat scratch/demo/data/stats/summary.txt
+	@printf '\nNext:\n  %s\n  %s\n  %s\n' \
+		"$(BIN)/python workflow/scripts/show.py 1 $(DEMO_SHOWN)" \
+		"$(SNAKEMAKE) export --profile profiles/local --configfile $(DEMO_CONFIG)" \
+		"$(SNAKEMAKE) validate --profile profiles/local --configfile $(DEMO_CONFIG)"
 
 demo-decision-points: $(READY) ## harmful and benign twins from agent runs, with a real model
 	$(SNAKEMAKE) --profile profiles/local --configfile $(POINTS_CONFIG) \

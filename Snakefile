@@ -1,7 +1,7 @@
 """Agent traces to training-ready loss masks for circuit-breaker training.
 
-Targets: all (default), load, fill, lossmask, validate, export, report, and every file of the output
-structure by its path.
+Targets: all (default), load, fill, lossmask, validate, export, push, report, and every file of the
+output structure by its path.
 """
 
 from snakemake.utils import min_version
@@ -38,6 +38,7 @@ include: "workflow/rules/render.smk"
 include: "workflow/rules/lossmask.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/push.smk"
 
 
 rule all:

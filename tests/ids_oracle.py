@@ -158,8 +158,8 @@ class _Row:
 
 
 def weights(found: Found, thinking_weight: float = 1.0) -> dict[str, list[float]]:
-    """The weight of every token of a row under every policy of the registry that needs no
-    parameters.
+    """The weight of every token of a row under each policy that is there from the start and
+    needs no parameters. A new one need not be here.
     """
     (start, end), calls = found.completion, found.calls
     exposed = found.injection[1] if found.injection else None

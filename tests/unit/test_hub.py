@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cache_model import sign_in
-from cbdata.hub import caches, find_snapshot, hub_id
+from cbdata.hub import caches, find_snapshot, hub_id, sign_in
 
 
 def snapshot(cache: Path, commit: str, *references: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -194,7 +195,7 @@ def insert(path: Path, after: str, text: str) -> None:
 
 def test_a_policy_trains_what_the_guide_says(repo: Path, tmp_path: Path) -> None:
     data = orjson.loads((repo / "configs/lmp_registry_v1.json").read_bytes())
-    data["policies"].append(orjson.loads(block(repo, "adding_a_policy.md", "json", "call_first")))
+    data["policies"].append(orjson.loads(block(repo, "adding_a_policy.md", "json", "layers")))
     (tmp_path / "registry.json").write_bytes(orjson.dumps(data))
     registry = load_registry(tmp_path / "registry.json")
     render = Corpus(pairs=1).renders[0]
@@ -211,6 +212,36 @@ def test_a_policy_trains_what_the_guide_says(repo: Path, tmp_path: Path) -> None
             for token in range(len(weights))
         ]
         assert text_weight in weights and 1.0 in weights
+
+
+def test_a_policy_needs_its_entry_and_one_expectation(repo: Path, tmp_path: Path) -> None:
+    """The steps of the guide in a copy: the suite asks for the line that the guide shows, and is
+    content with it.
+    """
+    for part in ("workflow", "configs", "tests/data", "tests/unit/lossmask", "tests/unit/render"):
+        shutil.copytree(repo / part, tmp_path / part)
+    for path in (repo / "pyproject.toml", *(repo / "tests").glob("*.py")):
+        shutil.copy(path, tmp_path / path.relative_to(repo))
+    entry = orjson.loads(block(repo, "adding_a_policy.md", "json", "layers"))
+    line = orjson.loads(block(repo, "adding_a_policy.md", "json", "behaviour"))
+    registry, expected = (
+        tmp_path / name for name in ("configs/lmp_registry_v1.json", "tests/data/policies.json")
+    )
+    data = orjson.loads(registry.read_bytes())
+    registry.write_bytes(orjson.dumps(data | {"policies": [*data["policies"], entry]}))
+    modules = [f"tests/unit/lossmask/test_{name}.py" for name in ("policies", "registry")]
+    for status in (1, 0):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *modules],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "1 failed" in done.stdout or status == 0
+        said = json.dumps(line, ensure_ascii=False).removeprefix("{").removesuffix("}")
+        assert (said in done.stdout) == bool(status)
+        expected.write_bytes(orjson.dumps(orjson.loads(expected.read_bytes()) | line))
 
 
 def test_a_template_is_found_out_and_renders(repo: Path, tmp_path: Path, demo_model: Path) -> None:

@@ -9,6 +9,7 @@ SHOWN_AT_THE_END.add("gpu_check")
 
 
 rule gpu_check:
+    """Load the model and complete 64 demo prompts: speed and memory."""
     input:
         model=checked(INPUTS.model_files),
         template=checked(INPUTS.template_files),

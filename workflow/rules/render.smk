@@ -78,6 +78,7 @@ rule render_traces:
 
 
 rule template_doctor:
+    """Try what the tokenizer and the chat template do to conversations."""
     input:
         tokenizer=checked(INPUTS.tokenizer_files),
         template=checked(INPUTS.template_files),

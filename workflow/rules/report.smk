@@ -56,6 +56,7 @@ rule validate_files:
 
 
 rule require_passed:
+    """See whether every check passed."""
     input:
         table=rules.validate_files.output.table,
         data=rules.validate_files.output.data,

@@ -7,17 +7,11 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from pathlib import Path
 
 from cbdata.config import resolve_config
 from cbdata.fill.models import ModelMissing, find_model
+from cbdata.hub import sign_in
 from cbdata.logs import configure_logging
-
-
-def sign_in(python: str = sys.executable) -> str:
-    """How to sign in to the hub: by the command beside this Python, where there is one."""
-    command = Path(python).with_name("hf")
-    return f"`{command} auth login` or HF_TOKEN" if command.exists() else "HF_TOKEN"
 
 
 def main(arguments: list[str] | None = None) -> int:

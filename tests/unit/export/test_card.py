@@ -175,6 +175,19 @@ def test_counts_hashes_sources_and_licences_are_shown(tmp_path: Path) -> None:
     assert f"| `train` | 6 | {manifest['splits']['train']['tokens']:,} |" in card
 
 
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [("org/model", "org/model"), ("/home/me/models/x", "x"), ("scratch/cache/models/x", "x")],
+)
+def test_a_local_model_is_shown_without_its_folder(tmp_path: Path, model: str, shown: str) -> None:
+    corpus = Corpus(pairs=1)
+    for trace in corpus.traces:
+        trace["raw_metadata"]["generation"] = {"model": model, "backend": "vllm"}
+    card, manifest = card_of(corpus, tmp_path)
+    assert {entry["model"] for entry in manifest["generators"]} == {shown}
+    assert f"`{shown}`" in card and "/home/me" not in card
+
+
 def test_hostile_names_stay_inside_their_cell(tmp_path: Path) -> None:
     corpus = Corpus(pairs=1, validation_pairs=0)
     for mask in corpus.masks:

@@ -85,7 +85,9 @@ def mark_injection(script: Script, message: int, start: int, end: int) -> None:
 def oracle_weights(
     expected: Expected, messages: Sequence[Mapping[str, Any]], kept: int
 ) -> dict[str, list[float]]:
-    """The weight of each of the first ``kept`` tokens under every policy, token by token."""
+    """The weight of each of the first ``kept`` tokens under each policy that is there from
+    the start, token by token. A new one need not be here.
+    """
     role = {("said", index): message["role"] for index, message in enumerate(messages)}
     system = {
         ("turn", index) for index, message in enumerate(messages) if message["role"] == "system"
@@ -132,7 +134,7 @@ def oracle_weights(
         }
 
     rows = [weights(place, have) for place, have in enumerate(expected.labels[:kept])]
-    return {policy: [float(row[policy]) for row in rows] for policy in REGISTRY.ids}
+    return {policy: [float(row[policy]) for row in rows] for policy in rows[0]}
 
 
 FRAGMENTS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -61,3 +62,9 @@ def hub_id(folder: Path) -> str | None:
     if folder.parent.name != "snapshots" or not model.startswith("models--"):
         return None
     return model.removeprefix("models--").replace("--", "/", 1)
+
+
+def sign_in(python: str = sys.executable) -> str:
+    """How to sign in to the hub: by the command beside this Python, where there is one."""
+    command = Path(python).with_name("hf")
+    return f"`{command} auth login` or HF_TOKEN" if command.exists() else "HF_TOKEN"

@@ -49,6 +49,12 @@ def _renderer(render: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _model_name(model: str) -> str:
+    """A model without the folder that it lies in, which is no one else's business."""
+    local = Path(model).is_absolute() or model.count("/") > 1
+    return Path(model).name if local else model
+
+
 def _origins(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[str, Any]]]:
     """Where the exported traces come from: sources, tool schemas and generating models, each with
     its number of traces.
@@ -70,7 +76,7 @@ def _origins(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[
             if generation:
                 models[
                     (
-                        generation["model"],
+                        _model_name(generation["model"]),
                         generation.get("revision"),
                         generation["backend"],
                         generation.get("version"),
