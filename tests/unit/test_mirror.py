@@ -79,6 +79,7 @@ WITHOUT: dict[str, str] = {
     "render/chat.py": "test_locate and test_oracle",
     "render/draft.py": "test_oracle and test_fit_spans",
     "render/environment.py": "test_template and test_growing",
+    "render/figures.py": "test_stage, by the stats",
     "render/instrument.py": "test_template and test_trl_templates",
     "render/reasons.py": TABLE,
     "render/record.py": "test_oracle and test_stage",

@@ -391,8 +391,7 @@ class Renderer:
         return [self._escaper.reveal(piece) for piece in pieces] if hidden else pieces
 
     def _check_bos(self, controls: Sequence[tuple[int, int, str]]) -> None:
-        bos = self.landmarks.bos
-        if bos:
+        if bos := self.landmarks.bos:
             places = [start for start, _, token in controls if token == bos]
             if places != [0]:
                 raise Reject(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from cbdata.garbage import rare_collections
 from cbdata.jsonl import read_records
@@ -18,6 +17,7 @@ from cbdata.records import Trace
 from cbdata.records.words import ROLES
 from cbdata.rejects import Reject
 from cbdata.render.draft import Draft, Rendered
+from cbdata.render.figures import Figures
 from cbdata.render.generated import spell_completion
 from cbdata.render.reasons import REASONS
 from cbdata.render.record import Row, RowWriter
@@ -128,7 +128,7 @@ def render_traces(
         if not run.totals["traces"]:
             _tell_of_no_traces(traces, options.may_be_empty)
         progress.finish(f"{run.totals['tokens']} tokens")
-        writer.details.update(run.details())
+        writer.details.update(run.figures.details(renderer, options))
 
 
 def _tell_of_no_traces(traces: str | Path, expected: bool) -> None:
@@ -164,9 +164,8 @@ class _FileRenderer:
             options,
         )
         self.pool: ThreadPoolExecutor
-        self.totals: Counter[str] = Counter()
-        self.control_text: Counter[str] = Counter()
-        self.fits: Counter[str] = Counter()
+        self.figures = Figures()
+        self.totals = self.figures.totals
 
     def chunks(self, traces: str | Path, size: int) -> Iterator[list[_Pending]]:
         """Drafts of a trace file, at most ``size`` at a time and fewer where they are long."""
@@ -304,7 +303,7 @@ class _FileRenderer:
                 self._reject(item, _invalid(item.trace, error))
                 continue
             self.writer.emit_bytes(row.line)
-            self._count(row, outcome)
+            self.figures.count(row, outcome)
 
     def _row(self, item: _Pending, rendered: Rendered) -> Row:
         if item.completes:
@@ -338,59 +337,6 @@ class _FileRenderer:
             line=item.line,
             record_id=record_id if isinstance(record_id, str) else None,
         )
-
-    def _count(self, row: Row, rendered: Rendered) -> None:
-        totals = self.totals
-        totals["tokens_before_cut"] += row.cut.length
-        totals["tokens"] += row.cut.kept
-        totals["truncated"] += row.cut.side != "none"
-        totals["tokens_cut"] += row.cut.length - row.cut.kept
-        totals["characters"] += len(rendered.draft.text)
-        totals.update(row.spans)
-        self.fits.update(rendered.draft.fits)
-        if rendered.draft.control_text:
-            totals["traces_with_control_text"] += 1
-            for _, token, count in rendered.draft.control_text:
-                self.control_text[token] += count
-
-    def details(self) -> dict[str, Any]:
-        """The stage's own figures."""
-        renderer, totals = self.renderer, self.totals
-        keys = (
-            "tokens",
-            "tokens_before_cut",
-            "tokens_cut",
-            "truncated",
-            "characters",
-            "traces_with_control_text",
-            "message_spans",
-            "assistant_spans",
-            "thinking_spans",
-            "thinking_left_out",
-            "tools_left_out",
-            "on_policy",
-            "other_prompt",
-        )
-        figures: dict[str, Any] = {
-            key: totals[key]
-            for key in (*keys, "tool_call_spans", "action_commitments", "injection_spans")
-        }
-        figures["cut_fraction"] = (
-            round(totals["tokens_cut"] / totals["tokens_before_cut"], 6)
-            if totals["tokens_before_cut"]
-            else 0.0
-        )
-        if self.options.rows == "turn":
-            figures["traces"] = totals["traces"]
-        figures["control_text"] = dict(sorted(self.control_text.items()))
-        if self.fits:
-            figures["template_fit"] = dict(sorted(self.fits.items()))
-        figures["tokenizer_id"] = renderer.tokenizer_id
-        figures["tokenizer_sha256"] = renderer.tokenizer_sha256
-        figures["chat_template_name"] = renderer.chat_template_name
-        figures["chat_template_sha256"] = renderer.chat_template_sha256
-        figures["chat_template_kwargs"] = dict(renderer.settings.chat_template_kwargs)
-        return figures
 
 
 def _assistant_turns(trace: Trace) -> list[int]:
