@@ -90,7 +90,7 @@ def test_a_server_that_is_killed_and_started_again_in_mid_run(
     stored = served.stored()
     keys = [(row["trace_id"], row["mode"], row["attempt"]) for row in stored]
     assert len(set(keys)) == len(keys) and stored[: len(before)] == before
-    assert {row["trace_id"] for row in rows} == {row["trace_id"] for row in stored}
+    assert {row["record_id"] for row in rows} == {row["trace_id"] for row in stored}
     assert {row["backend"] for row in stored} == {"endpoint"}
     assert all(row["version"].endswith(", small") for row in stored)
     assert all(row["version"].startswith("vllm 0.") for row in stored)

@@ -12,7 +12,7 @@ from cbdata.fill.prefix_cache import describe_cache, hit_rate
     [
         (750, 1000, 0.75, "75.0% of 1,000 prompt tokens"),
         (0, 1000, 0.0, "0.0% of 1,000 prompt tokens"),
-        (None, 1000, None, "not applicable (transformers has none)"),
+        (None, 1000, None, "not applicable (transformers has none, or does not say)"),
         (None, 0, None, "nothing was generated"),
     ],
 )

@@ -32,4 +32,4 @@ def test_the_sets_of_a_job_are_added_up(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_an_engine_without_a_prefix_cache_says_so(caplog: pytest.LogCaptureFixture) -> None:
     said = line(caplog, Throughput(10, 0, 600, 40, 2.0))
-    assert "prefix cache: not applicable (transformers has none)" in said
+    assert "prefix cache: not applicable (transformers has none, or does not say)" in said

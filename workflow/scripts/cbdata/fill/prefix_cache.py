@@ -28,5 +28,5 @@ def describe_cache(cached: int | None, prompt_tokens: int, engine: str = "this e
         return "nothing was generated"
     rate = hit_rate(cached, prompt_tokens)
     if rate is None:
-        return f"not applicable ({engine} has none)"
+        return f"not applicable ({engine} has none, or does not say)"
     return f"{rate:.1%} of {prompt_tokens:,} prompt tokens"
