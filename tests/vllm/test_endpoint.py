@@ -86,7 +86,7 @@ def test_a_server_that_is_killed_and_started_again_in_mid_run(
         status, messages = served.finish(job)
     assert status == 0, messages
     assert "no answer, trying again" in messages and "the servers answer again" in messages
-    rows = [row for _, row in read_rows(served.job().output) if "outcomes" in row]
+    rows = [row for _, row in read_rows(served.job().sets[0].output) if "outcomes" in row]
     stored = served.stored()
     keys = [(row["trace_id"], row["mode"], row["attempt"]) for row in stored]
     assert len(set(keys)) == len(keys) and stored[: len(before)] == before

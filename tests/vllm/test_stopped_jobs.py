@@ -38,7 +38,7 @@ def test_killed_at_half_and_resumed_as_two_shards_generates_at_most_1_05_of_one_
     wanted = [
         row
         for shard in range(2)
-        for _, row in read_records(jobs.job(shard, 2).output)
+        for _, row in read_records(jobs.job(shard, 2).sets[0].output)
         if "outcomes" in row
     ]
     assert len(keys) == len(stored) == len(wanted)
