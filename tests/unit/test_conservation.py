@@ -151,7 +151,10 @@ def test_each_filled_set_is_compared_with_its_own_skeletons(tmp_path: Path) -> N
 
 
 def test_the_table_says_what_the_prefix_cache_of_each_set_held(tmp_path: Path) -> None:
-    told = {"one": "75.0% of 8 prompt tokens", "two": "not applicable (this engine has none, or does not say)"}
+    told = {
+        "one": "75.0% of 8 prompt tokens",
+        "two": "not applicable (this engine has none, or does not say)",
+    }
     stages = [
         stage(tmp_path, f"{stem}_{mode}", 1, 1, "fill", throughput={"prefix_cache": said})
         for stem, said in told.items()

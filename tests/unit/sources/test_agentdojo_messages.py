@@ -350,3 +350,31 @@ def test_what_cannot_be_read_is_rejected_with_its_place(message: Any, reason: st
     with pytest.raises(Reject, match=r"messages\[1\]") as caught:
         normalise([USER, message])
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "form", [{"args": {"a": 2}}, {"arguments": {"a": 2}}, {"arguments": '{"a": 2}'}]
+)
+def test_a_result_belongs_to_the_call_whose_arguments_it_names(form: dict[str, Any]) -> None:
+    calls = [{"function": "look", "args": {"a": number}} for number in (1, 2)]
+    talk = normalise(
+        [
+            {"role": "user", "content": "look"},
+            {"role": "assistant", "content": None, "tool_calls": calls},
+            {"role": "tool", "content": "second", "tool_call": {"name": "look", **form}},
+            {"role": "tool", "content": "first"},
+        ]
+    )
+    made = talk.messages[1]["tool_calls"]
+    assert [message["tool_call_id"] for message in talk.messages[2:]] == [
+        made[1]["call_id"],
+        made[0]["call_id"],
+    ]
+
+
+@pytest.mark.parametrize("key", ["loss", "weight", "train", "training"])
+def test_a_turn_that_is_not_to_be_trained(key: str) -> None:
+    talk = normalise(
+        [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "no", key: False}]
+    )
+    assert talk.messages[1]["loss"] == 0.0

@@ -104,13 +104,15 @@ def expected_call(tool: str, arguments: Mapping[str, Any]) -> CallPattern:
 
     Args:
         tool: The tool.
-        arguments: Its arguments. Each must be the same but for long texts, of which any will do.
+        arguments: Its arguments. Each must be the same but for long texts, of which any will do;
+            null is what an argument that is left out is.
     """
     return {
         "tool": tool,
         "arguments": {
             key: {"match": "any"} if _is_long(value) else {"match": "equals", "value": value}
             for key, value in arguments.items()
+            if value is not None
         },
     }
 

@@ -131,7 +131,7 @@ def _run_cut(trace: Mapping[str, Any]) -> _Found | str:
     if trace["labels"]["attack_present"]:
         return "attacked_run"
     fields = trace["raw_metadata"]["source_fields"]
-    if fields.get("utility", fields.get("success")) is False:
+    if fields.get("utility", fields.get("success", True)) is not True:
         return "task_not_solved"
     messages = trace["messages"]
     calling = [index for index, message in enumerate(messages) if message.get("tool_calls")]

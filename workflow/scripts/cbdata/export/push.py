@@ -38,6 +38,7 @@ def push(folder: Path, outputs: Sequence[str], repo: str, *, private: bool) -> d
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         HfHubHTTPError,
+        HFValidationError,
         HTTPError,
         LocalTokenNotFoundError,
         OfflineModeIsEnabled,
@@ -61,6 +62,8 @@ def push(folder: Path, outputs: Sequence[str], repo: str, *, private: bool) -> d
             "HF_HUB_OFFLINE is set, so nothing was pushed. Fix: unset it for this command, on a"
             " machine with network access"
         ) from error
+    except HFValidationError as error:
+        raise PushError(f"export_hub_repo: {_first_line(error)}. Fix: name it user/name") from error
     except (HfHubHTTPError, LocalTokenNotFoundError) as error:
         raise PushError(
             f"the Hub refused {repo}: {_first_line(error)}. Fix: sign in with {sign_in()}, with a"

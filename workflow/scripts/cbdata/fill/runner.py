@@ -210,9 +210,10 @@ class Runner(Generic[VerdictT]):
         try:
             for finished in results:
                 queue.put_first(self._take(engine, finished))
-                now = time.monotonic()
-                self._share(finished, now - before)
-                before = now
+                if finished:  # a server's steps may bring nothing
+                    now = time.monotonic()
+                    self._share(finished, now - before)
+                    before = now
                 report.log(len(queue))
                 if self._stop.requested:
                     raise Stopped(f"{self._stop.requested} received; {self._kept()}")

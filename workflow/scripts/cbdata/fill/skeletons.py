@@ -87,4 +87,5 @@ def shard_skeletons(
             Reject("invalid_trace", all_errors("trace_v1", record)) if error else None,
             duplicate=error is None and (trace_id in seen or trace_id in earlier),
         )
-        seen.add(trace_id)
+        if error is None:
+            seen.add(trace_id)

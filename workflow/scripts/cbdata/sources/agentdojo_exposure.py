@@ -128,6 +128,8 @@ class _TextSearch:
 def _with_marks(content: str, start: int, end: int, text: str) -> tuple[int, int]:
     """A place with the marks that the text begins and ends with, where they stand there."""
     letters = [index for index, char in enumerate(text) if char.isalnum()]
+    if not letters:  # symbols that only stand for letters
+        return start, end
     for mark in reversed(text[: letters[0]]):
         start -= content[start - 1 : start] == mark
     for mark in text[letters[-1] + 1 :]:

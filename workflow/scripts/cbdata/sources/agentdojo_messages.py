@@ -10,6 +10,7 @@ pass on what their provider sent add its own forms: see ``message_parts``, and `
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,11 +163,15 @@ def normalise(raw_messages: list[Any]) -> Transcript:
     return talk
 
 
+LOSS_KEYS = ("loss", "weight", "train", "training")
+"""What formats call the weight of a turn in training: numbers, or whether it is trained at all."""
+
+
 def _take_loss(message: dict[str, Any], rest: dict[str, Any], index: int) -> None:
     """Put the weight of a turn in training, which other formats call ``weight`` or ``loss``, into
     its place. Raises Reject.
     """
-    given = {key: rest.pop(key) for key in ("loss", "weight") if key in rest}
+    given = {key: rest.pop(key) for key in LOSS_KEYS if key in rest}
     for key, loss in given.items():
         if not 0 <= loss <= 1 or message.setdefault("loss", float(loss)) != loss:
             raise Reject(
@@ -349,7 +354,7 @@ def _result(
         if source_id:
             flags.add("result_matched_by_position")
     call = pending.pop(position)[1]
-    if said and not _is_call(said, call):
+    if said and not _is_call(said, call) and _named(said) != (call["function"]["name"], None):
         flags.add("result_call_differs")
         rest["tool_call"] = said
     message["tool_call_id"] = call["call_id"]
@@ -368,20 +373,37 @@ def _answered(
     for number, (known, _) in enumerate(pending):
         if source_id and known == source_id:
             return number
-    for number, (_, call) in enumerate(pending):
-        if said and _is_call(said, call):
-            return number
-    return None
+    same = [number for number, (_, call) in enumerate(pending) if said and _is_call(said, call)]
+    if same:
+        return same[0]
+    # One that states no arguments, as far as the name alone tells.
+    named = [
+        number
+        for number, (_, call) in enumerate(pending)
+        if said and _named(said) == (call["function"]["name"], None)
+    ]
+    return named[0] if len(named) == 1 else None
 
 
 def _is_call(said: Any, call: dict[str, Any]) -> bool:
-    """Whether a result names a call, in either form, with its arguments if it has any."""
+    """Whether a result names a call and its arguments, in any form."""
+    name, arguments = _named(said)
+    body = call["function"]
+    given = (body["arguments"], body.get("arguments_json"))
+    return name == body["name"] and arguments is not None and arguments in given
+
+
+def _named(said: Any) -> tuple[Any, Any]:
+    """The name and the arguments that a result says of its call; None where it does not say."""
     if type(said) is not dict:
-        return False
-    function, body = said.get("function"), call["function"]
+        return None, None
+    function = said.get("function")
     if type(function) is dict:
         name, arguments = function.get("name"), function.get("arguments")
     else:
-        name, arguments = function or said.get("name"), said.get("args")
-    given = (None, body["arguments"], body.get("arguments_json"))
-    return name == body["name"] and (not arguments or arguments in given)
+        name = function or said.get("name")
+        arguments = said.get("args", said.get("arguments"))
+    if type(arguments) is str:
+        with suppress(ValueError):
+            arguments = orjson.loads(arguments)
+    return name, arguments

@@ -80,7 +80,8 @@ def _walk(folder: Path) -> Iterable[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(parent, name)
-            if path.is_symlink() and not path.exists() and not name.startswith("."):
+            may_be_read = _kind(name) in _TAIL or "." not in name
+            if path.is_symlink() and not path.exists() and may_be_read:
                 raise SourceError(
                     f"{path} is a link to {path.readlink()}, which is not there. Hint: mount or"
                     " copy what it leads to, or remove the link"

@@ -144,7 +144,7 @@ def metadata(
     rest = {}
     for key in sorted(fields.keys() - read):
         value = fields[key]
-        if not value and type(value) not in (int, float):
+        if not value and type(value) not in (int, float, bool):
             continue
         if key not in METADATA and type(value) not in (int, float, bool):
             raise Reject(

@@ -20,7 +20,7 @@ _BEFORE = re.compile(
     r" adhere to the following instruction "
 )
 _BEHIND = re.compile(r"(?:^| )after you do that you can solve the task\b.*$| instead$")
-_TOOLS = re.compile(r" you should use the tool .* remember to substitute the placeholders .*$")
+_TOOLS = " you should use the tool ", " remember to substitute the placeholders "
 """What AgentDojo's and InjecAgent's attacks have around the goal, as ``query_key`` leaves it; the
 first of ``_BEFORE`` and of ``_BEHIND`` with the greeting is that of ``important_instructions``.
 """
@@ -68,7 +68,10 @@ def goal_words(text: str) -> str:
         around it are left, because a defence took the goal out or the text was cut off before it.
     """
     words = _FRAME.sub("", _FRAME.sub("", query_key(_read(text))))
-    words = _TOOLS.sub("", _BEHIND.sub("", words))
+    words = _BEHIND.sub("", words)
+    named = words.find(_TOOLS[0])
+    if named >= 0 and words.find(_TOOLS[1], named) >= 0:
+        words = words[:named]
     return _GREETING.sub("", _BEFORE.sub("", words)).strip()
 
 
