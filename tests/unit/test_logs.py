@@ -41,9 +41,9 @@ def test_log_file_and_stderr_get_everything_and_the_reason_last(tmp_path: Path, 
     lines = text.splitlines()
     assert lines[0].endswith("INFO cbdata.work: begun at once")
     assert lines[3].endswith("WARNING vllm: noise")
-    assert lines[5] == "Traceback (most recent call last):"
+    assert lines[5] == "    Traceback (most recent call last):"
     assert lines[-3].endswith("ERROR script: RuntimeError: broken <on> purpose")
-    assert lines[-2] == "in two lines" and lines[-1].endswith(f"INFO script: {FAILED}")
+    assert lines[-2] == "    in two lines" and lines[-1].endswith(f"INFO script: {FAILED}")
     assert reason_in(log) == "RuntimeError: broken <on> purpose\nin two lines"
 
 

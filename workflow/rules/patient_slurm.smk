@@ -4,6 +4,6 @@ from snakemake.logging import logger
 
 # Jobs submit nothing. Dry runs and the local executor do not notice.
 if not workflow.remote_exec:
-    from patient_slurm.executor import install
+    from patient_slurm import install
 
     install(logger)

@@ -32,6 +32,7 @@ def test_what_passes_is_waited_for(words: str) -> None:
     [
         f"{FAILED}Socket timed out on send/recv operation",
         f"{FAILED}Zero Bytes were transmitted or received",
+        f"{FAILED}Unable to contact slurm controller (receive failure)",
     ],
 )
 def test_an_answer_that_got_lost_may_have_been_a_yes(words: str) -> None:
@@ -73,4 +74,6 @@ def test_the_call_that_the_plugin_repeats_decides_nothing() -> None:
         "    sbatch call:\n        sbatch -p 'invalid partition' --wrap=\"invalid account\"\n"
     )
     assert own_words(message) == "sbatch: error: it's full"
+    quoted = "you asked for 'gpu'.\nsbatch: error: Invalid account"
+    assert own_words(message.replace("it's full", quoted)) == f"sbatch: error: {quoted}"
     assert refusal_of(own_words(message)) is Refusal.OF_THIS_JOB

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cbdata.logs import JobLogs
+from cbdata.report.text import seen
 
 SHOWN_OUTPUTS = 3
 _STATUS = re.compile(r"exit status (\d+)|died with <Signals\.(SIG[A-Z]+)")
@@ -84,7 +85,7 @@ class Console:
         if reason.startswith("SIGINT") or (ended and (ended[1] == "130" or ended[2] == "SIGINT")):
             # From the keyboard: the run is about to hear of it too, or it is told at the end.
             return ""
-        return "\n".join([f"Error in rule {job.name}: {reason}", *lines])
+        return seen("\n".join([f"Error in rule {job.name}: {reason}", *lines]))
 
     def _without_words(self, job: FailedJob, status: str) -> str:
         ended = _STATUS.search(status)
@@ -105,4 +106,4 @@ class Console:
         if not failed:
             return "The run failed; what is wrong stands above."
         head = "A job failed." if len(failed) == 1 else f"{len(failed)} jobs failed."
-        return "\n".join([head, *failed])
+        return seen("\n".join([head, *failed]))

@@ -24,8 +24,18 @@ FAILED = "the job failed"
 
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) [^ ]+: (.*)$")
 _TAIL_BYTES = 1 << 18
+_INDENT = "    "
 
 logger = logging.getLogger("script")
+
+
+class _Records(logging.Formatter):
+    """Every line of a message but its first is indented, so that a text in a log cannot be taken
+    for a record of its own.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", f"\n{_INDENT}")
 
 
 class _ShortConsole(logging.Filter):
@@ -48,12 +58,12 @@ def configure_logging(log_file: str | Path | None, console: TextIO | None = None
             watches (``SHORT_CONSOLE``), it gets progress and warnings only.
     """
     stream = logging.StreamHandler(console)
-    stream.setFormatter(logging.Formatter(FORMAT))
+    stream.setFormatter(_Records(FORMAT))
     handlers: list[logging.Handler] = [stream]
     if log_file:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(log_file, encoding="utf-8")
-        file.setFormatter(logging.Formatter(FORMAT))
+        file.setFormatter(_Records(FORMAT))
         handlers.append(file)
         if os.environ.get(SHORT_CONSOLE):
             stream.addFilter(_ShortConsole())
@@ -122,7 +132,7 @@ class JobLogs:
             count: The most lines that are returned.
         """
         for path in reversed(logs):
-            lines = [line for line in _tail(path, self._before.get(path, 0)).splitlines() if line]
+            lines = [line for line in _tail(path, self._before.get(path, 0)).split("\n") if line]
             if lines:
                 return lines[-count:]
         return []
@@ -136,10 +146,10 @@ def reason_in(path: str | Path, start: int = 0) -> str | None:
         start: The byte from which it is looked for.
     """
     level, found, reason = "", [], None
-    for line in _tail(path, start).splitlines():
+    for line in _tail(path, start).split("\n"):
         record = _RECORD.match(line)
         if record is None:
-            found.append(line)
+            found.append(line.removeprefix(_INDENT))
             continue
         if level == "ERROR" and record[2] == FAILED:
             reason = "\n".join(found).rstrip()

@@ -25,7 +25,6 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncGenerator
-from importlib.metadata import version
 from typing import Any
 
 import snakemake_executor_plugin_slurm as plugin
@@ -34,9 +33,6 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from patient_slurm.refusals import Refusal, own_words, refusal_of
-
-KNOWN_VERSIONS = ("2.8.0",)
-"""Versions of the plugin that this was written and tried with."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 120.0
 """Seconds between two tries of a refused submission: doubled each time, up to the second value."""
@@ -66,6 +62,11 @@ async def query_job_status(command: str, logger: Any) -> tuple[Any, Any]:
     """
     global _last_answer
     states, seconds = await _plugin_query(command, logger)
+    if states is None and command.startswith("sacct"):
+        # Without accounting it never answers; squeue does, as long as it remembers the job.
+        words = shlex.split(command)
+        squeue = plugin.query_job_status_squeue(words[words.index("--name") + 1])
+        states, seconds = await _plugin_query(squeue, logger)
     if states is not None:
         states = {job: state.partition(" by ")[0] for job, state in states.items()}
     _last_answer = states
@@ -79,14 +80,17 @@ _plugin_query = plugin.query_job_status
 class Executor(plugin.Executor):  # type: ignore[misc]
     """The plugin's executor, with the changes that the module names."""
 
-    def __post_init__(self, test_mode: bool = False) -> None:
+    def __init__(self, workflow: Any, logger: Any) -> None:
+        # Before anything else: the thread that looks at jobs begins in the plugin's own.
         self._stopping = threading.Event()
         self._attempt = threading.local()
         self._settled: set[int] = set()
         self._away_since: float | None = None
         self._waits_since: float | None = None
         self._missing: dict[str, tuple[int, float]] = {}
-        super().__post_init__(test_mode)
+        self._live: dict[str, SubmittedJobInfo] = {}
+        self._registered: set[str] = set()
+        super().__init__(workflow, logger)
 
     # ---- looking at jobs
 
@@ -170,9 +174,16 @@ class Executor(plugin.Executor):  # type: ignore[misc]
         )
         return None
 
+    def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
+        """Remember the job's id, then as the plugin does."""
+        self._registered.add(str(job_info.external_jobid))
+        self._live[str(job_info.external_jobid)] = job_info
+        super().report_job_submission(job_info, register_job=register_job)
+
     def report_job_success(self, job_info: SubmittedJobInfo) -> None:
         """Note that the job is settled, then as the plugin does."""
         self._settled.add(id(job_info))
+        self._live.pop(str(job_info.external_jobid), None)
         super().report_job_success(job_info)
 
     def report_job_error(
@@ -180,6 +191,7 @@ class Executor(plugin.Executor):  # type: ignore[misc]
     ) -> None:
         """Note that the job is settled, then as the plugin does."""
         self._settled.add(id(job_info))
+        self._live.pop(str(job_info.external_jobid), None)
         super().report_job_error(job_info, msg=msg, **kwargs)
 
     async def sleep(self) -> None:
@@ -194,8 +206,16 @@ class Executor(plugin.Executor):  # type: ignore[misc]
 
     def run_job(self, job: Any) -> None:
         """Submit a job. A refusal that passes is waited out; one that cannot pass ends the run."""
-        wait = FIRST_WAIT_S
+        wait, uncertain = FIRST_WAIT_S, False
         while not self._stopping.is_set():
+            if uncertain:
+                taken = self._taken_after_all(job)
+                if taken:
+                    return
+                if taken is None:
+                    self._stopping.wait(wait)
+                    continue
+                uncertain = False
             self._attempt.refused = None
             self._attempt.listens = True
             try:
@@ -215,8 +235,7 @@ class Executor(plugin.Executor):  # type: ignore[misc]
             self._tell_about_a_refusal(message, wait)
             self._stopping.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT_S)
-            if refusal is Refusal.UNCERTAIN and self._taken_after_all(job):
-                return
+            uncertain = refusal is Refusal.UNCERTAIN
 
     def _report_job_error_threadsafe(self, job_info: SubmittedJobInfo, msg: str) -> None:
         if getattr(self._attempt, "listens", False):
@@ -238,18 +257,22 @@ class Executor(plugin.Executor):  # type: ignore[misc]
             self._waits_since = None
             self.logger.warning(f"SLURM takes jobs again, after {seconds:.0f} s.")
 
-    def _taken_after_all(self, job: Any) -> bool:
-        """Register the job of a submission whose answer got lost.
+    def _taken_after_all(self, job: Any) -> bool | None:
+        """Register the job of a submission whose answer got lost; None where SLURM does not say
+        whether there is one.
 
         The plugin names every job of a run alike and writes rule and wildcards into the comment, of
         which a run has one job at a time.
         """
         words = plugin.get_job_wildcards(job)
         comment = f"rule_{job.name}" + (f"_wildcards_{words}" if words else "")
-        listing = _output(f"squeue --noheader --name={self.run_uuid} --format=%i|%k")
-        for line in (listing or "").splitlines():
+        listing = _output(f"squeue --noheader --states=all --name={self.run_uuid} --format='%i|%k'")
+        if listing is None:
+            return None
+        for line in listing.splitlines():
             name, _, said = line.partition("|")
-            if said == comment:
+            if said == comment and name not in self._registered:
+                self._registered.add(name)
                 self.logger.warning(f"SLURM had taken the job after all, as {name}.")
                 log = self.slurm_logdir / f"rule_{job.name}" / words / f"{name}.log"
                 self._report_job_submission_threadsafe(
@@ -293,11 +316,10 @@ class Executor(plugin.Executor):  # type: ignore[misc]
             self.logger.warning(f"SLURM does not cancel the jobs, trying again: {said}")
             time.sleep(min(FIRST_WAIT_S, max(0.0, end - time.monotonic())))
         if said:
-            with self.lock:
-                live = [job.external_jobid for job in self.active_jobs]
+            live = ", ".join(sorted(self._live)) or "those that were just submitted"
             self.logger.error(
-                f"Jobs of this run live on, since SLURM does not answer ({said}): "
-                f"{', '.join(live) or 'their ids are not known'}. Cancel them later: "
+                f"Jobs of this run live on, since SLURM does not answer ({said}): {live}. Cancel"
+                " them later: "
                 f"{shlex.join(command)}"
             )
 
@@ -322,18 +344,8 @@ def _refused(command: list[str]) -> str | None:
     return None if done.returncode == 0 else (done.stderr.strip() or f"status {done.returncode}")
 
 
-def install(logger: Any) -> None:
-    """Put the executor in the place of the plugin's own, for this process.
-
-    A version of the plugin that nobody tried this with keeps its own executor, and a line says so.
-    """
-    found = version("snakemake-executor-plugin-slurm")
-    if found not in KNOWN_VERSIONS:
-        logger.warning(
-            f"snakemake-executor-plugin-slurm {found} is used as it is: the workflow's patience"
-            f" with a controller that is away is written for {', '.join(KNOWN_VERSIONS)}."
-        )
-        return
+def install() -> None:
+    """Put the executor in the place of the plugin's own, for this process."""
     plugin.get_min_job_age = get_min_job_age
     plugin.query_job_status = query_job_status
     ExecutorPluginRegistry().plugins["slurm"].executor = Executor

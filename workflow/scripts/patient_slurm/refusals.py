@@ -30,8 +30,9 @@ _PERMANENT = re.compile(
     re.IGNORECASE,
 )
 _UNCERTAIN = re.compile(
-    r"timed out on send/recv|zero bytes were transmitted|message receive failure"
-    r"|unexpected message received",
+    # "(receive failure)" is what a lost answer of the controller is called.
+    r"\((?:receive|shutdown) failure\)|timed out on send/recv|zero bytes were transmitted"
+    r"|message receive failure|unexpected message received",
     re.IGNORECASE,
 )
 _TEMPORARY = re.compile(
@@ -62,5 +63,5 @@ def refusal_of(words: str) -> Refusal:
 
 def own_words(message: str) -> str:
     """What the site's ``sbatch`` said, of the plugin's whole message, which also holds the call."""
-    said = re.search(r"The error message was '(.*?)'\.\n", message, re.DOTALL)
+    said = re.search(r"The error message was '(.*)'\.\n {4}sbatch call:", message, re.DOTALL)
     return (said.group(1) if said else message).strip()

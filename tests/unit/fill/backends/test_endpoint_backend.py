@@ -261,6 +261,24 @@ def test_a_server_that_was_never_there_ends_the_job_too() -> None:
         EndpointBackend().open(options(url))
 
 
+def test_a_server_that_fails_at_every_completion_ends_the_job() -> None:
+    """Though it answers questions: otherwise every skeleton would be a reject."""
+
+    def sick(handler: Handler, body: dict[str, Any], before: int) -> bool:
+        handler.say(500, {"error": "upstream"})
+        return True
+
+    with serving(Script(fault=sick)) as url, pytest.raises(EngineAway, match="upstream"):
+        complete(options(url), 4)
+
+
+def test_one_of_two_servers_may_be_away_when_the_job_starts() -> None:
+    with serving(Script()) as gone:
+        pass
+    with serving(Script()) as url:
+        check_all_right(complete(options(gone, url, endpoint_patience=30), 6), 6)
+
+
 def test_two_servers_share_the_work_and_one_can_do_it_alone() -> None:
     def down(handler: Handler, body: dict[str, Any], before: int) -> bool:
         handler.say(503, {})

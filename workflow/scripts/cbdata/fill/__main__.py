@@ -87,11 +87,8 @@ def main(arguments: list[str]) -> int:
     configure_logging(job.log, send_engine_output_to(job.log))
     try:
         run_job(job)
-    except Stopped as error:
+    except (Stopped, EngineAway) as error:
         log_failure(error, traceback=False)
-        return EXIT_STOPPED
-    except EngineAway as error:
-        logger.error("%s", error)
         return EXIT_STOPPED
     except TELLING_ERRORS as error:
         log_failure(error, traceback=False)

@@ -127,11 +127,13 @@ class InlineCalls:
             own = [self._between_markers(content[each.start : each.end]) for each in reading.calls]
             if any(max(pieces, key=len) in theirs for pieces in own):
                 wrong = "another message has the same call"
+        kept = [match.span() for match in self._markup(content)]
+        if wrong is None and kept and kept[0][0] < reading.calls[0].start:
+            wrong = "a marker stands in the text before them"
         if message.get("tool_calls"):
             if wrong is None:
                 raise _unread(index, "the message has calls beside it")
             return None
-        kept = [match.span() for match in self._markup(content)]
         if wrong is not None:
             if kept and any(map(_LIKE_A_CALL.search, self._between_markers(content)[1:])):
                 raise _unread(index, wrong)

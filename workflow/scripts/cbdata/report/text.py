@@ -36,6 +36,11 @@ def visible_char(char: str) -> str:
     return f"⟦U+{code:04X}⟧"
 
 
+def seen(text: str) -> str:
+    """Text of unknown origin that can move nothing on a terminal; line feeds and tabs stay."""
+    return "".join(char if char in "\n\t" else visible_char(char) for char in text)
+
+
 def visible(value: Any) -> str:
     """``str(value)`` with every hidden character shown. The result is not escaped for HTML.
 

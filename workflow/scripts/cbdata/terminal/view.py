@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cbdata.report.text import visible_char
+from cbdata.report.text import seen, visible_char
 from cbdata.report.vocabulary import Vocabulary
 from cbdata.terminal.find import Shown
 
@@ -34,11 +34,6 @@ class Look:
 
     brackets: bool = False
     ids: bool = False
-
-
-def seen(text: str) -> str:
-    """Text of unknown origin that can move nothing on a terminal; line feeds and tabs stay."""
-    return "".join(char if char in "\n\t" else visible_char(char) for char in text)
 
 
 def token_texts(vocabulary: Vocabulary, ids: list[int]) -> list[str]:

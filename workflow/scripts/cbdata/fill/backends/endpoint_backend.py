@@ -108,20 +108,29 @@ class EndpointEngine:
         self._told_away = False
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(self._slots, thread_name_prefix="endpoint")
-        self.version = "; ".join(sorted({self._look(server, options) for server in self._servers}))
+        self.version = "; ".join(sorted(set(self._look(options))))
         logger.info("the servers generate with: %s", self.version)
 
-    def _look(self, server: Server, options: EngineOptions) -> str:
-        """Wait for the server, check what it serves, and say what it is."""
+    def _look(self, options: EngineOptions) -> list[str]:
+        """Wait until one server answers, check what those that answer serve, and say what they are.
+        The others rest, and are sent requests later.
+        """
         for attempt in count():
-            try:
-                served = server.describe(self._model)
-                break
-            except NotNow as error:
-                self._not_heard(str(error))
-                self._closing.wait(_pause(attempt, error.wait))
-        self._check(server, served, options)
-        return f"{served.software}, {served.name}"
+            said, missing = [], None
+            for server in self._servers:
+                try:
+                    served = server.describe(self._model)
+                except NotNow as error:
+                    missing = error
+                    self._rest(server, error)
+                else:
+                    self._check(server, served, options)
+                    said.append(f"{served.software}, {served.name}")
+            if said:
+                return said
+            self._not_heard(missing)
+            self._closing.wait(_pause(attempt, missing.wait if missing else None))
+        raise EngineDied("no server was asked")
 
     def _check(self, server: Server, served: ServedModel, options: EngineOptions) -> None:
         self._hear()
@@ -141,7 +150,10 @@ class EndpointEngine:
                 for request in queue.take(self._slots - len(flying)):
                     flying.add(self._pool.submit(self._complete, request))
                 done, flying = wait(flying, timeout=WAIT_STEP_S, return_when=FIRST_COMPLETED)
-                yield [future.result() for future in done]
+                failed = [future for future in done if future.exception() is not None]
+                yield [future.result() for future in done if future not in failed]
+                for future in failed:
+                    future.result()
         finally:
             self._closing.set()
 
@@ -157,9 +169,10 @@ class EndpointEngine:
                 pause = error.wait
                 self._rest(server, error)
                 failures += error.counts
-                if failures >= TRIES_OF_ONE and server.alive():
+                if failures >= TRIES_OF_ONE and server.generates(request, self._model):
+                    self._hear()
                     return Refusal(request, f"failed {failures} times, the last time: {error}")
-                self._not_heard(str(error))
+                self._not_heard(error)
             except Refused as error:
                 self._hear()
                 return Refusal(request, str(error))
@@ -195,15 +208,19 @@ class EndpointEngine:
                 self._told_away = False
                 logger.info("the servers answer again")
 
-    def _not_heard(self, detail: str) -> None:
-        """Raise EngineAway once no server has answered anything for ``endpoint_patience``."""
+    def _not_heard(self, error: NotNow | None) -> None:
+        """Raise EngineAway once no server has completed anything for ``endpoint_patience``, unless
+        one is at work.
+        """
+        detail = str(error)
         with self._lock:
             silence = time.monotonic() - self._heard
             if not self._told_away:
                 self._told_away = True
                 logger.warning("no answer, trying again for up to %g s: %s", self._patience, detail)
         if silence >= self._patience:
-            if any(server.alive() for server in self._servers):
+            # One that answers questions and fails at completions is no use.
+            if not (error and error.counts) and any(server.alive() for server in self._servers):
                 self._hear()
                 return
             raise EngineAway(f"no server answered for {silence:.0f} s; the last one: {detail}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -131,6 +131,19 @@ class Server:
         """Whether it answers a question that needs no generation."""
         try:
             self._ask("GET", f"{self.url}/models")
+        except (NotNow, EngineDied, Refused):
+            return False
+        return True
+
+    def generates(self, request: Request, model: str) -> bool:
+        """Whether it completes the first token of a request: then the request itself is at fault
+        where it fails.
+        """
+        short = replace(
+            request, prompt_ids=request.prompt_ids[:1], max_tokens=1, grammar=None, seed=0
+        )
+        try:
+            self.complete(short, model, ())
         except (NotNow, EngineDied, Refused):
             return False
         return True
