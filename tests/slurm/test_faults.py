@@ -153,6 +153,8 @@ def test_a_killed_snakemake_and_a_restart(pipeline: Pipeline, cluster: Cluster) 
     finish(pipeline, pipeline.session.spawn(pipeline.data / TRACES), before)
 
 
+# More work than is done while a new run starts.
+@pytest.mark.parametrize("pipeline", [{"max_tokens": 64}], indirect=True)
 def test_a_new_run_waits_for_the_jobs_of_a_killed_one(pipeline: Pipeline) -> None:
     """Under another division into shards: a job of the killed run works on skeletons of several of
     the new run's shards.

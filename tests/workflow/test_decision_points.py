@@ -94,8 +94,8 @@ def demo(
     """The demo of decision points, as its make target runs it, with the checks of every file."""
     folder = tmp_path_factory.mktemp("points")
     snakemake(
+        *("all", "validate", "export", "report", *EXPORTS),
         *("--profile", "profiles/local", "--configfile", "config/demo/decision_points.yaml"),
-        *("--", "all", "validate", "export", "report", *EXPORTS),
         config={
             "output_base": folder / "data",
             "log_dir": folder / "logs",
