@@ -54,7 +54,12 @@ rule render_traces:
     params:
         tokenizer=as_given(config["tokenizer"]),
         chat_template=as_given(config["chat_template"]),
-        force_llama=config["force_llama"],
+        # In one param: Snakemake compares the set of all values, in which one more True or False is
+        # no change.
+        switches={
+            key: config[key]
+            for key in ("force_llama", "include_text", "allow_skeleton", "tools_included")
+        },
         control_tokens=config["control_tokens"],
         template_date=as_given(config["template_date"]),
         chat_template_kwargs=config["chat_template_kwargs"],
@@ -64,9 +69,6 @@ rule render_traces:
         completion_tokens=config["completion_tokens"],
         earlier_thinking=config["earlier_thinking"],
         rows=config["rows"],
-        include_text=config["include_text"],
-        allow_skeleton=config["allow_skeleton"],
-        tools_included=config["tools_included"],
         tool_schema_dirs=checked(INPUTS.tool_schema_dirs),
         class_caps=config["class_caps"],
         may_be_empty=lambda wildcards: PLAN.own_traces(wildcards.name),

@@ -9,6 +9,7 @@ configure_logging(snakemake.log[0])
 out = snakemake.output
 values = {
     **dict(snakemake.params.items()),
+    **snakemake.params.get("switches", {}),
     "cache_dir": snakemake.config.get("cache_dir"),
     "reject_limit": snakemake.config["max_reject_fraction"]["render"],
     "tool_schema_file": snakemake.input.get("tool_schema") or None,
