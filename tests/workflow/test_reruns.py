@@ -95,6 +95,7 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
         "mwcs_table",
         "check_conservation",
         "validate_files",
+        "require_passed",
         "build_report",
     }
 
@@ -115,7 +116,7 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
         ("scripts/cbdata/render/doctor.py", CODE, {"template_doctor"}),
         ("scripts/cbdata/lossmask/selection.py", CODE, LOSSMASK),
         ("scripts/cbdata/mwcs/weights.py", CODE, LOSSMASK | {"mwcs_table"}),
-        ("scripts/cbdata/export/pairs.py", CODE, {"export_pairs"}),
+        ("scripts/cbdata/export/pairs.py", CODE, {"export_pairs", "build_report"}),
         ("scripts/cbdata/report/assets/text.js", "// more\n", {"build_report"}),
         ("scripts/cbdata/version.py", CODE, {"build_report", "export_parquet"}),
         ("schemas/mwcs.schema.json", " ", LOSSMASK | {"mwcs_table"}),

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbdata.atomic_file import discard_together, open_together, publish_together
-from cbdata.hints import hint
 from cbdata.json_file import indented
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reasons, Reject
@@ -61,6 +61,16 @@ class StageFiles:
             stats: The counts.
         """
         return cls(Path(out), Path(rejects), Path(stats))
+
+
+def hint(stage: str, reason: str) -> str:
+    """What to do where a stage rejects many records for a reason; see ``cbdata.hints``.
+
+    That module is imported by a name that is put together here: it knows every stage's reasons,
+    and what it says is no part of any data. With an import statement, a change of one stage would
+    be a change of all (``cbdata.code_digest``).
+    """
+    return str(import_module(".hints", __package__).hint(stage, reason))
 
 
 class StageWriter:

@@ -18,14 +18,13 @@ from cbdata.fill.reasons import REASONS
 from cbdata.fill.row_file import read_rows
 from cbdata.fill.skeletons import record_name
 from cbdata.fill.twins import IDENTICAL, link_twins, same_answer
-from cbdata.hints import hint
 from cbdata.ids import digest
 from cbdata.jsonl import read_records
 from cbdata.lookup import Place, RecordIndex
 from cbdata.records import FillOutcome, FillReject, FillRun, FillTrace, Mode, Trace
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
-from cbdata.stage import NothingRead, StageFiles, StageWriter
+from cbdata.stage import NothingRead, StageFiles, StageWriter, hint
 
 logger = logging.getLogger(__name__)
 
