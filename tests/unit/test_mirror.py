@@ -97,6 +97,7 @@ WITHOUT: dict[str, str] = {
     "sources/options.py": "settings alone; test_agentdyn, test_conversations and test_splits",
     "sources/raw_bytes.py": "test_raw_records and test_raw_lines",
     "sources/reasons.py": TABLE,
+    "sources/result_calls.py": "test_agentdojo_messages",
     "sources/strict_json.py": "test_raw_lines and test_agentdojo",
     "validation/files.py": "test_validation",
     "validation/findings.py": "test_validation",

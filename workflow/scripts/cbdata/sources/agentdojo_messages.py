@@ -10,7 +10,6 @@ pass on what their provider sent add its own forms: see ``message_parts``, and `
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,7 @@ import orjson
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import shown
 from cbdata.sources.message_parts import PART_REASONS, metadata, read_parts
+from cbdata.sources.result_calls import answered, is_call, named
 from cbdata.sources.strict_json import AmbiguousJson, strict_loads
 
 MESSAGE_REASONS: Reasons = {
@@ -348,13 +348,13 @@ def _result(
             message["name"] = name
         return
     said = raw.get("tool_call")
-    position = _answered(pending, source_id, said)
+    position = answered(pending, source_id, said)
     if position is None:
         position = 0
         if source_id:
             flags.add("result_matched_by_position")
     call = pending.pop(position)[1]
-    if said and not _is_call(said, call) and _named(said) != (call["function"]["name"], None):
+    if said and not is_call(said, call) and named(said) != (call["function"]["name"], None):
         flags.add("result_call_differs")
         rest["tool_call"] = said
     message["tool_call_id"] = call["call_id"]
@@ -362,48 +362,3 @@ def _result(
     if name and name != message["name"]:
         flags.add("result_name_differs")
         rest["name"] = name
-
-
-def _answered(
-    pending: list[tuple[str | None, dict[str, Any]]], source_id: str | None, said: Any
-) -> int | None:
-    """Which of the calls without a result one is of, by the id or else the call that it names; None
-    where neither tells.
-    """
-    for number, (known, _) in enumerate(pending):
-        if source_id and known == source_id:
-            return number
-    same = [number for number, (_, call) in enumerate(pending) if said and _is_call(said, call)]
-    if same:
-        return same[0]
-    # One that states no arguments, as far as the name alone tells.
-    named = [
-        number
-        for number, (_, call) in enumerate(pending)
-        if said and _named(said) == (call["function"]["name"], None)
-    ]
-    return named[0] if len(named) == 1 else None
-
-
-def _is_call(said: Any, call: dict[str, Any]) -> bool:
-    """Whether a result names a call and its arguments, in any form."""
-    name, arguments = _named(said)
-    body = call["function"]
-    given = (body["arguments"], body.get("arguments_json"))
-    return name == body["name"] and arguments is not None and arguments in given
-
-
-def _named(said: Any) -> tuple[Any, Any]:
-    """The name and the arguments that a result says of its call; None where it does not say."""
-    if type(said) is not dict:
-        return None, None
-    function = said.get("function")
-    if type(function) is dict:
-        name, arguments = function.get("name"), function.get("arguments")
-    else:
-        name = function or said.get("name")
-        arguments = said.get("args", said.get("arguments"))
-    if type(arguments) is str:
-        with suppress(ValueError):
-            arguments = orjson.loads(arguments)
-    return name, arguments
