@@ -101,19 +101,23 @@ def test_sacct_shows_success_and_failure_and_makes_the_report(
     assert {row["RequestedMem_MB"] for row in rows} == {"1000.0"}
 
 
+def cancelled_and_noticed(session: Session, cluster: Cluster) -> str:
+    """Run the session's one job, and cancel it: the run notices and tries again. The job's id."""
+    run = session.spawn()
+    wait_until(lambda: "submitted with SLURM jobid" in run.text(), 60, "a submitted job", run.text)
+    job = run.text().split("submitted with SLURM jobid ")[1].split()[0]
+    wait_until(lambda: cluster.jobs()[job]["JobState"] == "RUNNING", 30, "the job to run")
+    cluster.run(["scancel", job])
+    assert run.wait(150) == 0, run.text()
+    assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in run.text()
+    return job
+
+
 def test_a_cancelled_job_is_noticed_with_squeue(
     accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
 ) -> None:
     session = make_session(new_session, accounting_cluster, repo, tmp_path / "site", 1, seconds=20)
-    run = session.spawn()
-    wait_until(lambda: "submitted with SLURM jobid" in run.text(), 60, "a submitted job", run.text)
-    job = run.text().split("submitted with SLURM jobid ")[1].split()[0]
-    wait_until(
-        lambda: accounting_cluster.jobs()[job]["JobState"] == "RUNNING", 30, "the job to run"
-    )
-    accounting_cluster.run(["scancel", job])
-    assert run.wait(150) == 0, run.text()
-    assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in run.text()
+    job = cancelled_and_noticed(session, accounting_cluster)
     assert (
         accounting_cluster.run(
             ["sacct", "-X", "-n", "-P", "--format=State", "-j", job]
@@ -177,12 +181,4 @@ def test_a_job_cancelled_by_somebody_is_noticed_with_sacct(
         seconds=20,
         **{"slurm-status-command": "sacct"},
     )
-    run = session.spawn()
-    wait_until(lambda: "submitted with SLURM jobid" in run.text(), 60, "a submitted job", run.text)
-    job = run.text().split("submitted with SLURM jobid ")[1].split()[0]
-    wait_until(
-        lambda: accounting_cluster.jobs()[job]["JobState"] == "RUNNING", 30, "the job to run"
-    )
-    accounting_cluster.run(["scancel", job])
-    assert run.wait(150) == 0, run.text()
-    assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in run.text()
+    cancelled_and_noticed(session, accounting_cluster)

@@ -180,7 +180,7 @@ class EndpointEngine:
                 self._hear()
                 return Generated(request, ids, finish, cached)
             finally:
-                with server.lock:
+                with self._lock:
                     server.in_flight -= 1
             self._closing.wait(_pause(attempt, pause))
             if self._closing.is_set():
@@ -193,8 +193,7 @@ class EndpointEngine:
             now = time.monotonic()
             awake = [server for server in self._servers if server.resting_until <= now]
             server = min(awake or self._servers, key=lambda one: one.in_flight)
-            with server.lock:
-                server.in_flight += 1
+            server.in_flight += 1
             return server
 
     def _rest(self, server: Server, error: NotNow) -> None:

@@ -5,7 +5,6 @@ of.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -87,7 +86,6 @@ class Server:
         self.url = base_url(url)
         self.in_flight = 0
         self.resting_until = 0.0
-        self.lock = threading.Lock()
         key = environ.get(KEY_VARIABLE)
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
