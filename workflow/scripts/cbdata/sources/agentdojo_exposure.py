@@ -25,7 +25,9 @@ _FRAMED = ("important_instructions", "tool_knowledge", "dos")
 _FRAME_WORD = "INFORMATION"
 _PIECE = (12, 32)
 """Shortest and longest piece of a text that is looked for where the whole is not found."""
-_GOAL_BEGINS = re.compile(r"do the following first:(?:\\n|[\s\\'])*+(?!After you do)\w")
+_GOAL_BEGINS = re.compile(
+    r"do\s+the\s+following\s+first:(?:\\n|[\s\\'])*+(?!After\s+you\s+do)\w"  # lines may be broken
+)
 _WORD = re.compile("[a-z]{4,}")
 _WORDS = 4
 """How many of its longest words a content must have before a text is looked for by its letters."""
