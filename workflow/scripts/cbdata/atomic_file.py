@@ -12,13 +12,12 @@ import errno
 import logging
 import os
 import re
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 18
 
 HINTS = {
     errno.ENOSPC: "free space on that file system, or set output_base to one with more",
@@ -178,7 +177,7 @@ def write_atomic(path: str | Path, data: bytes) -> None:
 
 
 def _host() -> str:
-    return socket.gethostname().replace(".", "-")[:64]
+    return os.uname().nodename.replace(".", "-")[:64]
 
 
 def _lives(pid: int) -> bool:

@@ -343,7 +343,7 @@ def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: 
         flags.add("exposure_cannot_be_told")
     if not talk.answered:
         flags.add("no_assistant_turn")
-    if any(WRITTEN_CALL in each["content"] and "tool_calls" in each for each in talk.messages):
+    if any("tool_calls" in each and WRITTEN_CALL in each["content"] for each in talk.messages):
         flags.add("call_in_content_too")
     if run.user_task.startswith("injection_task"):
         flags.add("injection_task_as_user_task")
