@@ -25,9 +25,11 @@ _FRAMED = ("important_instructions", "tool_knowledge", "dos")
 _FRAME_WORD = "INFORMATION"
 _PIECE = (12, 32)
 """Shortest and longest piece of a text that is looked for where the whole is not found."""
+_GAP = r"(?:\s|\\++n?+)++"
 _GOAL_BEGINS = re.compile(
-    r"do\s+the\s+following\s+first:(?:\\n|[\s\\'])*+(?!After\s+you\s+do)\w"  # lines may be broken
+    rf"do{_GAP}the{_GAP}following{_GAP}first:(?:\\++n?+|[\s'])*+(?!After{_GAP}you{_GAP}do)\w"
 )
+"""A goal behind the words before it, whose lines may be broken, and the breaks escaped."""
 _WORD = re.compile("[a-z]{4,}")
 _WORDS = 4
 """How many of its longest words a content must have before a text is looked for by its letters."""
