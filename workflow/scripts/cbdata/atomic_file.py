@@ -32,6 +32,8 @@ HINTS = {
     errno.EIO: "the disk or the network file system failed; look at its state, then run again",
     errno.ESTALE: "the network file system lost the file; run again",
 }
+_WRITER = re.compile(r"([^.]+)\.([0-9]+)")
+
 OTHER_HINT = "see whether the folder can be written to, then run again"
 
 
@@ -68,10 +70,12 @@ def part_path(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         host = _host()
         own = path.with_name(f".{path.name}.{host}.{os.getpid()}.part")
-        # Neither field holds a dot, so that a file "a" never claims a leftover of "a.b".
-        leftover = re.compile(rf"\.{re.escape(path.name)}\.([^.]+)\.([0-9]+)\.part")
+        begins, ends = f".{path.name}.", ".part"
         for name in os.listdir(path.parent):
-            match = leftover.fullmatch(name)
+            if not (name.startswith(begins) and name.endswith(ends)):
+                continue
+            # Neither field holds a dot, so that a file "a" never claims a leftover of "a.b".
+            match = _WRITER.fullmatch(name[len(begins) : -len(ends)])
             if match is None or (match[1] == host and name != own.name and _lives(int(match[2]))):
                 continue
             path.with_name(name).unlink(missing_ok=True)
