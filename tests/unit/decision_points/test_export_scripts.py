@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -127,3 +128,26 @@ def test_places_found_by_hand_are_added_and_must_say_why(defaults: ModuleType) -
     ):
         with pytest.raises(ValueError, match=r"^s/"):
             defaults.merged({"s": {"slot": {"places": [one]}}}, reviewed)
+
+
+def test_wordings_are_those_of_all_versions_the_oldest_first(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def suite(prompt: str, goal: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            user_tasks={
+                "user_task_10": SimpleNamespace(PROMPT="Ten"),
+                "user_task_2": SimpleNamespace(PROMPT=prompt),
+            },
+            injection_tasks={"injection_task_0": SimpleNamespace(GOAL=goal)},
+        )
+
+    suites = {"v1": suite("Buy", "Pay"), "v2": suite("Order", "Pay"), "v3": suite("Buy", "Steal")}
+    loader = SimpleNamespace(get_suites=lambda version: {"shop": suites[version]})
+    monkeypatch.setitem(sys.modules, "agentdojo.task_suite.load_suites", loader)
+    found = script(repo, "export_agentdojo_wordings").collect(["v1", "v2", "v3"])
+    assert list(found.items()) == [
+        ("shop/injection_task_0", ["Pay", "Steal"]),
+        ("shop/user_task_2", ["Buy", "Order"]),
+        ("shop/user_task_10", ["Ten"]),
+    ]

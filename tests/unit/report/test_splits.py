@@ -54,6 +54,18 @@ def test_what_is_torn_is_counted_once_however_it_is_written() -> None:
     ]
 
 
+def test_named_tasks_are_torn_behind_other_words() -> None:
+    one, other = trace("train", "Buy it"), trace("eval", "Order it")
+    for each in (one, other):
+        each["source"]["dataset"] = "agentdyn"
+        each["task"] = {"family": "shopping", "name": "user_task_3"}
+    _, leakage = split_figures(tally(one, other))
+    assert leakage.table.rows == [
+        ("user task", "2", "0", "0.0%"),
+        ("named user task", "1", "1", "100.0%"),
+    ]
+
+
 def test_one_split_tears_nothing() -> None:
     figures = split_figures(tally(trace("train", "a"), trace("train", "a")))
     assert figures[1].table.rows == [("user task", "1", "0", "0.0%")]

@@ -152,6 +152,15 @@ LOOSE = {
     "address": "https://a.org/?q=" + urllib.parse.quote(LETTER),
     "form": "q=" + urllib.parse.quote_plus(LETTER),
     "quoted-printable": quopri.encodestring(LETTER.encode()).decode(),
+    "narrow lines": "\n".join(LETTER[at : at + 17] for at in range(0, len(LETTER), 17)),
+    "narrow lines in JSON": json.dumps(
+        "\r\n".join(LETTER[at : at + 17] for at in range(0, len(LETTER), 17))
+    ),
+    "narrow box": "\n".join(f"| {LETTER[at : at + 17]!s:17} |" for at in range(0, len(LETTER), 17)),
+    "colours": re.sub(r"(\w+)", "\x1b[1;31m\\1\x1b[0m", LETTER),
+    "coloured lines in JSON": json.dumps(
+        "\n".join(f"\x1b[32m{LETTER[at : at + 17]}\x1b[0m" for at in range(0, len(LETTER), 17))
+    ),
     "address in JSON": json.dumps({"url": "a?" + urllib.parse.quote(LETTER)}),
 }
 
@@ -160,7 +169,7 @@ LOOSE = {
 def test_a_text_is_found_by_its_letters_where_marks_were_put_between(printer: str) -> None:
     (span,) = find_injections([tool(f"Before. {LOOSE[printer]} Behind.")], [LETTER], "direct")[0]
     inside = f"Before. {LOOSE[printer]} Behind."[span.start : span.end].casefold()
-    ends = "thanks" if printer == "markdown" else "thanks."
+    ends = "thanks" if printer in ("markdown", "colours") else "thanks."
     assert inside.startswith("please") and inside.endswith(ends)
 
 

@@ -12,13 +12,12 @@ import errno
 import logging
 import os
 import re
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 18
 
 HINTS = {
     errno.ENOSPC: "free space on that file system, or set output_base to one with more",
@@ -33,6 +32,8 @@ HINTS = {
     errno.EIO: "the disk or the network file system failed; look at its state, then run again",
     errno.ESTALE: "the network file system lost the file; run again",
 }
+_WRITER = re.compile(r"([^.]+)\.([0-9]+)")
+
 OTHER_HINT = "see whether the folder can be written to, then run again"
 
 
@@ -69,10 +70,12 @@ def part_path(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         host = _host()
         own = path.with_name(f".{path.name}.{host}.{os.getpid()}.part")
-        # Neither field holds a dot, so that a file "a" never claims a leftover of "a.b".
-        leftover = re.compile(rf"\.{re.escape(path.name)}\.([^.]+)\.([0-9]+)\.part")
+        begins, ends = f".{path.name}.", ".part"
         for name in os.listdir(path.parent):
-            match = leftover.fullmatch(name)
+            if not (name.startswith(begins) and name.endswith(ends)):
+                continue
+            # Neither field holds a dot, so that a file "a" never claims a leftover of "a.b".
+            match = _WRITER.fullmatch(name[len(begins) : -len(ends)])
             if match is None or (match[1] == host and name != own.name and _lives(int(match[2]))):
                 continue
             path.with_name(name).unlink(missing_ok=True)
@@ -178,7 +181,7 @@ def write_atomic(path: str | Path, data: bytes) -> None:
 
 
 def _host() -> str:
-    return socket.gethostname().replace(".", "-")[:64]
+    return os.uname().nodename.replace(".", "-")[:64]
 
 
 def _lives(pid: int) -> bool:

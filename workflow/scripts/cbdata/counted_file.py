@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 18
 _READ: dict[str, int] = {}
 """Path -> bytes read of it by this process, the furthest of all times it was opened."""
 

@@ -13,10 +13,9 @@ import numpy as np
 from cbdata.report.chart import Figure, Table, percent, plain
 from cbdata.report.roles import SHORT_NAMES, TRACE_ROLES, role_bar, role_legend, role_of
 from cbdata.report.tally import Tally
-from cbdata.sources.split_keys import injection_key, task_key
-from cbdata.traces.injections import injection_spans
+from cbdata.traces.compared import compared
 
-KINDS = ("user task", "injection", "skeleton")
+KINDS = ("user task", "named user task", "injection", "skeleton")
 MAX_SPLITS = 255
 
 
@@ -65,12 +64,9 @@ class SplitTally:
         split = trace["split"]
         self.traces.add((split,), role_of(trace))
         number = self._numbers.setdefault(split, min(len(self._numbers), MAX_SPLITS))
-        task = task_key(trace["messages"], injection_spans(trace))
-        if task is not None:
-            self._keys["user task"].add(task, number)
-        injection = (trace.get("tool_attack") or {}).get("injection_text")
-        if trace["labels"]["attack_present"] and injection:
-            self._keys["injection"].add(injection_key(injection), number)
+        for kind, key in zip(KINDS, compared(trace), strict=False):
+            if key is not None:
+                self._keys[kind].add(key, number)
         for parent in (trace["links"].get("parent_trace_ids") or ())[:1]:
             self._keys["skeleton"].add(parent, number)
 
@@ -123,8 +119,8 @@ def _leakage(torn: Mapping[str, tuple[int, int]], splits: int) -> Figure:
         "leakage",
         "What stands in more than one split",
         "Texts are compared without case, punctuation, spacing and Unicode form; paraphrases are"
-        " not found. split_by says which of these the splits were to keep together; validate names"
-        f" each that they tear.{single}",
+        " found only of user tasks that have a name. split_by says which of these the splits were"
+        f" to keep together; validate names each that they tear.{single}",
         Table(
             ("what", "different", "torn", "share"),
             rows,

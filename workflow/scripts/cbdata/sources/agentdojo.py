@@ -30,9 +30,11 @@ from cbdata.sources.options import RESISTED as RESISTED_REASON
 from cbdata.sources.raw_lines import checked_json, parse_object
 from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
-from cbdata.sources.split_keys import injection_key, task_key
+from cbdata.sources.split_keys import injection_key
 from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, collecting
+from cbdata.sources.task_names import read_wordings
+from cbdata.sources.wordings import Wordings, goal_key
 from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema, load_tool_schema
 from cbdata.traces.content_flags import message_flags
@@ -123,8 +125,9 @@ def convert_runs(
         raw: Files, and folders of files.
         tool_schemas: The files ``{benchmark}_{suite}_v1.json`` that traces refer to. The traces of
             a suite without one have no reference.
-        split: A split's name, or names with fractions that add up to 1. Fractions go by the
-            user's message, or by the attack's goal, without case, punctuation and spacing.
+        split: A split's name, or names with fractions that add up to 1. Fractions go by the user
+            task, or by the attack's goal. The files are read twice for them, since any record may
+            word a task anew.
         outputs: Where traces, rejects and stats go.
         max_reject_fraction: The largest part of the records, 0 to 1, that may be rejected.
         options: What takes part.
@@ -135,6 +138,7 @@ def convert_runs(
     """
     files = source_names(input_files(raw, benchmark.config_key))
     assign = SplitAssigner(split, options.split_by)
+    tasks = None if assign.name else read_wordings((path for _, path in files), benchmark.adapt)
     schemas = _suite_schemas(tool_schemas, benchmark.dataset)
     progress = Progress(f"{benchmark.dataset} transcripts", files=[path for _, path in files])
     blank = 0
@@ -154,7 +158,7 @@ def convert_runs(
                         continue
                     record = benchmark.adapt(record, path)
                     place = RecordPlace(name, line.number)
-                    trace = _trace(benchmark, record, place, assign, schemas, options)
+                    trace = _trace(benchmark, record, place, assign, tasks, schemas, options)
                 except Reject as problem:
                     writer.reject(
                         problem,
@@ -212,6 +216,7 @@ def _trace(
     record: dict[str, Any],
     place: RecordPlace,
     assign: SplitAssigner,
+    tasks: Wordings | None,
     schemas: dict[str, ToolSchema],
     options: LoadOptions,
 ) -> tuple[bytes, Entry]:
@@ -251,10 +256,11 @@ def _trace(
     role = "complete" if talk.answered else "skeleton"
     identity = trace_id(benchmark.dataset, role, orjson.Fragment(messages))
     model, family, defense = split_pipeline(run.pipeline)
-    assigned = assign.name or assign.of(
-        task_key(talk.messages, []) or f"{run.suite}/{run.user_task}",
-        _injection_key(run, talk, spans),
-    )
+    assigned = assign.name
+    if tasks is not None:
+        assigned = assign.of(
+            tasks.key((run.suite, run.user_task)), _injection_key(run, talk, spans)
+        )
     split = assigned or SPLIT_CONFLICT
     class_id = run_labels.class_id.replace(DATASET, benchmark.dataset, 1)
     omitted = None if assigned else SPLIT_CONFLICT
@@ -327,7 +333,7 @@ def _injection_key(run: Run, talk: Transcript, spans: list[FoundInjection]) -> s
     if is_denial_of_service(run.attack_type):
         return run.attack_type
     text = _span_text(talk, spans) or next(iter(run.injections), None)
-    return injection_key(text) if text else f"{run.suite}/{run.injection_task}"
+    return injection_key(text) if text else goal_key((run.suite, run.injection_task))
 
 
 def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: bool) -> set[str]:
@@ -337,7 +343,7 @@ def _run_flags(run: Run, talk: Transcript, schema: ToolSchema | None, tellable: 
         flags.add("exposure_cannot_be_told")
     if not talk.answered:
         flags.add("no_assistant_turn")
-    if any(WRITTEN_CALL in each["content"] and "tool_calls" in each for each in talk.messages):
+    if any("tool_calls" in each and WRITTEN_CALL in each["content"] for each in talk.messages):
         flags.add("call_in_content_too")
     if run.user_task.startswith("injection_task"):
         flags.add("injection_task_as_user_task")

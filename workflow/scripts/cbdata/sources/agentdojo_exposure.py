@@ -25,7 +25,14 @@ _FRAMED = ("important_instructions", "tool_knowledge", "dos")
 _FRAME_WORD = "INFORMATION"
 _PIECE = (12, 32)
 """Shortest and longest piece of a text that is looked for where the whole is not found."""
-_GOAL_BEGINS = re.compile(r"do the following first:(?:\\n|[\s\\'])*+(?!After you do)\w")
+_GAP = r"(?:\s|\\++n?+)++"
+_GOAL_BEGINS = re.compile(
+    rf"do{_GAP}the{_GAP}following{_GAP}first:(?:\\++n?+|[\s'])*+(?!After{_GAP}you{_GAP}do)\w"
+)
+"""A goal behind the words before it, whose lines may be broken, and the breaks escaped."""
+_BREAK = re.compile(r"\\[rnt]|(?:\x1b|\\u001b)\[[0-9;]*m")
+"""Escaped line breaks and the colours of a terminal: letters that a printer puts into words."""
+_NO_LETTERS = re.compile("[^a-z]+")
 _WORD = re.compile("[a-z]{4,}")
 _WORDS = 4
 """How many of its longest words a content must have before a text is looked for by its letters."""
@@ -106,12 +113,11 @@ class _TextSearch:
         """
         from cbdata.sources.printed_text import LETTERS, LOOSE_PRINTERS, readings
 
-        # Printers hardly ever change a long word of ASCII letters, and few contents have it.
         lowered = content.casefold()
         texts = {
             letters: text
             for text, words in self._words.items()
-            if all(word in lowered for word in words)
+            if _has_words(lowered, words)
             for letters in _letters(text)
         }
         found: list[tuple[int, int]] = []
@@ -140,6 +146,17 @@ def _with_marks(content: str, start: int, end: int, text: str) -> tuple[int, int
 def _longest_words(text: str) -> list[str]:
     """The longest words of ASCII letters in a text, without case."""
     return sorted(set(_WORD.findall(text.casefold())), key=len)[-_WORDS:]
+
+
+def _has_words(lowered: str, words: list[str]) -> bool:
+    """Whether some long words stand in a content. Few contents have any of them. Printers hardly
+    ever change such a word, but those whose lines are of one length break some of them.
+    """
+    missing = [word for word in words if word not in lowered]
+    if missing and len(missing) < len(words):
+        joined = _NO_LETTERS.sub("", _BREAK.sub("", lowered))
+        return all(word in joined for word in missing)
+    return not missing
 
 
 def _letters(text: str) -> list[str]:

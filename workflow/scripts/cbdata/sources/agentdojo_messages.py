@@ -144,7 +144,8 @@ def normalise(raw_messages: list[Any]) -> Transcript:
                     talk.called.add(call["function"]["name"])
             elif not message["content"]:
                 flags.add("empty_answer")
-            _take_loss(message, rest, index)
+            if rest:
+                _take_loss(message, rest, index)
         elif calls:
             raise Reject(
                 "misplaced_tool_calls",

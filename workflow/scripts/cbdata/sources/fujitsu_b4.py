@@ -22,8 +22,8 @@ from cbdata.sources.query_attack import locate_attack
 from cbdata.sources.raw_lines import checked_json, parse_object
 from cbdata.sources.raw_records import read_records
 from cbdata.sources.reasons import READING
-from cbdata.sources.split_keys import injection_key, task_key
-from cbdata.sources.splits import Split, SplitAssigner, query_key
+from cbdata.sources.split_keys import injection_key, task_key, text_key
+from cbdata.sources.splits import Split, SplitAssigner
 from cbdata.sources.spool import Entry, collecting
 from cbdata.stage import StageFiles
 from cbdata.tools import ToolSchema, load_tool_schema
@@ -212,7 +212,7 @@ def _skeleton(
     rows = [
         {"message_index": 1, "char_start": start, "char_end": end} for start, end in attack.spans
     ]
-    rest = task_key(contents, rows) if rows else query_key(fields["benign_query"])
+    rest = task_key(contents, rows) if rows else text_key(fields["benign_query"])
     split = assign.of(rest or "", injection_key(injection or text))
     hints: dict[str, Any] = {
         "injection_char_span": rows[0] if rows else None,

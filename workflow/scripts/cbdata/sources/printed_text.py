@@ -184,11 +184,12 @@ LOOSE_PRINTERS = (
     Inverse(re.compile(f"(?:%{_HEX}{{2}})+"), _from_bytes, ("%",)),
     Inverse(re.compile(f"(?:={_HEX}{{2}}|=\r?\n)+"), _from_bytes, ("=",)),
     Inverse(re.compile(r"^[ \t]*\d+(?:[:.|)\]\t]|\u2192)", re.MULTILINE), lambda match: "", ()),
+    Inverse(re.compile(r"\x1b\[[0-9;]*[A-Za-z]"), lambda match: "", ("\x1b",)),
     Inverse(re.compile(r"</?[A-Za-z][^<>]*>"), lambda match: "", ("<",)),
 )
-"""Addresses, quoted-printable, numbered lines, and HTML that puts tags into a text. What they
-write stands in many texts that they did not print, so they count only where a text is compared by
-its letters.
+"""Addresses, quoted-printable, numbered lines, colours of a terminal, and HTML that puts tags into
+a text. What they write stands in many texts that they did not print, so they count only where a
+text is compared by its letters.
 """
 
 INVISIBLE = (

@@ -79,6 +79,8 @@ class RawSource:
       they begin with; empty where the configuration names them, None where they may have any
     - ``goals``: the name of its tables in configs/attack_goals and configs/injection_defaults,
       with which its complete traces are cut at their decision points; None where they are not cut
+    - ``named_tasks``: whether ``task.family`` and ``task.name`` of its traces name the user task,
+      which two wordings of one task then have in common
     """
 
     name: str
@@ -91,6 +93,7 @@ class RawSource:
     licence: str
     classes: tuple[str, ...] | None = None
     goals: str | None = None
+    named_tasks: bool = False
     options: tuple[str, ...] = ()
 
     @property
@@ -138,6 +141,7 @@ SOURCES: tuple[RawSource, ...] = (
         licence="MIT",
         classes=RUN_CLASSES,
         goals="agentdojo_v1",
+        named_tasks=True,
     ),
     RawSource(
         name="agentdyn",
@@ -150,6 +154,7 @@ SOURCES: tuple[RawSource, ...] = (
         licence="MIT",
         classes=RUN_CLASSES,
         goals="agentdyn_v1",
+        named_tasks=True,
     ),
     RawSource(
         name="injecagent",

@@ -1,5 +1,6 @@
-"""What splits compare of a trace: its user task and its injection, by their words alone, so that
-the same text has the same key whatever source it comes from.
+"""What splits compare of a trace: its user task and its injection, by their words, so that the same
+text has the same key whatever source it comes from, and so have texts that a benchmark's versions
+have of one task.
 
 ``validate`` looks for leaks by these keys, and sources assign splits by them.
 """
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cbdata.sources.splits import query_key
+from cbdata.sources.wordings import oldest
 
 _FRAME = re.compile(r"^information\b ?|(?:^| )information$")
 _GREETING = re.compile(r"^this is an important message from me .{0,60}?\bto you(?: \w+){0,6}? ?$")
@@ -36,8 +38,7 @@ def task_key(
         spans: The places of the injection, ``{message_index, char_start, char_end}``.
 
     Returns:
-        The message without case, punctuation, spacing and Unicode form; None where there is no user
-        message.
+        The key of the message's text; None where there is no user message.
     """
     for index, message in enumerate(messages):
         if message["role"] == "user":
@@ -45,15 +46,23 @@ def task_key(
             inside = [span for span in spans if span["message_index"] == index]
             for span in sorted(inside, key=lambda each: -int(each["char_start"])):
                 content = content[: span["char_start"]] + " " + content[span["char_end"] :]
-            return query_key(content)
+            return text_key(content)
     return None
+
+
+def text_key(text: str) -> str:
+    """What a user asks for: the text without case, punctuation, spacing and Unicode form, or what
+    stands for the task of AgentDojo that it is a wording of.
+    """
+    return oldest(query_key(text))
 
 
 def injection_key(text: str) -> str:
     """What the attacker wants: the goal in an injection, or all of it where no goal can be told
-    from the words around it. Arguments as for ``goal_words``.
+    from the words around it; of a goal of AgentDojo, what stands for its wordings. Arguments as for
+    ``goal_words``.
     """
-    return goal_words(text) or query_key(text)
+    return oldest(goal_words(text) or query_key(text))
 
 
 def goal_words(text: str) -> str:

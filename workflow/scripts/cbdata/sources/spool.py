@@ -27,7 +27,7 @@ from cbdata.stage import StageFiles, StageWriter
 from cbdata.traces.class_caps import sample_rank
 
 _BATCH = 512
-_COPY_BYTES = 1 << 20
+_COPY_BYTES = BUFFER_BYTES
 _SCHEMA = """
 CREATE TABLE records (seq INTEGER PRIMARY KEY, start INTEGER, length INTEGER, id TEXT, verdict TEXT, rank INTEGER, alias TEXT, facts INTEGER, class TEXT, omitted TEXT);
 CREATE TABLE fates (seq INTEGER PRIMARY KEY, fate TEXT, payload TEXT);

@@ -73,7 +73,8 @@ def message_flags(messages: Sequence[Mapping[str, Any]], canonical: bytes) -> li
     rows: list[ContentFlags] = []
     for index, message in enumerate(messages):
         text = message["content"]
-        found = _bracket_flags(text) if "<" in text else _NONE
+        angle = text.find("<")
+        found = _bracket_flags(text, angle) if angle >= 0 else _NONE
         if "[" in text and SQUARE_PATTERN.search(text):
             found = found | {"control_token"}
         if (
@@ -90,10 +91,11 @@ def message_flags(messages: Sequence[Mapping[str, Any]], canonical: bytes) -> li
     return rows
 
 
-def _bracket_flags(text: str) -> Set[str]:
-    if _UNUSUAL.search(text):
-        return {name for name, pattern in ANGLE_PATTERNS.items() if pattern.search(text)}
-    return _MARKUP if ANGLE_PATTERNS["markup"].search(text) else _NONE
+def _bracket_flags(text: str, start: int = 0) -> Set[str]:
+    """The flags of ANGLE_PATTERNS, with nothing but other characters before ``start``."""
+    if _UNUSUAL.search(text, start):
+        return {name for name, pattern in ANGLE_PATTERNS.items() if pattern.search(text, start)}
+    return _MARKUP if ANGLE_PATTERNS["markup"].search(text, start) else _NONE
 
 
 def _character_flags(text: str) -> Set[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from cbdata.lookup import Place
 from cbdata.records import Trace
 from cbdata.sources.options import SplitBy
-from cbdata.sources.split_keys import injection_key, task_key
-from cbdata.traces.injections import injection_spans
+from cbdata.traces.compared import compared
 from cbdata.validation.findings import Findings
 
 _NUMBER = re.compile(r"\d+")
@@ -27,8 +27,8 @@ class LeakageChecks:
     """Compares the splits of traces that share a user task, an injection or, nearly, a prompt.
 
     Texts are compared without case, punctuation, spacing and Unicode form, injections by their
-    goals; nearly the same prompts without numbers as well. Paraphrases in other words are not
-    found.
+    goals; nearly the same prompts without numbers as well. User tasks with a name are compared by
+    that, too, whatever their words. Other paraphrases are not found.
     """
 
     def __init__(self, findings: Findings, split_by: SplitBy) -> None:
@@ -56,22 +56,23 @@ class LeakageChecks:
             place: Where it stands.
             trace: A valid trace_v1.
         """
-        task = task_key(trace["messages"], injection_spans(trace))
-        injection = (trace.get("tool_attack") or {}).get("injection_text")
-        if task is not None:
-            torn = self._compare("task", task, place, trace["split"])
-            if not torn:
-                self._compare("prompt", _NUMBER.sub("0", task), place, trace["split"])
-        if trace["labels"]["attack_present"] and injection:
-            self._compare("injection", injection_key(injection), place, trace["split"])
+        task, name, injection = compared(trace)
+        split = trace["split"]
+        keys = [key for key in (task, name) if key is not None]
+        if keys and not self._compare("task", keys, place, split) and task is not None:
+            self._compare("prompt", [_NUMBER.sub("0", task)], place, split)
+        if injection is not None:
+            self._compare("injection", [injection], place, split)
 
-    def _compare(self, kind: str, key: str, place: Place, split: str) -> bool:
-        """Whether a key stands in another split as well."""
-        short = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16]
-        first = self._first[kind].setdefault(short, _First(split, place))
+    def _compare(self, kind: str, keys: Sequence[str], place: Place, split: str) -> bool:
+        """Whether what has these keys stands in another split as well, under any of them."""
+        found = [
+            (key, self._first[kind].setdefault(_short(key), _First(split, place))) for key in keys
+        ]
+        key, first = next(((key, first) for key, first in found if first.split != split), found[0])
         torn = first.split != split
         if torn:
-            self._shared[kind].add(short)
+            self._shared[kind].add(_short(key))
             self._example.setdefault(
                 kind,
                 f"{key[:60]!a} in {first.split!a} at {first.place} and in {split!a} at {place}",
@@ -95,3 +96,8 @@ class LeakageChecks:
         for kind, shared in self._shared.items():
             if shared and not self._promised[kind]:
                 self._findings.note(f"{len(shared)} {words[kind]}, e.g. {self._example[kind]}")
+
+
+def _short(key: str) -> bytes:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16]
