@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 from cbdata.ids import canonical_json
 from cbdata.render.added_tokens import SPACE, AddedToken, TokenFiles
 from cbdata.render.settings import TokenizerError
+from cbdata.render.vocabulary import read_tokenizer
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def load_tokenizer(folder: Path) -> PlainTokenizer:
     file = folder / "tokenizer.json"
     data = file.read_bytes()
     own, start, end = _own_tokens(data, file)
-    model = Tokenizer.from_buffer(b"".join((data[:start], b"[]", data[end:])))
+    digest = hashlib.sha256(data)
+    data = b"".join((data[:start], b"[]", data[end:]))
+    model = read_tokenizer(data)
+    del data
     model.no_truncation()
     model.no_padding()
     files = TokenFiles(folder)
@@ -94,7 +98,7 @@ def load_tokenizer(folder: Path) -> PlainTokenizer:
         normalises=rewrites is not None,
         special=files.special,
         chat_template=_template_of(folder, files.config),
-        sha256=_sha256(data, own, added),
+        sha256=_sha256(digest, own, added),
     )
 
 
@@ -115,11 +119,10 @@ def _own_tokens(data: bytes, file: Path) -> tuple[list[AddedToken], int, int]:
     return [AddedToken(**token) for token in added], start, start + len(text[:length].encode())
 
 
-def _sha256(data: bytes, own: Sequence[AddedToken], added: Sequence[AddedToken]) -> str:
-    digest = hashlib.sha256(data)
+def _sha256(digest: Any, own: Sequence[AddedToken], added: Sequence[AddedToken]) -> str:
     if list(own) != list(added):
         digest.update(canonical_json([vars(token) for token in added]))
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def _state(part: Any) -> Any:
