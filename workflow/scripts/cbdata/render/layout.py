@@ -242,9 +242,11 @@ class _Layout:
         """Reasoning, content and calls of a turn."""
         text, message = self.text, self.messages[turn.index]
         turn.pieces = mine.content
+        if turn.role != "assistant" and not (message.get("thinking") or message.get("tool_calls")):
+            return
         printed = [part for part in (*mine.thinking, *mine.inline) if part.start < part.end]
-        said = [part for part in mine.content if part.start < part.end]
         if turn.role == "assistant" and printed:
+            said = [part for part in mine.content if part.start < part.end]
             first = min(part.start for part in (*printed, *said))
             begins = first == min(part.start for part in printed)
             turn.thinking = [thinking_span(text, printed, turn.own_start, begins=begins)]
