@@ -307,6 +307,8 @@ def _check_content(index: int, message: Mapping[str, Any], mine: Found) -> None:
     printed, the reasoning aside with which it begins.
     """
     content, said = message["content"], mine.whole_content
+    if not left_out(content, said):
+        return
     found = inline_reasoning(content) if message["role"] == "assistant" else None
     if found:
         content, said = content[found[-1] :], _from(said, found[-1])

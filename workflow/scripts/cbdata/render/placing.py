@@ -45,7 +45,7 @@ class Found:
     @property
     def whole_content(self) -> list[Part]:
         """Its content, wherever it stands."""
-        return self.content + (self.rest.content if self.rest else [])
+        return self.content + self.rest.content if self.rest else self.content
 
 
 @dataclass(slots=True)

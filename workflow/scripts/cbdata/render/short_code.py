@@ -17,7 +17,8 @@ class ShortCode(CodeGenerator):
 
     - An item of a dict that a variable holds is read in place and not by calls of the environment:
       ``message.role`` and ``message['role']`` are most of what chat templates do.
-    - What ``finalize`` has made text of does not go through ``str`` again.
+    - What the environment's ``finalize``, which must return text, has been given does not go
+      through ``str`` again.
     """
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:
@@ -46,13 +47,19 @@ class ShortCode(CodeGenerator):
         self.write(")")
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
-        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
-            super()._output_child_pre(node, frame, finalize)
-        else:
+        if _makes_text(frame, finalize):
             self.write(finalize.src)
+        else:
+            super()._output_child_pre(node, frame, finalize)
 
     def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
-        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
-            super()._output_child_post(node, frame, finalize)
-        else:
+        if _makes_text(frame, finalize):
             self.write(")")
+        else:
+            super()._output_child_post(node, frame, finalize)
+
+
+def _makes_text(frame: Frame, finalize: Any) -> bool:
+    """Whether ``finalize`` is there and its text needs no escapes."""
+    escapes = frame.eval_ctx.volatile or frame.eval_ctx.autoescape
+    return finalize.src is not None and not escapes
