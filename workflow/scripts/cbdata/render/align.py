@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import orjson
 
@@ -91,14 +92,11 @@ def split(text: str, pieces: Sequence[str]) -> list[tuple[int, int, str]]:
 
     The positions take in white space that a token swallows, the text does not.
     """
-    found = []
-    position = 0
-    for index, piece in enumerate(pieces):
-        stop = position + len(piece)
-        if index & 1:
-            found.append((position, stop, piece.strip()))
-        position = stop
-    return found
+    ends = [*accumulate(map(len, pieces))]
+    return [
+        (start, stop, piece.strip())
+        for start, stop, piece in zip(ends[::2], ends[1::2], pieces[1::2], strict=False)
+    ]
 
 
 def assemble(

@@ -266,16 +266,16 @@ class _Layout:
 
     def _controls(self, start: int, end: int) -> list[Control]:
         """The control tokens in a stretch; stretches come in the order of the text."""
-        controls = self.controls
-        while self.control < len(controls) and controls[self.control][1] <= start:
-            self.control += 1
+        controls, place, count = self.controls, self.control, len(self.controls)
+        while place < count and controls[place][1] <= start:
+            place += 1
+        self.control = place
         inside = []
-        for place in range(max(self.control - 1, 0), len(controls)):
-            control = controls[place]
-            if control[1] > end:
-                break
-            if control[0] >= start:
-                inside.append(control)
+        place = max(place - 1, 0)
+        while place < count and controls[place][1] <= end:
+            if controls[place][0] >= start:
+                inside.append(controls[place])
+            place += 1
         return inside
 
 

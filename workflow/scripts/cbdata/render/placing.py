@@ -239,17 +239,21 @@ def share(
     """
     start = before.last if before else 0
     end = behind.first if behind else length
-    while cursor < len(runs) and runs[cursor].end <= start:
+    count = len(runs)
+    while cursor < count and runs[cursor][1] <= start:
         cursor += 1
     closed = start
     opened: int | None = None
+    index = before.index if before else None
     last = cursor
-    while last < len(runs) and runs[last].start < end:
-        owner = runs[last].scope[0]
-        if opened is None and before is not None and owner == before.index:
-            closed = min(runs[last].end, end)
-        elif opened is None and owner >= 0:
-            opened = max(runs[last].start, start)
+    while opened is None and last < count:
+        low, high, _, _, _, (owner, _), _ = runs[last]
+        if low >= end:
+            break
+        if owner == index:
+            closed = min(high, end)
+        elif owner >= 0:
+            opened = max(low, start)
         last += 1
     gap = Gap(start, closed, closed if opened is None else opened, end, opened is not None)
     return gap, cursor
