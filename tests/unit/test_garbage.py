@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cbdata.garbage import ALLOCATIONS, rare_collections
+from cbdata.garbage import ALLOCATIONS, collect_rarely, rare_collections
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +32,11 @@ def test_who_wants_fewer_looks_or_none_keeps_that(own: int) -> None:
     with rare_collections():
         assert gc.get_threshold() == (own, 5, 5)
     assert gc.get_threshold() == (own, 5, 5)
+
+
+def test_a_script_looks_less_often_to_its_end() -> None:
+    gc.set_threshold(700, 10, 10)
+    collect_rarely()
+    with rare_collections():
+        assert gc.get_threshold() == (ALLOCATIONS, 10, 10)
+    assert gc.get_threshold() == (ALLOCATIONS, 10, 10)

@@ -1,5 +1,6 @@
 """Render traces with a chat template and a tokenizer."""
 
+from cbdata.garbage import collect_rarely
 from cbdata.logs import configure_logging
 from cbdata.render.ahead import load_ahead
 from cbdata.render.settings import RenderSettings, RenderStageSettings
@@ -15,6 +16,7 @@ values = {
     "tool_schema_file": snakemake.input.get("tool_schema") or None,
 }
 settings = settings_from(values, RenderSettings)
+collect_rarely()
 load_ahead(settings)
 
 from cbdata.render.stage import render_traces  # noqa: E402 (while the tokenizer is loaded)

@@ -10,14 +10,22 @@ ALLOCATIONS = 20_000
 """New containers between two looks. Python's own 700 are used up by two or three traces."""
 
 
+def collect_rarely() -> None:
+    """Look for cyclic garbage less often from now on: importing makes many objects and no cycles.
+    For the beginning of a script that runs for a second or two.
+    """
+    first, *others = gc.get_threshold()
+    if 0 < first < ALLOCATIONS:
+        gc.set_threshold(ALLOCATIONS, *others)
+
+
 @contextmanager
 def rare_collections() -> Iterator[None]:
     """Look for cyclic garbage less often inside the block: a stage that holds a chunk of records
     makes many objects and no cycles, so a look finds nothing and costs a tenth of its time.
     """
     before = gc.get_threshold()
-    if 0 < before[0] < ALLOCATIONS:
-        gc.set_threshold(ALLOCATIONS, *before[1:])
+    collect_rarely()
     try:
         yield
     finally:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import orjson
 
@@ -56,19 +57,13 @@ class TokenizedText:
 
     def packed(self, start: int = 0, end: int | None = None) -> array[int]:
         """Token ids ``[start, end)``."""
-        out = array("I")
         end = self.length if end is None else end
-        for first, segment in zip(self.token_starts, self.segments, strict=True):
-            if first >= end:
-                break
-            last = first + len(segment.packed)
-            if last > start:
-                out += (
-                    segment.packed
-                    if start <= first and last <= end
-                    else segment.packed[max(start - first, 0) : end - first]
-                )
-        return out
+        first = max(bisect_right(self.token_starts, start) - 1, 0)
+        out = array("I")
+        for segment in self.segments[first : bisect_left(self.token_starts, end)]:
+            out += segment.packed
+        before = self.token_starts[first] if first else 0
+        return out[start - before : end - before]
 
     def ids(self, start: int = 0, end: int | None = None) -> list[int]:
         """Token ids ``[start, end)`` as a list."""
@@ -91,14 +86,11 @@ def split(text: str, pieces: Sequence[str]) -> list[tuple[int, int, str]]:
 
     The positions take in white space that a token swallows, the text does not.
     """
-    found = []
-    position = 0
-    for index, piece in enumerate(pieces):
-        stop = position + len(piece)
-        if index & 1:
-            found.append((position, stop, piece.strip()))
-        position = stop
-    return found
+    ends = [*accumulate(map(len, pieces))]
+    return [
+        (start, stop, piece.strip())
+        for start, stop, piece in zip(ends[::2], ends[1::2], pieces[1::2], strict=False)
+    ]
 
 
 def assemble(

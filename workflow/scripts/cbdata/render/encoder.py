@@ -43,13 +43,17 @@ class _Widths(dict[int, int]):
     byte (byte-level BPE).
     """
 
-    def __init__(self, tokenizer: PlainTokenizer) -> None:
+    def __init__(self, tokenizer: PlainTokenizer, spellings: dict[int, bytes]) -> None:
         super().__init__(
             {token: len(text.encode("utf-8")) for text, token in tokenizer.text_tokens.items()}
         )
-        self._name = tokenizer.model.id_to_token
+        self._name, self._spellings = tokenizer.model.id_to_token, spellings
 
     def __missing__(self, token: int) -> int:
+        spelled = self._spellings.get(token, NO_TEXT)
+        if spelled != NO_TEXT:
+            width = self[token] = len(spelled)
+            return width
         name = self._name(token)
         if name is None:
             raise KeyError(token)
@@ -85,7 +89,8 @@ class SegmentEncoder:
         self._old: dict[str, Segment] = {}
         self._half = cache_characters // 2
         self._characters = 0
-        self._widths, self._spellings = _Widths(tokenizer), _Spellings(tokenizer)
+        self._spellings = _Spellings(tokenizer)
+        self._widths = _Widths(tokenizer, self._spellings)
         self.encoded_characters = 0
         self._control = {
             token.text: _segment("", [token.id]) for token in tokenizer.control.values()

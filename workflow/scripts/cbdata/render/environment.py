@@ -22,10 +22,10 @@ from cbdata.render.growing import ENDS, GROW, Growing, ends, grow, stored
 from cbdata.render.instrument import Marks
 from cbdata.render.json_text import dump
 from cbdata.render.safe_text import mark_safe
+from cbdata.render.short_code import DICT_ATTRIBUTES, ShortCode
 from cbdata.render.traced_json import Known, dump_json
 
 DATE_FORMAT = "%d %b %Y"
-DICT_ATTRIBUTES = frozenset(dir(dict))
 LOOP_ATTRIBUTES = frozenset(name for name in dir(LoopContext) if not name.startswith("_"))
 TEXT_METHODS = frozenset(("startswith", "endswith", "strip", "lstrip", "rstrip", "split"))
 OWN_METHODS = frozenset(dir(traced_text.TracedText)) - frozenset(dir(str)) | {"parts"}
@@ -52,6 +52,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
     """
 
     concat = staticmethod(traced_text.concat)
+    code_generator_class = ShortCode
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """What the sandbox gives, sooner: items of dicts, public attributes of loops and
@@ -124,10 +125,10 @@ def _formatted(text: str, args: Any, kwargs: Any) -> list[Any] | None:
     return pieces
 
 
-def _printed(value: Any) -> Any:
+def _printed(value: Any) -> str:
     """A value as Jinja prints it: lists and mappings as Python writes them, with origins kept."""
     kind = type(value)
-    return traced_text.as_text(value) if kind is list or kind is dict else value
+    return value if kind is traced_text.TracedText or kind is str else traced_text.as_text(value)
 
 
 def _percent(value: str, *args: Any, **kwargs: Any) -> str:

@@ -187,8 +187,10 @@ def first_with(
     pattern: Any, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None
 ) -> str | None:
     """The first string of a conversation in which the pattern is found."""
-    for message in messages:
-        for text in said(message):
+    texts = [text for message in messages for text in said(message)]
+    # All at once, since most have no such text; what stands across two of them is in neither.
+    if pattern.search("\n".join(texts)):
+        for text in texts:
             if pattern.search(text):
                 return text
     return _first_in_tools(pattern, tools) if tools else None

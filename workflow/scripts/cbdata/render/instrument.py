@@ -100,7 +100,10 @@ def at_work(scope: list[traced_text.Origin]) -> traced_text.Origin:
 
 def leave(scope: list[traced_text.Origin], origin: traced_text.Origin) -> None:
     """Take the innermost visit of a message or call off the stack, and what was left open in it."""
-    for index in range(len(scope) - 1, -1, -1):
+    if scope and scope[-1][1:3] == origin[1:3]:
+        scope.pop()
+        return
+    for index in range(len(scope) - 2, -1, -1):
         if scope[index][1:3] == origin[1:3]:
             del scope[index:]
             return

@@ -242,9 +242,11 @@ class _Layout:
         """Reasoning, content and calls of a turn."""
         text, message = self.text, self.messages[turn.index]
         turn.pieces = mine.content
+        if turn.role != "assistant" and not (message.get("thinking") or message.get("tool_calls")):
+            return
         printed = [part for part in (*mine.thinking, *mine.inline) if part.start < part.end]
-        said = [part for part in mine.content if part.start < part.end]
         if turn.role == "assistant" and printed:
+            said = [part for part in mine.content if part.start < part.end]
             first = min(part.start for part in (*printed, *said))
             begins = first == min(part.start for part in printed)
             turn.thinking = [thinking_span(text, printed, turn.own_start, begins=begins)]
@@ -264,16 +266,16 @@ class _Layout:
 
     def _controls(self, start: int, end: int) -> list[Control]:
         """The control tokens in a stretch; stretches come in the order of the text."""
-        controls = self.controls
-        while self.control < len(controls) and controls[self.control][1] <= start:
-            self.control += 1
+        controls, place, count = self.controls, self.control, len(self.controls)
+        while place < count and controls[place][1] <= start:
+            place += 1
+        self.control = place
         inside = []
-        for place in range(max(self.control - 1, 0), len(controls)):
-            control = controls[place]
-            if control[1] > end:
-                break
-            if control[0] >= start:
-                inside.append(control)
+        place = max(place - 1, 0)
+        while place < count and controls[place][1] <= end:
+            if controls[place][0] >= start:
+                inside.append(controls[place])
+            place += 1
         return inside
 
 
@@ -305,6 +307,8 @@ def _check_content(index: int, message: Mapping[str, Any], mine: Found) -> None:
     printed, the reasoning aside with which it begins.
     """
     content, said = message["content"], mine.whole_content
+    if not left_out(content, said):
+        return
     found = inline_reasoning(content) if message["role"] == "assistant" else None
     if found:
         content, said = content[found[-1] :], _from(said, found[-1])

@@ -45,7 +45,7 @@ class Found:
     @property
     def whole_content(self) -> list[Part]:
         """Its content, wherever it stands."""
-        return self.content + (self.rest.content if self.rest else [])
+        return self.content + self.rest.content if self.rest else self.content
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
     found = [Found() for _ in range(count)]
     current = -1
     for run in runs:
-        start, end, kind, message, call, _, _ = run
+        start, end, kind, message, call, (scope, _), part = run
         if kind == "literal":
             if message >= 0:
                 mine = found[message]
@@ -88,37 +88,39 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
                 if call >= 0:
                     mine.scopes.setdefault(call, []).append((start, end))
             continue
-        mine, part = found[run.message], run.part
+        mine = found[message]
         assert part is not None
-        if mine.rest and run.message == current and run.kind in ("content", "inline"):
+        if mine.rest and message == current and kind in ("content", "inline"):
             mine = mine.rest
-        again = run.kind == "name" and mine.own is not None and run.message != current
+        again = kind == "name" and mine.own is not None and message != current
         if again or not is_own(run):
-            if run.call >= 0 and run.kind == "id" and run.scope[0] == run.message:
-                mine.ids.setdefault(run.call, []).append(part)
-            elif run.scope[0] >= 0:
-                found[run.scope[0]].visited.append((run.start, run.end))
+            if call >= 0 and kind == "id" and scope == message:
+                mine.ids.setdefault(call, []).append(part)
+            elif scope >= 0:
+                found[scope].visited.append((start, end))
             continue
-        mine.looped = mine.looped or run.scope[0] == run.message
-        match run.kind:
-            case "name":
-                mine.names.setdefault(run.call, []).append(part)
-            case "arguments":
-                mine.arguments.setdefault(run.call, []).append(part)
-            case kind:
-                getattr(mine, kind).append(part)
-        if run.start == run.end:
-            if mine.empty is None or run.scope[0] == run.message:
-                mine.empty = run.start
+        if scope == message:
+            mine.looped = True
+        if kind == "content":
+            mine.content.append(part)
+        elif kind == "name":
+            mine.names.setdefault(call, []).append(part)
+        elif kind == "arguments":
+            mine.arguments.setdefault(call, []).append(part)
+        else:
+            getattr(mine, kind).append(part)
+        if start == end:
+            if mine.empty is None or scope == message:
+                mine.empty = start
             continue
         if mine.own is None:
-            mine.own = run.start, run.end
-        elif run.message == current:
-            mine.own = mine.own[0], run.end
-        elif run.kind == "content" and mine.names and _begins_rest(mine, part):
+            mine.own = start, end
+        elif message == current:
+            mine.own = mine.own[0], end
+        elif kind == "content" and mine.names and _begins_rest(mine, part):
             # Gemma 4 prints the text of a turn behind the results of its calls.
             mine.content.remove(part)
-            mine.rest = Found(own=(run.start, run.end), content=[part], looped=mine.looped)
+            mine.rest = Found(own=(start, end), content=[part], looped=mine.looped)
         else:
             again = any(
                 other is not part and other.source <= part.source < other.source + other.covered()
@@ -126,10 +128,10 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
             )
             raise Reject(
                 "message_rendered_twice" if again else "turns_overlap",
-                f"message {run.message} stands at character {mine.own[0]} and, behind another"
-                f" message, at {run.start}",
+                f"message {message} stands at character {mine.own[0]} and, behind another"
+                f" message, at {start}",
             )
-        current = run.message
+        current = message
     return found
 
 
@@ -237,17 +239,21 @@ def share(
     """
     start = before.last if before else 0
     end = behind.first if behind else length
-    while cursor < len(runs) and runs[cursor].end <= start:
+    count = len(runs)
+    while cursor < count and runs[cursor][1] <= start:
         cursor += 1
     closed = start
     opened: int | None = None
+    index = before.index if before else None
     last = cursor
-    while last < len(runs) and runs[last].start < end:
-        owner = runs[last].scope[0]
-        if opened is None and before is not None and owner == before.index:
-            closed = min(runs[last].end, end)
-        elif opened is None and owner >= 0:
-            opened = max(runs[last].start, start)
+    while opened is None and last < count:
+        low, high, _, _, _, (owner, _), _ = runs[last]
+        if low >= end:
+            break
+        if owner == index:
+            closed = min(high, end)
+        elif owner >= 0:
+            opened = max(low, start)
         last += 1
     gap = Gap(start, closed, closed if opened is None else opened, end, opened is not None)
     return gap, cursor

@@ -35,7 +35,7 @@ def collect(chunks: Iterable[str]) -> tuple[str, list[Part]]:
     for chunk in chunks:
         if isinstance(chunk, TracedText):
             if chunk:
-                parts += shifted(chunk.parts, position)
+                parts += shifted(chunk.parts, position) if position else chunk.parts
             else:
                 for part in chunk.parts:
                     add_mark(parts, part.origin, position)
@@ -70,7 +70,7 @@ def flatten(parts: Sequence[Part], length: int) -> list[Run]:
             add(end, at_work(scope) if scope else NOWHERE)
 
     for part in parts:
-        start, end, origin = part[:3]
+        start, end, origin, _, _, _ = part
         kind, message, call, _ = origin
         if whole or start > cursor:
             literal(start)

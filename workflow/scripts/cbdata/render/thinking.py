@@ -15,6 +15,7 @@ _OPENED = re.compile(
     + "|".join(re.escape(each.opening + each.label.rstrip()) for each in NOTATIONS)
     + r")\s*\Z"
 )
+_BEGUN = re.compile(rf"\s*(?:{'|'.join(re.escape(e.opening + e.label) for e in NOTATIONS)})")
 _CLOSED = re.compile(rf"\s*(?:{'|'.join(map(re.escape, CLOSINGS))})")
 _EMPTY = re.compile(
     "|".join(
@@ -67,6 +68,8 @@ def inline_reasoning(content: str) -> tuple[int, int, int, int] | None:
     """Where the reasoning stands with which a text begins: its start, the end of the opening
     marker, the start of the closing marker and the end; None where the text begins otherwise.
     """
+    if _BEGUN.match(content) is None:
+        return None
     start = len(content) - len(content.lstrip())
     for notation in NOTATIONS:
         opening = notation.opening + notation.label

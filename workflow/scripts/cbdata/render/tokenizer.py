@@ -23,6 +23,8 @@ from tokenizers import Tokenizer
 from cbdata.ids import canonical_json
 from cbdata.render.added_tokens import SPACE, AddedToken, TokenFiles
 from cbdata.render.settings import TokenizerError
+from cbdata.render.token_trie import any_word
+from cbdata.render.vocabulary import read_tokenizer
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ def load_tokenizer(folder: Path) -> PlainTokenizer:
     file = folder / "tokenizer.json"
     data = file.read_bytes()
     own, start, end = _own_tokens(data, file)
-    model = Tokenizer.from_buffer(b"".join((data[:start], b"[]", data[end:])))
+    digest = hashlib.sha256(data)
+    data = b"".join((data[:start], b"[]", data[end:]))
+    model = read_tokenizer(data)
+    del data
     model.no_truncation()
     model.no_padding()
     files = TokenFiles(folder)
@@ -94,7 +99,7 @@ def load_tokenizer(folder: Path) -> PlainTokenizer:
         normalises=rewrites is not None,
         special=files.special,
         chat_template=_template_of(folder, files.config),
-        sha256=_sha256(data, own, added),
+        sha256=_sha256(digest, own, added),
     )
 
 
@@ -115,11 +120,10 @@ def _own_tokens(data: bytes, file: Path) -> tuple[list[AddedToken], int, int]:
     return [AddedToken(**token) for token in added], start, start + len(text[:length].encode())
 
 
-def _sha256(data: bytes, own: Sequence[AddedToken], added: Sequence[AddedToken]) -> str:
-    digest = hashlib.sha256(data)
+def _sha256(digest: Any, own: Sequence[AddedToken], added: Sequence[AddedToken]) -> str:
     if list(own) != list(added):
         digest.update(canonical_json([vars(token) for token in added]))
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def _state(part: Any) -> Any:
@@ -207,25 +211,41 @@ def control_pattern(
         normalise: What the tokenizer does to a text first. A token that is found only behind that
             is not found where it would be composed with a mark that follows it.
     """
-    found = []
-    for token in sorted(added, key=lambda token: -len(token["content"])):
-        content = token["content"]
-        body = re.escape(content)
-        if token["single_word"]:
-            body = f"(?<!{_word()}){body}(?!{_word()})"
-        elif normalise is not None and token["normalized"]:
-            body += _not_composed(content, normalise)
-        found.append(
-            (r"\s*" if token["lstrip"] else "") + body + (r"\s*" if token["rstrip"] else "")
-        )
+    found: list[str] = []
+    words: list[str] = []  # since the last token that is found under a condition
+    ordered = sorted(added, key=lambda token: -len(token["content"]))
+    beginnings = {
+        "" if token["lstrip"] or token["single_word"] else token["content"][:1] for token in added
+    }
+    first = beginnings.pop() if len(beginnings) == 1 else ""
+    for token in ordered:
+        before, behind = _conditions(token, normalise)
+        content = token["content"][len(first) :]
+        if content and not before and not behind:
+            words.append(content)
+            continue
+        if words:
+            found.append(any_word(words))
+            words = []
+        found.append(before + re.escape(content) + behind)
+    if words:
+        found.append(any_word(words))
     if not found:
         return re.compile(r"((?!))")
-    first = (
-        found[0][0]
-        if all(item[0] == found[0][0] and item[0] not in "\\(" for item in found)
-        else ""
-    )
-    return re.compile("(" + first + "(?:" + "|".join(item[len(first) :] for item in found) + "))")
+    return re.compile(f"({re.escape(first)}(?:{'|'.join(found)}))")
+
+
+def _conditions(
+    token: Mapping[str, Any], normalise: Callable[[str], str] | None
+) -> tuple[str, str]:
+    """What must stand before and behind an added token, or is swallowed by it there."""
+    before = r"\s*" if token["lstrip"] else ""
+    behind = r"\s*" if token["rstrip"] else ""
+    if token["single_word"]:
+        return before + f"(?<!{_word()})", f"(?!{_word()})" + behind
+    if normalise is not None and token["normalized"]:
+        return before, _not_composed(token["content"], normalise) + behind
+    return before, behind
 
 
 def own_template(folder: Path) -> str | None:

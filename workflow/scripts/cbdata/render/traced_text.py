@@ -225,12 +225,8 @@ def join(separator: str, pieces: Iterable[str]) -> str:
 def add_mark(parts: list[Part], origin: Origin, position: int) -> None:
     """Append an empty part; a visit in which nothing was printed leaves nothing behind."""
     if parts and origin[0] == "visit_end":
-        last = parts[-1]
-        if (
-            last.origin.kind == "visit_start"
-            and last.start == position
-            and last.origin[1:] == origin[1:]
-        ):
+        start, _, last, _, _, _ = parts[-1]
+        if start == position and last[0] == "visit_start" and last[1:] == origin[1:]:
             parts.pop()
             return
     parts.append(new_tuple(Part, (position, position, origin, 0, None, False)))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cbdata.call_formats.base import Call
 from cbdata.render.traced_text import Origin, Part
+
+if TYPE_CHECKING:  # the call formats take long to import, and the tokenizer is to be loaded by then
+    from cbdata.call_formats.base import Call
 
 WRITTEN = "written_calls"
 """The key under which a message that the template is given has its ``WrittenCalls``."""
