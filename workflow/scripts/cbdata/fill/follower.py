@@ -82,6 +82,7 @@ class _Node:
         self._backend: Backend | None = None
         self._model: Path | None = None
         self._scratch: Path | None = None
+        self._failed = False
 
     def check(self, job: dict[str, Any]) -> dict[str, Any]:
         """Look at this node as the preflight looks at the head's.
@@ -136,6 +137,7 @@ class _Node:
             why = f"{type(error).__name__}: {error}"
         if stopped.is_set():
             watch.join(HEAD_ENDS_S)
+        self._failed = True
         logger.error("%s", why)
         line.send({"failed": why})
         return EXIT_STOPPED
@@ -145,6 +147,8 @@ class _Node:
         node listens to nobody.
         """
         message = line.read()
+        if self._failed:
+            return
         logger.info("the engine's end: %s", "as planned" if message else "its first node is gone")
         self.clean_up()
         logging.shutdown()

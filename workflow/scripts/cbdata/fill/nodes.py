@@ -11,6 +11,7 @@ of its processes alone.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import logging
 import os
@@ -163,7 +164,9 @@ class Line:
         return message if isinstance(message, dict) else None
 
     def close(self) -> None:
-        """Close both ways."""
+        """Close both ways; a thread that reads here sees the end."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
         self._file.close()
         self.sock.close()
 
@@ -249,10 +252,8 @@ class Head(EngineNodes):
         if not self._over.is_set():
             self._over.set()
             for _, line in self._nodes.values():
-                try:
+                with contextlib.suppress(OSError):
                     line.send({"end": True})
-                except OSError:
-                    continue
             self._listener.close()
 
     def _gather(self) -> None:
