@@ -87,7 +87,7 @@ REFUSED = {
         "the job does not ask for the GPUs that it takes; fill_shards is what runs more engines",
     ),
     **dict.fromkeys(
-        ("node_rank", "master_addr", "master_port", "distributed_executor_backend"),
+        ("node_rank", "master_addr", "master_port"),
         "the job settles which of its processes meet where",
     ),
     "hf_token": "it would stand in logs and records of the run; nothing is fetched by a job",
