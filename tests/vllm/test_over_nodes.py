@@ -51,14 +51,13 @@ def small_model(demo_model: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_real_engine_over_two_nodes_generates_what_one_process_would(
+def test_a_real_engine_over_two_nodes_loads_generates_and_ends_in_order(
     jobs: Jobs, small_model: Path, tmp_path: Path
 ) -> None:
-    """Its completions count for a job on one node, which generates nothing."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/srun").write_text(SRUN)
     (tmp_path / "bin/srun").chmod(0o755)
-    jobs.settings = replace(jobs.settings, model=str(small_model), limit=6, temperature_ds=0.0)
+    jobs.settings = replace(jobs.settings, model=str(small_model), limit=6)
     jobs.runtime = {"nodes_per_engine": 2}
     environ = {
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
@@ -78,15 +77,8 @@ def test_a_real_engine_over_two_nodes_generates_what_one_process_would(
     rows = [row for _, row in read_rows(jobs.job().sets[0].output)]
     assert rows[-1]["generated"] == len(stored)
 
-    # One node takes all over, and generates the same where nothing is drawn by chance.
+    # A job on one node goes on with what two have stored.
     jobs.runtime = {}
     status, messages = jobs.finish(jobs.start())
     assert status == 0, messages
     assert len(jobs.stored()) == len(stored)
-    greedy = {(r["trace_id"], r["mode"]): r["token_ids"] for r in stored if r["mode"] == "ds"}
-    jobs.folder = tmp_path / "alone"
-    status, messages = jobs.finish(jobs.start())
-    assert status == 0, messages
-    for row in jobs.stored():
-        if row["mode"] == "ds" and row["attempt"] == 1:
-            assert row["token_ids"] == greedy[row["trace_id"], "ds"]
