@@ -112,12 +112,13 @@ def test_a_node_that_dies_ends_the_step_and_the_next_try_goes_on(
 def test_the_time_limit_stops_the_engine_between_two_steps(
     cluster: Cluster, new_session: NewSession, repo: Path, demo_model: Path
 ) -> None:
-    slow = {"CB_TEST_SECONDS": "4"}
-    world = World(cluster, new_session, repo, demo_model, slow, **OVER_TWO, limit=20)
-    world.session.arguments += ["--set-resources", "fill_shard:runtime=1 if attempt == 1 else 30"]
+    slow = {"CB_TEST_SECONDS": "2"}
+    world = World(cluster, new_session, repo, demo_model, slow, **OVER_TWO)
     run = world.session.spawn(world.pipeline.data / TRACES)
     world.pipeline.wait_for_progress("0-of-1")
     first = world.pipeline.job_of("0-of-1")
+    # The least that SLURM knows: one minute from the job's start.
+    cluster.run(["scontrol", "update", f"JobId={first['JobId']}", "TimeLimit=1"])
     assert run.wait(400) == 0, run.text()[-4000:]
     assert cluster.jobs()[first["JobId"]]["JobState"] == "TIMEOUT"
     log = world.pipeline.slurm_log(first["JobId"]).read_text()
@@ -128,7 +129,7 @@ def test_the_time_limit_stops_the_engine_between_two_steps(
 def test_engines_side_by_side_have_gpus_and_work_of_their_own(
     cluster: Cluster, new_session: NewSession, repo: Path, demo_model: Path
 ) -> None:
-    config = {"engines_per_job": 2, "fill_shards": 2}
+    config = {"engines_per_job": 2, "fill_shards": 2, "engine_device": "auto"}
     world = World(cluster, new_session, repo, demo_model, **config)
     world.session.run(world.pipeline.data / TRACES)
     job = world.pipeline.job_of("1-of-2")
