@@ -89,6 +89,7 @@ def test_all_nodes_get_the_engines_arguments_and_their_place(
     told: NodesJob, head: Head, job: FillJob, losses: Losses
 ) -> None:
     (second, environ), (first, _) = join(told, 2), join(told, 1)
+    head.gather()
     head.check(job, MODEL, "toy")
     assert head.place == nodes.EnginePlace(rank=0, count=3, address="127.0.0.1", port=29501)
     assert environ["VLLM_HOST_IP"] == "127.0.0.1"
@@ -122,6 +123,7 @@ def test_a_node_that_cannot_do_its_part_is_named_before_anything_is_loaded(
 ) -> None:
     monkeypatch.setenv("SLURMD_NODENAME", "n1")
     (good, _), (bad, _) = join(told, 1), join(told, 2, answer)
+    head.gather()
     with pytest.raises(PreflightError, match=said) as why:
         head.check(job, MODEL, "toy")
     assert "n2" not in str(why.value)
@@ -131,13 +133,13 @@ def test_a_node_that_cannot_do_its_part_is_named_before_anything_is_loaded(
 
 
 def test_a_node_that_does_not_come_is_missed_and_strangers_do_not_count(
-    told: NodesJob, head: Head, job: FillJob, monkeypatch: pytest.MonkeyPatch
+    told: NodesJob, head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nodes, "JOIN_S", 1.0)
     monkeypatch.setenv("SLURMD_NODENAME", "n1")
     (known, _), (stranger, _) = join(told, 1), join(told, 2, token="guessed")
     with pytest.raises(PreflightError, match="node 2 of 3 did not report within 1 s") as why:
-        head.check(job, MODEL, "toy")
+        head.gather()
     assert "there are n1, n2. Fix: " in str(why.value)
     assert stranger().read(5) is None
     head.end()
@@ -149,6 +151,7 @@ def test_a_node_that_is_gone_while_the_engine_works_is_noticed(
     told: NodesJob, head: Head, job: FillJob, losses: Losses, words: str | None
 ) -> None:
     (first, _), (second, _) = join(told, 1), join(told, 2)
+    head.gather()
     head.check(job, MODEL, "toy")
     head.begin({})
     if words:

@@ -24,6 +24,7 @@ from cbdata.fill.engines import run_engines
 from cbdata.fill.environment import prepare_environment
 from cbdata.fill.follower import follow, log_beside
 from cbdata.fill.job import FillJob, JobError, load_job
+from cbdata.fill.job_shape import shape_problems
 from cbdata.fill.nodes import Head, NodesError, NodesJob, node_rank, run_on_nodes
 from cbdata.fill.preflight import PreflightError, preflight
 from cbdata.fill.processes import EXIT_STOPPED
@@ -70,7 +71,10 @@ def run_job(job: FillJob, nodes: NodesJob | None) -> None:
         with StopFlag() as stop:
             files = ", ".join(part.skeletons for part in job.sets)
             logger.info("shard %s of %s: %s", job.label, files, settings.describe())
-            head = None if nodes is None else Head(nodes, lost)
+            if nodes is not None:
+                head = Head(nodes, lost)
+                # First of all: whatever ends this job from here on, they hear of it.
+                head.gather()
             inputs, renderer = preflight(job, backend)
             if head is not None:
                 head.check(job, inputs.model, backend.name)
@@ -82,7 +86,18 @@ def run_job(job: FillJob, nodes: NodesJob | None) -> None:
 
 
 def run_here(job: FillJob, job_file: str, nodes: NodesJob | None) -> int:
-    """Do a job in this process, or start the processes that do it; returns the exit status."""
+    """Do a job in this process, or start the processes that do it.
+
+    Args:
+        job: The job.
+        job_file: Where it stands.
+        nodes: What the processes of an engine over several nodes were told.
+
+    Returns:
+        The exit status.
+    """
+    if problems := shape_problems(find_backend(job.settings.backend_name), job.runtime):
+        raise PreflightError("\n".join(problems))
     if nodes is None and job.runtime.nodes_per_engine > 1:
         return run_on_nodes(job, job_file)
     if job.engine is None and job.runtime.engines_per_job > 1:

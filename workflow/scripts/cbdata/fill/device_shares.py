@@ -60,8 +60,8 @@ def device_shares(
     Raises:
         TooFewGpus: The job has GPUs, but not enough.
     """
-    where, devices = _devices(environ, rocm(), seen)
-    if not devices or not each:
+    where, devices = _devices(environ, rocm(), seen) if each else ("", [])
+    if not devices:
         return [{} for _ in range(engines)]
     if len(devices) < engines * each:
         raise TooFewGpus(

@@ -7,6 +7,7 @@ them costs the others nothing, and the next try of the job generates what is mis
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import sys
@@ -53,7 +54,7 @@ def run_engines(job: FillJob, backend: Backend) -> int:
             for lock_file in job.lock_files:
                 stack.enter_context(ShardLock(lock_file))
         parts = [job.of_engine(engine) for engine in range(count)]
-        stack.callback(_remove, [each.output for part in parts for each in part.sets])
+        stack.callback(_remove_parts, [each.output for each in job.sets])
         logs = JobLogs()
         logs.started([part.log for part in parts if part.log])
         environs = engine_environs(job, backend)
@@ -109,6 +110,8 @@ def _report(parts: Sequence[FillJob], statuses: Sequence[int], logs: JobLogs) ->
     return "\n".join(lines)
 
 
-def _remove(paths: Sequence[str]) -> None:
-    for path in paths:
-        Path(path).unlink(missing_ok=True)
+def _remove_parts(outputs: Sequence[str]) -> None:
+    """Remove the parts of a shard's files, those too that a killed try with more engines left."""
+    for output in map(Path, outputs):
+        for path in output.parent.glob(f"{glob.escape(output.name)}.engine*.part"):
+            path.unlink(missing_ok=True)

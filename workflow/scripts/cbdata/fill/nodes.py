@@ -193,8 +193,32 @@ class Head(EngineNodes):
         self._over = threading.Event()
         self._address = ""
 
+    def gather(self) -> None:
+        """Wait until all nodes are there. Raises PreflightError where one is missing."""
+        end = time.monotonic() + JOIN_S
+        while len(self._nodes) < self._told.nodes - 1:
+            self._listener.settimeout(max(0.0, end - time.monotonic()) or 0.001)
+            try:
+                sock, _ = self._listener.accept()
+            except TimeoutError:
+                missing = sorted(set(range(1, self._told.nodes)) - self._nodes.keys())
+                there = ", ".join([node_name(), *(name for name, _ in self._nodes.values())])
+                raise PreflightError(
+                    f"node {', '.join(map(str, missing))} of {self._told.nodes} did not report"
+                    f" within {JOIN_S:.0f} s; there are {there}. Fix: look at its log beside this"
+                    f" one, and whether nodes reach each other's ports (here {self._told.port})"
+                ) from None
+            line = Line(sock)
+            hello = line.read(10.0) or {}
+            if not hmac.compare_digest(str(hello.get("token")), self._told.token):
+                line.close()
+                continue
+            self._address = sock.getsockname()[0]
+            self._nodes[int(hello["rank"])] = (str(hello["node"]), line)
+        self._environ.setdefault("VLLM_HOST_IP", self._address)
+
     def check(self, job: FillJob, model: LocalModel, engine: str) -> None:
-        """Wait until all nodes are there, and see that each can do its part of the job.
+        """See that each node can do its part of the job.
 
         Args:
             job: The job.
@@ -202,9 +226,8 @@ class Head(EngineNodes):
             engine: What the engine is, and runs on, here: for the log.
 
         Raises:
-            PreflightError: A node is missing or cannot do its part; every problem, with its node.
+            PreflightError: A node cannot do its part; every problem, with its node.
         """
-        self._gather()
         logger.info("node 0 %s: %s", node_name(), engine)
         question = {
             "check": {
@@ -255,29 +278,6 @@ class Head(EngineNodes):
                 with contextlib.suppress(OSError):
                     line.send({"end": True})
             self._listener.close()
-
-    def _gather(self) -> None:
-        end = time.monotonic() + JOIN_S
-        while len(self._nodes) < self._told.nodes - 1:
-            self._listener.settimeout(max(0.0, end - time.monotonic()) or 0.001)
-            try:
-                sock, _ = self._listener.accept()
-            except TimeoutError:
-                missing = sorted(set(range(1, self._told.nodes)) - self._nodes.keys())
-                there = ", ".join([node_name(), *(name for name, _ in self._nodes.values())])
-                raise PreflightError(
-                    f"node {', '.join(map(str, missing))} of {self._told.nodes} did not report"
-                    f" within {JOIN_S:.0f} s; there are {there}. Fix: look at its log beside this"
-                    f" one, and whether nodes reach each other's ports (here {self._told.port})"
-                ) from None
-            line = Line(sock)
-            hello = line.read(10.0) or {}
-            if not hmac.compare_digest(str(hello.get("token")), self._told.token):
-                line.close()
-                continue
-            self._address = sock.getsockname()[0]
-            self._nodes[int(hello["rank"])] = (str(hello["node"]), line)
-        self._environ.setdefault("VLLM_HOST_IP", self._address)
 
     def _watch(self) -> None:
         with selectors.DefaultSelector() as selector:
