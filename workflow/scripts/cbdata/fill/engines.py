@@ -66,7 +66,7 @@ def run_engines(job: FillJob, backend: Backend) -> int:
                 "engine %d of %d: %s; its log is %s",
                 part.engine,
                 count,
-                ", ".join(f"{name}={value}" for name, value in environ.items()) or "the whole job",
+                ", ".join(f"{name}={value}" for name, value in environ.items()) or "on the CPU",
                 part.log or "here",
             )
             words = [sys.executable, "-m", "cbdata.fill", str(part.job_file)]
