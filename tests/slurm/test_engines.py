@@ -102,6 +102,7 @@ def test_a_node_that_dies_ends_the_step_and_the_next_try_goes_on(
     second = world.pipeline.job_of("0-of-1")
     assert second["JobId"] != first["JobId"]
     assert cluster.jobs()[first["JobId"]]["JobState"] == "FAILED"
+    assert "exit status 75" in world.pipeline.slurm_log(first["JobId"]).read_text()
     (reused,) = re.findall(
         r"wanted; (\d+) stored", world.pipeline.slurm_log(second["JobId"]).read_text()
     )
