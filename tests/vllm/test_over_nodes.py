@@ -7,11 +7,13 @@ are in two stages, and what goes from one to the other goes over gloo.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import orjson
+import psutil
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -19,6 +21,8 @@ from cbdata.fill.row_file import read_rows
 from tests.vllm.jobs import Jobs
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
+
+WORKER = re.compile(r"Worker_PP1 pid=(\d+)")
 
 SRUN = """#!/bin/sh
 # Both processes of a step, the second one first; what ends badly takes the other along.
@@ -74,6 +78,8 @@ def test_a_real_engine_over_two_nodes_loads_generates_and_ends_in_order(
     assert "'pipeline_parallel_size': 2" in log.read_text() and "over 2 nodes" in log.read_text()
     assert "this node's part of the model is loaded" in further
     assert "the engine's end: as planned" in further
+    # No worker outlives the job, which vLLM's own would: it waits for the other node.
+    assert not [pid for pid in map(int, WORKER.findall(further)) if psutil.pid_exists(pid)]
     rows = [row for _, row in read_rows(jobs.job().sets[0].output)]
     assert rows[-1]["generated"] == len(stored)
 

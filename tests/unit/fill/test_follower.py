@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 import pytest
 
 from cbdata.fill.follower import log_beside
@@ -23,12 +25,15 @@ from cbdata.fill.nodes import VARIABLE, Line, NodesJob
 from tests.fill_settings import fill_settings, runtime_settings
 
 BACKEND = """
-import time
+import subprocess, sys, time
 from stub_backend import StubBackend
 
 class Backend(StubBackend):
     def follow(self, model, arguments, place):
-        print("follows", model, arguments["seed"], place.rank, flush=True)
+        # A worker, which listens to nobody.
+        deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+        worker = subprocess.Popen([sys.executable, "-c", deaf])
+        print("worker", worker.pid, "follows", model, arguments["seed"], place.rank, flush=True)
         if arguments["fails"]:
             raise RuntimeError("no memory")
         time.sleep(60)
@@ -42,6 +47,7 @@ class Follower:
 
     def __init__(self, process: subprocess.Popen[str], line: Line, log: Path) -> None:
         self.process, self.line, self.log = process, line, log
+        self.worker = 0
 
     def begin(self, fails: bool = False) -> None:
         place = {"rank": 1, "count": 2, "address": "127.0.0.1", "port": 1}
@@ -51,6 +57,7 @@ class Follower:
         while "follows" not in self.log.read_text():
             assert time.monotonic() < end
             time.sleep(0.05)
+        (self.worker,) = map(int, re.findall(r"worker (\d+) follows", self.log.read_text()))
 
 
 @contextmanager
@@ -82,6 +89,11 @@ def following(folder: Path, repo: Path) -> Iterator[Follower]:
         assert not list(folder.glob("cbfill-*")), "its own scratch folder is gone"
 
 
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or was not yet fetched by its new parent."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 def question(model: Path | str) -> dict[str, Any]:
     settings = fill_settings(model=str(model), backend="stub")
     return {"check": {"settings": asdict(settings), "runtime": asdict(RUNTIME), "gpus": 2}}
@@ -111,6 +123,7 @@ def test_a_node_says_what_it_has_and_ends_with_the_engine(
         assert node.process.poll() is None
         node.line.send({"end": True})
         assert node.process.wait(60) == 0
+        assert ended(node.worker)
 
 
 def test_a_node_without_the_model_says_so_and_one_that_is_left_alone_ends(
@@ -135,6 +148,7 @@ def test_a_part_of_an_engine_that_fails_is_told_to_the_first_node(
         node.begin(fails=True)
         assert node.line.read(60) == {"failed": "RuntimeError: no memory"}
         assert node.process.wait(60) == 75
+        assert ended(node.worker)
 
 
 @pytest.mark.parametrize(("log", "beside"), [("a/0-of-1.log", "a/0-of-1.node2.log"), (None, None)])

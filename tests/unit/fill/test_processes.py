@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -60,3 +61,30 @@ def test_a_job_failed_where_a_process_says_so_and_else_may_be_run_again(
     statuses: list[int], whole: int
 ) -> None:
     assert joint_status(statuses) == whole
+
+
+DEAF = (
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print(0, flush=True); time.sleep(60)"
+)
+PARENT = f"""
+import subprocess, sys
+from cbdata.fill.processes import kill_descendants
+child = "import subprocess, sys; subprocess.run([sys.executable, '-Sc', sys.argv[1]])"
+run = subprocess.Popen([sys.executable, "-Sc", child, {DEAF!r}], stdout=subprocess.PIPE)
+run.stdout.readline()
+kill_descendants()
+print(run.wait(), len(run.stdout.read()))
+"""
+
+
+def test_all_that_a_process_started_is_killed() -> None:
+    """The end of the pipe shows that the grandchild is gone, which held it as well."""
+    scripts = Path(__file__).resolve().parents[3] / "workflow/scripts"
+    done = subprocess.run(
+        [sys.executable, "-c", PARENT],
+        env={**os.environ, "PYTHONPATH": str(scripts)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.stdout == "-9 0\n", done.stderr

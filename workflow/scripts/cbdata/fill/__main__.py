@@ -27,7 +27,7 @@ from cbdata.fill.job import FillJob, JobError, load_job
 from cbdata.fill.job_shape import shape_problems
 from cbdata.fill.nodes import Head, NodesError, NodesJob, node_rank, run_on_nodes
 from cbdata.fill.preflight import PreflightError, preflight
-from cbdata.fill.processes import EXIT_STOPPED
+from cbdata.fill.processes import EXIT_STOPPED, kill_descendants
 from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.fill.shard import run_shard
 from cbdata.logs import configure_logging, log_failure
@@ -62,6 +62,7 @@ def run_job(job: FillJob, nodes: NodesJob | None) -> None:
 
     def lost(reason: str) -> None:
         log_failure(EngineAway(f"{reason}. What had finished is kept"), traceback=False)
+        kill_descendants()
         shutil.rmtree(scratch, ignore_errors=True)
         logging.shutdown()
         os._exit(EXIT_STOPPED)

@@ -21,7 +21,7 @@ from cbdata.fill.devices import held_gpus
 from cbdata.fill.environment import prepare_environment
 from cbdata.fill.models import ModelMissing, find_model
 from cbdata.fill.nodes import Line, NodesJob, connect
-from cbdata.fill.processes import EXIT_STOPPED
+from cbdata.fill.processes import EXIT_STOPPED, kill_descendants
 from cbdata.fill.runner import STOP_SIGNALS
 from cbdata.fill.settings import FillSettings, RuntimeSettings
 
@@ -155,6 +155,7 @@ class _Node:
         os._exit(0 if message else EXIT_STOPPED)
 
     def clean_up(self) -> None:
-        """Remove what this process alone needed."""
+        """End what this process started, and remove what it alone needed."""
+        kill_descendants()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
