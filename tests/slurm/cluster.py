@@ -291,6 +291,15 @@ class Cluster:
         listing = self.run([sys.executable, "-c", conf.PIDS_ON_NODE, node]).stdout
         return [int(pid) for pid in listing.split()]
 
+    def pids_of(self, node: str, words: str) -> list[int]:
+        """The processes of a node's jobs whose command line holds the words."""
+        found = []
+        for pid in self._pids_on(node):
+            line = self.run(["cat", f"/proc/{pid}/cmdline"], check=False).stdout
+            if words in line and "srun" not in line.split("\0")[0]:
+                found.append(pid)
+        return found
+
     def log(self, daemon: str) -> str:
         """The log of ``slurmctld``, ``slurmd.n1``, ``slurmdbd``, ``munged`` or ``mariadbd``."""
         path = self.directory / "log" / f"{daemon}.log"

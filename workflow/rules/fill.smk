@@ -11,6 +11,7 @@ further sets as well.
 import re
 
 from cbdata.fill.backends.registry import find_backend
+from cbdata.fill.job_shape import job_needs, place_problem
 from cbdata.fill.settings import FILL_VERSION, FillSettings, RuntimeSettings, semantic_params
 
 FILL_SETS = {part.stem: part for part in PLAN.fill_sets}
@@ -18,7 +19,7 @@ FILL_MODES = list(PLAN.fill_sets[0].modes)
 # What the logs of a job are called, which is one for all sets.
 FILL_NAME = next(iter(FILL_SETS)) + f"_and_{len(FILL_SETS) - 1}_more" * (len(FILL_SETS) > 1)
 FILL_BACKEND = checked(find_backend, FillSettings.of(config).backend_name)
-FILL_NEEDS = FILL_BACKEND.needs(RuntimeSettings.of(config))
+FILL_NEEDS = job_needs(FILL_BACKEND, RuntimeSettings.of(config))
 
 
 def check_fill(make_grammar=True):
@@ -53,12 +54,19 @@ def check_fill_quickly():
     check_fill(make_grammar=False)
 
 
-BEFORE_THE_FIRST_JOB["fill_shard"] = check_fill
+def check_fill_before_the_run():
+    """The first, and whether the jobs can be started from here, which a dry run cannot know."""
+    if problem := place_problem(RuntimeSettings.of(config), workflow.non_local_exec, os.environ):
+        raise WorkflowError(problem)
+    check_fill()
+
+
+BEFORE_THE_FIRST_JOB["fill_shard"] = check_fill_before_the_run
 IN_A_DRY_RUN["fill_shard"] = check_fill_quickly
 
 
 rule fill_shard:
-    """Complete the skeletons of one shard, on a GPU of its own."""
+    """Complete the skeletons of one shard, on GPUs of its own."""
     input:
         skeletons=[part.path for part in FILL_SETS.values()],
         tool_schema=lambda wildcards: found_input(INPUTS.resource, "tool_schema"),
@@ -79,10 +87,11 @@ rule fill_shard:
         *config["envmodules"],
     threads: FILL_NEEDS.cpus
     resources:
+        **FILL_NEEDS.further_resources,
         gpu=FILL_NEEDS.gpus,
-        # All of them on one node: sbatch --gpus=2 alone is content with one GPU each on two nodes,
+        # As many on each node: sbatch --gpus=2 alone is content with one GPU each on two nodes,
         # where the second is out of reach.
-        nodes=told_in_a_dry_run(1),
+        nodes=told_in_a_dry_run(FILL_NEEDS.nodes),
         mem_mb=growing(FILL_NEEDS.memory_mb),
         runtime=growing(240),
     params:

@@ -3,9 +3,12 @@
 Input: the model. Output: gpu_check.txt, which `make gpu-check` shows.
 """
 
-BEFORE_THE_FIRST_JOB["gpu_check"] = check_fill
+BEFORE_THE_FIRST_JOB["gpu_check"] = check_fill_before_the_run
 IN_A_DRY_RUN["gpu_check"] = check_fill_quickly
 SHOWN_AT_THE_END.add("gpu_check")
+
+# One engine is looked at, whatever a fill job runs beside it.
+CHECK_NEEDS = job_needs(FILL_BACKEND, RuntimeSettings.of({**config, "engines_per_job": 1}))
 
 
 rule gpu_check:
@@ -23,11 +26,12 @@ rule gpu_check:
         ENVIRONMENT
     envmodules:
         *config["envmodules"],
-    threads: FILL_NEEDS.cpus
+    threads: CHECK_NEEDS.cpus
     resources:
-        gpu=FILL_NEEDS.gpus,
-        nodes=told_in_a_dry_run(1),
-        mem_mb=growing(FILL_NEEDS.memory_mb),
+        **CHECK_NEEDS.further_resources,
+        gpu=CHECK_NEEDS.gpus,
+        nodes=told_in_a_dry_run(CHECK_NEEDS.nodes),
+        mem_mb=growing(CHECK_NEEDS.memory_mb),
         runtime=growing(30),
     params:
         settings=semantic_params(config),

@@ -5,7 +5,10 @@ For example after `snakemake --profile slurm --config limit=500 -- fill`: python
 workflow/scripts/choose_fill_shards.py $CB_SCRATCH/data/stats/fill/fujitsu_b4_ds.json --skeletons
 13246 --gpus 4 8
 
-Of a run of several skeleton sets, give a stats file and a number of skeletons for each.
+Of a run of several skeleton sets, give a stats file and a number of skeletons for each. With
+--model it also says which shape of job fits: a shard for each engine, several engines in a job, an
+engine over several nodes, or a server that runs. Where nothing was measured yet, give
+--tokens-per-second, --tokens-per-skeleton and --load-seconds in place of the stats files.
 """
 
 import argparse
@@ -14,6 +17,9 @@ from pathlib import Path
 
 import orjson
 
+from cbdata.fill.model_size import model_size
+from cbdata.fill.models import ModelMissing, context_length, read_config
+from cbdata.fill.shapes import FULL_REQUESTS, Site, needed_bytes, shape_table, shapes
 from cbdata.fill.sizing import RunCost, ShardCountError, choose, run_cost, whole_run
 
 
@@ -52,41 +58,108 @@ def table(runs: list[RunCost], skeletons: list[int], gpus: list[int], hours: lis
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Return the exit status: 0, or 1 if the stats file cannot be used."""
-    parser = argparse.ArgumentParser(
+def shapes_of(options: argparse.Namespace, run: RunCost) -> str:
+    """Return what a model takes, and a table of the shapes for each time limit."""
+    model = model_size(options.model, options.cache_type_bytes)
+    context = options.max_model_len or context_length(read_config(options.model)) or 0
+    need = needed_bytes(model, context)
+    lines = [
+        "",
+        (
+            f"{options.model.name}: weights {model.weight_bytes / 1e9:.1f} GB, cache"
+            f" {model.cache_bytes} bytes a token; {need / 1e9:.1f} GB with {FULL_REQUESTS} requests"
+            f" of {context} tokens"
+        ),
+    ]
+    for hours in options.hours:
+        site = Site(
+            gpu_bytes=options.gpu_memory * 1e9,
+            gpus_per_node=options.gpus_per_node,
+            free_gpus=options.free_gpus or options.gpus_per_node,
+            whole_nodes=options.whole_nodes,
+            served=options.served,
+            limit_s=hours * 3600,
+        )
+        lines += ["", f"time limit {hours:g} h, {site.free_gpus} GPUs free:", ""]
+        found = shapes(model, context, site, run, options.measured_gpus)
+        lines.append(shape_table(found, site.whole_nodes))
+    return "\n".join(lines)
+
+
+def costs(options: argparse.Namespace) -> list[RunCost]:
+    """Return what was measured, or declared in its place. Raises ShardCountError."""
+    declared = (options.tokens_per_second, options.tokens_per_skeleton, options.load_seconds)
+    if options.stats:
+        return [run_cost(orjson.loads(path.read_bytes()), str(path)) for path in options.stats]
+    if None in declared:
+        raise ShardCountError(
+            "give stats files, or --tokens-per-second, --tokens-per-skeleton and --load-seconds"
+        )
+    per_second, per_skeleton, load_s = declared
+    return [
+        RunCost(count, count * per_skeleton / per_second, load_s) for count in options.skeletons
+    ]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
+    made.add_argument(
         "stats",
         type=Path,
-        nargs="+",
+        nargs="*",
         help="stats/fill/<name>.json of either mode, one file for each skeleton set",
     )
-    parser.add_argument(
+    made.add_argument(
         "--skeletons",
         type=int,
         nargs="+",
         required=True,
         help="records of each whole skeleton file (stats/etl_a/<name>.json)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--gpus",
         type=int,
         nargs="+",
         default=[1, 4, 8],
         help="engines at once: GPUs that are free for you / tensor_parallel",
     )
-    parser.add_argument("--hours", type=float, nargs="+", default=[1, 4, 24], help="time limits")
-    options = parser.parse_args()
-    if min([*options.skeletons, *options.gpus, *options.hours]) <= 0:
-        parser.error("--skeletons, --gpus and --hours must be above 0")
-    if len(options.skeletons) != len(options.stats):
-        parser.error("give as many numbers of --skeletons as stats files")
+    made.add_argument("--hours", type=float, nargs="+", default=[1, 4, 24], help="time limits")
+    declared = made.add_argument_group("in place of stats files")
+    declared.add_argument("--tokens-per-second", type=float, help="that one engine writes")
+    declared.add_argument("--tokens-per-skeleton", type=float, help="in all modes and attempts")
+    declared.add_argument("--load-seconds", type=float, help="start of one engine")
+    shape = made.add_argument_group("which shape of job")
+    shape.add_argument("--model", type=Path, help="the model's folder; its weights may be missing")
+    shape.add_argument("--max-model-len", type=int, help="the model's context by default")
+    shape.add_argument("--cache-type-bytes", type=int, default=2, help="1 for an fp8 cache")
+    shape.add_argument("--gpu-memory", type=float, default=80, help="GB of a GPU")
+    shape.add_argument("--gpus-per-node", type=int, default=8)
+    shape.add_argument("--free-gpus", type=int, help="at once; those of a node by default")
+    shape.add_argument("--measured-gpus", type=int, default=1, help="of the engine measured")
+    shape.add_argument("--whole-nodes", action="store_true", help="the site gives whole nodes")
+    shape.add_argument("--served", action="store_true", help="a server of the model runs")
+    return made
+
+
+def main() -> int:
+    """Return the exit status: 0, or 1 if a file cannot be used."""
+    reads = parser()
+    options = reads.parse_args()
+    above_0 = [options.tokens_per_second, options.tokens_per_skeleton, options.max_model_len]
+    numbers = [*options.skeletons, *options.gpus, *options.hours, options.measured_gpus]
+    if min([*numbers, *(each for each in above_0 if each is not None)]) <= 0:
+        reads.error("all numbers but --load-seconds and --gpus-per-node must be above 0")
+    if options.stats and len(options.skeletons) != len(options.stats):
+        reads.error("give as many numbers of --skeletons as stats files")
     try:
-        runs = [run_cost(orjson.loads(path.read_bytes()), str(path)) for path in options.stats]
+        runs = costs(options)
         print(table(runs, options.skeletons, options.gpus, options.hours))
-    except (OSError, orjson.JSONDecodeError, ShardCountError) as error:
+        if options.model:
+            print(shapes_of(options, whole_run(runs, options.skeletons)))
+    except (OSError, orjson.JSONDecodeError, ShardCountError, ModelMissing) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -51,3 +51,22 @@ def test_the_files_of_a_shard_bear_its_name(job: FillJob) -> None:
     assert replace(job, sets=[*job.sets, more]).lock_files == both
     assert replace(job, sets=[more, *job.sets]).lock_files == both
     assert job.job_file == folder / "0-of-1.job.json"
+
+
+def test_an_engines_part_of_a_shard_has_files_and_locks_of_its_own(job: FillJob) -> None:
+    runtime = replace(job.runtime, engines_per_job=4)
+    whole = replace(job, shard=1, shards=2, log="logs/1-of-2.log", runtime=runtime)
+    part = whole.of_engine(3)
+    folder = Path(job.sets[0].progress_dir)
+    assert (whole.label, part.label) == ("1-of-2", "1.3-of-2x4")
+    assert (whole.parts, part.parts) == (1, 4)
+    # Both of one division: neither waits for the other, and both for every other division.
+    assert whole.lock_files == [folder / "1.all-of-2x4.lock"]
+    assert part.lock_files == [folder / "1.3-of-2x4.lock"]
+    assert part.job_file == folder / "1.3-of-2x4.job.json"
+    assert part.sets[0].output == f"{job.sets[0].output}.engine3.part"
+    assert part.log == "logs/1-of-2.engine3.log"
+    assert whole.several_processes and not part.several_processes
+    assert replace(job, log=None, runtime=runtime).of_engine(0).log is None
+    over = replace(job, runtime=replace(job.runtime, nodes_per_engine=2))
+    assert over.several_processes and not job.several_processes

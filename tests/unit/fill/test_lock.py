@@ -43,7 +43,9 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-@pytest.mark.parametrize("second", ["0-of-2", "0-of-3", "2-of-3", "0-of-1"])
+@pytest.mark.parametrize(
+    "second", ["0-of-2", "0-of-3", "2-of-3", "0-of-1", "1.all-of-2x4", "1.0-of-2x4"]
+)
 def test_who_works_on_the_same_skeletons_is_named_and_waited_for(
     tmp_path: Path, second: str
 ) -> None:

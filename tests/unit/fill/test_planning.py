@@ -29,7 +29,10 @@ CONFIG = {
 def plan(model_folder: Path, repo: Path) -> Any:
     """Plan a run of a model of 32 heads; keys of settings and of run-time settings by name."""
     (model_folder / "config.json").write_text(json.dumps(CONFIG))
-    runtime_keys = {"tensor_parallel", "pipeline_parallel", "offline", "cpu_offload_gb"}
+    runtime_keys = {
+        *("tensor_parallel", "pipeline_parallel", "nodes_per_engine", "engines_per_job"),
+        *("offline", "cpu_offload_gb"),
+    }
 
     def check(backend: Backend | None = None, **changes: Any) -> PlannedModel | None:
         runtime = {key: changes.pop(key) for key in runtime_keys & changes.keys()}
@@ -66,6 +69,7 @@ def test_planning_imports_no_engine(plan: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"nodes_per_engine": 2, "engines_per_job": 2}, ["exclude each other"]),
         ({"max_model_len": 4097}, ["max_model_len: 4097 is more than the model's own 4096"]),
         ({"max_tokens": 4096}, ["max_tokens: 4096 leaves no room", "4096 tokens"]),
         ({"max_tokens": 9, "max_model_len": 9}, ["max_tokens: 9 leaves no room", "context of 9"]),
@@ -143,6 +147,7 @@ def test_a_model_that_the_job_may_fetch_is_no_problem(plan: Any) -> None:
         (61, {"pipeline_parallel": 2}, None),
         (141, {}, 4),  # three would do, but 32 heads are not divided by three
         (141, {"tensor_parallel": 2}, 4),
+        (141, {"tensor_parallel": 2, "nodes_per_engine": 2}, None),
         (40, {"dtype": "float32"}, 2),
         (141, {"quantization": "fp8"}, None),
         (141, {"cpu_offload_gb": 200}, None),
@@ -164,6 +169,10 @@ def test_how_many_cards_the_weights_want_is_a_hint(
             "tensor_parallel=3 does not divide the model's 32 attention heads",
         ),
         ({"pipeline_parallel": 9}, "pipeline_parallel=9 is more than the model's 8 layers"),
+        (
+            {"pipeline_parallel": 3, "nodes_per_engine": 3},
+            "pipeline_parallel=3 on 3 nodes is more than the model's 8 layers",
+        ),
     ],
 )
 def test_a_division_that_vllm_refuses_is_a_warning(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cbdata.fill.row_file import read_rows
+from cbdata.fill.row_file import join_rows, read_rows, write_rows
 from cbdata.jsonl import JsonlError, dumps, read_records
 from cbdata.schemas import first_error
 from tests.unit.fill.world import ToyBackend, World
@@ -62,3 +62,25 @@ def test_a_row_that_was_changed_is_named_with_what_is_wrong(
         list(read_rows(path))
     assert "remove the file and run its rule again" in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+def test_the_parts_of_a_shard_are_joined_in_the_order_of_the_skeletons(shard: World) -> None:
+    *rows, run = [row for _, row in read_records(shard.job().sets[0].output)]
+    parts, works = [shard.folder / f"{number}.part" for number in range(3)], []
+    for number, part in enumerate(parts):
+        works.append({**run, "seconds": 2.0 + number, "load_seconds": 30.0 - number, "reused": 5})
+        write_rows(part, [row for row in rows if row["line"] % 3 == number], works[-1])
+    works[1]["cached_prompt_tokens"] = 7
+    write_rows(parts[1], [row for row in rows if row["line"] % 3 == 1], works[1])
+    joined = join_rows(parts, shard.folder / "joined.jsonl")
+    assert [row for _, row in read_rows(shard.folder / "joined.jsonl")] == [*rows, joined]
+    assert joined == {
+        **run,
+        "generated": 3 * run["generated"],
+        "reused": 15,
+        "prompt_tokens": 3 * run["prompt_tokens"],
+        "completion_tokens": 3 * run["completion_tokens"],
+        "seconds": 9.0,
+        "load_seconds": 30.0,
+        "cached_prompt_tokens": 7,
+    }

@@ -69,6 +69,15 @@ def test_a_signal_while_the_model_loads_stops_at_once() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+def test_a_second_signal_does_not_break_into_the_stop() -> None:
+    """A scheduler and the process that started this one may both send one."""
+    with StopFlag() as stop:
+        with pytest.raises(Stopped, match="SIGUSR1 received before"):
+            os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested == "SIGTERM"
+
+
 def test_a_dead_engine_fails_the_job_and_keeps_what_was_done(world: World) -> None:
     with pytest.raises(EngineDied, match=r"out of memory\. 40 completions of this run are kept"):
         world.run(failing_after(40, EngineDied("out of memory")))

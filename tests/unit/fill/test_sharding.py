@@ -74,6 +74,35 @@ def test_decision_points_are_divided_evenly_with_as_few_cuts_as_can_be(
     assert sum(len(where) - 1 for where in keys.values()) <= shards - 1
 
 
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    tasks=st.lists(st.integers(0, 6), max_size=40),
+    points=st.booleans(),
+    shards=st.integers(1, 4),
+    parts=st.integers(1, 5),
+)
+def test_the_parts_of_a_shard_are_the_shard_whatever_their_number(
+    tmp_path: Path, tasks: list[int], points: bool, shards: int, parts: int
+) -> None:
+    """So engines_per_job can change between the shards of a run."""
+    records = [point(f"id{number}", f"task {task}") for number, task in enumerate(tasks)]
+    if not points:
+        records = [{"id": record["id"]} for record in records]
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b"".join(map(dumps, records)))
+    for shard, lines in enumerate(layout(path, shards)):
+        found = [
+            [
+                line
+                for line, _ in shard_records(
+                    str(path), record_name, None, shard, shards, part, parts
+                )
+            ]
+            for part in range(parts)
+        ]
+        assert sorted(line for each in found for line in each) == lines
+
+
 @given(st.lists(st.integers(1, 50_000), min_size=1, max_size=60), st.integers(1, 9))
 def test_every_shard_has_the_same_work(lengths: list[int], shards: int) -> None:
     cuts = even_cuts(lengths, shards)

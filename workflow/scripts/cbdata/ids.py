@@ -76,6 +76,13 @@ def shard_of(trace: str, shards: int) -> int:
     return int(digest(["shard", trace])[:16], 16) % shards
 
 
+def part_of(trace: str, shards: int, parts: int) -> int:
+    """The part in [0, parts) of its shard that a trace is in, where each of ``shards`` shards is
+    divided again; independent of the shard.
+    """
+    return int(digest(["shard", trace])[:16], 16) // shards % parts
+
+
 def fraction_of(key: str) -> float:
     """A number in [0, 1) that depends on the key alone, for split assignment."""
     return int(digest(["split", key])[:13], 16) / 16**13

@@ -48,7 +48,9 @@ class _ShortConsole(logging.Filter):
         return own and record.levelno == logging.WARNING
 
 
-def configure_logging(log_file: str | Path | None, console: TextIO | None = None) -> None:
+def configure_logging(
+    log_file: str | Path | None, console: TextIO | None = None, speaker: str = ""
+) -> None:
     """Send log records to ``log_file`` and to the console, and let an exception that ends the
     script leave its traceback and then its reason there.
 
@@ -56,9 +58,10 @@ def configure_logging(log_file: str | Path | None, console: TextIO | None = None
         log_file: The log file, which is gone on with; None for none.
         console: The stream for people, stderr if it is not given. Where the main process of a run
             watches (``SHORT_CONSOLE``), it gets progress and warnings only.
+        speaker: What messages on the console begin with, where several processes share it.
     """
     stream = logging.StreamHandler(console)
-    stream.setFormatter(_Records(FORMAT))
+    stream.setFormatter(_Records(FORMAT.replace("%(message)s", f"{speaker}%(message)s")))
     handlers: list[logging.Handler] = [stream]
     if log_file:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +70,7 @@ def configure_logging(log_file: str | Path | None, console: TextIO | None = None
         handlers.append(file)
         if os.environ.get(SHORT_CONSOLE):
             stream.addFilter(_ShortConsole())
-            stream.setFormatter(_ShortFormatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+            stream.setFormatter(_ShortFormatter(f"[%(asctime)s] {speaker}%(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     sys.excepthook = _log_uncaught
 

@@ -13,6 +13,8 @@ What plugin 2.8.0 does, and what this changes:
   waited for. Here they count as failed, and are tried again, once nobody knows them any more.
 - Every refused ``sbatch`` is a failed try. Here refusals that pass are waited out, and those that
   cannot pass end the run with the site's own words.
+- For a job over several nodes ``sbatch`` gets ``--gpus``, which may come unevenly. Here it gets
+  ``--gpus-per-node``.
 - Ctrl-C cancels the jobs on the list, which is empty while they are being looked at, and submits
   what still waits to be submitted. Here it cancels by the name that all jobs of the run share.
 """
@@ -32,6 +34,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
+from patient_slurm.even_gpus import even_gpus
 from patient_slurm.refusals import Refusal, own_words, refusal_of
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 120.0
@@ -73,6 +76,12 @@ async def query_job_status(command: str, logger: Any) -> tuple[Any, Any]:
     return states, seconds
 
 
+def set_gres_string(job: Any) -> str:
+    """The plugin's options for GPUs, as many on each node."""
+    return even_gpus(_plugin_gres_string(job), int(job.resources.get("nodes") or 1))
+
+
+_plugin_gres_string = plugin.set_gres_string
 _plugin_min_job_age = plugin.get_min_job_age
 _plugin_query = plugin.query_job_status
 
@@ -347,5 +356,6 @@ def _refused(command: list[str]) -> str | None:
 def install() -> None:
     """Put the executor in the place of the plugin's own, for this process."""
     plugin.get_min_job_age = get_min_job_age
+    plugin.set_gres_string = set_gres_string
     plugin.query_job_status = query_job_status
     ExecutorPluginRegistry().plugins["slurm"].executor = Executor

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from cbdata.fill.backends.base import EngineOptions
+from cbdata.fill.backends.base import EngineOptions, EnginePlace
 from cbdata.fill.backends.vllm_arguments import (
     OWN_KEYS,
     REFUSED,
     engine_arguments,
+    node_arguments,
     option_problems,
 )
 from cbdata.fill.backends.vllm_names import ENGINE_ARGUMENTS
@@ -111,6 +112,24 @@ def test_every_key_reaches_the_argument_that_it_stands_for() -> None:
     }
 
 
+def test_over_several_nodes_each_has_a_part_of_the_pipeline() -> None:
+    runtime = {"tensor_parallel": 8, "pipeline_parallel": 2, "nodes_per_engine": 3}
+    given = engine_arguments(options("cuda", {}, runtime))
+    assert (given["tensor_parallel_size"], given["pipeline_parallel_size"]) == (8, 6)
+    place = EnginePlace(rank=2, count=3, address="10.0.0.1", port=4000)
+    assert node_arguments(place) == {
+        "nnodes": 3,
+        "node_rank": 2,
+        "master_addr": "10.0.0.1",
+        "master_port": 4000,
+        "distributed_executor_backend": "mp",
+    }
+    # vLLM's CPU build dies in the second stage of a model that was not compiled.
+    eager = {"enforce_eager": True, "nodes_per_engine": 2}
+    assert engine_arguments(options("cpu", {}, eager))["enforce_eager"] is False
+    assert engine_arguments(options("cuda", {}, eager))["enforce_eager"] is True
+
+
 def test_arguments_of_both_devices_are_vllms() -> None:
     for device in ("cpu", "cuda"):
         given = engine_arguments(options(device, EVERY_OPTION, EVERY_KEY))  # type: ignore[arg-type]
@@ -146,6 +165,8 @@ def test_what_vllm_takes_is_no_problem(changes: dict[str, Any]) -> None:
             ["compilation_config.backend is refused"],
         ),
         ({"engine_args": {"data_parallel_size": 2}}, ["fill_shards"]),
+        ({"engine_args": {"nnodes": 2}}, ["set nodes_per_engine instead"]),
+        ({"engine_args": {"node_rank": 1}}, ["is refused", "meet where"]),
         ({"engine_args": {"hf_token": "x"}}, ["is refused", "logs"]),
         ({"quantization": "pf8"}, ["quantization: 'pf8'", "did you mean fp8"]),
         ({"kv_cache_dtype": "float8"}, ["kv_cache_dtype: 'float8'", "did you mean"]),

@@ -92,6 +92,7 @@ def check_job(job: FillJob, folder: Path) -> FillJob:
         shard=0,
         shards=1,
         settings=replace(job.settings, mode="both", attempts=1, limit=None),
+        runtime=replace(job.runtime, engines_per_job=1),
     )
 
 

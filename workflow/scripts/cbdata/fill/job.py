@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,12 +47,13 @@ class SetFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class FillJob:
-    """One shard of every skeleton set of a run, for one engine.
+    """One shard of every skeleton set of a run, for one engine, or for ``parts`` of them.
 
     This is shard ``shard`` of ``shards``, counted from 0, of each of ``sets``. ``log`` is None
     where messages go to stderr alone. ``gpus`` is how many the rule asked an executor for; 0 where
     the job runs on the machine that Snakemake was started on. ``tool_schema`` is for skeletons that
     neither have nor name tools; ``tool_schema_dirs`` are the folders of those that they may name.
+    ``engine`` is the engine, counted from 0, whose part of the shard this is; None is all of it.
     """
 
     sets: Sequence[SetFiles]
@@ -64,6 +65,7 @@ class FillJob:
     runtime: RuntimeSettings
     gpus: int = 0
     tool_schema_dirs: Sequence[str] = ()
+    engine: int | None = None
 
     def __post_init__(self) -> None:
         """A job file has a list where a job that was made here may have a tuple."""
@@ -71,16 +73,46 @@ class FillJob:
         object.__setattr__(self, "tool_schema_dirs", tuple(self.tool_schema_dirs))
 
     @property
+    def parts(self) -> int:
+        """Into how many parts the shard is divided: 1 unless this job is one of them."""
+        return 1 if self.engine is None else self.runtime.engines_per_job
+
+    @property
     def label(self) -> str:
-        """The shard's name in file names."""
-        return f"{self.shard}-of-{self.shards}"
+        """The name of the shard, or of the engine's part of it, in file names."""
+        if self.engine is None:
+            return f"{self.shard}-of-{self.shards}"
+        return f"{self.shard}.{self.engine}-of-{self.shards}x{self.parts}"
+
+    @property
+    def several_processes(self) -> bool:
+        """Whether the job is done by processes that it starts: engines side by side, or one over
+        several nodes.
+        """
+        return self.runtime.nodes_per_engine > 1 or (
+            self.engine is None and self.runtime.engines_per_job > 1
+        )
+
+    def of_engine(self, engine: int) -> FillJob:
+        """The job of one engine of several: its own part of the shard, rows and log."""
+        return replace(
+            self,
+            engine=engine,
+            log=self.log and str(Path(self.log).with_suffix(f".engine{engine}.log")),
+            sets=[replace(part, output=f"{part.output}.engine{engine}.part") for part in self.sets],
+        )
 
     @property
     def lock_files(self) -> list[Path]:
         """The files whose locks say that a process works on this shard, one for each set, in an
         order that is the same for all jobs: so no two wait for each other.
+
+        Those of a job of several engines are of the same division as its engines' own.
         """
-        files = [Path(part.progress_dir) / f"{self.label}.lock" for part in self.sets]
+        label = self.label
+        if self.engine is None and self.runtime.engines_per_job > 1:
+            label = f"{self.shard}.all-of-{self.shards}x{self.runtime.engines_per_job}"
+        files = [Path(part.progress_dir) / f"{label}.lock" for part in self.sets]
         return sorted(files, key=os.path.realpath)
 
     @property

@@ -87,7 +87,9 @@ def plan_shard(
     )
     limit = job.settings.limit
     earlier = earlier_ids((each.skeletons for each in job.sets[:set_index]), limit)
-    for skeleton in shard_skeletons(part.skeletons, limit, job.shard, job.shards, earlier):
+    for skeleton in shard_skeletons(
+        part.skeletons, limit, job.shard, job.shards, earlier, job.engine or 0, job.parts
+    ):
         skeleton = schemas.known(skeleton)
         if not skeleton.duplicate:
             plan.skeletons[skeleton.trace_id] = skeleton

@@ -12,6 +12,7 @@ from cbdata.call_formats.settle import UnsettledFormat
 from cbdata.config import ConfigError
 from cbdata.fill.backends.base import Backend
 from cbdata.fill.call_reading import load_renderer, settle_calls
+from cbdata.fill.job_shape import shape_problems
 from cbdata.fill.models import (
     ModelMissing,
     context_length,
@@ -75,7 +76,8 @@ def check_plan(
         ConfigError: The jobs would fail: every problem that was found, each with its fix.
         ModelMissing: Nothing is wrong but that the model is not here, or not whole.
     """
-    problems = backend.option_problems(settings.engine, runtime)
+    problems = shape_problems(backend, runtime)
+    problems += backend.option_problems(settings.engine, runtime)
     try:
         folder, commit = find_folder(
             settings.model,
@@ -163,9 +165,10 @@ def _split_warnings(config: dict[str, Any], runtime: RuntimeSettings) -> list[st
             f" {heads} attention heads, which vLLM refuses: take one of {', '.join(fits)}"
         )
     layers = _number(config, "num_hidden_layers")
-    if layers and runtime.pipeline_parallel > layers:
+    if layers and runtime.pipeline_stages > layers:
+        over = f" on {runtime.nodes_per_engine} nodes" * (runtime.nodes_per_engine > 1)
         found.append(
-            f"warning: pipeline_parallel={runtime.pipeline_parallel} is more than the model's"
+            f"warning: pipeline_parallel={runtime.pipeline_parallel}{over} is more than the model's"
             f" {layers} layers, which vLLM refuses"
         )
     return found
@@ -194,13 +197,14 @@ def _size_hints(
         ),
         MOST_CARDS,
     )
-    if least <= runtime.gpus:
+    asked = runtime.gpus * runtime.nodes_per_engine
+    if least <= asked:
         return []
     return [
         (
             f"hint: on cards of {CARD_BYTES / 1e9:.0f} GB the weights and their cache want"
-            f" tensor_parallel={least} at least, and the job asks for {runtime.gpus} GPU"
-            f"{'s' * (runtime.gpus > 1)}"
+            f" tensor_parallel={least} at least, or as many GPUs over nodes_per_engine, and an"
+            f" engine asks for {asked} GPU{'s' * (asked > 1)}"
         )
     ]
 

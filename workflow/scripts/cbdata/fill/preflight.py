@@ -11,6 +11,7 @@ from cbdata.fill.backends.base import Backend
 from cbdata.fill.call_reading import CallReading, load_renderer, settle_calls
 from cbdata.fill.devices import DeviceKind, held_gpus, weight_type
 from cbdata.fill.job import FillJob
+from cbdata.fill.job_shape import shape_problems
 from cbdata.fill.models import LocalModel, ModelMissing, find_model
 from cbdata.judge.judgement import check_argument_schemas
 from cbdata.render.renderer import Renderer
@@ -40,7 +41,8 @@ def preflight(job: FillJob, backend: Backend) -> tuple[FillInputs, Renderer]:
     """Check backend, GPUs, model, tool schema, skeletons and chat template of a job, and settle in
     which format its model writes calls. Raises PreflightError with every problem at once.
     """
-    problems = backend.option_problems(job.settings.engine, job.runtime)
+    problems = shape_problems(backend, job.runtime)
+    problems += backend.option_problems(job.settings.engine, job.runtime)
     held = held_gpus(job.gpus)
     here = backend.look(job.runtime, held)
     logger.info("engine: %s; %s", here.description, _parallel(job, here.device))
@@ -100,6 +102,8 @@ def _parallel(job: FillJob, device: DeviceKind) -> str:
     parts = [f"tensor_parallel {job.runtime.tensor_parallel}"]
     if job.runtime.pipeline_parallel > 1:
         parts.append(f"pipeline_parallel {job.runtime.pipeline_parallel}")
+    if job.runtime.nodes_per_engine > 1:
+        parts.append(f"over {job.runtime.nodes_per_engine} nodes")
     dtype, asked = weight_type(job.settings.dtype, device), job.settings.dtype
     chosen = "the engine's choice" if dtype == "auto" else dtype
     return ", ".join([*parts, f"weights in {chosen} (dtype: {asked})"])

@@ -5,7 +5,8 @@ whole, and checked where it is read.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,11 +28,59 @@ def write_rows(path: str | Path, rows: Iterable[FillOutcome], run: FillRun) -> N
             skeletons, DS first.
         run: The work of the run that made them, the last line.
     """
-    ordered = sorted(rows, key=lambda row: (row["line"], row["mode"] != "ds"))
     with AtomicFile(path) as out:
-        for row in ordered:
+        for row in sorted(rows, key=_order):
             out.write(dumps(row))
         out.write(dumps(run))
+
+
+def join_rows(parts: Sequence[str | Path], path: str | Path) -> FillRun:
+    """Publish the parts of a shard, one for each engine, as its file.
+
+    Args:
+        parts: Files of ``write_rows``, each with rows of its own.
+        path: The shard's file.
+
+    Returns:
+        The closing row: what the engines did, the seconds of generation of all of them together,
+        and the seconds that the slowest took to load.
+    """
+    runs: list[FillRun] = []
+    with AtomicFile(path) as out:
+        for row in heapq.merge(*(_outcomes(part, runs) for part in parts), key=_order):
+            out.write(dumps(row))
+        out.write(dumps(_joined(runs)))
+    return _joined(runs)
+
+
+def _order(row: FillOutcome) -> tuple[int, bool]:
+    return row["line"], row["mode"] != "ds"
+
+
+def _outcomes(path: str | Path, runs: list[FillRun]) -> Iterator[FillOutcome]:
+    """Yield the rows of a file, and keep the closing one."""
+    for _, row in read_rows(path):
+        if row["row"] == "run":
+            runs.append(row)
+        else:
+            yield row
+
+
+def _joined(runs: Sequence[FillRun]) -> FillRun:
+    cached = [run.get("cached_prompt_tokens") for run in runs]
+    told = [count for count in cached if count is not None]
+    return {
+        "row": "run",
+        "shard": runs[0]["shard"],
+        "shards": runs[0]["shards"],
+        "generated": sum(run["generated"] for run in runs),
+        "reused": sum(run["reused"] for run in runs),
+        "prompt_tokens": sum(run["prompt_tokens"] for run in runs),
+        "completion_tokens": sum(run["completion_tokens"] for run in runs),
+        "seconds": sum(run["seconds"] for run in runs),
+        "load_seconds": max(run["load_seconds"] for run in runs),
+        "cached_prompt_tokens": sum(told) if told else None,
+    }
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[Place, FillRow]]:

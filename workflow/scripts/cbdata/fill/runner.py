@@ -34,7 +34,8 @@ class StopFlag:
 
     During the engine's start nothing has to be kept, so with ``at_once`` a signal raises Stopped on
     the spot; while completions come in it only sets ``requested``, and the loop stops between two
-    of the engine's steps.
+    of the engine's steps. A second signal does nothing more: a scheduler and whoever started the
+    process may both send one.
     """
 
     def __init__(self) -> None:
@@ -43,8 +44,9 @@ class StopFlag:
         self._before: dict[int, Any] = {}
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        first = self.requested is None
         self.requested = signal.Signals(number).name
-        if self.at_once:
+        if first and self.at_once:
             raise Stopped(f"{self.requested} received before generation began")
 
     def __enter__(self) -> StopFlag:

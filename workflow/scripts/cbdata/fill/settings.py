@@ -143,12 +143,16 @@ class RuntimeSettings:
     """The settings that a result does not depend on.
 
     None leaves a choice to the engine. ``batch_size`` is rows of a batch of the transformers
-    backend, and requests that vLLM is handed at a time.
+    backend, and requests that vLLM is handed at a time. An engine has ``tensor_parallel`` times
+    ``pipeline_parallel`` GPUs on each of ``nodes_per_engine`` nodes; a job runs ``engines_per_job``
+    of them.
     """
 
     engine_device: Literal["auto", "cpu", "cuda"]
     tensor_parallel: int
     pipeline_parallel: int
+    nodes_per_engine: int
+    engines_per_job: int
     batch_size: int
     max_num_seqs: int | None
     max_num_batched_tokens: int | None
@@ -170,8 +174,13 @@ class RuntimeSettings:
 
     @property
     def gpus(self) -> int:
-        """GPUs of one vLLM engine."""
+        """GPUs of one vLLM engine on each of its nodes."""
         return self.tensor_parallel * self.pipeline_parallel
+
+    @property
+    def pipeline_stages(self) -> int:
+        """Groups of GPUs that have the layers of one engine one after the other, over all nodes."""
+        return self.pipeline_parallel * self.nodes_per_engine
 
 
 LATER_KEYS = (

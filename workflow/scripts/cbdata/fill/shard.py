@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
 
-from cbdata.fill.backends.base import Backend, Engine, EngineOptions
+from cbdata.fill.backends.base import Backend, Engine, EngineNodes, EngineOptions
 from cbdata.fill.call_reading import CompletionReader, TokenText, calls_grammar
 from cbdata.fill.devices import weight_type
 from cbdata.fill.job import FillJob
@@ -50,7 +50,12 @@ class PromptRenderer(TokenText, Protocol):
 
 
 def run_shard(
-    job: FillJob, inputs: FillInputs, renderer: PromptRenderer, backend: Backend, stop: StopFlag
+    job: FillJob,
+    inputs: FillInputs,
+    renderer: PromptRenderer,
+    backend: Backend,
+    stop: StopFlag,
+    nodes: EngineNodes | None = None,
 ) -> None:
     """Do one shard of every set, with one engine for all, and publish its rows; the locks, the
     progress files and the engine are closed when this returns or raises.
@@ -61,6 +66,7 @@ def run_shard(
         renderer: Makes prompts of messages and text of token ids.
         backend: Opens the engine, which is not done if every completion is stored already.
         stop: Says whether the job was told to stop.
+        nodes: The nodes of an engine over several.
 
     Raises:
         Stopped: The job was told to stop; what finished is kept.
@@ -95,6 +101,7 @@ def run_shard(
                     seed=settings.seed,
                     stop_token_ids=calls.stop_token_ids,
                     served_name=settings.endpoint_model or settings.model,
+                    nodes=nodes,
                 )
             )
 

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cbdata.ids import digest, shard_of
+from cbdata.ids import digest, part_of, shard_of
 from cbdata.jsonl import read_records
 from cbdata.lookup import Place, RecordIndex, read_places
 
@@ -32,7 +32,13 @@ def prefix_key(record: Mapping[str, Any]) -> PrefixKey:
 
 
 def shard_records(
-    path: str, name: Name, limit: int | None, shard: int, shards: int
+    path: str,
+    name: Name,
+    limit: int | None,
+    shard: int,
+    shards: int,
+    part: int = 0,
+    parts: int = 1,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield one shard's records with their lines, in file order.
 
@@ -41,14 +47,18 @@ def shard_records(
     side instead, and this order is cut into shards of the same work: a prefix is in two shards only
     where a cut goes through it. Copies of an id are in the shard of the first one.
 
+    The parts of a shard together are the shard, whatever their number, and are cut alike.
+
     Args:
         path: The file.
         name: The id of a record.
         limit: Only the first so many records take part; None for all.
         shard: The shard, in ``[0, shards)``.
         shards: How many shards the records are divided among.
+        part: The part of the shard, in ``[0, parts)``.
+        parts: How many parts each shard is divided into.
     """
-    if shards == 1:
+    if shards * parts == 1:
         yield from _first(path, limit)
         return
     own: list[Place] = []
@@ -64,11 +74,12 @@ def shard_records(
             named.append((trace_id, place))
             if trace_id not in first:
                 first[trace_id] = (prefix_key(record), place.line, place.length)
-        elif shard_of(trace_id, shards) == shard:
+        elif shard_of(trace_id, shards) == shard and part_of(trace_id, shards, parts) == part:
             own.append(place)
     order = sorted(first, key=first.__getitem__)
-    cuts = even_cuts([first[trace_id][2] for trace_id in order], shards)
-    here = {trace_id for trace_id, part in zip(order, cuts, strict=True) if part == shard}
+    cuts = even_cuts([first[trace_id][2] for trace_id in order], shards * parts)
+    wanted = shard * parts + part
+    here = {trace_id for trace_id, cut in zip(order, cuts, strict=True) if cut == wanted}
     own += [place for trace_id, place in named if trace_id in here]
     with RecordIndex((), "id") as index:
         for place in own:

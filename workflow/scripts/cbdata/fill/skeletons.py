@@ -63,7 +63,13 @@ def earlier_ids(paths: Iterable[str], limit: int | None) -> set[str]:
 
 
 def shard_skeletons(
-    path: str, limit: int | None, shard: int, shards: int, earlier: Container[str] = ()
+    path: str,
+    limit: int | None,
+    shard: int,
+    shards: int,
+    earlier: Container[str] = (),
+    part: int = 0,
+    parts: int = 1,
 ) -> Iterator[Skeleton]:
     """Yield one shard's skeletons in file order; ``shard_records`` says which these are.
 
@@ -76,9 +82,11 @@ def shard_skeletons(
         shard: The shard, in ``[0, shards)``.
         shards: How many shards the records are divided among.
         earlier: Ids that are completed elsewhere, so that records with them are duplicates.
+        part: The part of the shard, in ``[0, parts)``.
+        parts: How many parts each shard is divided into.
     """
     seen: set[str] = set()
-    for line, record in shard_records(path, record_name, limit, shard, shards):
+    for line, record in shard_records(path, record_name, limit, shard, shards, part, parts):
         trace_id = record_name(line, record)
         error = first_error("trace_v1", record)
         yield Skeleton(

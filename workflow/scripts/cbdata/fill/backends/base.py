@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cbdata.fill.devices import DeviceKind
 from cbdata.fill.requests import Request
@@ -94,6 +94,41 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnginePlace:
+    """The place of a process in an engine over several nodes: number ``rank`` of ``count``, counted
+    from 0. The parts of the engine meet at the first node's ``address`` and ``port``.
+    """
+
+    rank: int
+    count: int
+    address: str
+    port: int
+
+
+class EngineNodes(Protocol):
+    """The nodes of an engine, as its first one sees them: all are there, and each has the model."""
+
+    @property
+    def place(self) -> EnginePlace:
+        """The first node's place."""
+        ...
+
+    def begin(self, arguments: Mapping[str, Any]) -> None:
+        """Let the other nodes load their part of the model.
+
+        Args:
+            arguments: What ``Backend.follow`` gets there: values of JSON.
+        """
+        ...
+
+    def end(self) -> None:
+        """Say that the engine ends as planned; may be called twice. Called before the engine is
+        shut down, so that its end is not taken for a death.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineOptions:
     """What an engine is opened with.
 
@@ -101,7 +136,7 @@ class EngineOptions:
     ``device`` is what the backend said it would compute on, ``dtype`` the weight type on it.
     ``seed`` is the run's: each request brings its own, so an engine may leave it alone.
     ``stop_token_ids`` end a completion beside the tokens that the model's own files name.
-    ``served_name`` is what a server calls the model.
+    ``served_name`` is what a server calls the model. ``nodes`` are those of an engine over several.
     """
 
     model: Path
@@ -113,6 +148,7 @@ class EngineOptions:
     seed: int
     stop_token_ids: tuple[int, ...] = ()
     served_name: str = ""
+    nodes: EngineNodes | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +195,7 @@ class Backend(Protocol):
         ...
 
     def needs(self, runtime: RuntimeSettings) -> Needs:
-        """What a job asks its machine for."""
+        """What one engine asks each of its machines for."""
         ...
 
     def environment(self) -> Mapping[str, str]:
@@ -185,4 +221,19 @@ class Backend(Protocol):
 
     def open(self, options: EngineOptions) -> Engine:
         """Load the model."""
+        ...
+
+
+@runtime_checkable
+class BackendOverNodes(Protocol):
+    """What a backend has besides where its engine can stretch over several nodes."""
+
+    def follow(self, model: Path, arguments: Mapping[str, Any], place: EnginePlace) -> None:
+        """Do a further node's part of an engine, until it ends.
+
+        Args:
+            model: The model's folder on this node.
+            arguments: What the engine gave to ``EngineNodes.begin``.
+            place: This node's place.
+        """
         ...

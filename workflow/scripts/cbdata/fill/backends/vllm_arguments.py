@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from cbdata.fill.backends.base import EngineOptions
+from cbdata.fill.backends.base import EngineOptions, EnginePlace
 from cbdata.fill.backends.vllm_names import (
     ENGINE_ARGUMENTS,
     KV_CACHE_TYPES,
@@ -55,6 +55,7 @@ OWN_KEYS = {
     "cpu_offload_gb": "cpu_offload_gb",
     "kv_offloading_size": "kv_offload_gb",
     "swap_space": "kv_offload_gb",
+    "nnodes": "nodes_per_engine",
 }
 """Arguments that are keys of the configuration: one value must not stand in two places.
 ``swap_space`` is what older versions of vLLM called room for the KV cache in main memory.
@@ -82,8 +83,12 @@ REFUSED = {
     ),
     **dict.fromkeys(("runner", "convert"), "a fill job generates text"),
     **dict.fromkeys(
-        ("data_parallel_size", "prefill_context_parallel_size", "nnodes"),
+        ("data_parallel_size", "prefill_context_parallel_size"),
         "the job does not ask for the GPUs that it takes; fill_shards is what runs more engines",
+    ),
+    **dict.fromkeys(
+        ("node_rank", "master_addr", "master_port"),
+        "the job settles which of its processes meet where",
     ),
     "hf_token": "it would stand in logs and records of the run; nothing is fetched by a job",
 }
@@ -133,7 +138,7 @@ def engine_arguments(options: EngineOptions) -> dict[str, Any]:
     """
     engine, runtime = options.engine, options.runtime
     given = {
-        "pipeline_parallel_size": runtime.pipeline_parallel,
+        "pipeline_parallel_size": runtime.pipeline_stages,
         "gpu_memory_utilization": runtime.gpu_memory_utilization,
         "max_num_seqs": runtime.max_num_seqs,
         "max_num_batched_tokens": runtime.max_num_batched_tokens,
@@ -158,6 +163,19 @@ def engine_arguments(options: EngineOptions) -> dict[str, Any]:
     return {**arguments, **engine.engine_args}
 
 
+def node_arguments(place: EnginePlace) -> dict[str, Any]:
+    """Further arguments of a process of an engine over several nodes. Its processes number their
+    GPUs node by node, so tensor_parallel stays inside a node and the pipeline goes over them.
+    """
+    return {
+        "nnodes": place.count,
+        "node_rank": place.rank,
+        "master_addr": place.address,
+        "master_port": place.port,
+        "distributed_executor_backend": "mp",
+    }
+
+
 def _for_the_cpu(options: EngineOptions) -> dict[str, Any]:
     # vLLM 0.32 on the CPU dies when a seeded request's prompt is prefilled in chunks ("CPU
     # Generator does not use offset"), so every prompt must fit one step whole.
@@ -168,7 +186,13 @@ def _for_the_cpu(options: EngineOptions) -> dict[str, Any]:
             step,
             options.max_model_len,
         )
+    further = {}
+    if options.runtime.pipeline_stages > 1:
+        # Without the run that compiles the model, a stage behind the first has no room for what it
+        # gets, and vLLM 0.32 dies of an assertion.
+        further["enforce_eager"] = False
     return {
+        **further,
         "enable_prefix_caching": True,
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(options.max_model_len, step),

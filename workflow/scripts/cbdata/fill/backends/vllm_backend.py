@@ -9,19 +9,25 @@ import logging
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from cbdata.fill.backends.base import (
     EngineDied,
     EngineHere,
     EngineOptions,
+    EnginePlace,
     Generated,
     Needs,
     Refusal,
     RequestQueue,
 )
 from cbdata.fill.backends.fixes import FOR_GPUS, FOR_THE_CPU, no_gpu, wasted_gpu
-from cbdata.fill.backends.vllm_arguments import engine_arguments, option_problems
+from cbdata.fill.backends.vllm_arguments import (
+    engine_arguments,
+    node_arguments,
+    option_problems,
+)
 from cbdata.fill.devices import describe_cpu, describe_gpus, torch_sees, why_no_gpu
 from cbdata.fill.requests import Request
 from cbdata.fill.settings import EngineSettings, RuntimeSettings
@@ -122,6 +128,10 @@ class VllmBackend:
         """See Backend.open."""
         return VllmEngine(options)
 
+    def follow(self, model: Path, arguments: Mapping[str, Any], place: EnginePlace) -> None:
+        """See BackendOverNodes.follow."""
+        follow_engine({**arguments, "model": str(model), **node_arguments(place)})
+
 
 def _on_gpus(installed: str, runtime: RuntimeSettings) -> EngineHere:
     if runtime.engine_device == "cpu":
@@ -141,6 +151,23 @@ def _on_gpus(installed: str, runtime: RuntimeSettings) -> EngineHere:
     return EngineHere("cuda", f"vLLM {installed} on {describe_gpus(seen, runtime.gpus)}", problem)
 
 
+def follow_engine(arguments: Mapping[str, Any]) -> None:
+    """Run the workers of an engine on a node that is not its first, until one of them ends: what
+    ``vllm serve --headless`` does there.
+
+    vLLM 0.32 does not tell these workers of the engine's end, so the caller ends the process.
+    """
+    from vllm import EngineArgs
+    from vllm.usage.usage_lib import UsageContext
+    from vllm.v1.executor.multiproc_executor import MultiprocExecutor
+
+    # Defaults depend on what the engine is for, which is the same here as for vllm.LLM.
+    config = EngineArgs(**arguments).create_engine_config(UsageContext.LLM_CLASS, headless=True)
+    executor = MultiprocExecutor(config, monitor_workers=False)
+    logger.info("this node's part of the model is loaded")
+    executor.start_worker_monitor(inline=True)
+
+
 class VllmEngine:
     """A loaded vLLM engine."""
 
@@ -151,7 +178,12 @@ class VllmEngine:
 
         self.version, _ = vllm_version()
         self._stops = list(options.stop_token_ids)
-        self._llm = LLM(**engine_arguments(options))
+        self._nodes = options.nodes
+        arguments = engine_arguments(options)
+        if self._nodes is not None:
+            self._nodes.begin(arguments)
+            arguments |= node_arguments(self._nodes.place)
+        self._llm = LLM(**arguments)
         self._engine = self._llm.llm_engine
         at_once = self._engine.vllm_config.scheduler_config.max_num_seqs
         logger.info(
@@ -276,6 +308,8 @@ class VllmEngine:
         cannot fail a finished shard.
         """
         self._closing.set()
+        if self._nodes is not None:
+            self._nodes.end()
         try:
             self._engine.engine_core.shutdown()
         except Exception:
