@@ -25,8 +25,8 @@ class Found:
     ``own``: the stretch from its first to its last own character, ``empty``: where an empty value
     of it is printed, ``visited``: the template's text that is printed for it. For its calls, by
     number: ``names``, ``arguments``, ``ids``; ``scopes``: the template's text that is printed for
-    the call. ``looped``: marks say which text is printed for the message. ``rest``: its content,
-    where that is a turn of its own behind its calls.
+    the call. ``looped``: marks say which text is printed for the message, and not only which is
+    printed for its calls. ``rest``: its content, where that is a turn of its own behind its calls.
     """
 
     own: tuple[int, int] | None = None
@@ -83,10 +83,11 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
         if kind == "literal":
             if message >= 0:
                 mine = found[message]
-                mine.looped = True
                 mine.visited.append((start, end))
                 if call >= 0:
                     mine.scopes.setdefault(call, []).append((start, end))
+                else:
+                    mine.looped = True
             continue
         mine, part = found[run.message], run.part
         assert part is not None
@@ -99,7 +100,7 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
             elif run.scope[0] >= 0:
                 found[run.scope[0]].visited.append((run.start, run.end))
             continue
-        mine.looped = mine.looped or run.scope[0] == run.message
+        mine.looped = mine.looped or run.scope == (run.message, -1)
         match run.kind:
             case "name":
                 mine.names.setdefault(run.call, []).append(part)

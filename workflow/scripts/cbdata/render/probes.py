@@ -148,14 +148,16 @@ def _last_controls(
     return ends
 
 
-def _is_end_spelled(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any) -> bool:
-    """Whether the template prints letters, and no control token, behind an answer's own text."""
+def _spelled_end(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any) -> str:
+    """The letters that the template prints behind an answer's own text; empty where it prints
+    nothing or a control token there.
+    """
     text, parts = template.render(LONGER, tools)
     mine = gather(flatten(parts, len(text)), len(LONGER))[LONGER.index(ANSWER)]
     if not mine.own or not mine.visited:
-        return False
+        return ""
     end = text[mine.own[1] : max(mine.visited[-1][1], mine.own[1])]
-    return bool(end.strip()) and tokenizer.pattern.search(end) is None
+    return end.strip() if tokenizer.pattern.search(end) is None else ""
 
 
 def _ends(
@@ -232,5 +234,5 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         template.reasons,
         frozenset(answers),
         _call_close(template),
-        spelled_end=_is_end_spelled(template, tokenizer, tools),
+        spelled_end=_spelled_end(template, tokenizer, tools),
     )
