@@ -193,8 +193,6 @@ class _Layout:
             turn.content_end = turn.end = last
             own = self._controls(last, gap.opened if gap.marked else gap.end)
             ending = next((each for each in own if each[2] in self.landmarks.turn_ends), None)
-            if ending is None and turn.role == "assistant":
-                turn.content_end = turn.end = self._behind_spelled_end(last)
         if turn.role == "assistant" and (
             ending is None or self._is_markup(turn, ending) or self._closes_calls(mine, gap)
         ):
@@ -203,17 +201,19 @@ class _Layout:
             ending = None
             if after is None or self.messages[after.index]["role"] != "assistant":
                 ending = self._stops_behind(gap)
-        if ending is not None:
+        spelled = self._spelled_end(mine, gap) if turn.role == "assistant" else None
+        if spelled is not None:
+            turn.content_end = turn.end = spelled
+        elif ending is not None:
             turn.stop = ending[0], ending[1]
             turn.content_end = turn.end = ending[1]
 
-    def _behind_spelled_end(self, last: int) -> int:
-        """Behind the letters with which the template ends answers, if they stand here: a loop that
-        ends before the last message shows no place for them.
-        """
+    def _spelled_end(self, mine: Found, gap: Gap) -> int | None:
+        """Behind the letters with which the template ends answers, if it ended this one."""
         end = self.landmarks.spelled_end
-        at = last + len(self.text[last:]) - len(self.text[last:].lstrip()) if end else last
-        return at + len(end) if end and self.text.startswith(end, at) else last
+        limit = gap.closed if mine.looped else gap.opened if gap.marked else gap.end
+        at = self.text.find(end, gap.start, limit) if end else -1
+        return at + len(end) if at >= 0 else None
 
     def _before_header(self, own: list[Control]) -> list[Control]:
         """Control tokens up to the one that ends a turn behind which the template begins another
