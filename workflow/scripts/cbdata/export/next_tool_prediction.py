@@ -43,27 +43,57 @@ def write(
     )
     written: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
+    others = _other_right_calls(files, schemas)
     seen: set[str] = set()
     with JsonlFolder(outputs["rows"]) as folder:
-        for path in (*files.skeletons, *files.traces):
-            for _, trace in read_places(path):
-                cut = evaluation_cut(trace, schemas)
-                if isinstance(cut, str):
-                    left_out[cut] += 1
-                    continue
-                content = digest([cut["messages"], cut["tools"]])
-                if content in seen:
-                    left_out["duplicate"] += 1
-                    continue
-                seen.add(content)
-                folder.add(trace["split"], cut)
-                written[cut["kind"]] += 1
+        for split, cut in _cuts(files, schemas):
+            if isinstance(cut, str):
+                left_out[cut] += 1
+                continue
+            content = _content(cut)
+            if content in seen:
+                left_out["duplicate"] += 1
+                continue
+            seen.add(content)
+            further = others.get(content, [])
+            if cut["expected_calls"] is None and further:
+                cut["expected_calls"], *further = further
+            folder.add(split, cut | {"other_expected_calls": further})
+            written[cut["kind"]] += 1
     counts = {
         "written": dict(sorted(written.items())),
         "left_out": dict(sorted(left_out.items())),
     }
     write_json(outputs["counts"], counts)
     return counts
+
+
+def _cuts(files: ExportFiles, schemas: TraceSchemas) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    for path in (*files.skeletons, *files.traces):
+        for _, trace in read_places(path):
+            yield trace["split"], evaluation_cut(trace, schemas)
+
+
+def _content(cut: Mapping[str, Any]) -> str:
+    return digest([cut["messages"], cut["tools"]])
+
+
+def _other_right_calls(files: ExportFiles, schemas: TraceSchemas) -> dict[str, list[Any]]:
+    """The right calls of later cuts of a conversation that the first does not have.
+
+    Two clean runs may go on from one conversation in two right ways, and a model that takes either
+    must not be counted as wrong.
+    """
+    first: dict[str, str] = {}
+    others: dict[str, list[Any]] = {}
+    for _, cut in _cuts(files, schemas):
+        if isinstance(cut, str):
+            continue
+        content, expected = _content(cut), cut["expected_calls"]
+        is_first = first.setdefault(content, digest(expected)) == digest(expected)
+        if not is_first and expected is not None and expected not in others.get(content, []):
+            others.setdefault(content, []).append(expected)
+    return others
 
 
 def evaluation_cut(trace: Mapping[str, Any], schemas: TraceSchemas) -> dict[str, Any] | str:
