@@ -168,7 +168,7 @@ def _ends(
     return _last_controls(text, runs, gather(runs, len(messages)), tokenizer)
 
 
-def _call_close(template: ChatTemplate) -> str:
+def _call_close(template: ChatTemplate, tokenizer: PlainTokenizer) -> str:
     """What the template prints behind the last own character of a call that another one follows."""
     short: list[Messages] = [[USER, TWO_CALLS]]
     conversations = [*short, [*short[0], RESULT, OTHER_RESULT, ANSWER]]
@@ -189,6 +189,9 @@ def _call_close(template: ChatTemplate) -> str:
         # What the last call has as well is the calls' own, and not what stands between two.
         behind = max((part.end for part in later), default=len(text))
         common = os.path.commonprefix([close, text[behind:]])  # noqa: RUF071 (no paths)
+        for marker in tokenizer.pattern.finditer(close):
+            if marker.start() < len(common) < marker.end():  # letters of two markers are no close
+                return common[: marker.start()].rstrip()
         return common.rstrip() or close
     return ""
 
@@ -233,6 +236,6 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         bos,
         template.reasons,
         frozenset(answers),
-        _call_close(template),
+        _call_close(template, tokenizer),
         spelled_end=_spelled_end(template, tokenizer, tools),
     )
