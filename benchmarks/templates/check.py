@@ -17,6 +17,7 @@ OPENS = re.compile(r"(?:<think>|<seed:think>|\[THINK\]|<\|channel>thought)\s*\Z"
 CLOSES = re.compile(r"\s*(?:</think>|</seed:think>|\[/THINK\]|<channel\|>)")
 TAG = re.compile(r"<([a-z_]*[a-rt-z_])>")  # one that ends in s opens a section of calls
 SEPARATOR = re.compile(r"[\s,;]*")
+HEADER = re.compile(r"<\|(?:start|begin)\|>")  # of a message inside a turn (gpt-oss, Solar)
 
 Row = Mapping[str, Any]
 Difference = tuple[str, str]
@@ -237,7 +238,7 @@ def _check_opening(
         if turn.begin <= at < start
     ]
     missed = tokens.text[max([turn.begin, *said]) : start]
-    if missed.strip() and not REASONING.search(missed) and "<|start|>" not in missed:
+    if missed.strip() and not REASONING.search(missed) and not HEADER.search(missed):
         yield "opening", f"{missed!r} before the first call of message {turn.message}"
 
 

@@ -12,7 +12,7 @@ MARKUP = re.compile(
     r"<[|｜][^<>\n'\"{}]{1,48}[|｜]>|<\|[A-Za-z_]{2,24}>|<[A-Za-z_]{2,24}\|>"
     r"|<(?:start|end)_of_turn>|\[/?[A-Z_]{3,24}\]|</?s>"
     r"|</?(?:think|tool_call|tool_response|tool_calls|minimax:tool_call|TOOLCALL|seed:[a-z_]+)>"
-    r"|\]~!?b\[|\]~b\]|\[e~\["
+    r"|\]~!?b\[|\]~b\]|\[e~\[|<SPECIAL_\d{1,4}>"
 )
 PROSE = re.compile(r"\{#.*?#\}", re.DOTALL)
 

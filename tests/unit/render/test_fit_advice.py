@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from cbdata.rejects import Reject
-from cbdata.render.fit_advice import HOPELESS, FitAdvisor
+from cbdata.render.fit_advice import HOPELESS, FitAdvisor, admitted
 from cbdata.render.fits import FITS
 
 USER = {"role": "user", "content": "question"}
@@ -76,3 +78,45 @@ def test_the_search_ends_where_nothing_ever_helps() -> None:
     assert template.tried == tried
     advisor.advised(refused("content_dropped"), MESSAGES, template)
     assert template.tried > tried
+
+
+def test_why_nothing_helps_is_said() -> None:
+    """Which fit leads to which other error; the same is said where the search has ended."""
+
+    def attempt(names: Sequence[str]) -> None:
+        raise Reject("template_refused", "ids" if "nine_character_ids" not in names else "roles")
+
+    advisor = FitAdvisor()
+    error = Reject("template_refused", "ids")
+    details = [advisor.advised(error, MESSAGES, attempt).detail for _ in range(HOPELESS + 1)]
+    assert set(details) == {
+        f"ids. No template_fit admits it: with {', '.join(FITS)} it is template_refused, roles"
+    }
+
+
+def test_conversations_of_another_kind_are_still_tried() -> None:
+    """What is hopeless where there are parallel calls may help where there are none."""
+    advisor = FitAdvisor()
+    for _ in range(HOPELESS):
+        advisor.advised(refused(), MESSAGES, Template("none of them"))
+    error = advisor.advised(refused(), [USER, USER], Template("alternating_roles"))
+    assert "Hint: template_fit: [alternating_roles] admits it" in error.detail
+
+
+def test_a_listed_fit_that_is_in_the_way_is_not_made() -> None:
+    """The fewest that admit the conversation, whatever was admitted before."""
+    tried: list[Sequence[str]] = []
+
+    def attempt(names: Sequence[str]) -> Sequence[str]:
+        tried.append(names)
+        if "text_beside_calls" in names or "alternating_roles" not in names:
+            raise refused()
+        return names
+
+    made = admitted(refused(), MESSAGES, attempt, ("text_beside_calls", "alternating_roles"))
+    assert made == ("alternating_roles",)
+    assert tried == [(), ("text_beside_calls",), ("alternating_roles",)]
+    with pytest.raises(Reject, match="No template_fit admits it"):
+        admitted(refused(), MESSAGES, attempt, ("text_beside_calls",))
+    with pytest.raises(Reject, match=r"content_not_placed: message 3: no$"):
+        admitted(refused("content_not_placed"), MESSAGES, attempt, ("alternating_roles",))

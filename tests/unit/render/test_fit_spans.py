@@ -223,3 +223,53 @@ def test_unknown_fits_are_refused(value: Any, smollm2: Setup) -> None:
 def test_a_prompt_that_is_refused_has_the_hint_too(template: str, smollm2: Setup) -> None:
     with pytest.raises(Reject, match=r"template_fit: \[alternating_roles\] admits it"):
         smollm2.renderer(chat_template=template).prompt([ASK, ALSO])
+
+
+ALTERNATING = """{%- set ns = namespace(turn=0) %}
+{%- for m in messages %}
+{%- if m.role != 'tool' and not m.tool_calls %}
+{%- if (m.role == 'user') != (ns.turn % 2 == 0) %}{{ raise_exception('alternate!') }}{% endif %}
+{%- set ns.turn = ns.turn + 1 %}
+{%- endif %}
+{{- '<|im_start|>' + m.role + '\n' + m.content }}
+{%- for c in m.tool_calls or [] %}
+{{- '<tool_call>\n{"name": "' + c.function.name + '", "arguments": ' }}
+{{- c.function.arguments | tojson + '}\n</tool_call>' }}
+{%- endfor %}
+{{- '<|im_end|>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"""
+"""As Mistral's: turns of calls and results do not count."""
+
+
+def test_an_answer_before_calls_is_their_text(stage: Stage, tmp_path: Path, smollm2: Setup) -> None:
+    (tmp_path / "alternating.jinja").write_text(ALTERNATING)
+    calls = {**DONE, "content": "", "tool_calls": [call("call_1", "x"), call("call_2", "y")]}
+    again = [{**calls, "tool_calls": [call("call_3", "z")]}, result("call_3", "found")]
+    messages = [ASK, {**DONE, "content": "I look"}, calls, *again[1:], *again, DONE]
+    settings = {"chat_template": str(tmp_path / "alternating.jinja")}
+    assert stage.run([make_trace(messages)], settings=settings) == []
+    (reject,) = stage.rejects()
+    assert "Hint: template_fit: [alternating_roles] admits it" in reject["detail"]
+    for fits in (["alternating_roles"], list(FITS)):  # text_beside_calls would be in the way
+        settings["template_fit"] = fits
+        (row,) = stage.run([make_trace(messages)], settings=settings)
+        assert row["render_options"]["template_fit"] == ["alternating_roles"]
+        assert span_problem(row) is None
+        renderer = smollm2.renderer(**settings)
+        shown = [
+            (span["message_index"], text_of(row, renderer, span["token_start"], span["token_end"]))
+            for span in row["alignment"]["message_spans"]
+        ]
+        one, two = (
+            f'<tool_call>\n{{"name": "look_up", "arguments": {{"word": "{word}"}}}}\n</tool_call>'
+            for word in "xy"
+        )
+        assert shown[1:3] == [
+            (1, "<|im_start|>assistant\nI look"),
+            (2, f"{one}{two}<|im_end|>"),
+        ]
+        assert [
+            (span["message_index"], span["call_index"])
+            for span in row["alignment"]["tool_call_spans"]
+        ] == [(2, 0), (2, 1), (4, 0)]

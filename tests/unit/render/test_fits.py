@@ -124,6 +124,18 @@ def test_what_cannot_be_joined_stays(messages: list[dict[str, Any]]) -> None:
     assert fit(messages, ["alternating_roles"]).applied == ()
 
 
+def test_calls_without_text_are_joined_to_the_answer_before() -> None:
+    fitting = fit([USER, ANSWER, calls("a", "b"), result("a"), ANSWER], ["alternating_roles"])
+    assert fitting.messages == [USER, calls("a", "b", content="answer"), result("a"), ANSWER]
+    assert sources(fitting)[1] == [(1, 0, 6, ()), (2, 6, 6, (0, 1))]
+
+
+def test_what_was_divided_is_not_joined_again() -> None:
+    messages = [USER, calls("a", content="text"), result("a")]
+    fitting = fit(messages, ["text_beside_calls", "alternating_roles"])
+    assert fitting.applied == ("text_beside_calls",)
+
+
 def test_fits_work_together_in_their_own_order() -> None:
     messages = [USER, calls("a", "b"), result("a", "one"), result("b", "two")]
     names = ["alternating_roles", "tool_results_as_user"]

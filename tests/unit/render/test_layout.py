@@ -8,9 +8,11 @@ import pytest
 
 from cbdata.rejects import Reject
 from cbdata.render.layout import lay_out
+from cbdata.render.renderer import Renderer
 from cbdata.render.runs import collect
 from cbdata.render.traced_text import Origin, Part, TracedText, traced, with_parts
 from cbdata.render.turns import Landmarks
+from tests.unit.render.families import a_call, family_renderer
 
 LANDMARKS = Landmarks(generation_prompt="A:", turn_ends=frozenset({"."}))
 
@@ -91,3 +93,67 @@ def test_a_call_lies_between_its_visits_and_holds_its_name_once() -> None:
     shorter, parts = collect([*chunks[:5], ' key="") ', *chunks[6:]])
     with pytest.raises(Reject, match=r"arguments_dropped: .* leaves out 'tide'"):
         lay_out(shorter, parts, messages, controls(shorter), LANDMARKS)
+
+
+CALLED = (
+    "{% if m.tool_calls %}<|calls|>{% for c in m.tool_calls %}<|call|>{{ c.function.name }}"
+    "{{ c.function.arguments | tojson }}<|done|>{% endfor %}<|called|>{% endif %}"
+)
+LAST_APART = (
+    "{% for m in messages[:-1] %}<|{{ m.role }}|>{{ m.content }}" + CALLED + "END{% endfor %}"
+    "{% set m = messages[-1] %}<|{{ m.role }}|>{{ m.content }}" + CALLED + "END"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+END_PENDING = (
+    "{% set ns = namespace(out='', end='') %}{% for m in messages %}"
+    "{% set ns.out = ns.out ~ ns.end ~ '<|' ~ m.role ~ '|>' ~ m.content %}"
+    "{% if m.tool_calls %}{% set calls = namespace(all=[]) %}{% for c in m.tool_calls %}"
+    "{% set calls.all = calls.all + ['<|call|>' ~ c.function.name ~ c.function.arguments | tojson]"
+    " %}{% endfor %}"
+    "{% set ns.out = ns.out ~ '<|calls|>' ~ calls.all | join('<|done|>') ~ '<|called|>' %}"
+    "{% endif %}{% set ns.end = '<|end|>' %}{% endfor %}{{ ns.out ~ ns.end }}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "end"),
+    [
+        (LAST_APART, "END"),
+        (LAST_APART.replace("END", "<|end|>"), "<|end|>"),
+        (END_PENDING, "<|end|>"),
+    ],
+)
+def test_the_end_of_a_turn_that_another_place_prints(
+    source: str, end: str, smollm2_renderer: Renderer
+) -> None:
+    """Outside the loop over the messages, in letters, or with the next message: the end and the
+    closing of the calls are in the turn, whether it is the last one or not.
+    """
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    ask = {"role": "user", "content": "ask"}
+    calls = [a_call(1, "look", x=1), a_call(2, "put", y=2)]
+    turn = {"role": "assistant", "content": "so", "tool_calls": calls}
+    result = {"role": "tool", "content": "found", "tool_call_id": "call00001"}
+    done = {"role": "assistant", "content": "done"}
+    for messages in ([ask, turn], [ask, turn, result, done], [ask, done, ask, turn]):
+        draft = renderer.draft(messages)
+        for each in draft.turns:
+            if each.role == "assistant":
+                shown = draft.text[each.own_start : each.content_end]
+                closing = "<|called|>" if each.calls else "done"
+                assert shown.endswith(closing + end)
+                assert shown.startswith("so<|calls|>" if each.calls else "done")
+
+
+def test_a_header_for_which_the_template_does_not_ask_is_said(smollm2_renderer: Renderer) -> None:
+    """As DiffusionGemma: behind a result it asks for nothing, and prints a header all the same."""
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt and messages[-1].role == 'user' %}<|assistant|>{% endif %}"
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    ask, done = {"role": "user", "content": "ask"}, {"role": "assistant", "content": "done"}
+    result = {"role": "tool", "content": "found", "tool_call_id": "call00001"}
+    with pytest.raises(Reject, match=r"spans_disagree.* prints a header here for which it"):
+        renderer.draft([ask, done, result, done])

@@ -59,3 +59,14 @@ def test_a_template_that_refuses_everything_cannot_be_used(smollm2_renderer: Ren
     template = ChatTemplate("{{ raise_exception('no') }}", "made", {}, "26 Jul 2024")
     with pytest.raises(TokenizerError, match=r"refuses a plain conversation.*no"):
         probe_landmarks(template, smollm2_renderer.tokenizer)
+
+
+def test_what_closes_a_call_is_no_half_of_a_control_token(smollm2_renderer: Renderer) -> None:
+    """Two tokens that begin alike, one behind the last call and one behind the others."""
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}"
+        "{{ c.function.name }}{{ c.function.arguments | tojson }}"
+        "{{ '<|called|>' if loop.last else '<|calls|>' }}{% endfor %}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    assert family_renderer(source, smollm2_renderer.tokenizer).landmarks.call_close == ""

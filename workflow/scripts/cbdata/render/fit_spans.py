@@ -37,6 +37,9 @@ def _divided(turn: Turn, sources: Sequence[Source]) -> Iterator[Turn]:
     last = len(sources) - 1
     begin = turn.start
     for number, source in enumerate(sources):
+        if number and source.calls and source.start == source.end:
+            yield _calls_alone(turn, source)
+            return
         shown = [part for piece in turn.pieces for part in _cut(piece, source)]
         if last and not any(part.start < part.end for part in shown):
             raise Reject(
@@ -61,6 +64,29 @@ def _divided(turn: Turn, sources: Sequence[Source]) -> Iterator[Turn]:
             thinking_left_out=turn.thinking_left_out and number == 0,
             pieces=shown,
         )
+
+
+def _calls_alone(turn: Turn, source: Source) -> Turn:
+    """The turn of calls without text that were joined to an answer: it begins where they do."""
+    begin = turn.calls[0].start
+    if any(part.end > begin for part in turn.pieces if part.start < part.end):
+        raise Reject(
+            "content_not_placed",
+            f"message {source.index}: its calls are printed before the answer that they were"
+            " joined to (template_fit)",
+        )
+    return replace(
+        turn,
+        index=source.index,
+        role=source.role,
+        start=begin,
+        own_start=begin,
+        content_start=begin,
+        calls=[replace(call, index=source.calls[call.index]) for call in turn.calls],
+        thinking=[],
+        thinking_left_out=False,
+        pieces=[],
+    )
 
 
 def _cut(piece: Part, source: Source) -> Iterator[Part]:

@@ -142,8 +142,9 @@ def tool_results_as_user(conversation: Sequence[Fitted]) -> list[Fitted]:
 
 
 def alternating_roles(conversation: Sequence[Fitted]) -> list[Fitted]:
-    """Neighbouring user messages become one, and so do neighbouring assistant messages without
-    calls as long as only the first has reasoning.
+    """Neighbouring user messages become one, and so do neighbouring assistant messages as long as
+    only the first has reasoning. Calls are joined only to an answer of another message, and only
+    where they have no text of their own.
     """
     out: list[Fitted] = []
     for item in conversation:
@@ -152,10 +153,18 @@ def alternating_roles(conversation: Sequence[Fitted]) -> list[Fitted]:
             before is None
             or before["role"] != item.message["role"]
             or before["role"] not in ("user", "assistant")
-            or any(each.get(key) for each in (before, item.message) for key in CALLS)
+            or any(before.get(key) for key in CALLS)
             or item.message.get("thinking")
+            or item.message.get(WRITTEN)
+            or (item.message.get("tool_calls") and not _only_calls(item, out[-1]))
         ):
             out.append(item)
+            continue
+        if item.message.get("tool_calls"):
+            end = len(before["content"])
+            calls = replace(item.sources[-1], start=end, end=end)
+            message = {**before, "tool_calls": item.message["tool_calls"]}
+            out[-1] = Fitted(message, (*out[-1].sources, calls))
             continue
         moved = len(before["content"]) + len(BETWEEN)
         out[-1] = Fitted(
@@ -169,6 +178,11 @@ def alternating_roles(conversation: Sequence[Fitted]) -> list[Fitted]:
             ),
         )
     return out
+
+
+def _only_calls(item: Fitted, before: Fitted) -> bool:
+    """Whether a turn of calls has no text, and is not the rest of the message before."""
+    return not item.message["content"].strip() and item.sources[0].index != before.sources[-1].index
 
 
 def nine_character_ids(conversation: Sequence[Fitted]) -> list[Fitted]:

@@ -18,6 +18,7 @@ from cbdata.call_formats.base import CallFormat, Reading, any_of
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import CALL_MARKERS
 from cbdata.rejects import Reject
+from cbdata.render.quoted_calls import QuotedCalls
 from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.render.written_calls import WRITTEN, WrittenCalls, as_calls
@@ -47,7 +48,7 @@ class _TextTools(ToolSchema):
         return {"type": "object", "properties": _AllTexts()}
 
 
-_TEXTS = _TextTools("", (), None, "", "")
+TEXT_TOOLS = _TextTools("", (), None, "", "")
 
 
 class InlineCalls:
@@ -83,14 +84,17 @@ class InlineCalls:
                 and they are not calls beyond doubt.
         """
         found: dict[int, WrittenCalls] = {}
-        theirs: set[str] = set()
+        theirs: QuotedCalls | None = None
         looked = 0  # at so many messages for what others wrote
         for index, message in enumerate(messages):
             if message["role"] != "assistant" or not self._has_markup(message["content"]):
                 continue
+            theirs = theirs or QuotedCalls(
+                cast("CallFormat", self._format), self._tokenizer, TEXT_TOOLS
+            )
             for other in messages[looked:index]:
                 if other["role"] != "assistant":
-                    theirs.update(self._between_markers(other["content"])[1:])
+                    theirs.add(other["content"])
             looked = index
             written = self._read(message, index, theirs)
             if written is not None:
@@ -112,21 +116,21 @@ class InlineCalls:
         """What stands between the format's markers in a text, its beginning first."""
         return [*map(str.strip, cast("re.Pattern[str]", self._marker).split(text))]
 
-    def _read(self, message: Message, index: int, theirs: set[str]) -> WrittenCalls | None:
+    def _read(self, message: Message, index: int, theirs: QuotedCalls) -> WrittenCalls | None:
         """The calls in one content; None where its markup is letters that are no calls, or where
         its calls stand beside it, so that whoever read them took the rest for text.
 
-        ``theirs`` is what earlier messages of others have between markers: the same as a call may
-        be their words and not the model's.
+        ``theirs`` are the calls of earlier messages of others: the same as a call may be their
+        words and not the model's.
         """
         content, reader = message["content"], cast("CallFormat", self._format)
         view, end = Completion.spelled(content, self._tokenizer).view(reader)
-        reading = reader.read(view, _TEXTS)
+        reading = reader.read(view, TEXT_TOOLS)
         wrong = "it goes on behind an end of turn" if end else _unclean(reading)
-        if wrong is None and theirs:
-            own = [self._between_markers(content[each.start : each.end]) for each in reading.calls]
-            if any(max(pieces, key=len) in theirs for pieces in own):
-                wrong = "another message has the same call"
+        if wrong is None and any(
+            theirs.has(each, view.shape[each.start : each.end]) for each in reading.calls
+        ):
+            wrong = "another message has the same call, so it may only be repeated"
         kept = [match.span() for match in self._markup(content)]
         if wrong is None and kept and kept[0][0] < reading.calls[0].start:
             wrong = "a marker stands in the text before them"

@@ -164,11 +164,18 @@ class _Layout:
             scopes = [low for low, _ in block.found.scopes.get(0, ()) if start <= low < first]
             return min([first, *scopes]) if not _says(block.found) else first
         if not start <= asked <= first or proven not in (None, asked):
+            header = proven is not None and text[asked:proven].strip() == prompt.strip()
             raise Reject(
                 "spans_disagree",
                 f"message {block.index}: its own text starts at {text[asked : asked + 40]!r} as the"
                 f" template says where it asks for an answer, and at"
-                f" {text[proven or start : (proven or start) + 40]!r} as it is printed",
+                f" {text[proven or start : (proven or start) + 40]!r} as it is printed"
+                + (
+                    ". The template prints a header here for which it does not ask: who writes it"
+                    " cannot be told"
+                    if header
+                    else ""
+                ),
             )
         return asked
 
@@ -176,8 +183,8 @@ class _Layout:
         """The end of a turn whose own text ends where the gap before block ``after`` starts."""
         text, last = self.text, gap.start
         ending: Control | None = None
-        if mine.looped:
-            there = self._controls(last, gap.closed)
+        there = self._controls(last, gap.closed)
+        if mine.looped or any(each[2] in self.landmarks.turn_ends for each in there):
             own = self._before_header(there)
             turn.content_end = turn.end = last + len(text[last : gap.closed].rstrip())
             if own and (len(own) < len(there) or not text[own[-1][1] : gap.closed].strip()):
@@ -186,15 +193,27 @@ class _Layout:
             turn.content_end = turn.end = last
             own = self._controls(last, gap.opened if gap.marked else gap.end)
             ending = next((each for each in own if each[2] in self.landmarks.turn_ends), None)
-        if turn.role == "assistant" and (ending is None or self._is_markup(turn, ending)):
+        if turn.role == "assistant" and (
+            ending is None or self._is_markup(turn, ending) or self._closes_calls(mine, gap)
+        ):
             if ending is not None:
                 turn.content_end = turn.end = ending[1]
             ending = None
             if after is None or self.messages[after.index]["role"] != "assistant":
                 ending = self._stops_behind(gap)
-        if ending is not None:
+        spelled = self._spelled_end(mine, gap) if turn.role == "assistant" else None
+        if spelled is not None:
+            turn.content_end = turn.end = spelled
+        elif ending is not None:
             turn.stop = ending[0], ending[1]
             turn.content_end = turn.end = ending[1]
+
+    def _spelled_end(self, mine: Found, gap: Gap) -> int | None:
+        """Behind the letters with which the template ends answers, if it ended this one."""
+        end = self.landmarks.spelled_end
+        limit = gap.closed if mine.looped else gap.opened if gap.marked else gap.end
+        at = self.text.find(end, gap.start, limit) if end else -1
+        return at + len(end) if at >= 0 else None
 
     def _before_header(self, own: list[Control]) -> list[Control]:
         """Control tokens up to the one that ends a turn behind which the template begins another
@@ -227,6 +246,13 @@ class _Layout:
             run.start <= start < run.end and run.call >= 0 and run.message == turn.index
             for run in self._runs_at(start)
         )
+
+    def _closes_calls(self, mine: Found, gap: Gap) -> bool:
+        """Whether the last control token of an answer's own only closes its calls, because the
+        template ends answers with what it prints for the next message.
+        """
+        ends_behind = not self.landmarks.answer_ends and bool(mine.names)
+        return ends_behind and self._stops_behind(gap) is not None
 
     def _runs_at(self, character: int) -> Sequence[Run]:
         low, high = 0, len(self.runs)

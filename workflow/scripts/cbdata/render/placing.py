@@ -25,8 +25,8 @@ class Found:
     ``own``: the stretch from its first to its last own character, ``empty``: where an empty value
     of it is printed, ``visited``: the template's text that is printed for it. For its calls, by
     number: ``names``, ``arguments``, ``ids``; ``scopes``: the template's text that is printed for
-    the call. ``looped``: marks say which text is printed for the message. ``rest``: its content,
-    where that is a turn of its own behind its calls.
+    the call. ``looped``: marks say which text is printed for the message, and not only which is
+    printed for its calls. ``rest``: its content, where that is a turn of its own behind its calls.
     """
 
     own: tuple[int, int] | None = None
@@ -79,14 +79,15 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
     found = [Found() for _ in range(count)]
     current = -1
     for run in runs:
-        start, end, kind, message, call, (scope, _), part = run
+        start, end, kind, message, call, (scope, within), part = run
         if kind == "literal":
             if message >= 0:
                 mine = found[message]
-                mine.looped = True
                 mine.visited.append((start, end))
                 if call >= 0:
                     mine.scopes.setdefault(call, []).append((start, end))
+                else:
+                    mine.looped = True
             continue
         mine = found[message]
         assert part is not None
@@ -99,7 +100,7 @@ def gather(runs: Sequence[Run], count: int) -> list[Found]:
             elif scope >= 0:
                 found[scope].visited.append((start, end))
             continue
-        if scope == message:
+        if scope == message and within == -1:
             mine.looped = True
         if kind == "content":
             mine.content.append(part)

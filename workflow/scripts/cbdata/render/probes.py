@@ -148,14 +148,16 @@ def _last_controls(
     return ends
 
 
-def _is_end_spelled(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any) -> bool:
-    """Whether the template prints letters, and no control token, behind an answer's own text."""
+def _spelled_end(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any) -> str:
+    """The letters that the template prints behind an answer's own text; empty where it prints
+    nothing or a control token there.
+    """
     text, parts = template.render(LONGER, tools)
     mine = gather(flatten(parts, len(text)), len(LONGER))[LONGER.index(ANSWER)]
     if not mine.own or not mine.visited:
-        return False
+        return ""
     end = text[mine.own[1] : max(mine.visited[-1][1], mine.own[1])]
-    return bool(end.strip()) and tokenizer.pattern.search(end) is None
+    return end.strip() if tokenizer.pattern.search(end) is None else ""
 
 
 def _ends(
@@ -166,7 +168,7 @@ def _ends(
     return _last_controls(text, runs, gather(runs, len(messages)), tokenizer)
 
 
-def _call_close(template: ChatTemplate) -> str:
+def _call_close(template: ChatTemplate, tokenizer: PlainTokenizer) -> str:
     """What the template prints behind the last own character of a call that another one follows."""
     short: list[Messages] = [[USER, TWO_CALLS]]
     conversations = [*short, [*short[0], RESULT, OTHER_RESULT, ANSWER]]
@@ -187,6 +189,9 @@ def _call_close(template: ChatTemplate) -> str:
         # What the last call has as well is the calls' own, and not what stands between two.
         behind = max((part.end for part in later), default=len(text))
         common = os.path.commonprefix([close, text[behind:]])  # noqa: RUF071 (no paths)
+        for marker in tokenizer.pattern.finditer(close):
+            if marker.start() < len(common) < marker.end():  # letters of two markers are no close
+                return common[: marker.start()].rstrip()
         return common.rstrip() or close
     return ""
 
@@ -231,6 +236,6 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         bos,
         template.reasons,
         frozenset(answers),
-        _call_close(template),
-        spelled_end=_is_end_spelled(template, tokenizer, tools),
+        _call_close(template, tokenizer),
+        spelled_end=_spelled_end(template, tokenizer, tools),
     )

@@ -19,7 +19,7 @@ from cbdata.render.answers import AnswerStarts, learn_headers
 from cbdata.render.draft import Draft, Rendered, split_at
 from cbdata.render.encoder import CACHE_CHARACTERS, Segment, SegmentEncoder
 from cbdata.render.escape import Escaper, first_with
-from cbdata.render.fit_advice import FitAdvisor
+from cbdata.render.fit_advice import FitAdvisor, admitted
 from cbdata.render.fit_spans import restored
 from cbdata.render.fits import REPORT, Fitting, fit
 from cbdata.render.generated import WrittenText, completion_turn
@@ -190,14 +190,8 @@ class Renderer:
         messages, tools, hidden = self._escape(messages, tools)
         fitting = fit(messages, fits)
         text, parts = self._print(fitting.messages, tools, hidden)
-        last = max(
-            (
-                index
-                for index, message in enumerate(fitting.messages)
-                if message["role"] == "assistant"
-            ),
-            default=0,
-        )
+        roles = [message["role"] for message in fitting.messages]
+        last = max((at for at, role in enumerate(roles) if role == "assistant"), default=0)
         thinking_from = last if earlier_thinking == "as_template" else 0
         return self._lay_out(text, parts, fitting, tools, len(text), hidden, thinking_from)
 
@@ -217,14 +211,15 @@ class Renderer:
         return text, parts
 
     def _fitted(self, messages: Messages, attempt: Callable[[Sequence[str]], Result]) -> Result:
-        """What ``attempt`` makes with the fits of the settings; a reject says which others would
-        admit the conversation where none are made.
+        """What ``attempt`` makes with the fits of the settings, or with fewer where one is in the
+        way; a reject says which others would admit the conversation where none are made.
         """
+        fits = self.settings.fits
         try:
-            return attempt(self.settings.fits)
+            return attempt(fits)
         except Reject as error:
             if self.settings.template_fit != REPORT:
-                raise
+                return admitted(error, messages, attempt, fits)
             raise self._advisor.advised(error, messages, attempt) from error
 
     def draft_written(
@@ -250,8 +245,12 @@ class Renderer:
             Reject: As for ``draft``, and where the spans do not hold what the last message says.
         """
         clean, tools, hidden = self._escape(messages, tools)
-        fitting = fit(clean[:-1], self.settings.fits)
-        text, parts = self._print(fitting.messages, tools, hidden, generation_prompt=True)
+
+        def attempt(fits: Sequence[str]) -> tuple[Fitting, tuple[str, list[Part]]]:
+            made = fit(clean[:-1], fits)
+            return made, self._print(made.messages, tools, hidden, generation_prompt=True)
+
+        fitting, (text, parts) = self._fitted(clean[:-1], attempt)
         asking = self.landmarks.generation_prompt
         body = len(text) - len(asking) if asking and text.endswith(asking) else len(text)
         if body < len(text):  # some templates print it in the loop over the messages

@@ -17,7 +17,7 @@ from cbdata.paths import CHAT_TEMPLATES
 
 logger = logging.getLogger(__name__)
 
-CONTROL = re.compile(r"<\|[a-z_]+\|>|\[/?[A-Z_]+\]")
+CONTROL = re.compile(r"<\|[a-z_:]+\|>|\[/?[A-Z_]+\]")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Stock:
 
 
 LLAMA_LOSES = "drops the text beside a call, and refuses turns with several calls"
+BESIDE_CALLS = "drops the text beside calls"
 STOCK = {
     "93c0e9aa3629bbd77e68dbc0f5621f6e6b23aa8d74b932595cdb8d64684526d7": Stock(
         "Llama 3.1 and 3.3", LLAMA_LOSES, "llama31_tools"
@@ -48,6 +49,29 @@ STOCK = {
         "drops the system message and the text beside calls, and refuses call ids that have not"
         " nine characters",
         "mistral_tools",
+    ),
+    "d990bccdaaa20611e261434bf60bce767b03d8ee1f1d9b5cd0742b1cc96066b9": Stock(
+        "Mistral Small 3.2",
+        "drops the text beside calls, and refuses call ids that have not nine characters and"
+        " conversations whose roles do not alternate",
+        "mistral_small_tools",
+    ),
+    "a4c9919cbbd4acdd51ccffe22da049264b1b73e59055fa58811a99efbd7c8146": Stock(
+        "gpt-oss",
+        "drops the text beside a call that an answer follows later, and all but the first of"
+        " several calls in a turn",
+        "gpt_oss_tools",
+    ),
+    "c2e6220e74d32601bc99eeba3ce6caf69576080d18e2c33f93e560f6035ce1e3": Stock(
+        "Solar Open", BESIDE_CALLS, "solar_tools"
+    ),
+    "ce62e308475b364e1fc76699dccbddeb9ac08344f90d59719dba86a9922834d9": Stock(
+        "Hermes 2 Pro and Hermes 3 (tool_use)",
+        f"{BESIDE_CALLS}, and refuses conversations without tools",
+        "hermes_tools",
+    ),
+    "e1790d8fbe1c587e6fc385e2a712363f86faf52ae1fb1fcbfc5ded3eb1fae70a": Stock(
+        "MiniMax M1", BESIDE_CALLS, "minimax_m1_tools"
     ),
 }
 

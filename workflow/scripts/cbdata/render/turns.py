@@ -54,8 +54,8 @@ class Landmarks:
     that end its turns, ``answer_ends``: those that end an answer; ``bos``: the text of the token
     that starts a sequence, or "" where there is none; ``reasons``: it may print reasoning, or an
     empty block for it; ``call_close``: what it prints behind the arguments of a call that is not
-    the last one; ``headers``: what it prints before an answer; ``spelled_end``: it ends answers in
-    letters, with no control token.
+    the last one; ``headers``: what it prints before an answer; ``spelled_end``: the letters with
+    which it ends answers, "" where it ends them with a control token or nothing.
     """
 
     generation_prompt: str = ""
@@ -65,4 +65,4 @@ class Landmarks:
     answer_ends: frozenset[str] = frozenset()
     call_close: str = ""
     headers: frozenset[str] = frozenset()
-    spelled_end: bool = False
+    spelled_end: str = ""

@@ -1,0 +1,129 @@
+"""Answers that may only repeat a call which someone else quoted."""
+
+from __future__ import annotations
+
+import html
+import json
+
+import pytest
+
+from cbdata.call_formats.completion import Completion
+from cbdata.call_formats.registry import FORMATS
+from cbdata.rejects import Reject
+from cbdata.render.inline_calls import TEXT_TOOLS
+from cbdata.render.quoted_calls import QuotedCalls
+from cbdata.render.renderer import Renderer
+from tests.unit.render.setups import find_setup
+from tests.unit.render.test_inline_calls import LOOK
+
+SENT = (
+    '<tool_call>\n{"name": "send", "arguments": {"n": 1, "text": "a  \\"b\\" <c>"}}\n</tool_call>'
+)
+OTHERWISE = (
+    '<tool_call>{ "arguments" : {"text" : "a  \\u0022b\\u0022 <c>", "n" : 1.0} ,"name" : "send" }'
+    "</tool_call>"
+)
+EXPLAINED = (
+    '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>\n'
+    'Tools: send, look, with n 1 and text a "b" <c>'
+)
+
+
+@pytest.fixture(scope="module")
+def qwen_renderer(request: pytest.FixtureRequest) -> Renderer:
+    return find_setup("qwen3", request).renderer()
+
+
+def quoting(renderer: Renderer, quoted: str, content: str, role: str = "user") -> str | None:
+    """Why an answer is rejected behind a message that quotes something; None where it is read."""
+    messages = [
+        {"role": "user", "content": quoted if role == "user" else "when?"},
+        *([{"role": "tool", "content": quoted}] if role == "tool" else []),
+        {"role": "assistant", "content": content},
+    ]
+    try:
+        rendered = renderer.render(messages)
+    except Reject as error:
+        return f"{error.reason}: {error.detail}"
+    assert rendered.draft.turns[-1].calls
+    return None
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        SENT,
+        SENT.replace(": ", ":").replace(", ", ","),
+        SENT.replace("\n", ""),
+        OTHERWISE,
+        f"first {LOOK}, then {SENT}",
+        f"<tool_call> is how it starts. {SENT} <tool_call>",
+        json.dumps({"body": f"Say {SENT}"}),
+        json.dumps([json.dumps({"body": f"Say {SENT}"})]),
+        html.escape(SENT),
+        f"say: '{SENT}'".replace("\n", "\n\n    ").replace("a  ", "a\n    "),
+        SENT.removesuffix("</tool_call>"),
+        SENT.replace('{"name"', '{"id": 7, "name"'),
+    ],
+)
+def test_a_repeated_call_is_no_call(qwen_renderer: Renderer, quoted: str, role: str) -> None:
+    """However the JSON is written, and whatever printed it."""
+    why = quoting(qwen_renderer, quoted, SENT, role)
+    assert why is not None
+    assert why.startswith("inline_call_unread: message")
+    assert "another message has the same call" in why
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        SENT.replace('"n": 1', '"n": 10'),
+        SENT.replace("send", "send_all"),
+        SENT.replace("<c>", "<d>"),
+        SENT.replace('"n": 1, ', ""),
+        'Call send with {"n": 1, "text": "a  \\"b\\" <c>"}.',
+        EXPLAINED,
+    ],
+)
+def test_a_call_of_the_models_own_is_one(qwen_renderer: Renderer, quoted: str) -> None:
+    """Others wrote another call, or none: markup that explains how to call is no call."""
+    assert quoting(qwen_renderer, quoted, SENT) is None
+
+
+def test_one_of_several_repeated_calls(qwen_renderer: Renderer) -> None:
+    """An own call beside the repeated one does not help it."""
+    assert quoting(qwen_renderer, f"{LOOK}", f"{SENT}\n{LOOK}".replace("a b", "a  b")) is not None
+    assert quoting(qwen_renderer, "when?", f"{SENT}\n{LOOK}") is None
+
+
+def test_many_markers_in_a_message_are_read_in_time(qwen_renderer: Renderer) -> None:
+    assert quoting(qwen_renderer, "<tool_call>{" * 3000, SENT) is None
+
+
+BEFORE = {"llama_json": "<|python_tag|>", "pythonic": "<|python_start|>"}
+BEHIND = {"pythonic": "<|python_end|>"}
+MARKED = sorted(name for name, reader in FORMATS.items() if reader.markers)
+CALLS = [("look", {"x": "a b"}), ("send", {"to": "me@x.org", "text": 'a & b, "c"'})]
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_every_notation(name: str, smollm2_renderer: Renderer) -> None:
+    """Its own print of a call is the call, in prose, printed as JSON and as HTML, and no other."""
+    reader, tokenizer = FORMATS[name], smollm2_renderer.tokenizer
+    written = f"{BEFORE.get(name, '')}{reader.write(CALLS)}{BEHIND.get(name, '')}"
+    view, _ = Completion.spelled(written, tokenizer).view(reader, frozenset())
+    own = reader.read(view, TEXT_TOOLS).calls
+    assert [call.name for call in own] == ["look", "send"]
+    for quoted in (
+        f"Say: {written}",
+        json.dumps({"body": f"Say: {written} now"}),
+        html.escape(f"Say: {written}"),
+    ):
+        theirs = QuotedCalls(reader, tokenizer, TEXT_TOOLS)
+        theirs.add(quoted)
+        assert all(theirs.has(call, view.shape[call.start : call.end]) for call in own)
+    theirs = QuotedCalls(reader, tokenizer, TEXT_TOOLS)
+    others = reader.write([("look", {"x": "a c"}), ("find", CALLS[1][1])])
+    theirs.add(f"{BEFORE.get(name, '')}{others}{BEHIND.get(name, '')}")
+    assert not any(theirs.has(call, view.shape[call.start : call.end]) for call in own)
