@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from cbdata.decision_points.clean_runs import calls_of, expected_call
+from cbdata.disk_table import DiskTable
 from cbdata.export import ExportFiles
 from cbdata.export.jsonl_folder import JsonlFolder
 from cbdata.ids import digest
@@ -43,7 +44,7 @@ def write(
     )
     written: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
-    seen: set[str] = set()
+    seen = DiskTable()
     with JsonlFolder(outputs["rows"]) as folder:
         for path in (*files.skeletons, *files.traces):
             for _, trace in read_places(path):
@@ -51,11 +52,9 @@ def write(
                 if isinstance(cut, str):
                     left_out[cut] += 1
                     continue
-                content = digest([cut["messages"], cut["tools"]])
-                if content in seen:
+                if not seen.add(digest([cut["messages"], cut["tools"]])):
                     left_out["duplicate"] += 1
                     continue
-                seen.add(content)
                 folder.add(trace["split"], cut)
                 written[cut["kind"]] += 1
     counts = {

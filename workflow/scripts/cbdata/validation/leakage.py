@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import NamedTuple
 
-from cbdata.lookup import Place
+from cbdata.disk_table import DiskTable
+from cbdata.lookup import Place, PlaceTable
 from cbdata.records import Trace
 from cbdata.sources.options import SplitBy
 from cbdata.sources.split_keys import injection_key, task_key
@@ -14,13 +14,6 @@ from cbdata.traces.injections import injection_spans
 from cbdata.validation.findings import Findings
 
 _NUMBER = re.compile(r"\d+")
-
-
-class _First(NamedTuple):
-    """The first trace of a key: its split, and where it stands."""
-
-    split: str
-    place: Place
 
 
 class LeakageChecks:
@@ -45,8 +38,9 @@ class LeakageChecks:
             "injection": split_by in ("injection", "both"),
             "prompt": False,
         }
-        self._first: dict[str, dict[bytes, _First]] = {kind: {} for kind in self._promised}
-        self._shared: dict[str, set[bytes]] = {kind: set() for kind in self._promised}
+        # The first trace of every key, with its split, and the keys that stand in several splits.
+        self._first = {kind: PlaceTable() for kind in self._promised}
+        self._shared = {kind: DiskTable() for kind in self._promised}
         self._example: dict[str, str] = {}
 
     def add(self, place: Place, trace: Trace) -> None:
@@ -67,21 +61,22 @@ class LeakageChecks:
 
     def _compare(self, kind: str, key: str, place: Place, split: str) -> bool:
         """Whether a key stands in another split as well."""
-        short = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16]
-        first = self._first[kind].setdefault(short, _First(split, place))
-        torn = first.split != split
+        short = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        first, own = place, split
+        if not self._first[kind].add(short, place, split):
+            first, own = self._first[kind].find(short) or (place, split)
+        torn = own != split
         if torn:
             self._shared[kind].add(short)
             self._example.setdefault(
-                kind,
-                f"{key[:60]!a} in {first.split!a} at {first.place} and in {split!a} at {place}",
+                kind, f"{key[:60]!a} in {own!a} at {first} and in {split!a} at {place}"
             )
         if self._promised[kind]:
             self._findings.expect(
                 f"split_{kind}s",
                 not torn,
                 place,
-                lambda: f"{key[:60]!a}: {split!a}, but {first.split!a} at {first.place}",
+                lambda: f"{key[:60]!a}: {split!a}, but {own!a} at {first}",
             )
         return torn
 
@@ -93,5 +88,5 @@ class LeakageChecks:
             "prompt": "user tasks differ from one in another split in their numbers alone",
         }
         for kind, shared in self._shared.items():
-            if shared and not self._promised[kind]:
+            if len(shared) and not self._promised[kind]:
                 self._findings.note(f"{len(shared)} {words[kind]}, e.g. {self._example[kind]}")
