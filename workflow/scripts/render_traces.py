@@ -17,6 +17,7 @@ values = {
 settings = settings_from(values, RenderSettings)
 load_ahead(settings)
 
+from cbdata.parts import part_of  # noqa: E402
 from cbdata.render.stage import render_traces  # noqa: E402 (while the tokenizer is loaded)
 from cbdata.stage import StageFiles  # noqa: E402
 
@@ -26,4 +27,5 @@ render_traces(
     settings,
     settings_from(values, RenderStageSettings),
     name=snakemake.wildcards.name,
+    part=part_of(snakemake.wildcards),
 )
