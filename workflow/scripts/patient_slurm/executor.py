@@ -13,6 +13,8 @@ What plugin 2.8.0 does, and what this changes:
   waited for. Here they count as failed, and are tried again, once nobody knows them any more.
 - Every refused ``sbatch`` is a failed try. Here refusals that pass are waited out, and those that
   cannot pass end the run with the site's own words.
+- Paths with ``'``, ``$`` or a backtick do not reach the job as they are. Here they do
+  (``patient_slurm.shell_words``).
 - Ctrl-C cancels the jobs on the list, which is empty while they are being looked at, and submits
   what still waits to be submitted. Here it cancels by the name that all jobs of the run share.
 """
@@ -33,6 +35,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from patient_slurm.refusals import Refusal, own_words, refusal_of
+from patient_slurm.shell_words import guarded
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 120.0
 """Seconds between two tries of a refused submission: doubled each time, up to the second value."""
@@ -203,6 +206,16 @@ class Executor(plugin.Executor):  # type: ignore[misc]
             await asyncio.sleep(min(left, 0.5))
 
     # ---- submitting
+
+    def get_python_executable(self) -> str:
+        """As the plugin's, as one word for a shell."""
+        return shlex.quote(super().get_python_executable())
+
+    def format_job_exec(self, job: Any) -> str:
+        """As the plugin's, guarded for the double quotes that it will stand in."""
+        command = super().format_job_exec(job)
+        as_script = self.workflow.executor_settings.pass_command_as_script
+        return command if as_script else guarded(command)
 
     def run_job(self, job: Any) -> None:
         """Submit a job. A refusal that passes is waited out; one that cannot pass ends the run."""
