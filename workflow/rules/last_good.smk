@@ -104,3 +104,6 @@ onsuccess:
 
 onerror:
     put_outputs_back(RUN_JOBS)
+    there = "" if workflow.touch or stopped_by_hand() else what_came_out(failed=True)
+    if there:
+        logger.info(there)
