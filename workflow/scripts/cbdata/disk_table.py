@@ -16,7 +16,7 @@ from typing import Any
 
 from cbdata.atomic_file import FileError
 
-CACHE_KIB = 4096
+CACHE_KIB = 2048
 """Memory of one table, however many rows it has."""
 
 _ERRNO = {
