@@ -190,3 +190,27 @@ def test_a_run_is_written_by_split_and_counted(tmp_path: Path) -> None:
     }
     assert found == {"train.jsonl": [first["id"]], "eval.jsonl": [later["id"]]}
     assert orjson.loads((tmp_path / "counts.json").read_bytes()) == counts
+
+
+def test_every_right_way_to_go_on_from_a_conversation_is_told(tmp_path: Path) -> None:
+    """Two clean runs may call different tools at one point: the second is no wrong answer. A
+    skeleton that knows of none takes over what a clean run knows.
+    """
+    point = {"message_index": 3, "source_pipelines": [], "kind": "clean"}
+    unknown = skeleton({}, decision_point=point)
+    other = clean_run()
+    other["messages"][3]["tool_calls"][0]["function"]["arguments"]["recipient"] = "DE34"
+    runs = write_jsonl(tmp_path / "runs.jsonl", [clean_run(), other, clean_run()])
+    skeletons = write_jsonl(tmp_path / "skeletons.jsonl", [unknown])
+    options = {"tool_schema": None, "tool_schema_dirs": []}
+    for name, files, kind, recipients in (
+        ("runs", ExportFiles(traces=(runs,)), "clean", ["UK12", "DE34"]),
+        ("both", ExportFiles(traces=(runs,), skeletons=(skeletons,)), "clean", ["UK12", "DE34"]),
+    ):
+        outputs = {"rows": tmp_path / name, "counts": tmp_path / f"{name}.json"}
+        counts = write(files, outputs, options)
+        assert counts["written"] == {kind: 1}
+        [line] = (tmp_path / name / "train.jsonl").read_bytes().splitlines()
+        row = orjson.loads(line)
+        ways = [row["expected_calls"], *row["other_expected_calls"]]
+        assert [way[0]["arguments"]["recipient"]["value"] for way in ways] == recipients

@@ -44,25 +44,64 @@ def write(
     )
     written: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
+    others = _other_right_calls(files, schemas)
     seen = DiskTable()
     with JsonlFolder(outputs["rows"]) as folder:
-        for path in (*files.skeletons, *files.traces):
-            for _, trace in read_places(path):
-                cut = evaluation_cut(trace, schemas)
-                if isinstance(cut, str):
-                    left_out[cut] += 1
-                    continue
-                if not seen.add(digest([cut["messages"], cut["tools"]])):
-                    left_out["duplicate"] += 1
-                    continue
-                folder.add(trace["split"], cut)
-                written[cut["kind"]] += 1
+        for split, cut in _cuts(files, schemas):
+            if isinstance(cut, str):
+                left_out[cut] += 1
+                continue
+            content = _content(cut)
+            if not seen.add(content):
+                left_out["duplicate"] += 1
+                continue
+            further = _stored(others, content)
+            if cut["expected_calls"] is None and further:
+                cut["expected_calls"], *further = further
+            folder.add(split, cut | {"other_expected_calls": further})
+            written[cut["kind"]] += 1
     counts = {
         "written": dict(sorted(written.items())),
         "left_out": dict(sorted(left_out.items())),
     }
     write_json(outputs["counts"], counts)
     return counts
+
+
+def _cuts(files: ExportFiles, schemas: TraceSchemas) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    for path in (*files.skeletons, *files.traces):
+        for _, trace in read_places(path):
+            yield trace["split"], evaluation_cut(trace, schemas)
+
+
+def _content(cut: Mapping[str, Any]) -> str:
+    return digest([cut["messages"], cut["tools"]])
+
+
+def _stored(others: DiskTable, content: str) -> list[Any]:
+    found = others.get(content)
+    return [] if found is None else list(orjson.loads(found[0]))
+
+
+def _other_right_calls(files: ExportFiles, schemas: TraceSchemas) -> DiskTable:
+    """The right calls of later cuts of a conversation that the first does not have.
+
+    Two clean runs may go on from one conversation in two right ways, and a model that takes either
+    must not be counted as wrong.
+    """
+    first, others = DiskTable(("calls",)), DiskTable(("calls",))
+    for _, cut in _cuts(files, schemas):
+        if isinstance(cut, str):
+            continue
+        content, expected = _content(cut), cut["expected_calls"]
+        own = digest(expected)
+        is_first = first.add(content, own) or first.get(content) == (own,)
+        if is_first or expected is None:
+            continue
+        known = _stored(others, content)
+        if expected not in known:
+            others.set(content, orjson.dumps([*known, expected]))
+    return others
 
 
 def evaluation_cut(trace: Mapping[str, Any], schemas: TraceSchemas) -> dict[str, Any] | str:
