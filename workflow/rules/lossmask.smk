@@ -31,7 +31,6 @@ LOSSMASK_PARAMS = {
     "skeleton_policy": known_policy(config["skeleton_policy"]),
     "thinking_weight": config["thinking_weight"],
     "pooling_policy": known_policy(config["pooling_policy"]),
-    "code": code_digest("apply_lossmask"),
 }
 
 
@@ -54,6 +53,7 @@ rule apply_lossmask:
         runtime=growing(30),
     params:
         **LOSSMASK_PARAMS,
+        code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name}."
     script:
@@ -71,6 +71,7 @@ use rule apply_lossmask as lossmask_by_step with:
     params:
         **LOSSMASK_PARAMS
         | {"mwcs_step": lambda wildcards: found_input(INPUTS.step, wildcards.step)},
+        code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name} as of step {wildcards.step}."
 
@@ -108,9 +109,10 @@ if config["render_shards"] > 1:
             mem_mb=growing(1000),
             runtime=growing(30),
         params:
-            **LOSSMASK_PARAMS | {"code": code_digest("merge_lossmasks")},
+            **LOSSMASK_PARAMS,
+            code=code_digest("merge_lossmasks"),
         message:
-            f"Put the {config['render_shards']} parts of the loss masks of {{wildcards.name}} together."
+            "Put the parts of the loss masks of {wildcards.name} together."
         script:
             "../scripts/merge_lossmasks.py"
 

@@ -60,7 +60,6 @@ RENDER_PARAMS = {
     "tool_schema_dirs": checked(INPUTS.tool_schema_dirs),
     "class_caps": config["class_caps"],
     "may_be_empty": lambda wildcards: PLAN.own_traces(wildcards.name),
-    "code": code_digest("render_traces"),
 }
 
 
@@ -86,6 +85,7 @@ if config["render_shards"] == 1:
             runtime=told_in_a_dry_run(growing(60)),
         params:
             **RENDER_PARAMS,
+            code=code_digest("render_traces"),
         message:
             "Render and tokenise {wildcards.name}."
         script:
@@ -113,6 +113,7 @@ else:
             runtime=told_in_a_dry_run(growing(60)),
         params:
             **RENDER_PARAMS,
+            code=code_digest("render_traces"),
         message:
             "Render and tokenise {wildcards.name}, part {wildcards.part} of {wildcards.parts}."
         script:
@@ -138,9 +139,10 @@ else:
             mem_mb=growing(1000),
             runtime=growing(60),
         params:
-            **RENDER_PARAMS | {"code": code_digest("merge_renders")},
+            **RENDER_PARAMS,
+            code=code_digest("merge_renders"),
         message:
-            f"Put the {config['render_shards']} parts of the renders of {{wildcards.name}} together."
+            "Put the parts of the renders of {wildcards.name} together."
         script:
             "../scripts/merge_renders.py"
 

@@ -5,13 +5,15 @@ written.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
 from cbdata.jsonl import read_records
-from cbdata.rejects import Reject
 from cbdata.stage import ConservationError, StageFiles, StageWriter
+
+if TYPE_CHECKING:
+    from cbdata.records import RejectRow
 
 _BLOCK_BYTES = 1 << 20
 
@@ -48,11 +50,5 @@ def append_parts(writer: StageWriter, parts: Sequence[StageFiles]) -> Iterator[d
             )
         writer.emit_bytes(b"", lines)
         for _, row in read_records(part.rejects):
-            writer.reject(
-                Reject(row["reason"], row["detail"]),
-                file=row["file"],
-                line=row["line"],
-                record_id=row["record_id"],
-                raw=row.get("raw"),
-            )
+            writer.reject_row(cast("RejectRow", row))
         yield stats["details"]
