@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbdata.atomic_file import FileError
-from cbdata.disk_table import DiskTable, naming_sqlite
+from cbdata.disk_table import (
+    DiskTable,
+    TemporaryTableError,
+    naming_sqlite,
+    naming_temporary,
+)
 
 STEPS = st.lists(st.tuples(st.booleans(), st.text(max_size=2), st.integers(-5, 5)), max_size=40)
 
@@ -58,5 +63,10 @@ def test_a_full_disk_names_the_folder() -> None:
     with (
         pytest.raises(FileError, match=r"/somewhere could not be written: .*free space"),
         naming_sqlite(Path("/somewhere")),
+    ):
+        raise error
+    with (
+        pytest.raises(TemporaryTableError, match=r"temporary tables in /.* Hint: .*TMPDIR"),
+        naming_temporary(),
     ):
         raise error

@@ -42,6 +42,27 @@ def naming_sqlite(path: Path) -> Iterator[None]:
         raise FileError(path, OSError(_ERRNO[code], str(error))) from error
 
 
+class TemporaryTableError(FileError):
+    """The folder of temporary files takes no more."""
+
+    def __str__(self) -> str:
+        return (
+            f"temporary tables in {self.filename} could not be written: {self.strerror}. Hint: free"
+            " space there, or set TMPDIR to a folder with more (0.5 KB a row)"
+        )
+
+
+@contextlib.contextmanager
+def naming_temporary() -> Iterator[None]:
+    """Turn what SQLite says of a temporary database into a TemporaryTableError."""
+    folder = Path(tempfile.gettempdir())
+    try:
+        with naming_sqlite(folder):
+            yield
+    except FileError as error:
+        raise TemporaryTableError(folder, error) from error
+
+
 def temporary_database(schema: str) -> sqlite3.Connection:
     """A database without a name in TMPDIR, for one pass: nothing is journaled or synced.
 
@@ -49,9 +70,9 @@ def temporary_database(schema: str) -> sqlite3.Connection:
         schema: SQL that makes its tables.
 
     Raises:
-        FileError: The folder takes no file.
+        TemporaryTableError: The folder takes no file.
     """
-    with naming_sqlite(Path(tempfile.gettempdir())):
+    with naming_temporary():
         database = sqlite3.connect("", isolation_level=None)
         database.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
@@ -65,8 +86,8 @@ class DiskTable:
     """Rows of plain values by key, in the order in which the keys came. The database goes with the
     object.
 
-    Values are texts, bytes, numbers or None. Raises FileError, which names the temporary folder,
-    where the disk takes no more.
+    Values are texts, bytes, numbers or None. Raises TemporaryTableError where the disk takes no
+    more.
     """
 
     def __init__(self, columns: Sequence[str] = ()) -> None:
@@ -75,7 +96,6 @@ class DiskTable:
         Args:
             columns: Names of the values of a row, as SQL has them; none makes a set of keys.
         """
-        self._folder = Path(tempfile.gettempdir())
         names = ", ".join(("key", *columns))
         places = ", ".join("?" * (len(columns) + 1))
         updates = ", ".join(f"{name} = excluded.{name}" for name in columns)
@@ -98,7 +118,7 @@ class DiskTable:
         Returns:
             Whether it was added.
         """
-        with naming_sqlite(self._folder):
+        with naming_temporary():
             added = self._db.execute(self._add, (key, *row)).rowcount > 0
         self._count += added
         return added
@@ -111,7 +131,7 @@ class DiskTable:
             row: A value for each column.
         """
         self._count += key not in self
-        with naming_sqlite(self._folder):
+        with naming_temporary():
             self._db.execute(self._set, (key, *row))
 
     def get(self, key: Key) -> Row | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from cbdata.decision_points.skeleton import (
     pipelines,
     task_key,
 )
-from cbdata.disk_table import DiskTable, naming_sqlite, temporary_database
+from cbdata.disk_table import DiskTable, naming_temporary, temporary_database
 from cbdata.jsonl import read_records
 from cbdata.progress import Progress
 from cbdata.records import Trace
@@ -151,7 +150,6 @@ class _ParentTable:
     """The parents of every decision point by its key, in a table on disk."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.gettempdir())
         self._db = temporary_database(
             "CREATE TABLE parents (key TEXT, trace TEXT, names BLOB);"
             " CREATE INDEX by_key ON parents (key);"
@@ -160,7 +158,7 @@ class _ParentTable:
     def add(self, key: str, trace_id: str, names: Iterable[str]) -> None:
         """Add one parent, a trace with the names of its pipelines."""
         row = (key, trace_id, orjson.dumps(list(names)))
-        with naming_sqlite(self._folder):
+        with naming_temporary():
             self._db.execute("INSERT INTO parents VALUES (?, ?, ?)", row)
 
     def get(self, key: str) -> Parents:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Hashable, Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from cbdata.disk_table import naming_sqlite, temporary_database
+from cbdata.disk_table import naming_temporary, temporary_database
 from cbdata.ids import digest
 
 
@@ -23,7 +21,6 @@ class Sample:
     """
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.gettempdir())
         self._db = temporary_database(
             "CREATE TABLE items (seq INTEGER PRIMARY KEY, stratum INTEGER, rank TEXT, size INTEGER,"
             " item BLOB); CREATE TABLE chosen (seq INTEGER PRIMARY KEY);"
@@ -42,7 +39,7 @@ class Sample:
         """
         number = self._strata.setdefault(stratum, len(self._strata))
         row = (number, digest(["sample", name]), size, orjson.dumps(item))
-        with naming_sqlite(self._folder):
+        with naming_temporary():
             self._db.execute(
                 "INSERT INTO items (stratum, rank, size, item) VALUES (?, ?, ?, ?)", row
             )
@@ -60,7 +57,7 @@ class Sample:
         """
         query = "SELECT item FROM items ORDER BY seq"
         if self._size > budget:
-            with naming_sqlite(self._folder):
+            with naming_temporary():
                 self._mark(budget)
             query = "SELECT item FROM items JOIN chosen USING (seq) ORDER BY seq"
         for (item,) in self._db.execute(query):
