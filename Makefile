@@ -18,10 +18,10 @@ READY := $(VENV)/.installed $(DEMO_MODEL)/config.json
 SNAKEMAKE := $(BIN)/snakemake
 PYTEST := $(BIN)/python -m pytest
 CORES ?= 2
-# The SLURM tests mostly wait, so two clusters run beside each other. The tests have nodes that die
-# and time limits of a minute, and the machine may be busy: so a failed test is tried once more, and
-# the first failure stays in the log.
-SLURM_TESTS = $(PYTEST) tests/slurm -n 2 --dist loadfile \
+# The SLURM tests mostly wait, so three clusters run beside each other. The tests have nodes that
+# die and time limits of a minute, and the machine may be busy: so a failed test is tried once more,
+# and the first failure stays in the log.
+SLURM_TESTS = $(PYTEST) tests/slurm -n 3 --dist loadfile \
 	|| $(PYTEST) tests/slurm --last-failed --last-failed-no-failures none
 
 # Where `make gpu-check` runs: a job where there is a SLURM, else here. Your site's profile is taken
@@ -79,10 +79,13 @@ demo-decision-points: $(READY) ## harmful and benign twins from agent runs, with
 		"$(SNAKEMAKE) --profile profiles/local --configfile $(POINTS_CONFIG) -- report" \
 		"docs/decision_points.md: the same from real runs, for your own model"
 
+# The tests start some thousand processes, each of which would compile the library anew.
+test test-slurm: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(READY) ## lint, then every test that this machine can run
 	$(MAKE) lint
 	$(PYTEST) tests/unit -n $(CORES) --dist loadfile
-	$(PYTEST) tests --ignore=tests/unit --ignore=tests/slurm
+	$(PYTEST) tests -n $(CORES) --dist loadfile --ignore=tests/unit --ignore=tests/slurm
 	$(SLURM_TESTS)
 
 test-slurm: $(READY) ## only the tests on a real SLURM cluster, started and stopped here

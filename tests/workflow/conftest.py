@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.workflow.command import Run, Snakemake
+from tests.workflow.snakemake_forks import SnakemakeForks
 
 
 @pytest.fixture(scope="session")
-def snakemake(repo: Path) -> Snakemake:
+def snakemake(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snakemake]:
     """Call ``snakemake`` in the checkout; state in ``.snakemake`` is shared, outputs lie where the
     configuration says.
 
     ``config`` becomes ``--config key=value`` words. With ``check`` a bad status fails the test and
     shows the output.
     """
+    forks: list[SnakemakeForks] = []
+    written = tmp_path_factory.mktemp("snakemake") / "output.txt"
 
     def call(
         *arguments: str | Path,
@@ -29,27 +31,19 @@ def snakemake(repo: Path) -> Snakemake:
         env: dict[str, str] | None = None,
     ) -> Run:
         words = [f"{key}={value}" for key, value in (config or {}).items()]
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            *map(str, arguments),
-            *(["--config", *words] if words else []),
-        ]
+        command = [*map(str, arguments), *(["--config", *words] if words else [])]
         environ = {key: value for key, value in os.environ.items() if key != "CB_SCRATCH"} | (
             env or {}
         )
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
-        if check and done.returncode:
-            pytest.fail(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-8000:]}")
-        return Run(done.returncode, done.stdout)
+        if not forks or not forks[0].alive:
+            forks[:] = [SnakemakeForks()]
+        written.unlink(missing_ok=True)
+        status = forks[0].run(command, cwd, environ, written)
+        output = written.read_text(encoding="utf-8")
+        if check and status:
+            pytest.fail(f"snakemake {' '.join(command)} ended with {status}\n{output[-8000:]}")
+        return Run(status, output)
 
-    return call
+    yield call
+    for each in forks:
+        each.close()

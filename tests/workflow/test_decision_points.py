@@ -34,7 +34,7 @@ SMALL = {
     "temperature_ds": 1.0,
     "max_tokens": 128,
     "max_model_len": 4096,
-    "limit": 8,
+    "limit": 5,
     "dtype": "float32",
     "enforce_eager": True,
     "engine_device": "cpu",
@@ -176,8 +176,8 @@ def test_every_real_transcript_is_accounted_for(real: Points) -> None:
     assert stats["details"]["expected_calls"] == {"answer": 8, "calls": 115, "unknown": 25}
     fill = orjson.loads((real.data / "stats/fill/agentdojo_ds.json").read_bytes())["counts"]
     assert fill["records_in"] == 148
-    assert fill["not_selected"] == 140
-    assert len(real.traces["dr"]) >= 5
+    assert fill["not_selected"] == 143
+    assert len(real.traces["dr"]) >= 3
     assert len(real.traces["ds"]) >= 1
     assert "agentdojo_ds" in real.output
 

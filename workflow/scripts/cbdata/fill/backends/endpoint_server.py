@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from cbdata.fill.backends.base import EngineDied
 from cbdata.fill.requests import Request
 
@@ -83,6 +81,9 @@ class Server:
         connections: int,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        # Imported here and below: a plan of jobs looks at every backend, and few use a server.
+        import httpx
+
         self.url = base_url(url)
         self.in_flight = 0
         self.resting_until = 0.0
@@ -210,6 +211,8 @@ class Server:
 
     def _ask(self, method: str, url: str, body: Any = None) -> dict[str, Any]:
         """A JSON object from the server. Raises as ``complete`` does."""
+        import httpx
+
         look = httpx.USE_CLIENT_DEFAULT if body is not None else httpx.Timeout(LOOK_TIMEOUT_S)
         try:
             response = self._client.request(method, url, json=body, timeout=look)
