@@ -1,6 +1,6 @@
 """How the workflow behaves with 100,000 skeletons in 512 shards, the model left out.
 
-    .venv/bin/python benchmarks/slurm_scale/run.py [--skeletons 100000] [--shards 512]
+    .venv/bin/python benchmarks/slurm_scale/run.py [--skeletons 100000] [--shards 512] [--paper]
 
 1. `snakemake -n --profile slurm`: time and memory of the Snakemake process.
 2. A real submission of every shard to the test cluster of tests/slurm, whose partition is closed
@@ -29,7 +29,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO)]
 
-from cbdata.atomic_file import write_atomic  # noqa: E402
+from cbdata.atomic_file import AtomicFile  # noqa: E402
 from cbdata.jsonl import dumps, read_records  # noqa: E402
 
 WORK = REPO / "scratch" / "benchmarks" / "slurm_scale"
@@ -71,11 +71,10 @@ def make_skeletons(count: int) -> None:
         check=True,
     )
     demo = [record for _, record in read_records(target)]
-    copies = (
-        demo[i % len(demo)] | {"id": f"{demo[i % len(demo)]['id'][:-8]}{i:08x}"}
-        for i in range(count)
-    )
-    write_atomic(SKELETONS, b"".join(dumps(copy) for copy in copies))
+    with AtomicFile(SKELETONS) as file:
+        for i in range(count):
+            skeleton = demo[i % len(demo)]
+            file.write(dumps(skeleton | {"id": f"{skeleton['id'][:-8]}{i:08x}"}))
 
 
 def snakemake_command(profiles: tuple[str, ...], shards: int, *options: str) -> list[str]:
@@ -178,6 +177,16 @@ def submission(shards: int) -> None:
     )
 
 
+def one_shard(shards: int) -> None:
+    """The first shard alone: what a job bears of the whole file and division."""
+    target = DATA / f"fill/shards/fujitsu_b4/0-of-{shards}.jsonl"
+    command = snakemake_command(LOCAL, shards, "--cores", "1")
+    measured([*command[:-1], str(target)])
+    table = LOGS / f"benchmarks/fill_shard/fujitsu_b4/0-of-{shards}.tsv"
+    (row,) = csv.DictReader(table.open(newline=""), delimiter="\t")
+    report("one shard", f"{row['cpu_time']} s of CPU time, {row['max_rss']} MB")
+
+
 def fill(shards: int) -> None:
     options = ["--cores", "2", "--set-threads", "fill_shard=1", "--resources", "gpu=2"]
     seconds, cpu, peak = measured(snakemake_command(LOCAL, shards, *options))
@@ -224,6 +233,9 @@ def main() -> None:
     )
     parser.add_argument("--skeletons", type=int, default=100_000)
     parser.add_argument("--shards", type=int, default=512)
+    parser.add_argument(
+        "--paper", action="store_true", help="only the dry run, and one shard of them all"
+    )
     arguments = parser.parse_args()
     shutil.rmtree(WORK, ignore_errors=True)
     SKELETONS.parent.mkdir(parents=True)
@@ -234,6 +246,9 @@ def main() -> None:
         f" {arguments.shards} shards",
     )
     dry_run(arguments.shards)
+    if arguments.paper:
+        one_shard(arguments.shards)
+        return
     submission(arguments.shards)
     fill(arguments.shards)
     count_files()

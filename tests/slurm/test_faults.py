@@ -106,6 +106,40 @@ def test_a_cancelled_job(pipeline: Pipeline, cluster: Cluster) -> None:
     assert memory_mb(retry) == 2 * memory_mb(victim)
 
 
+def test_two_shards_killed_at_once(pipeline: Pipeline, cluster: Cluster) -> None:
+    run = start(pipeline)
+    pipeline.wait_for_progress(f"1-of-{SHARDS}")
+    jobs = [pipeline.job_of(f"{shard}-of-{SHARDS}")["JobId"] for shard in range(SHARDS)]
+    before = pipeline.stored()
+    cluster.run(["scancel", "--signal=KILL", "--full", *jobs])
+    finish(pipeline, run, before)
+
+
+def test_a_job_requeued_and_held_while_its_node_drains(
+    pipeline: Pipeline, cluster: Cluster
+) -> None:
+    run = start(pipeline)
+    victim = pipeline.job_of(VICTIM)
+    before = pipeline.stored()
+    node = f"NodeName={victim['NodeList']}"
+    cluster.run(["scontrol", "update", node, "State=DRAIN", "Reason=maintenance"])
+    try:
+        cluster.run(["scontrol", "requeuehold", victim["JobId"]])
+        wait_until(
+            lambda: cluster.jobs()[victim["JobId"]]["JobState"] == "PENDING",
+            60,
+            "the job to be held in the queue",
+            lambda: cluster.log("slurmctld"),
+        )
+        cluster.run(["scontrol", "release", victim["JobId"]])
+        finish(pipeline, run, before)
+    finally:
+        cluster.run(["scontrol", "update", node, "State=RESUME"])
+    again = cluster.jobs()[victim["JobId"]]
+    assert (again["JobState"], again["Restarts"]) == ("COMPLETED", "1")
+    assert again["NodeList"] != victim["NodeList"]
+
+
 def test_a_job_pushed_off_its_node_by_one_of_higher_priority(
     pipeline: Pipeline, cluster: Cluster
 ) -> None:

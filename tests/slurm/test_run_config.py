@@ -29,8 +29,10 @@ def test_values_reach_jobs_as_typed(
 ) -> None:
     session = new_session(cluster, "", profiles / "slurm", profiles / "slurm-ci")
     session.variables["HOME"] = "/proc/no home"
-    # A folder with a name that a shell would change.
+    # Folders with names that a shell would change: that of the outputs, and the working directory
+    # with the checkout and CB_SCRATCH.
     data = tmp_path / "out $NO_VARIABLE `id` it's"
+    session.directory = session.directory.rename(tmp_path / "it's & $NOT `id`")
     pipeline = Pipeline(session, repo, demo_model, fujitsu_b4_path="null", split=AWKWARD)
     pipeline.data = data
     session.arguments.insert(-1, f"output_base={data}/./")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cbdata.jsonl import JsonlError
-from cbdata.lookup import RecordIndex, read_places
+from cbdata.lookup import Place, PlaceTable, RecordIndex, read_places
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -35,8 +35,12 @@ def test_places_cover_the_file_byte_by_byte(tmp_path: Path) -> None:
         (1, 0, 13),
         (2, 13, 3),
     ]
-    with RecordIndex.of({"one": places[0]}) as index:
-        assert index.get("one") == {"id": "ä"}
+    table = PlaceTable()
+    assert table.add("one", places[0], about=[1]) and not table.add("one", places[1])
+    assert table.find("one") == (places[0], [1])
+    with RecordIndex.of(table) as index:
+        assert index.get("one") == {"id": "ä"} and index.place("two") is None
+    assert Place.unpack(places[1].packed()) == places[1]
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,14 @@ def test_a_run_that_makes_no_data_set_names_its_pages_alone(tmp_path: Path) -> N
     missing = tmp_path / "none.json"
     assert outcome([missing], out="out", settings=SETTINGS, pages=["out/a"]) == "There: out/a"
     assert outcome([], out="out", settings=SETTINGS) == ""
+
+
+def test_of_a_run_that_failed_it_tells_what_is_there(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.touch()
+    paths = [*run(tmp_path), tmp_path / "not-made.json"]
+    pages = [str(page), f"{tmp_path}/none.html"]
+    text = outcome(paths, out="out", settings=SETTINGS, pages=pages, failed=True)
+    assert text.startswith("What is there, made by this run or an earlier one:\ndata set ")
+    assert text.endswith(f"There: {page}") and "none.html" not in text
+    assert outcome([], out="out", settings=SETTINGS, pages=[], failed=True) == ""

@@ -42,6 +42,30 @@ def test_the_whole_plan(snakemake: Snakemake, inputs: dict[str, object]) -> None
     }
 
 
+def test_render_shards_share_each_trace_file(
+    snakemake: Snakemake, inputs: dict[str, object]
+) -> None:
+    run = snakemake(
+        "-n",
+        "lossmask",
+        config=inputs
+        | {
+            "fujitsu_b4_path": "null",
+            "skip_fill": True,
+            "input_traces": "agentdojo_complete",
+            "render_shards": 5,
+        },
+    )
+    assert planned_jobs(run.output) == {
+        "lossmask": 1,
+        "convert_agentdojo": 1,
+        "render_part": 5,
+        "render_traces": 1,
+        "lossmask_part": 5,
+        "merge_lossmasks": 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("target", "rules"),
     [

@@ -212,6 +212,26 @@ def benchmark_file(rule, name="{name}"):
     return f"{LOGS}/benchmarks/{rule}/{name}.tsv"
 
 
+def part_files(stage, data, part="{part}", parts="{parts}"):
+    """What a job writes for its part of a data set, as the stage's own files."""
+    stem = f"{OUT}/parts/{stage}/{{name}}/{part}-of-{parts}"
+    return {data: f"{stem}.jsonl", "rejects": f"{stem}.rejects.jsonl", "stats": f"{stem}.json"}
+
+
+def temp_parts(stage, data):
+    """The outputs of a rule that makes parts: they go once they have been put together."""
+    return {kind: temp(path) for kind, path in part_files(stage, data).items()}
+
+
+def all_parts(stage, data):
+    """The inputs of the rule that puts the parts of a data set together."""
+    count = config["render_shards"]
+    every = [part_files(stage, data, part, count) for part in range(count)]
+    return {f"part_{kind}": [files[kind] for files in every] for kind in every[0]}
+
+
 wildcard_constraints:
     name=NAME,
     mode=r"ds|dr",
+    part=r"\d+",
+    parts=r"\d+",

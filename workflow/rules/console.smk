@@ -106,6 +106,13 @@ def speak_to_people():
             os.environ[SHORT_CONSOLE] = "1"
 
 
+def stopped_by_hand():
+    """Whether people stopped the run, as far as its console knows."""
+    formatters = [handler.formatter for handler in logger.handlers]
+    consoles = [each.console for each in formatters if isinstance(each, ConsoleFormatter)]
+    return any(console.interrupted for console in consoles)
+
+
 if not workflow.is_main_process:
     # Here stderr is the job's log file.
     os.environ.pop(SHORT_CONSOLE, None)

@@ -30,6 +30,9 @@ RUN_JOBS = []
 # where the new one is that they are not.
 VERDICTS = {"validate_files", "require_passed", "check_conservation"}
 
+# Rules whose outputs are gone at the end of a good run.
+PASSING = {"render_part", "lossmask_part"}
+
 
 def set_outputs_aside(jobs):
     """Give the outputs of the jobs their second names."""
@@ -80,7 +83,9 @@ def put_outputs_back(jobs):
 
 
 onstart:
-    RUN_JOBS.extend(job for job in workflow.dag.needrun_jobs() if job.rule.name not in VERDICTS)
+    RUN_JOBS.extend(
+        job for job in workflow.dag.needrun_jobs() if job.rule.name not in VERDICTS | PASSING
+    )
     if not workflow.touch:
         # Before anything is removed.
         look_ahead(BEFORE_THE_FIRST_JOB)
@@ -99,3 +104,6 @@ onsuccess:
 
 onerror:
     put_outputs_back(RUN_JOBS)
+    there = "" if workflow.touch or stopped_by_hand() else what_came_out(failed=True)
+    if there:
+        logger.info(there)

@@ -24,6 +24,16 @@ wildcard_constraints:
     last_step=r"0|[1-9]\d*",
 
 
+LOSSMASK_PARAMS = {
+    "policy": known_policy(config["policy"]),
+    "mwcs_step": config["mwcs_step"],
+    "allow_skeleton": config["allow_skeleton"],
+    "skeleton_policy": known_policy(config["skeleton_policy"]),
+    "thinking_weight": config["thinking_weight"],
+    "pooling_policy": known_policy(config["pooling_policy"]),
+}
+
+
 rule apply_lossmask:
     input:
         unpack(lossmask_inputs),
@@ -42,12 +52,7 @@ rule apply_lossmask:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        policy=known_policy(config["policy"]),
-        mwcs_step=config["mwcs_step"],
-        allow_skeleton=config["allow_skeleton"],
-        skeleton_policy=known_policy(config["skeleton_policy"]),
-        thinking_weight=config["thinking_weight"],
-        pooling_policy=known_policy(config["pooling_policy"]),
+        **LOSSMASK_PARAMS,
         code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name}."
@@ -64,15 +69,54 @@ use rule apply_lossmask as lossmask_by_step with:
     benchmark:
         benchmark_file("lossmask_by_step", "{step}/{name}")
     params:
-        policy=known_policy(config["policy"]),
-        mwcs_step=lambda wildcards: found_input(INPUTS.step, wildcards.step),
-        allow_skeleton=config["allow_skeleton"],
-        skeleton_policy=config["skeleton_policy"],
-        thinking_weight=config["thinking_weight"],
-        pooling_policy=config["pooling_policy"],
+        **LOSSMASK_PARAMS
+        | {"mwcs_step": lambda wildcards: found_input(INPUTS.step, wildcards.step)},
         code=code_digest("apply_lossmask"),
     message:
         "Apply the loss mask policies to {wildcards.name} as of step {wildcards.step}."
+
+
+if config["render_shards"] > 1:
+
+    use rule apply_lossmask as lossmask_part with:
+        output:
+            **temp_parts("lossmask", "lossmasks"),
+        log:
+            log_file("lossmask_part", "{name}/{part}-of-{parts}"),
+        benchmark:
+            benchmark_file("lossmask_part", "{name}/{part}-of-{parts}")
+        message:
+            "Apply the loss mask policies to {wildcards.name}, "
+            "part {wildcards.part} of {wildcards.parts}."
+
+    rule merge_lossmasks:
+        """The parts of a loss mask file in their order: what one job would have written."""
+        input:
+            unpack(lossmask_inputs),
+            **all_parts("lossmask", "lossmasks"),
+        output:
+            **PLAN.side_files("lossmask"),
+            lossmasks=f"{OUT}/lossmasks/{{name}}.jsonl",
+        log:
+            log_file("merge_lossmasks"),
+        benchmark:
+            benchmark_file("merge_lossmasks")
+        conda:
+            ENVIRONMENT
+        envmodules:
+            *config["envmodules"],
+        resources:
+            mem_mb=growing(1000),
+            runtime=growing(30),
+        params:
+            **LOSSMASK_PARAMS,
+            code=code_digest("merge_lossmasks"),
+        message:
+            "Put the parts of the loss masks of {wildcards.name} together."
+        script:
+            "../scripts/merge_lossmasks.py"
+
+    ruleorder: merge_lossmasks > apply_lossmask
 
 
 rule apply_policies:

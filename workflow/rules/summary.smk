@@ -10,7 +10,7 @@ from cbdata.outcome import outcome
 PAGES = ("stats/summary.txt", "validation/validation.txt", "report/index.html", "export/README.md")
 
 
-def what_came_out():
+def what_came_out(failed=False):
     """The words that end a run, about every file that its targets ask for, made now or before."""
     made = [str(path) for job in workflow.dag.jobs for path in job.output]
     stats = [path for path in made if path.startswith(f"{OUT}/stats/") and path.endswith(".json")]
@@ -25,6 +25,7 @@ def what_came_out():
         targets=[found.name for found in workflow.dag.targetrules],
         pages=[f"{OUT}/{page}" for page in PAGES if f"{OUT}/{page}" in made],
         sweeps=[Path(path) for path in stats if path.count("/") > depth],
+        failed=failed,
     )
 
 

@@ -3,6 +3,7 @@
 from cbdata.logs import configure_logging
 from cbdata.lossmask.settings import LossmaskSettings
 from cbdata.lossmask.stage import apply_lossmask
+from cbdata.parts import part_of
 from cbdata.settings import settings_from
 from cbdata.stage import StageFiles
 
@@ -21,4 +22,5 @@ apply_lossmask(
     StageFiles.of(out.lossmasks, out.rejects, out.stats),
     settings_from(values, LossmaskSettings),
     name=snakemake.wildcards.name,
+    part=part_of(snakemake.wildcards),
 )

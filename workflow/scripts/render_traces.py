@@ -19,6 +19,7 @@ settings = settings_from(values, RenderSettings)
 collect_rarely()
 load_ahead(settings)
 
+from cbdata.parts import part_of  # noqa: E402
 from cbdata.render.stage import render_traces  # noqa: E402 (while the tokenizer is loaded)
 from cbdata.stage import StageFiles  # noqa: E402
 
@@ -28,4 +29,5 @@ render_traces(
     settings,
     settings_from(values, RenderStageSettings),
     name=snakemake.wildcards.name,
+    part=part_of(snakemake.wildcards),
 )

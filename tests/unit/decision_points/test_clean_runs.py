@@ -66,8 +66,14 @@ def test_prose_between_calls_is_no_answer_and_prose_at_the_end_is_one() -> None:
 
 def test_calls_are_all_those_of_the_task_s_runs() -> None:
     known = runs(clean_run()["messages"])
-    assert known.calls(TASK) == [READ, PAY] == calls_of(clean_run()["messages"])
-    assert known.calls(("bank", "other")) == []
+    for call in (READ, PAY):
+        assert known.make(TASK, expected_call(*call))
+        assert not known.make(("bank", "other"), expected_call(*call))
+    assert calls_of(clean_run()["messages"]) == [READ, PAY]
+    other = {"tool": "other", "arguments": {}}
+    assert not known.make(TASK, other)
+    known.add(TASK, [*start(), turn(0, ("other", {}))])
+    assert known.make(TASK, other)
 
 
 @pytest.mark.parametrize(

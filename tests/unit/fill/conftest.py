@@ -28,7 +28,9 @@ def model_folder(tmp_path: Path, demo_model: Path) -> Path:
         if (demo_model / name).is_file():
             shutil.copy(demo_model / name, folder / name)
     (folder / "config.json").write_text('{"max_position_embeddings": 2048}')
-    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 10)
+    header = b'{"w":{"dtype":"U8","shape":[2560],"data_offsets":[0,2560]}}'
+    weights = len(header).to_bytes(8, "little") + header + bytes(range(256)) * 10
+    (folder / "model.safetensors").write_bytes(weights)
     return folder
 
 

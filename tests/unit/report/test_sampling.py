@@ -5,18 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.report.sampling import choose
+from cbdata.report.sampling import Sample
 
 ITEMS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 20)), max_size=60)
 
 
 def run(records: list[tuple[str, int]], budget: int) -> list[int]:
-    return choose(
-        list(range(len(records))),
-        [(stratum, str(index)) for index, (stratum, _) in enumerate(records)],
-        [size for _, size in records],
-        budget,
-    )
+    sample = Sample()
+    for index, (stratum, size) in enumerate(records):
+        sample.add(index, stratum, str(index), size)
+    return list(sample.choose(budget))
 
 
 @given(ITEMS, st.integers(0, 400))
@@ -41,6 +39,9 @@ def test_a_rare_stratum_is_there_in_full_before_a_large_one_fills_the_rest() -> 
 
 
 def test_the_sample_does_not_depend_on_what_else_is_in_other_strata() -> None:
-    first = choose(list("abcdef"), [(0, name) for name in "abcdef"], [1] * 6, 3)
-    second = choose(list("zabcdef"), [(1, "z"), *((0, name) for name in "abcdef")], [1] * 7, 4)
-    assert set(first) <= set(second)
+    first, second = Sample(), Sample()
+    second.add("z", 1, "z", 1)
+    for name in "abcdef":
+        first.add(name, 0, name, 1)
+        second.add(name, 0, name, 1)
+    assert set(first.choose(3)) <= set(second.choose(4))

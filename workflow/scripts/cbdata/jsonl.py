@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from cbdata.counted_file import open_counted
+from cbdata.parts import WHOLE, Part
 
 
 class JsonlError(ValueError):
@@ -36,15 +37,22 @@ def dumps(record: Any) -> bytes:
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def read_records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_records(path: str | Path, part: Part = WHOLE) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield ``(line number from 1, record)`` of a file that the workflow wrote itself.
 
     Strict on purpose: these files are published whole, so a bad line means that somebody edited or
-    cut the file. Raises JsonlError at the first line that is not a JSON object. Raw input with
-    errors in it is read elsewhere (``cbdata.sources``), where a bad line becomes a reject.
+    cut the file. Raw input with errors in it is read elsewhere (``cbdata.sources``), where a bad
+    line becomes a reject.
+
+    Args:
+        path: The file.
+        part: Which part of it; line numbers are those of the whole file.
+
+    Raises:
+        JsonlError: A line is not a JSON object; the first one that is none ends the reading.
     """
     with open_counted(path) as handle:
-        for number, line in enumerate(handle, start=1):
+        for number, line in part.lines(handle):
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError as error:

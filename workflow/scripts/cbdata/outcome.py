@@ -73,6 +73,7 @@ def outcome(
     targets: Sequence[str] = (),
     pages: Sequence[str] = (),
     sweeps: Sequence[Path] = (),
+    failed: bool = False,
 ) -> str:
     """The text that ends a run; empty where it made no data set.
 
@@ -83,23 +84,27 @@ def outcome(
         targets: The targets that were asked for.
         pages: Files of this run that people look at or take away.
         sweeps: Stats files of further policies and steps, which are counted in one line.
+        failed: Whether a job failed: then the text is about what is there all the same.
     """
     rows = sorted(_read(stats), key=lambda row: STAGES.index(row["stage"]))
+    if failed:
+        pages = [page for page in pages if Path(page).is_file()]
     if not rows:
         return "\n".join(f"There: {page}" for page in pages)
     sets: dict[str, _DataSet] = {}
     for row in rows:
         sets.setdefault(row["name"], _DataSet(row["name"])).stages.append(row)
     parts = [
+        *(["What is there, made by this run or an earlier one:"] if failed else []),
         *_table(list(sets.values())),
-        *_empty(list(sets.values())),
+        *([] if failed else _empty(list(sets.values()))),
         *_sweeps(_read(sweeps)),
         *_cut(rows, settings),
         *_on_policy(rows),
         *_reasons(rows),
         f"Files: {out} (reject rows with their reasons: {out}/rejects)",
         *(f"There: {page}" for page in pages),
-        _next({row["stage"] for row in rows}, targets),
+        *([] if failed else [_next({row["stage"] for row in rows}, targets)]),
     ]
     return "\n".join(parts)
 

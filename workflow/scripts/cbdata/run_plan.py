@@ -31,6 +31,8 @@ OTHER_FOLDERS = (
     "lossmasks/by_step",
     "fill/progress",
     "fill/shards",
+    "parts/render",
+    "parts/lossmask",
     "mwcs",
     "validation",
     "report",

@@ -161,11 +161,6 @@ class StageWriter:
         Raises:
             UndeclaredReason: The stage's table does not have the reason.
         """
-        if why.reason not in self.reasons:
-            raise UndeclaredReason(
-                f"{self.stage}/{self.name}: reason {why.reason!r} is not in the stage's table."
-                " Hint: this is a fault of the workflow, please report it"
-            )
         row: RejectRow = {
             "stage": self.stage,
             "file": file,
@@ -178,9 +173,23 @@ class StageWriter:
             row["raw"] = bytes(raw[:RAW_EXCERPT_BYTES]).decode("utf-8", "backslashreplace")
         elif raw is not None:
             row["raw"] = raw
+        self.reject_row(row)
+
+    def reject_row(self, row: RejectRow) -> None:
+        """Write a reject row as it is.
+
+        Raises:
+            UndeclaredReason: The stage's table does not have its reason.
+        """
+        reason = row["reason"]
+        if reason not in self.reasons:
+            raise UndeclaredReason(
+                f"{self.stage}/{self.name}: reason {reason!r} is not in the stage's table."
+                " Hint: this is a fault of the workflow, please report it"
+            )
         self._rejects.write(dumps(row))
-        self._first.setdefault(why.reason, row)
-        self.rejected[why.reason] += 1
+        self._first.setdefault(reason, row)
+        self.rejected[reason] += 1
 
     def counts(self) -> StatsCounts:
         """The figures of the conservation law."""

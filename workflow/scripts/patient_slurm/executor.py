@@ -15,6 +15,8 @@ What plugin 2.8.0 does, and what this changes:
   cannot pass end the run with the site's own words.
 - For a job over several nodes ``sbatch`` gets ``--gpus``, which may come unevenly. Here it gets
   ``--gpus-per-node``.
+- Paths with ``'``, ``$`` or a backtick do not reach the job as they are. Here they do
+  (``patient_slurm.shell_words``).
 - Ctrl-C cancels the jobs on the list, which is empty while they are being looked at, and submits
   what still waits to be submitted. Here it cancels by the name that all jobs of the run share.
 """
@@ -36,6 +38,7 @@ from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from patient_slurm.even_gpus import even_gpus
 from patient_slurm.refusals import Refusal, own_words, refusal_of
+from patient_slurm.shell_words import guarded
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 120.0
 """Seconds between two tries of a refused submission: doubled each time, up to the second value."""
@@ -212,6 +215,16 @@ class Executor(plugin.Executor):  # type: ignore[misc]
             await asyncio.sleep(min(left, 0.5))
 
     # ---- submitting
+
+    def get_python_executable(self) -> str:
+        """As the plugin's, as one word for a shell."""
+        return shlex.quote(super().get_python_executable())
+
+    def format_job_exec(self, job: Any) -> str:
+        """As the plugin's, guarded for the double quotes that it will stand in."""
+        command = super().format_job_exec(job)
+        as_script = self.workflow.executor_settings.pass_command_as_script
+        return command if as_script else guarded(command)
 
     def run_job(self, job: Any) -> None:
         """Submit a job. A refusal that passes is waited out; one that cannot pass ends the run."""

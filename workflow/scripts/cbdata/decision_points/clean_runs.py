@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cbdata.decision_points.goals import Call
-from cbdata.ids import canonical_json
+from cbdata.decision_points.matching import call_matches
+from cbdata.ids import canonical_json, digest
 from cbdata.records import CallPattern, Message
 
 TaskKey = tuple[str, str]
@@ -47,7 +48,11 @@ class CleanRuns:
     """The calls of solved clean runs, by user task."""
 
     def __init__(self) -> None:
-        self._runs: dict[TaskKey, dict[bytes, list[list[Call]]]] = {}
+        self._runs: dict[TaskKey, set[str]] = {}
+        self._calls: dict[TaskKey, dict[bytes, Call]] = {}
+        # By the calls that were made so far: what runs that have made them do next.
+        self._next: dict[tuple[TaskKey, str], dict[bytes, CallPattern]] = {}
+        self._made: dict[tuple[TaskKey, bytes], bool] = {}
 
     def add(self, task: TaskKey, messages: Sequence[Message]) -> None:
         """Take in a solved clean run.
@@ -59,17 +64,43 @@ class CleanRuns:
         turns = [calls_of([message]) for message in messages if message["role"] == "assistant"]
         # Prose between two turns of calls is no answer.
         turns = [turn for turn in turns[:-1] if turn] + turns[-1:]
-        self._runs.setdefault(task, {})[canonical_json(turns)] = turns
+        runs, run = self._runs.setdefault(task, set()), digest(turns)
+        if run in runs:
+            return
+        runs.add(run)
+        self._made.clear()
+        so_far: Counter[bytes] = Counter()
+        told: set[str] = set()
+        for turn in turns:
+            key = _multiset(so_far)
+            if key not in told:  # of a run, the first turn at which it has made these calls
+                told.add(key)
+                patterns = self._next.setdefault((task, key), {})
+                for call in turn:
+                    pattern = expected_call(*call)
+                    patterns.setdefault(canonical_json(pattern), pattern)
+            words = list(map(canonical_json, turn))
+            self._calls.setdefault(task, {}).update(zip(words, turn, strict=True))
+            so_far.update(words)
 
     def known(self, task: TaskKey) -> bool:
         """Whether there is a solved clean run of a task."""
         return task in self._runs
 
-    def calls(self, task: TaskKey) -> list[Call]:
-        """Every call that solved clean runs of a task make."""
-        return [
-            call for turns in self._runs.get(task, {}).values() for turn in turns for call in turn
-        ]
+    def make(self, task: TaskKey, pattern: CallPattern) -> bool:
+        """Whether solved clean runs of a task make a call.
+
+        Args:
+            task: Suite and user task.
+            pattern: The call.
+        """
+        key = task, canonical_json(pattern)
+        if key not in self._made:
+            self._made[key] = any(
+                call_matches(pattern, tool, arguments)
+                for tool, arguments in self._calls.get(task, {}).values()
+            )
+        return self._made[key]
 
     def next_calls(self, task: TaskKey, made: Sequence[Call]) -> list[CallPattern] | None:
         """What solved clean runs of a task do once they have made some calls.
@@ -84,19 +115,13 @@ class CleanRuns:
             answer without a call. None where no run tells.
         """
         wanted = Counter(map(canonical_json, made))
-        found: dict[bytes, CallPattern] = {}
-        told = False
-        for turns in self._runs.get(task, {}).values():
-            so_far: Counter[bytes] = Counter()
-            for turn in turns:
-                if so_far == wanted:
-                    told = True
-                    for call in turn:
-                        pattern = expected_call(*call)
-                        found.setdefault(canonical_json(pattern), pattern)
-                    break
-                so_far.update(map(canonical_json, turn))
-        return list(found.values()) if told else None
+        found = self._next.get((task, _multiset(wanted)))
+        return None if found is None else list(found.values())
+
+
+def _multiset(calls: Counter[bytes]) -> str:
+    """The same for the same calls in any order."""
+    return digest(sorted((call.decode(), count) for call, count in calls.items()))
 
 
 def expected_call(tool: str, arguments: Mapping[str, Any]) -> CallPattern:

@@ -10,8 +10,7 @@ from typing import Any
 from cbdata.decision_points.clean_runs import CleanRuns, TaskKey, calls_of
 from cbdata.decision_points.cut import Cut
 from cbdata.decision_points.defaults import InjectionDefaults
-from cbdata.decision_points.goals import AttackGoals, Call, Goal
-from cbdata.decision_points.matching import call_matches
+from cbdata.decision_points.goals import AttackGoals, Goal
 from cbdata.ids import canonical_json, trace_id
 from cbdata.records import CallPattern, CharSpan, Message, SignalHints, ToolAttack, Trace
 from cbdata.rejects import Reject
@@ -71,24 +70,19 @@ def target_calls(
     """
     if not goal.calls:
         raise Reject("goal_without_calls", goal.id)
-    honest = clean_runs.calls(task)
     asked = "\n".join(message["content"] for message in messages if message["role"] == "user")
     calls = [
         pattern
         for pattern in goal.calls
-        if not _made(pattern, honest) and not _asked_for(pattern, asked)
+        if not clean_runs.make(task, pattern) and not _asked_for(pattern, asked)
     ]
     if not calls:
         raise Reject(
             "goal_equals_task", f"{goal.id}: every call of it is a call of {'/'.join(task)} too"
         )
     if clean_runs.known(task):
-        calls += [pattern for pattern in goal.preparing_calls if not _made(pattern, honest)]
+        calls += [pattern for pattern in goal.preparing_calls if not clean_runs.make(task, pattern)]
     return calls
-
-
-def _made(pattern: CallPattern, calls: Sequence[Call]) -> bool:
-    return any(call_matches(pattern, tool, arguments) for tool, arguments in calls)
 
 
 def _asked_for(pattern: CallPattern, text: str) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
+
+import orjson
 
 from cbdata.decision_points.clean_runs import CleanRuns, solved
 from cbdata.decision_points.cut import Cut, CutSettings, cuts, is_cut
@@ -20,6 +22,7 @@ from cbdata.decision_points.skeleton import (
     pipelines,
     task_key,
 )
+from cbdata.disk_table import DiskTable, naming_temporary, temporary_database
 from cbdata.jsonl import read_records
 from cbdata.progress import Progress
 from cbdata.records import Trace
@@ -74,7 +77,7 @@ def cut_decision_points(
     knowledge = Knowledge(AttackGoals.load(goals), InjectionDefaults.load(defaults), clean_runs)
     parents = _look(traces, settings, clean_runs)
     told: dict[str, Counter[str]] = defaultdict(Counter)
-    seen: set[str] = set()
+    seen = DiskTable()
     progress = Progress(f"decision points of {Path(traces).name}", files=[traces])
     read = 0
     with StageWriter(
@@ -95,7 +98,7 @@ def cut_decision_points(
                         writer.duplicate()
                         continue
                     skeleton, restored = make_skeleton(
-                        cast(Trace, record), found, parents[found.key], knowledge
+                        cast(Trace, record), found, parents.get(found.key), knowledge
                     )
                 except Reject as why:
                     writer.reject(
@@ -143,20 +146,43 @@ def _decision_points(
     yield from found or (None,)
 
 
-def _look(traces: str | Path, settings: CutSettings, clean_runs: CleanRuns) -> dict[str, Parents]:
+class _ParentTable:
+    """The parents of every decision point by its key, in a table on disk."""
+
+    def __init__(self) -> None:
+        self._db = temporary_database(
+            "CREATE TABLE parents (key TEXT, trace TEXT, names BLOB);"
+            " CREATE INDEX by_key ON parents (key);"
+        )
+
+    def add(self, key: str, trace_id: str, names: Iterable[str]) -> None:
+        """Add one parent, a trace with the names of its pipelines."""
+        row = (key, trace_id, orjson.dumps(list(names)))
+        with naming_temporary():
+            self._db.execute("INSERT INTO parents VALUES (?, ?, ?)", row)
+
+    def get(self, key: str) -> Parents:
+        """The parents of a decision point."""
+        found = self._db.execute("SELECT trace, names FROM parents WHERE key = ?", (key,))
+        ids, names = set(), set()
+        for trace_id, packed in found:
+            ids.add(trace_id)
+            names.update(orjson.loads(packed))
+        return Parents(frozenset(ids), frozenset(names))
+
+
+def _look(traces: str | Path, settings: CutSettings, clean_runs: CleanRuns) -> _ParentTable:
     """Read the file once: give what solved clean runs do to ``clean_runs``, and return the parents
     of every decision point by its key.
     """
-    ids: dict[str, set[str]] = defaultdict(set)
-    names: dict[str, set[str]] = defaultdict(set)
+    parents = _ParentTable()
     for _, record in read_records(traces):
         for found in _decision_points(record, settings):
             if isinstance(found, Cut):
-                ids[found.key].add(record["id"])
-                names[found.key].update(pipelines(record))
+                parents.add(found.key, record["id"], pipelines(record))
             if not isinstance(found, Reject) and solved(record):
                 clean_runs.add(task_key(record), record["messages"])
-    return {key: Parents(frozenset(ids[key]), frozenset(names[key])) for key in ids}
+    return parents
 
 
 def _count(told: dict[str, Counter[str]], skeleton: Trace, restored: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from cbdata.export.pair_table import SIDES, PairTable
 from cbdata.export.rows import TrainingRow
 
 QUANTILES = (0.5, 0.9, 0.99)
@@ -15,8 +16,8 @@ QUANTILES = (0.5, 0.9, 0.99)
 @dataclass
 class SplitCounts:
     """What one split holds. ``trained_tokens`` counts tokens with a loss weight above 0,
-    ``lengths`` the rows of each length in tokens, ``sides`` the categories of each pair's last
-    turns.
+    ``lengths`` the rows of each length in tokens, ``pairs`` the skeletons of which both
+    completions are there.
     """
 
     rows: int = 0
@@ -28,7 +29,8 @@ class SplitCounts:
     by_policy: Counter[str] = field(default_factory=Counter)
     by_pooling_policy: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
-    sides: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    pairs: int = 0
+    _sides: PairTable = field(default_factory=PairTable, repr=False)
 
     def add(self, row: TrainingRow) -> None:
         """Count one row."""
@@ -46,12 +48,9 @@ class SplitCounts:
     def add_side(self, row: TrainingRow) -> None:
         """Note a row as one side of its pair; a row of an earlier turn is none."""
         if row.pair_id is not None and row.last_turn:
-            self.sides[row.pair_id].add(row.category)
-
-    @property
-    def pairs(self) -> int:
-        """The number of skeletons of which both completions are there."""
-        return sum(len(sides) == 2 for sides in self.sides.values())
+            new = self._sides.add(row.pair_id, row.category, None)
+            other = SIDES[row.category == SIDES[0]]
+            self.pairs += new and self._sides.has(row.pair_id, other)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values in a fixed order."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cbdata.atomic_file import write_atomic
+from cbdata.disk_table import DiskTable
 from cbdata.export import ExportFiles
 from cbdata.export.card import dataset_card
 from cbdata.export.counts import SplitCounts, length_quantiles
@@ -55,7 +56,7 @@ def _model_name(model: str) -> str:
     return Path(model).name if local else model
 
 
-def _origins(traces: Sequence[Path], exported: set[str]) -> dict[str, list[dict[str, Any]]]:
+def _origins(traces: Sequence[Path], exported: DiskTable) -> dict[str, list[dict[str, Any]]]:
     """Where the exported traces come from: sources, tool schemas and generating models, each with
     its number of traces.
     """
@@ -187,7 +188,7 @@ def export_parquet(
     """
     splits: dict[str, SplitCounts] = {}
     tokenizers: Counter[tuple[str, ...]] = Counter()
-    exported: set[str] = set()
+    exported = DiskTable()
     resampled = ResampleCounts()
     progress = Progress("export")
     with RecordIndex(renders, "render_id") as index:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from cbdata.decision_points.clean_runs import calls_of, expected_call
+from cbdata.disk_table import DiskTable
 from cbdata.export import ExportFiles
 from cbdata.export.jsonl_folder import JsonlFolder
 from cbdata.ids import digest
@@ -44,18 +45,17 @@ def write(
     written: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     others = _other_right_calls(files, schemas)
-    seen: set[str] = set()
+    seen = DiskTable()
     with JsonlFolder(outputs["rows"]) as folder:
         for split, cut in _cuts(files, schemas):
             if isinstance(cut, str):
                 left_out[cut] += 1
                 continue
             content = _content(cut)
-            if content in seen:
+            if not seen.add(content):
                 left_out["duplicate"] += 1
                 continue
-            seen.add(content)
-            further = others.get(content, [])
+            further = _stored(others, content)
             if cut["expected_calls"] is None and further:
                 cut["expected_calls"], *further = further
             folder.add(split, cut | {"other_expected_calls": further})
@@ -78,21 +78,29 @@ def _content(cut: Mapping[str, Any]) -> str:
     return digest([cut["messages"], cut["tools"]])
 
 
-def _other_right_calls(files: ExportFiles, schemas: TraceSchemas) -> dict[str, list[Any]]:
+def _stored(others: DiskTable, content: str) -> list[Any]:
+    found = others.get(content)
+    return [] if found is None else list(orjson.loads(found[0]))
+
+
+def _other_right_calls(files: ExportFiles, schemas: TraceSchemas) -> DiskTable:
     """The right calls of later cuts of a conversation that the first does not have.
 
     Two clean runs may go on from one conversation in two right ways, and a model that takes either
     must not be counted as wrong.
     """
-    first: dict[str, str] = {}
-    others: dict[str, list[Any]] = {}
+    first, others = DiskTable(("calls",)), DiskTable(("calls",))
     for _, cut in _cuts(files, schemas):
         if isinstance(cut, str):
             continue
         content, expected = _content(cut), cut["expected_calls"]
-        is_first = first.setdefault(content, digest(expected)) == digest(expected)
-        if not is_first and expected is not None and expected not in others.get(content, []):
-            others.setdefault(content, []).append(expected)
+        own = digest(expected)
+        is_first = first.add(content, own) or first.get(content) == (own,)
+        if is_first or expected is None:
+            continue
+        known = _stored(others, content)
+        if expected not in known:
+            others.set(content, orjson.dumps([*known, expected]))
     return others
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cbdata.disk_table import DiskTable
 from cbdata.export import ExportFiles
+from cbdata.export.pair_table import PairTable
 from cbdata.export.parquet import (
     PLAIN_COLUMNS,
     ROW_GROUP_TOKENS,
@@ -24,18 +26,10 @@ from cbdata.export.parquet import (
 )
 from cbdata.export.rows import ExportError, TrainingRow, find_render, training_row
 from cbdata.json_file import write_json
-from cbdata.lookup import Place, RecordIndex, read_places
+from cbdata.lookup import Place, RecordFiles, RecordIndex, read_places
 
 SIDES = {"harmful": "ds", "benign": "dr"}
 Pair = tuple[str, TrainingRow, TrainingRow]
-
-
-@dataclass
-class Twins:
-    """Places of the two loss masks of one skeleton."""
-
-    ds: Place | None = None
-    dr: Place | None = None
 
 
 @dataclass
@@ -64,9 +58,9 @@ class PairCounts:
 
 
 def find_twins(
-    lossmasks: Sequence[Path], counts: PairCounts, earlier: Collection[str] = ()
-) -> dict[str, Twins]:
-    """Twins by pair_id, in file order.
+    lossmasks: Sequence[Path], counts: PairCounts, earlier: DiskTable | None = None
+) -> PairTable:
+    """Places of the masks of both twins by pair_id, in file order.
 
     Args:
         lossmasks: The masks of one policy and step.
@@ -76,36 +70,34 @@ def find_twins(
     Raises:
         ExportError: A second mask of one side of a pair (e.g. of another policy).
     """
-    twins: dict[str, Twins] = {}
+    twins = PairTable()
     for path in lossmasks:
         for place, mask in read_places(path):
             counts.pooling |= "pooling_mask" in mask
-            if mask["pair_id"] is None:
+            pair_id, category = mask["pair_id"], mask["category"]
+            if pair_id is None:
                 counts.no_pair_id += 1
                 continue
-            if mask["render_id"] in earlier:
+            if earlier is not None and mask["render_id"] in earlier:
                 counts.earlier_turns += 1
                 continue
-            pair, side = twins.setdefault(mask["pair_id"], Twins()), SIDES[mask["category"]]
-            first = getattr(pair, side)
-            if first is not None:
+            if not twins.add(pair_id, category, place.packed()):
                 hint = "give the masks of one policy and one curriculum step"
                 raise ExportError(
-                    f"{place}: expected one {side} mask of pair {mask['pair_id']}, got a second;"
-                    f" the first is at {first}. Hint: {hint}"
+                    f"{place}: expected one {SIDES[category]} mask of pair {pair_id}, got a second;"
+                    f" the first is at {Place.unpack(twins.get(pair_id, category))}. Hint: {hint}"
                 )
-            setattr(pair, side, place)
     return twins
 
 
-def earlier_turns(renders: Sequence[Path]) -> set[str]:
+def earlier_turns(renders: Sequence[Path]) -> DiskTable:
     """The ids of renders that end before their trace's last turn; a file of whole traces is left
     after its first row.
 
     Args:
         renders: The renders, a file a data set.
     """
-    earlier = set()
+    earlier = DiskTable()
     for path in renders:
         for _, render in read_places(path):
             if render["render_options"].get("rows") != "turn":
@@ -174,13 +166,13 @@ def pair_table(*, pooling: bool) -> Table[Pair]:
 
 
 def read_pairs(
-    twins: dict[str, Twins], masks: RecordIndex, renders: RecordIndex, counts: PairCounts
+    twins: PairTable, masks: RecordFiles, renders: RecordIndex, counts: PairCounts
 ) -> Iterator[Pair]:
     """The pairs that have both sides, joined with their renders.
 
     Args:
         twins: Places of the masks by pair_id.
-        masks: The masks.
+        masks: Reads the masks.
         renders: Their renders.
         counts: Counts pairs, and masks without a twin.
 
@@ -192,15 +184,16 @@ def read_pairs(
         mask = masks.read(place)
         return training_row(mask, find_render(mask, renders, place), place)
 
-    for pair_id, pair in twins.items():
-        if pair.ds is None or pair.dr is None:
-            counts.without_twin["ds" if pair.dr is None else "dr"] += 1
+    for pair_id, pair in twins.pairs():
+        if len(pair) < len(SIDES):
+            counts.without_twin[SIDES[next(iter(pair))]] += 1
             continue
-        ds, dr = row(pair.ds), row(pair.dr)
+        first = Place.unpack(pair["harmful"])
+        ds, dr = row(first), row(Place.unpack(pair["benign"]))
         if ds.split != dr.split:
             hint = "split the skeletons, not their completions"
             raise ExportError(
-                f"{pair.ds}: expected twins in one split, got {ds.split!r} and {dr.split!r}. Hint:"
+                f"{first}: expected twins in one split, got {ds.split!r} and {dr.split!r}. Hint:"
                 f" {hint}"
             )
         counts.pairs += 1
@@ -237,7 +230,7 @@ def export_pairs(
     twins = find_twins(lossmasks, counts, earlier_turns(renders))
     table = pair_table(pooling=counts.pooling)
     with (
-        RecordIndex(lossmasks, "lossmask_id") as masks,
+        RecordFiles() as masks,
         RecordIndex(renders, "render_id") as index,
         SplitWriter([out], table, row_group_tokens) as writer,
     ):

@@ -12,8 +12,9 @@ import orjson
 
 from cbdata.atomic_file import AtomicFile, discard_together, open_together, publish_together
 from cbdata.export import ExportFiles
+from cbdata.export.pair_table import SIDES, PairTable
 from cbdata.json_file import write_json
-from cbdata.lookup import Place, RecordIndex, read_places
+from cbdata.lookup import Place, RecordFiles, read_places
 
 SEPARATOR = "<SEPARATOR>"
 """What that code puts between prompt and output, and splits at again: it must be in neither."""
@@ -70,14 +71,6 @@ def _written(trace: Mapping[str, Any]) -> str | None:
         *(call["end"] for call in spans["calls"]),
     ]
     return str(raw)[: max(ends, default=0)]
-
-
-@dataclass
-class _Twin:
-    """Where the two traces of one skeleton stand."""
-
-    harmful: Place | None = None
-    benign: Place | None = None
 
 
 @dataclass
@@ -140,14 +133,14 @@ def export_prompt_output(traces: Sequence[Path], outputs: Mapping[str, Path]) ->
     names = ("harmful", "benign", "train", "val")
     opened = open_together(outputs[name] for name in names)
     arrays = dict(zip(names, map(_Array, opened), strict=True))
-    twins: dict[str, _Twin] = {}
+    twins = PairTable()
     try:
         for path in traces:
             for place, trace in read_places(path):
                 category = trace["labels"]["category"]
                 parents = trace["links"].get("parent_trace_ids")
                 if parents and trace["completeness"] == "complete":
-                    setattr(twins.setdefault(parents[0], _Twin()), category, place)
+                    twins.set(parents[0], category, place.packed())
                     counts.splits[trace["split"]] += 1
                 pair = prompt_output(trace)
                 if isinstance(pair, str):
@@ -155,9 +148,9 @@ def export_prompt_output(traces: Sequence[Path], outputs: Mapping[str, Path]) ->
                     continue
                 arrays[category].add(pair)
                 counts.written[category] += 1
-        with RecordIndex.of({}) as index:
-            for twin in twins.values():
-                _write_twin(twin, index, arrays, counts)
+        with RecordFiles() as records:
+            for _, twin in twins.pairs():
+                _write_twin(twin, records, arrays, counts)
         for array in arrays.values():
             array.end()
         publish_together(opened)
@@ -167,13 +160,13 @@ def export_prompt_output(traces: Sequence[Path], outputs: Mapping[str, Path]) ->
 
 
 def _write_twin(
-    twin: _Twin, index: RecordIndex, arrays: Mapping[str, _Array], counts: _Counts
+    twin: Mapping[str, Any], records: RecordFiles, arrays: Mapping[str, _Array], counts: _Counts
 ) -> None:
-    if twin.harmful is None or twin.benign is None:
+    if len(twin) < len(SIDES):
         counts.pairs_left_out["without_twin"] += 1
         return
-    harmful = index.read(twin.harmful)
-    pair, other = prompt_output(harmful), prompt_output(index.read(twin.benign))
+    harmful, benign = (records.read(Place.unpack(twin[side])) for side in SIDES)
+    pair, other = prompt_output(harmful), prompt_output(benign)
     if isinstance(pair, str) or isinstance(other, str):
         counts.pairs_left_out[pair if isinstance(pair, str) else str(other)] += 1
         return

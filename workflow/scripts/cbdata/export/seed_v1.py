@@ -5,12 +5,14 @@ read them, with the pairs of its contrastive mode.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cbdata.disk_table import DiskTable
 from cbdata.export import ExportFiles
 from cbdata.export.jsonl_folder import JsonlFolder
+from cbdata.export.pair_table import PairTable
 from cbdata.export.rows import ExportError, find_render
 from cbdata.export.seed_fields import seed_lossmask, seed_render, seed_trace
 from cbdata.json_file import write_json
@@ -51,9 +53,9 @@ def write(
     """
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in ("traces", "masks", "pairs")}
     with JsonlFolder(outputs["rows"]) as folder:
-        contexts = dict(_traces(files, folder, counts["traces"]))
+        contexts = _traces(files, folder, counts["traces"])
         sides = _masks(files, folder, counts["masks"])
-        for pair_id, pair in sides.items():
+        for pair_id, pair in sides.pairs():
             _pair(pair_id, pair, contexts, folder, counts["pairs"])
     told = {kind: dict(sorted(count.items())) for kind, count in counts.items()}
     write_json(outputs["counts"], told)
@@ -65,10 +67,9 @@ def _open(folder: JsonlFolder, split: str) -> None:
         folder.touch(split, name)
 
 
-def _traces(
-    files: ExportFiles, folder: JsonlFolder, count: Counter[str]
-) -> Iterator[tuple[str, str | None]]:
-    """Write every trace; yield its id and what became of the injection in its prompt."""
+def _traces(files: ExportFiles, folder: JsonlFolder, count: Counter[str]) -> DiskTable:
+    """Write every trace; return what became of the injection in its prompt by its id."""
+    contexts = DiskTable(("context",))
     for path in files.traces:
         for _, trace in read_places(path):
             row, category = seed_trace(trace), trace["labels"]["category"]
@@ -76,14 +77,13 @@ def _traces(
             folder.add(trace["split"], row, f"{category}_traces")
             count[category] += 1
             generation = trace["raw_metadata"].get("generation", {})
-            yield trace["id"], generation.get("dr_context")
+            contexts.set(trace["id"], generation.get("dr_context"))
+    return contexts
 
 
-def _masks(
-    files: ExportFiles, folder: JsonlFolder, count: Counter[str]
-) -> dict[str, dict[str, tuple[str, str]]]:
+def _masks(files: ExportFiles, folder: JsonlFolder, count: Counter[str]) -> PairTable:
     """Write every mask with its render; return trace and split of both sides of each pair."""
-    sides: dict[str, dict[str, tuple[str, str]]] = {}
+    sides = PairTable()
     with RecordIndex(files.renders, "render_id") as renders:
         for path in files.lossmasks:
             for place, mask in read_places(path):
@@ -94,14 +94,14 @@ def _masks(
                 folder.add(split, seed_lossmask(mask, render), f"{category}_lossmasks")
                 count[category] += 1
                 if mask["pair_id"] is not None:
-                    sides.setdefault(mask["pair_id"], {})[category] = mask["trace_id"], split
+                    sides.set(mask["pair_id"], category, (mask["trace_id"], split))
     return sides
 
 
 def _pair(
     pair_id: str,
     pair: Mapping[str, tuple[str, str]],
-    contexts: Mapping[str, str | None],
+    contexts: DiskTable,
     folder: JsonlFolder,
     count: Counter[str],
 ) -> None:
@@ -114,7 +114,8 @@ def _pair(
             f"pair {pair_id}: expected twins in one split, got {split!r} and {other!r}. Hint: split"
             " the skeletons, not their completions"
         )
-    kind = PAIR_TYPES.get(contexts.get(benign) or "", "same_skeleton")
+    (context,) = contexts.get(benign) or (None,)
+    kind = PAIR_TYPES.get(context or "", "same_skeleton")
     row = {"harmful_trace_id": harmful, "benign_trace_id": benign, "pair_type": kind}
     folder.add(split, row, PAIRS)
     count[kind] += 1

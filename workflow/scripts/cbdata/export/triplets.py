@@ -22,7 +22,7 @@ from cbdata.export.pairs import (
 )
 from cbdata.export.rows import ExportError, TrainingRow
 from cbdata.json_file import write_json
-from cbdata.lookup import RecordIndex
+from cbdata.lookup import RecordFiles, RecordIndex
 
 
 def window(row: TrainingRow) -> tuple[int, int] | None:
@@ -90,7 +90,7 @@ def write(
     twins = find_twins(files.lossmasks, pairs, earlier_turns(files.renders))
     with (
         RecordIndex(files.traces, "id") as traces,
-        RecordIndex(files.lossmasks, "lossmask_id") as masks,
+        RecordFiles() as masks,
         RecordIndex(files.renders, "render_id") as renders,
         JsonlFolder(outputs["rows"]) as folder,
     ):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import orjson
 
+from cbdata.atomic_file import naming
+
 logger = logging.getLogger(__name__)
 
 POLL_S = 5.0
@@ -89,15 +91,18 @@ class ShardLock:
                 "slurm_job": os.environ.get("SLURM_JOB_ID"),
                 "since": time.strftime("%Y-%m-%d %H:%M:%S"),
             }
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, orjson.dumps(owner, option=orjson.OPT_APPEND_NEWLINE), 0)
+            with naming(self.path):
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, orjson.dumps(owner, option=orjson.OPT_APPEND_NEWLINE), 0)
+                # Over NFS others see the size once it is at the server.
+                os.fsync(fd)
         return None
 
     def _other_divisions(self) -> Iterator[Path]:
-        """Locks of shards that are no part of this division. An empty file is held by nobody."""
+        """Locks of shards that are no part of this division."""
         division = self.path.stem.partition("-of-")[2]
         for path in self.path.parent.glob("*-of-*.lock"):
-            if path.stem.partition("-of-")[2] != division and path.stat().st_size:
+            if path.stem.partition("-of-")[2] != division:
                 yield path
 
     def __exit__(self, *_: object) -> None:
@@ -134,9 +139,14 @@ def _take(fd: int, path: Path) -> bool:
 
 
 def _holder(path: Path) -> str | None:
-    """Who holds a lock; None if nobody does."""
+    """Who holds a lock; None if nobody does. An empty file is held by nobody, which saves a
+    question to the file server; opening it asks how long it is now, where ``stat`` may answer from
+    a cache.
+    """
     fd = os.open(path, os.O_RDWR)
     try:
+        if not os.fstat(fd).st_size:
+            return None
         return None if _take(fd, path) else _owner(fd)
     finally:
         os.close(fd)

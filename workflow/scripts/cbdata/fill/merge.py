@@ -20,7 +20,7 @@ from cbdata.fill.skeletons import record_name
 from cbdata.fill.twins import IDENTICAL, link_twins, same_answer
 from cbdata.ids import digest
 from cbdata.jsonl import read_records
-from cbdata.lookup import Place, RecordIndex
+from cbdata.lookup import Place, PlaceTable, RecordFiles
 from cbdata.records import FillOutcome, FillReject, FillRun, FillTrace, Mode, Trace
 from cbdata.rejects import Reject
 from cbdata.schemas import first_error
@@ -105,29 +105,35 @@ def _call_format(row: FillTrace | FillReject) -> str:
 
 def _place_rows(
     shards: Sequence[str | Path], modes: Sequence[Mode]
-) -> tuple[dict[tuple[int, Mode], Place], list[FillRun]]:
-    """Where the row of every (line, mode) stands, and the shards' rows on their runs."""
-    places: dict[tuple[int, Mode], Place] = {}
+) -> tuple[PlaceTable, list[FillRun]]:
+    """Where the row of every line and mode stands (``_key``), and the shards' rows on their
+    runs.
+    """
+    places = PlaceTable()
     runs: list[FillRun] = []
     for shard in shards:
         for place, row in read_rows(shard):
             if row["row"] == "run":
                 runs.append(row)
                 continue
-            key = (row["line"], row["mode"])
-            if key in places:
+            if row["mode"] not in modes:
+                continue
+            key = _key(row["line"], row["mode"])
+            if not places.add(key, place, row["line"]):
                 raise MergeError(
-                    f"{place}: line {key[0]} in mode {key[1]} stands at {places[key]} already."
-                    " Hint: are all shards of one layout?"
+                    f"{place}: line {row['line']} in mode {row['mode']} stands at"
+                    f" {places.get(key)} already. Hint: are all shards of one layout?"
                 )
-            if key[1] in modes:
-                places[key] = place
     if len(runs) != len(shards):
         raise MergeError(
             f"{len(shards)} shard files with {len(runs)} closing rows. Hint: remove the unfinished"
             " file and run its rule again"
         )
     return places, runs
+
+
+def _key(line: int, mode: Mode) -> str:
+    return f"{line} {mode}"
 
 
 def _throughput(runs: Sequence[FillRun]) -> dict[str, Any]:
@@ -193,30 +199,29 @@ def merge_shards(
     """
     places, runs = _place_rows(shards, list(files))
     figures = {mode: _Figures() for mode in files}
+    lines = 0
     with ExitStack() as stack:
-        index = stack.enter_context(RecordIndex((), "id"))
+        index = stack.enter_context(RecordFiles())
         writers = {
             mode: stack.enter_context(StageWriter("fill", part.name, part.files, REASONS))
             for mode, part in files.items()
         }
         for line, record in read_records(skeletons):
+            lines = line
             for writer in writers.values():
                 writer.take()
             if limit is not None and line > limit:
                 for writer in writers.values():
                     writer.not_selected()
                 continue
-            found = {mode: places.pop((line, mode), None) for mode in writers}
+            found = {mode: places.get(_key(line, mode)) for mode in writers}
             rows = _rows(index, found, f"{skeletons}:{line}", line, record)
             for mode, row in _as_twins(rows).items():
                 _write(writers[mode], row, Path(skeletons).name)
                 figures[mode].add(row)
-        if places:
-            line, mode = next(iter(places))
-            raise MergeError(
-                f"{places[line, mode]}: a row for line {line}, which {skeletons} does not have."
-                f" Hint: {AGAIN}"
-            )
+        wanted = lines if limit is None else min(lines, limit)
+        if len(places) > wanted * len(writers):
+            _tell_of_more(places, wanted, skeletons)
         for mode, writer in writers.items():
             if not writer.records_in:
                 raise NothingRead(
@@ -231,8 +236,17 @@ def merge_shards(
     logger.info("prefix cache: %s", describe_cache(*_cached(runs)))
 
 
+def _tell_of_more(places: PlaceTable, wanted: int, skeletons: str | Path) -> None:
+    """Raise MergeError for the first row of a line behind the last one that was wanted."""
+    for _, place, line in places.items():
+        if not 1 <= line <= wanted:
+            raise MergeError(
+                f"{place}: a row for line {line}, which {skeletons} does not have. Hint: {AGAIN}"
+            )
+
+
 def _rows(
-    index: RecordIndex,
+    index: RecordFiles,
     places: Mapping[Mode, Place | None],
     where: str,
     line: int,

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
+from cbdata.fill.weights import fault_of
 from cbdata.hub import find_snapshot, model_folders
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
 WEIGHT_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-LFS_POINTER = b"version https://git-lfs"
 SAMPLE_BYTES = 1 << 20
 MODEL_FILES = ("*.json", "*.jinja", "*.model", "*.safetensors", "*.txt", "tokenizer*")
 OTHER_COPIES = ("original/*", "consolidated*")
@@ -152,7 +152,7 @@ def find_folder(
             f" Hint: {again}"
         )
     for path in weights:
-        if fault := _unreadable(path):
+        if fault := fault_of(path):
             raise ModelMissing(f"{path}: {fault}. Hint: {again}")
     return folder, commit
 
@@ -190,17 +190,6 @@ def _indexed(folder: Path) -> set[str]:
             except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
                 raise ModelMissing(f"{folder / name} cannot be used: {error!r}") from error
     return set()
-
-
-def _unreadable(path: Path) -> str | None:
-    try:
-        with open(path, "rb") as handle:
-            head = handle.read(len(LFS_POINTER))
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    if not head:
-        return "is empty"
-    return "is a git-lfs pointer, not the weights" if head == LFS_POINTER else None
 
 
 def _snapshot(model: str, revision: str | None, cache_dir: str | None, offline: bool) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cbdata.ids import digest, part_of, shard_of
 from cbdata.jsonl import read_records
-from cbdata.lookup import Place, RecordIndex, read_places
+from cbdata.lookup import Place, RecordFiles, read_places
 
 Name = Callable[[int, Mapping[str, Any]], str]
 """The id of a record, or a stand-in, by its line and content."""
@@ -81,7 +81,7 @@ def shard_records(
     wanted = shard * parts + part
     here = {trace_id for trace_id, cut in zip(order, cuts, strict=True) if cut == wanted}
     own += [place for trace_id, place in named if trace_id in here]
-    with RecordIndex((), "id") as index:
+    with RecordFiles() as index:
         for place in own:
             yield place.line, index.read(place)
 

@@ -5,7 +5,6 @@ several in one pass.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -20,9 +19,11 @@ from cbdata.jsonl import JsonlError, read_records
 from cbdata.lossmask.masks import IdsText, SpanError
 from cbdata.lossmask.policies import PolicyError
 from cbdata.lossmask.reasons import REASONS
-from cbdata.lossmask.rows import Masks, lossmask_line, masks_of
-from cbdata.lossmask.selection import Chosen, PolicyChoice, Selection
+from cbdata.lossmask.rows import lossmask_line, masks_of
+from cbdata.lossmask.selection import PolicyChoice, Selection
 from cbdata.lossmask.settings import LossmaskError, LossmaskSettings, make_selection
+from cbdata.lossmask.tally import Tally
+from cbdata.parts import WHOLE, Part
 from cbdata.progress import Progress
 from cbdata.records import Render
 from cbdata.rejects import Reject
@@ -44,60 +45,6 @@ class Target:
     max_reject_fraction: float = 1.0
 
 
-class _Tally:
-    """Sums for the stats of one target."""
-
-    def __init__(self) -> None:
-        self.tokens = self.trained = self.zero_weight = self.weighted = 0
-        self.policies: Counter[str] = Counter()
-        self.pooling: Counter[str] = Counter()
-        self.sources: Counter[str] = Counter()
-        self.unsuited: Counter[str] = Counter()
-        self.rows: Counter[str] = Counter()
-        self.before: dict[str, float] = {}
-        self.after: dict[str, float] = {}
-
-    def add(self, trace: TraceFacts, chosen: Chosen, masks: Masks) -> None:
-        policy, weight = chosen.policy, trace.sample_weight * chosen.class_weight
-        self.tokens += masks.loss.length
-        self.trained += masks.loss.trained
-        self.weighted += bool(trace.losses)
-        if chosen.pooling is not None:
-            self.pooling[f"{chosen.pooling.id}@{chosen.pooling.version}"] += 1
-        self.zero_weight += weight == 0
-        self.policies[f"{policy.id}@{policy.version}"] += 1
-        self.sources[chosen.source] += 1
-        if trace.category not in policy.suits:
-            self.unsuited[f"{policy.id} on {trace.category}"] += 1
-        name = trace.class_id
-        self.rows[name] += 1
-        self.before[name] = self.before.get(name, 0.0) + trace.sample_weight
-        self.after[name] = self.after.get(name, 0.0) + weight
-
-    def details(self) -> dict[str, Any]:
-        before, after = sum(self.before.values()), sum(self.after.values())
-        return {
-            "tokens": self.tokens,
-            "trained_tokens": self.trained,
-            "zero_weight_rows": self.zero_weight,
-            "policies": dict(sorted(self.policies.items())),
-            **({"pooling_policies": dict(sorted(self.pooling.items()))} if self.pooling else {}),
-            **({"rows_with_message_losses": self.weighted} if self.weighted else {}),
-            "policy_sources": dict(sorted(self.sources.items())),
-            "policy_unsuited_to_category": dict(sorted(self.unsuited.items())),
-            "classes": {
-                name: {
-                    "rows": rows,
-                    "weight_before": self.before[name],
-                    "weight_after": self.after[name],
-                    "share_before": self.before[name] / before if before else 0.0,
-                    "share_after": self.after[name] / after if after else 0.0,
-                }
-                for name, rows in sorted(self.rows.items())
-            },
-        }
-
-
 def apply_lossmask(
     renders: str | Path,
     traces: str | Path,
@@ -105,6 +52,7 @@ def apply_lossmask(
     settings: LossmaskSettings,
     *,
     name: str,
+    part: Part = WHOLE,
 ) -> None:
     """Make one lossmask file from a render file and the trace file that it was made of.
 
@@ -114,6 +62,8 @@ def apply_lossmask(
         files: The lossmask_v1 file to make, with its rejects and stats.
         settings: What decides the masks and weights.
         name: The data set's name.
+        part: The part of the render file to read. The files are then parts too, which
+            ``merge_lossmasks`` puts together.
 
     Raises:
         PolicyError: A policy of the settings, or the registry, cannot be used.
@@ -125,8 +75,10 @@ def apply_lossmask(
         TooManyRejects: More was rejected than ``settings`` allow; nothing is published.
     """
     selection, details = make_selection(settings)
-    target = Target(files, selection, details, settings.reject_limit)
-    apply_lossmasks(renders, traces, [target], name=name)
+    # What is rejected of a file is judged when all its parts are there.
+    limit = settings.reject_limit if part.is_whole else 1.0
+    target = Target(files, selection, details, limit)
+    apply_lossmasks(renders, traces, [target], name=name, part=part)
 
 
 def apply_policies(
@@ -171,7 +123,12 @@ def write_manifest(path: str | Path, name: str, files: Mapping[str, StageFiles])
 
 
 def apply_lossmasks(
-    renders: str | Path, traces: str | Path, targets: Sequence[Target], *, name: str
+    renders: str | Path,
+    traces: str | Path,
+    targets: Sequence[Target],
+    *,
+    name: str,
+    part: Part = WHOLE,
 ) -> None:
     """Make the files of every target in one pass over renders and traces; memory does not grow with
     the files.
@@ -181,6 +138,7 @@ def apply_lossmasks(
         traces: As there.
         targets: What to make: files, and the selection of rows and policies behind each.
         name: As there.
+        part: As there.
 
     Raises:
         The same as ``apply_lossmask``.
@@ -201,9 +159,9 @@ def apply_lossmasks(
             )
             for target in targets
         ]
-        tallies = [_Tally() for _ in targets]
-        progress = Progress(f"lossmask {name}", files=[renders])
-        for number, render, trace in _join(renders, traces):
+        tallies = [Tally() for _ in targets]
+        progress = Progress(f"lossmask {name}", files=[renders] if part.is_whole else ())
+        for number, render, trace in _join(renders, traces, part):
             ids = IdsText(render["input_ids"])
             for target, writer, tally in zip(targets, writers, tallies, strict=True):
                 writer.take()
@@ -227,14 +185,27 @@ def apply_lossmasks(
             progress.add()
         progress.finish()
         for target, writer, tally in zip(targets, writers, tallies, strict=True):
-            writer.details = {**tally.details(), **target.details}
-            for what, count in tally.unsuited.items():
-                logger.warning(
-                    "%s: %d rows with %s, which its registry entry does not list under suits",
-                    name,
-                    count,
-                    what,
-                )
+            if part.is_whole:
+                writer.details = {**tally.details(), **target.details}
+                warn_of_unsuited(name, tally)
+            else:
+                writer.details = {"tally": tally.packed(), "settings": dict(target.details)}
+
+
+def warn_of_unsuited(name: str, tally: Tally) -> None:
+    """Say which policies were applied to categories that they are not made for.
+
+    Args:
+        name: The data set.
+        tally: Its sums.
+    """
+    for what, count in tally.unsuited.items():
+        logger.warning(
+            "%s: %d rows with %s, which its registry entry does not list under suits",
+            name,
+            count,
+            what,
+        )
 
 
 def _not_a_render(
@@ -255,9 +226,11 @@ def _not_a_render(
     )
 
 
-def _join(renders: Path, traces: str | Path) -> Iterator[tuple[int, Render, TraceFacts]]:
+def _join(
+    renders: Path, traces: str | Path, part: Part
+) -> Iterator[tuple[int, Render, TraceFacts]]:
     reader = TraceReader(traces)
-    for number, render in read_records(renders):
+    for number, render in read_records(renders, part):
         try:
             trace_id, length, tokens = (
                 render["trace_id"],

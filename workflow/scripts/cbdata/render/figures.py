@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cbdata.records.words import RowKind
 from cbdata.render.draft import Rendered
 from cbdata.render.record import Row
-from cbdata.render.settings import RenderStageSettings
 
 if TYPE_CHECKING:
     from cbdata.render.renderer import Renderer
@@ -37,12 +38,21 @@ class Figures:
             for _, token, count in rendered.draft.control_text:
                 self.control_text[token] += count
 
-    def details(self, renderer: Renderer, options: RenderStageSettings) -> dict[str, Any]:
+    def packed(self) -> dict[str, dict[str, int]]:
+        """The counts as they stand in the stats of a part of a file."""
+        return {name: dict(counts) for name, counts in vars(self).items()}
+
+    def add(self, packed: Mapping[str, Mapping[str, int]]) -> None:
+        """Take in the counts of a part, as ``packed`` gives them."""
+        for name, counts in packed.items():
+            getattr(self, name).update(counts)
+
+    def details(self, rendered_with: Mapping[str, Any], rows: RowKind) -> dict[str, Any]:
         """The figures as they stand in the stage's stats.
 
         Args:
-            renderer: What the rows were rendered with.
-            options: What was done with them.
+            rendered_with: What ``rendered_with`` says of the renderer.
+            rows: What a row is.
         """
         totals = self.totals
         keys = (
@@ -69,14 +79,20 @@ class Figures:
             if totals["tokens_before_cut"]
             else 0.0
         )
-        if options.rows == "turn":
+        if rows == "turn":
             figures["traces"] = totals["traces"]
         figures["control_text"] = dict(sorted(self.control_text.items()))
         if self.fits:
             figures["template_fit"] = dict(sorted(self.fits.items()))
-        figures["tokenizer_id"] = renderer.tokenizer_id
-        figures["tokenizer_sha256"] = renderer.tokenizer_sha256
-        figures["chat_template_name"] = renderer.chat_template_name
-        figures["chat_template_sha256"] = renderer.chat_template_sha256
-        figures["chat_template_kwargs"] = dict(renderer.settings.chat_template_kwargs)
-        return figures
+        return figures | dict(rendered_with)
+
+
+def rendered_with(renderer: Renderer) -> dict[str, Any]:
+    """What the stats say of the tokenizer and the chat template."""
+    return {
+        "tokenizer_id": renderer.tokenizer_id,
+        "tokenizer_sha256": renderer.tokenizer_sha256,
+        "chat_template_name": renderer.chat_template_name,
+        "chat_template_sha256": renderer.chat_template_sha256,
+        "chat_template_kwargs": dict(renderer.settings.chat_template_kwargs),
+    }

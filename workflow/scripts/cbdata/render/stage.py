@@ -12,12 +12,13 @@ from typing import cast
 
 from cbdata.garbage import rare_collections
 from cbdata.jsonl import read_records
+from cbdata.parts import WHOLE, Part
 from cbdata.progress import Progress
 from cbdata.records import Trace
 from cbdata.records.words import ROLES
 from cbdata.rejects import Reject
 from cbdata.render.draft import Draft, Rendered
-from cbdata.render.figures import Figures
+from cbdata.render.figures import Figures, rendered_with
 from cbdata.render.generated import spell_completion
 from cbdata.render.reasons import REASONS
 from cbdata.render.record import Row, RowWriter
@@ -70,6 +71,7 @@ def render_traces(
     options: RenderStageSettings,
     *,
     name: str,
+    part: Part = WHOLE,
 ) -> None:
     """Render a trace file; every trace becomes a row or a reject with its reason, or, with rows:
     turn, every assistant turn of every trace.
@@ -83,6 +85,8 @@ def render_traces(
         settings: What decides the token ids.
         options: Length, tools and skeletons.
         name: The data set's name.
+        part: The part of the trace file to render. The files are then parts too, which
+            ``merge_renders`` puts together.
 
     Raises:
         TokenizerError: Tokenizer or chat template cannot be used.
@@ -99,7 +103,8 @@ def render_traces(
         renderer.chat_template_name,
         renderer.chat_template_sha256[:12],
     )
-    limit = options.reject_limit
+    # What is rejected of a file is judged when all its parts are there.
+    limit = options.reject_limit if part.is_whole else 1.0
     with (
         StageWriter("render", name, files, REASONS, max_reject_fraction=limit) as writer,
         rare_collections(),
@@ -112,26 +117,41 @@ def render_traces(
             Path(traces).name,
             options,
         )
-        progress = Progress(f"render {name}", files=[traces])
+        progress = Progress(f"render {name}", files=[traces] if part.is_whole else ())
         first: _Encoding = [], None  # a chunk that is being tokenised
         again: _Encoding = [], None  # one of which some rows are, without their tools
         # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
         # rendered in this one, and the one before written.
         with ThreadPoolExecutor(max_workers=1) as pool:
             run.pool = pool
-            for chunk in chain(run.chunks(traces, options.chunk_traces), ([], [])):
+            for chunk in chain(run.chunks(traces, options.chunk_traces, part), ([], [])):
                 encoding = chunk, run.encode(chunk)
                 ready, again = again, (first[0], run.without_tools(*first))
                 run.write(*ready)
                 progress.add(len(ready[0]), f"{run.totals['tokens']} tokens")
                 first = encoding
-        if not run.totals["traces"]:
-            _tell_of_no_traces(traces, options.may_be_empty)
         progress.finish(f"{run.totals['tokens']} tokens")
-        writer.details.update(run.figures.details(renderer, options))
+        told = rendered_with(renderer)
+        if part.is_whole:
+            tell_of_no_traces(traces, run.figures, options.may_be_empty)
+            writer.details.update(run.figures.details(told, options.rows))
+        else:
+            writer.details.update(figures=run.figures.packed(), rendered_with=told)
 
 
-def _tell_of_no_traces(traces: str | Path, expected: bool) -> None:
+def tell_of_no_traces(traces: str | Path, figures: Figures, expected: bool) -> None:
+    """Say that a file holds no trace, if it holds none.
+
+    Args:
+        traces: The file.
+        figures: The counts of what was read.
+        expected: Whether that is no error.
+
+    Raises:
+        NothingRead: It holds none, and should.
+    """
+    if figures.totals["traces"]:
+        return
     if not expected:
         raise NothingRead(
             f"{traces} holds no trace. Hint: look at input_traces and at the file, which must be"
@@ -167,12 +187,14 @@ class _FileRenderer:
         self.figures = Figures()
         self.totals = self.figures.totals
 
-    def chunks(self, traces: str | Path, size: int) -> Iterator[list[_Pending]]:
-        """Drafts of a trace file, at most ``size`` at a time and fewer where they are long."""
+    def chunks(self, traces: str | Path, size: int, part: Part) -> Iterator[list[_Pending]]:
+        """Drafts of a part of a trace file, at most ``size`` at a time and fewer where they are
+        long.
+        """
         caps = ClassCaps(traces, self.options.class_caps)
         chunk: list[_Pending] = []
         characters = 0
-        for line, trace in read_records(traces):
+        for line, trace in read_records(traces, part):
             self.totals["traces"] += 1
             if caps.leaves_out(trace):
                 self.writer.take()

@@ -6,11 +6,15 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from cbdata.lookup import Place, read_places
+import orjson
+
+from cbdata.disk_table import DiskTable
+from cbdata.lookup import Place, PlaceTable, read_places
 from cbdata.lossmask.masks import factors_of, make_mask
 from cbdata.lossmask.registry import Policy, Registry
 from cbdata.records import Render
@@ -19,7 +23,7 @@ from cbdata.report.classes import ClassTally
 from cbdata.report.injections import InjectionTally
 from cbdata.report.inputs import DataSet
 from cbdata.report.pairs import PairTally
-from cbdata.report.roles import TraceRole, role_of
+from cbdata.report.roles import role_of
 from cbdata.report.splits import SplitTally
 from cbdata.report.yield_keys import YieldTally
 from cbdata.tools import INLINE
@@ -41,6 +45,54 @@ class RenderedTrace:
     outcome: str
     split: str
     masks: dict[str, Place] = field(default_factory=dict)
+
+    def packed(self) -> list[Any]:
+        """The fields as JSON values."""
+        return [
+            self.trace.packed(),
+            self.render.packed(),
+            self.trace_id,
+            self.tokens,
+            self.category,
+            self.class_id,
+            self.outcome,
+            self.split,
+            {label: place.packed() for label, place in self.masks.items()},
+        ]
+
+    @classmethod
+    def unpack(cls, values: list[Any]) -> RenderedTrace:
+        """The trace of ``packed`` values."""
+        trace, render, trace_id, tokens, category, class_id, outcome, split, masks = values
+        return cls(
+            trace=Place.unpack(trace),
+            render=Place.unpack(render),
+            trace_id=trace_id,
+            tokens=tokens,
+            category=category,
+            class_id=class_id,
+            outcome=outcome,
+            split=split,
+            masks={label: Place.unpack(place) for label, place in masks.items()},
+        )
+
+
+class RenderedTraces:
+    """Rendered traces in their order, in a table on disk."""
+
+    def __init__(self) -> None:
+        self._table = DiskTable(("packed",))
+
+    def append(self, entry: RenderedTrace) -> None:
+        """Take in one more."""
+        self._table.add(len(self._table), orjson.dumps(entry.packed()))
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __iter__(self) -> Iterator[RenderedTrace]:
+        for _, packed in self._table.rows():
+            yield RenderedTrace.unpack(orjson.loads(packed))
 
 
 @dataclass
@@ -83,7 +135,7 @@ class DataSetSummary:
     file_policies: dict[str, Counter[str]] = field(default_factory=dict)
     pooling_policies: dict[str, Counter[str]] = field(default_factory=dict)
     thinking_weight: float = 1.0
-    entries: list[RenderedTrace] = field(default_factory=list)
+    entries: RenderedTraces = field(default_factory=RenderedTraces)
 
 
 MAIN_MASKS = "lossmasks"
@@ -136,17 +188,6 @@ def page_policies(registry: Registry) -> list[Policy]:
     ]
 
 
-class _Known(NamedTuple):
-    """What is kept of a trace until its renders come. ``pair_id`` is the skeleton, if any."""
-
-    place: Place
-    about: dict[str, Any]
-    losses: dict[int, float]
-    role: TraceRole
-    exposed: bool
-    pair_id: str | None
-
-
 def collect(
     dataset: DataSet, registry: Registry, tallies: RunTallies | None = None
 ) -> DataSetSummary:
@@ -165,7 +206,7 @@ def collect(
         label: _read_masks(summary, label, path) for label, path in mask_files(dataset).items()
     }
     policies = page_policies(registry)
-    traces: dict[str, _Known] = {}
+    traces = PlaceTable()
     for place, trace in read_places(dataset.traces):
         _add_trace(summary, trace)
         tallies.splits.add(trace)
@@ -175,37 +216,34 @@ def collect(
             "outcome": labels["security_outcome"],
             "split": trace["split"],
         }
-        traces[trace["id"]] = _Known(
-            place,
-            about | {"class_id": trace["training"]["mixture"]["class_id"]},
-            message_losses(trace["messages"]),
-            role_of(trace),
-            labels["exposed"],
-            next(iter(trace["links"].get("parent_trace_ids") or ()), None),
-        )
+        about["class_id"] = trace["training"]["mixture"]["class_id"]
+        losses = list(message_losses(trace["messages"]).items())
+        pair_id = next(iter(trace["links"].get("parent_trace_ids") or ()), None)
+        kept = (about, losses, role_of(trace), labels["exposed"], pair_id)
+        traces.set(trace["id"], place, kept)
     for place, render in read_places(dataset.renders):
         _add_render(summary, render)
-        known = traces[render["trace_id"]]
-        summary.injections.add(render, known.role, known.exposed)
-        factors = factors_of(cast("Render", render), summary.thinking_weight, known.losses)
+        found = traces.find(render["trace_id"])
+        if found is None:
+            raise KeyError(render["trace_id"])
+        stands, (about, losses, role, exposed, pair_id) = found
+        summary.injections.add(render, role, exposed)
+        factors = factors_of(cast("Render", render), summary.thinking_weight, dict(losses))
         for policy in policies:
             mask = make_mask(cast("Render", render), policy.layers, factors)
             _add_share(summary, f"policy {policy.id}", mask.length, mask.trained)
-        own = {
-            label: found[render["render_id"]]
-            for label, found in masks.items()
-            if render["render_id"] in found
-        }
-        if known.pair_id is not None and render.get("last_turn", True) and MAIN_MASKS in own:
-            tallies.pairs.add(known.pair_id, known.about["category"], place)
+        masked = {label: places.get(render["render_id"]) for label, places in masks.items()}
+        own = {label: at for label, at in masked.items() if at is not None}
+        if pair_id is not None and render.get("last_turn", True) and MAIN_MASKS in own:
+            tallies.pairs.add(pair_id, about["category"], place)
         summary.entries.append(
             RenderedTrace(
-                trace=known.place,
+                trace=stands,
                 render=place,
                 trace_id=render["trace_id"],
                 tokens=len(render["input_ids"]),
                 masks=own,
-                **known.about,
+                **about,
             )
         )
     return summary
@@ -216,12 +254,12 @@ def mask_files(dataset: DataSet) -> dict[str, Path]:
     return {MAIN_MASKS: dataset.lossmasks, **dataset.sweeps}
 
 
-def _read_masks(summary: DataSetSummary, label: str, path: Path) -> dict[str, Place]:
+def _read_masks(summary: DataSetSummary, label: str, path: Path) -> PlaceTable:
     """Count the masks of a file and return their places by render id."""
-    places: dict[str, Place] = {}
+    places = PlaceTable()
     policies = summary.file_policies.setdefault(label, Counter())
     for place, mask in read_places(path):
-        places[mask["render_id"]] = place
+        places.set(mask["render_id"], place)
         policies[mask["policy_id"]] += 1
         _add_share(summary, label, mask["stats"]["total_tokens"], mask["stats"]["unmasked_tokens"])
         if label == MAIN_MASKS:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cbdata.export.pairs import shared_prefix
-from cbdata.lookup import Place, RecordIndex
+from cbdata.lookup import Place, RecordFiles
 from cbdata.report.chart import Figure, Table, percent, plain
 from cbdata.traces.turns import completion_start
 
@@ -81,7 +81,7 @@ class PairTally:
 
 def _shared(sample: Sequence[tuple[Place, Place]]) -> Iterator[tuple[int, int]]:
     """For each pair the tokens that both renders begin with, and those of the longer prompt."""
-    with RecordIndex.of({}) as files:
+    with RecordFiles() as files:
         for places in sample:
             ds, dr = (files.read(place) for place in places)
             ids = [np.array(render["input_ids"], dtype=np.int32) for render in (ds, dr)]

@@ -14,16 +14,16 @@ Layout of the page's JSON (read by ``assets/viewer.js``):
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from cbdata.lookup import Place, RecordIndex, read_places
+from cbdata.lookup import Place, PlaceTable, RecordFiles, RecordIndex, read_places
 from cbdata.lossmask.registry import Registry
 from cbdata.report.blocks import BlockWriter
 from cbdata.report.collect import DataSetSummary, RenderedTrace, page_policies
 from cbdata.report.inputs import DataSet, ReportInputs
 from cbdata.report.reject_view import PROMPT_CHARS, RAW_CHARS, reject_record
-from cbdata.report.sampling import choose
+from cbdata.report.sampling import Sample
 from cbdata.report.trace_view import FACETS, facets, pooling_label, preview, trace_record
 from cbdata.report.vocabulary import Vocabulary, load_vocabulary
 
@@ -37,24 +37,24 @@ COLUMNS = (
 """What the index has of every shown trace."""
 
 
-def _read_masks(entry: RenderedTrace, masks: RecordIndex) -> dict[str, dict[str, Any]]:
+def _read_masks(entry: RenderedTrace, masks: RecordFiles) -> dict[str, dict[str, Any]]:
     return {label: masks.read(place) for label, place in entry.masks.items()}
 
 
 def _trace_columns(
     summaries: Sequence[DataSetSummary], registry: Registry, blocks: BlockWriter, budget: int
 ) -> tuple[dict[str, list[Any]], set[int]]:
-    entries = [(number, entry) for number, part in enumerate(summaries) for entry in part.entries]
-    keys = [
-        ((number, entry.category, entry.class_id, entry.outcome), entry.trace_id)
-        for number, entry in entries
-    ]
-    chosen = choose(entries, keys, [entry.tokens for _, entry in entries], budget)
+    sample = Sample()
+    for number, part in enumerate(summaries):
+        for entry in part.entries:
+            stratum = (number, entry.category, entry.class_id, entry.outcome)
+            sample.add((number, entry.packed()), stratum, entry.trace_id, entry.tokens)
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     used: set[int] = set()
     policies = page_policies(registry)
-    with RecordIndex.of({}) as files:
-        for number, entry in chosen:
+    with RecordFiles() as files:
+        for number, packed in sample.choose(budget):
+            entry = RenderedTrace.unpack(packed)
             trace, render = files.read(entry.trace), files.read(entry.render)
             record = trace_record(trace, render, _read_masks(entry, files), policies)
             used.update(render["input_ids"])
@@ -80,30 +80,28 @@ def _trace_columns(
 
 def _skeletons(inputs: ReportInputs) -> RecordIndex:
     """The skeletons of the fill stage by their ids; of copies of one the first."""
-    places: dict[str, Place] = {}
+    places = PlaceTable()
     for path in inputs.skeletons:
         if path.exists():
             for place, record in read_places(path):
-                places.setdefault(str(record.get("id")), place)
+                places.add(str(record.get("id")), place)
     return RecordIndex.of(places)
 
 
 def _reject_columns(
     inputs: ReportInputs, blocks: BlockWriter, budget: int
 ) -> tuple[dict[str, list[Any]], int]:
-    places: list[Place] = []
-    keys: list[tuple[Hashable, str]] = []
-    sizes: list[int] = []
+    sample = Sample()
     for path in inputs.rejects:
         for place, row in read_places(path):
-            places.append(place)
-            keys.append(((path, row["reason"]), f"{row['record_id']} {place.line}"))
             prompt = PROMPT_CHARS if row["stage"] == "fill" else 0
-            sizes.append(min(place.length, RAW_CHARS) + prompt)
+            size = min(place.length, RAW_CHARS) + prompt
+            name = f"{row['record_id']} {place.line}"
+            sample.add(place.packed(), (path, row["reason"]), name, size)
     names = ("stage", "name", "reason", "record", "file", "line", "block", "slot")
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    with RecordIndex.of({}) as files, _skeletons(inputs) as skeletons:
-        for place in choose(places, keys, sizes, budget):
+    with RecordFiles() as files, _skeletons(inputs) as skeletons:
+        for place in map(Place.unpack, sample.choose(budget)):
             row, name = files.read(place), place.path.stem
             skeleton = skeletons.get(row["record_id"]) if row["stage"] == "fill" else None
             values = (
@@ -117,7 +115,7 @@ def _reject_columns(
             )
             for column, value in zip(names, values, strict=True):
                 columns[column].append(value)
-    return columns, len(places)
+    return columns, len(sample)
 
 
 def _mask_labels(

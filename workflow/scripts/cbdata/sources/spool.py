@@ -9,7 +9,6 @@ temporary SQLite database, whose page cache is bounded.
 from __future__ import annotations
 
 import contextlib
-import errno
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cbdata.atomic_file import BUFFER_BYTES, FileError, naming, part_path, remove_part
+from cbdata.disk_table import naming_sqlite
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import SourceError
@@ -40,12 +40,6 @@ _SELECTED = (
 _REPLACED = "ON CONFLICT (seq) DO UPDATE SET fate = excluded.fate, payload = excluded.payload"
 
 _FILES = ("lines", "index")
-_SQLITE_ERRNO = {
-    sqlite3.SQLITE_FULL: errno.ENOSPC,
-    sqlite3.SQLITE_IOERR: errno.EIO,
-    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
-    sqlite3.SQLITE_READONLY: errno.EROFS,
-}
 
 KEEP, DROP, CONFLICT, ALIAS, OMIT = "keep", "drop", "conflict", "alias", "omit"
 
@@ -115,7 +109,7 @@ class Spool:
             with naming(lines):
                 self._lines = open(lines, "w+b", buffering=BUFFER_BYTES)  # noqa: SIM115 - closed by __exit__
             undo.callback(self._lines.close)
-            with _naming_sqlite(index):
+            with naming_sqlite(index):
                 self._db = sqlite3.connect(index, isolation_level=None)
                 undo.callback(self._db.close)
                 self._db.create_function("sample_rank", 1, sample_rank, deterministic=True)
@@ -182,7 +176,7 @@ class Spool:
                 " written or downloaded whole; null in the config leaves the source out"
             )
         self._flush()
-        with naming(self._paths[0]), _naming_sqlite(self._paths[1]):
+        with naming(self._paths[0]), naming_sqlite(self._paths[1]):
             self._lines.flush()
             self._decide(alias_flag is not None)
         flagged = 0
@@ -225,7 +219,7 @@ class Spool:
         return {group: dict(sorted(counter.items())) for group, counter in sorted(counts.items())}
 
     def _flush(self) -> None:
-        with _naming_sqlite(self._paths[1]):
+        with naming_sqlite(self._paths[1]):
             self._db.executemany(
                 "INSERT INTO records (start, length, id, verdict, rank, alias, facts, class,"
                 " omitted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -316,18 +310,6 @@ class Spool:
             group.append(tuple(member))
         if group:
             yield group
-
-
-@contextlib.contextmanager
-def _naming_sqlite(path: Path) -> Iterator[None]:
-    """Turn SQLite's own words for a disk that takes no more into a FileError for ``path``."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        code = error.sqlite_errorcode & 0xFF  # the rest says in which operation
-        if code not in _SQLITE_ERRNO:
-            raise
-        raise FileError(path, OSError(_SQLITE_ERRNO[code], str(error))) from error
 
 
 def _twin(line: bytes) -> dict[str, Any]:

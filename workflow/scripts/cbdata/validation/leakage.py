@@ -5,22 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from cbdata.lookup import Place
+from cbdata.disk_table import DiskTable
+from cbdata.lookup import Place, PlaceTable
 from cbdata.records import Trace
 from cbdata.sources.options import SplitBy
 from cbdata.traces.compared import compared
 from cbdata.validation.findings import Findings
 
 _NUMBER = re.compile(r"\d+")
-
-
-class _First(NamedTuple):
-    """The first trace of a key: its split, and where it stands."""
-
-    split: str
-    place: Place
 
 
 class LeakageChecks:
@@ -45,8 +38,9 @@ class LeakageChecks:
             "injection": split_by in ("injection", "both"),
             "prompt": False,
         }
-        self._first: dict[str, dict[bytes, _First]] = {kind: {} for kind in self._promised}
-        self._shared: dict[str, set[bytes]] = {kind: set() for kind in self._promised}
+        # The first trace of every key, with its split, and the keys that stand in several splits.
+        self._first = {kind: PlaceTable() for kind in self._promised}
+        self._shared = {kind: DiskTable() for kind in self._promised}
         self._example: dict[str, str] = {}
 
     def add(self, place: Place, trace: Trace) -> None:
@@ -66,23 +60,25 @@ class LeakageChecks:
 
     def _compare(self, kind: str, keys: Sequence[str], place: Place, split: str) -> bool:
         """Whether what has these keys stands in another split as well, under any of them."""
-        found = [
-            (key, self._first[kind].setdefault(_short(key), _First(split, place))) for key in keys
-        ]
-        key, first = next(((key, first) for key, first in found if first.split != split), found[0])
-        torn = first.split != split
+        found = []
+        for name in keys:
+            earlier = None
+            if not self._first[kind].add(_short(name), place, split):
+                earlier = self._first[kind].find(_short(name))
+            found.append((name, *(earlier or (place, split))))
+        key, first, own = next((each for each in found if each[2] != split), found[0])
+        torn: bool = own != split
         if torn:
             self._shared[kind].add(_short(key))
             self._example.setdefault(
-                kind,
-                f"{key[:60]!a} in {first.split!a} at {first.place} and in {split!a} at {place}",
+                kind, f"{key[:60]!a} in {own!a} at {first} and in {split!a} at {place}"
             )
         if self._promised[kind]:
             self._findings.expect(
                 f"split_{kind}s",
                 not torn,
                 place,
-                lambda: f"{key[:60]!a}: {split!a}, but {first.split!a} at {first.place}",
+                lambda: f"{key[:60]!a}: {split!a}, but {own!a} at {first}",
             )
         return torn
 
@@ -94,10 +90,10 @@ class LeakageChecks:
             "prompt": "user tasks differ from one in another split in their numbers alone",
         }
         for kind, shared in self._shared.items():
-            if shared and not self._promised[kind]:
+            if len(shared) and not self._promised[kind]:
                 self._findings.note(f"{len(shared)} {words[kind]}, e.g. {self._example[kind]}")
 
 
-def _short(key: str) -> bytes:
+def _short(key: str) -> str:
     """What is kept of a key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16]
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cbdata.lookup import Place, RecordIndex
+from cbdata.disk_table import DiskTable
+from cbdata.lookup import Place, PlaceTable, RecordIndex
 from cbdata.lossmask.masks import Factor, SpanError, factors_of, make_mask
 from cbdata.lossmask.policies import Layer, PolicyError
 from cbdata.lossmask.registry import Registry
@@ -17,7 +19,7 @@ from cbdata.records import LossMask, Render
 from cbdata.records.words import ROLES
 from cbdata.schemas import all_errors, first_error
 from cbdata.validation.findings import Findings
-from cbdata.validation.traces import SeenTrace
+from cbdata.validation.traces import SeenTraces
 
 RATIO_TOLERANCE = 1e-6
 WEIGHT_TOLERANCE = 1e-9
@@ -91,14 +93,15 @@ def _losses(mask: LossMask) -> dict[int, float]:
 
 class LossmaskChecks:
     """Checks of all loss mask rows. ``renders`` and ``traces`` are None where no such files are
-    given.
+    given. ``masked`` says for each mask file how many renders of the file of its name have a mask
+    in it.
     """
 
     def __init__(
         self,
         findings: Findings,
         renders: RecordIndex | None,
-        traces: dict[str, SeenTrace] | None,
+        traces: SeenTraces | None,
         registry: Registry,
     ) -> None:
         """Prepare the checks.
@@ -115,8 +118,9 @@ class LossmaskChecks:
             traces,
             registry,
         )
-        self.masked: dict[Path, dict[str, Place]] = {}
-        self._ids: dict[Path, set[str]] = {}
+        self.masked: Counter[Path] = Counter()
+        self._masked = PlaceTable()
+        self._ids = DiskTable()
 
     def check(self, place: Place, row: dict[str, Any]) -> None:
         """Check one row, alone and against its render and trace."""
@@ -128,11 +132,8 @@ class LossmaskChecks:
             return
         mask = cast("LossMask", row)
         name = mask["lossmask_id"]
-        ids = self._ids.setdefault(place.path, set())
-        expect(
-            "lossmask_id_unique", name not in ids, place, lambda: f"{name} is in this file already"
-        )
-        ids.add(name)
+        new = self._ids.add(f"{place.path} {name}")
+        expect("lossmask_id_unique", new, place, lambda: f"{name} is in this file already")
         weights = np.array(mask["loss_mask"], np.float64)
         self._check_stats(place, mask, weights)
         for applied in _applied(mask):
@@ -181,7 +182,7 @@ class LossmaskChecks:
 
     def _check_trace(self, place: Place, mask: LossMask) -> None:
         expect, name = self.findings.expect, mask["lossmask_id"]
-        trace = (self.traces or {}).get(mask["trace_id"])
+        trace = None if self.traces is None else self.traces.get(mask["trace_id"])
         if (
             not expect(
                 "lossmask_join",
@@ -233,16 +234,19 @@ class LossmaskChecks:
             or render is None
         ):
             return
-        masked = self.masked.setdefault(place.path, {})
-        first = masked.setdefault(mask["render_id"], place)
-        same = first is place and render["trace_id"] == mask["trace_id"]
+        key = f"{place.path} {mask['render_id']}"
+        new = self._masked.add(key, place)
+        same = new and render["trace_id"] == mask["trace_id"]
+        rendered = self.renders.place(mask["render_id"]) if self.renders is not None else None
+        if new and rendered is not None:
+            self.masked[place.path] += rendered.path.stem == place.path.stem
         expect(
             "lossmask_join",
             same,
             place,
             lambda: (
                 f"{name}: trace {mask['trace_id']}, the render's is {render['trace_id']}; first"
-                f" mask at {first}"
+                f" mask at {self._masked.get(key)}"
             ),
         )
         ids = np.array(render["input_ids"], np.int64)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, cast
 
-from cbdata.ids import canonical_json, token_ids_sha256
-from cbdata.lookup import Place, RecordIndex
+from cbdata.ids import digest, token_ids_sha256
+from cbdata.lookup import Place, PlaceTable, RecordIndex
 from cbdata.records import Render
 from cbdata.schemas import all_errors, first_error
 from cbdata.validation.findings import Findings
-from cbdata.validation.traces import SeenTrace
+from cbdata.validation.traces import SeenTrace, SeenTraces
 
 
 def _ordered(spans: Iterable[tuple[int, int]], length: int, what: str) -> str | None:
@@ -151,18 +152,20 @@ def completion_problem(render: Render, completion: list[int]) -> str | None:
 
 class RenderChecks:
     """Checks of all render rows. ``traces`` is None where no trace files are given; then joins are
-    not checked. ``index`` reads one of these traces again.
+    not checked. ``index`` reads one of these traces again. ``places`` are those of the renders by
+    id, and ``count`` says how many there are by the name of their file.
     """
 
     def __init__(
         self,
         findings: Findings,
-        traces: dict[str, SeenTrace] | None,
+        traces: SeenTraces | None,
         index: RecordIndex | None = None,
     ) -> None:
         self.findings, self.traces, self.index = findings, traces, index
-        self.places: dict[str, Place] = {}
-        self._rendered: dict[tuple[str, bytes], Place] = {}
+        self.places = PlaceTable()
+        self.count: Counter[str] = Counter()
+        self._rendered = PlaceTable()
 
     def check(self, place: Place, row: dict[str, Any]) -> None:
         """Check one row; rows that match the schema become known to the loss mask checks."""
@@ -174,12 +177,12 @@ class RenderChecks:
         name = render["render_id"]
         if not expect(
             "render_id_unique",
-            name not in self.places,
+            self.places.add(name, place),
             place,
-            lambda: f"{name} stands at {self.places[name]} already",
+            lambda: f"{name} stands at {self.places.get(name)} already",
         ):
             return
-        self.places[name] = place
+        self.count[place.path.stem] += 1
         lengths = (
             len(render["input_ids"]),
             len(render["attention_mask"]),
@@ -226,8 +229,10 @@ class RenderChecks:
             render["render_options"].get("chat_template_kwargs", {}),
             render.get("turn_index"),
         ]
-        key = (render["trace_id"], canonical_json(kind))
-        first = self._rendered.setdefault(key, place)
+        key = f"{render['trace_id']} {digest(kind)}"
         self.findings.expect(
-            "render_join", first is place, place, lambda: f"{key[0]} is rendered at {first} already"
+            "render_join",
+            self._rendered.add(key, place),
+            place,
+            lambda: f"{render['trace_id']} is rendered at {self._rendered.get(key)} already",
         )

@@ -11,7 +11,7 @@ import orjson
 
 from cbdata.conservation import check_stage
 from cbdata.jsonl import JsonlError
-from cbdata.lookup import Place, RecordIndex, read_places
+from cbdata.lookup import Place, PlaceTable, RecordIndex, read_places
 from cbdata.lossmask.registry import Registry, load_registry
 from cbdata.schemas import all_errors, first_error
 from cbdata.sources.options import SplitBy
@@ -20,7 +20,7 @@ from cbdata.validation.findings import Findings
 from cbdata.validation.leakage import LeakageChecks
 from cbdata.validation.lossmasks import LossmaskChecks
 from cbdata.validation.renders import RenderChecks
-from cbdata.validation.traces import SeenTrace, check_trace, check_twins
+from cbdata.validation.traces import SeenTraces, check_trace, check_twins
 
 
 def _sort_files(findings: Findings, paths: Iterable[str | Path]) -> dict[str, list[Path]]:
@@ -98,16 +98,11 @@ def _check_complete(
     """Every render of a file must have a mask in each mask file of that name, or a loss mask reject
     under it.
     """
-    names: dict[str, set[str]] = {}
-    for render_id, place in renders.places.items():
-        names.setdefault(place.path.stem, set()).add(render_id)
     for path in files:
-        masked = masks.masked.get(path, {})
-        expected = names.get(path.stem)
-        if expected is None:
+        if path.stem not in renders.count:
             findings.note(f"whether every render has a mask in {path}: no render file of that name")
             continue
-        missing = len(expected - masked.keys())
+        missing = renders.count[path.stem] - masks.masked[path]
         known = rejected[
             ("lossmask", str(path.with_suffix("").relative_to(path.parents[_depth(path)])))
         ]
@@ -145,14 +140,14 @@ def validate(
     """
     findings = Findings()
     files = _sort_files(findings, paths)
-    traces: dict[str, SeenTrace] | None = {} if files["traces"] else None
+    traces = SeenTraces() if files["traces"] else None
     leakage = LeakageChecks(findings, split_by)
     _each(
         findings,
         files["traces"],
         "traces",
         lambda place, row: check_trace(
-            findings, place, row, traces if traces is not None else {}, leakage
+            findings, place, row, traces if traces is not None else SeenTraces(), leakage
         ),
     )
     leakage.finish()
@@ -160,8 +155,7 @@ def validate(
         findings.note("joins with traces: no trace file given")
     else:
         check_twins(findings, traces)
-    places = {name: seen.place for name, seen in (traces or {}).items()}
-    with RecordIndex.of(places) as known:
+    with RecordIndex.of(traces.places if traces is not None else PlaceTable()) as known:
         renders = RenderChecks(findings, traces, known if traces is not None else None)
         _each(findings, files["renders"], "renders", renders.check)
     rejected: Counter[tuple[str, str]] = Counter()

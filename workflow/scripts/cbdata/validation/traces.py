@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from cbdata.lookup import Place
+from cbdata.lookup import Place, PlaceTable
 from cbdata.records import Message, Trace
 from cbdata.schemas import all_errors, first_error
 from cbdata.traces.facts import message_losses
@@ -32,6 +32,60 @@ class SeenTrace:
     prompt_sha256: str | None
     messages: int
     losses: Mapping[int, float]
+
+
+class SeenTraces:
+    """What is known of every trace, by id; ``places`` has where each stands."""
+
+    def __init__(self) -> None:
+        self.places = PlaceTable()
+
+    def add(self, name: str, trace: SeenTrace) -> None:
+        """Remember a trace."""
+        about = (
+            trace.completeness,
+            trace.category,
+            trace.class_id,
+            trace.split,
+            trace.sample_weight,
+            trace.paired,
+            trace.parents,
+            trace.prompt_sha256,
+            trace.messages,
+            list(trace.losses.items()),
+        )
+        self.places.add(name, trace.place, about)
+
+    def get(self, name: str) -> SeenTrace | None:
+        """What is known of a trace, or None."""
+        found = self.places.find(name)
+        return None if found is None else self._seen(*found)
+
+    def items(self) -> Iterator[tuple[str, SeenTrace]]:
+        """Id and what is known of every trace, in the order of the files."""
+        for name, place, about in self.places.items():
+            yield name, self._seen(place, about)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.places
+
+    @staticmethod
+    def _seen(place: Place, about: list[Any]) -> SeenTrace:
+        completeness, category, class_id, split, sample_weight, paired = about[:6]
+        parents, prompt_sha256, messages, losses = about[6:]
+        return SeenTrace(
+            place,
+            completeness,
+            category,
+            class_id,
+            split,
+            sample_weight,
+            paired,
+            tuple(parents),
+            prompt_sha256,
+            messages,
+            dict(losses),
+        )
 
 
 def _call_problem(messages: list[Message]) -> str | None:
@@ -65,7 +119,7 @@ def check_trace(
     findings: Findings,
     place: Place,
     row: dict[str, Any],
-    seen: dict[str, SeenTrace],
+    seen: SeenTraces,
     leakage: LeakageChecks,
 ) -> None:
     """Check one row of a trace file.
@@ -88,7 +142,7 @@ def check_trace(
         "trace_id_unique",
         name not in seen,
         place,
-        lambda: f"{name} stands at {seen[name].place} already",
+        lambda: f"{name} stands at {seen.places.get(name)} already",
     ):
         return
     problem = _call_problem(trace["messages"])
@@ -120,22 +174,25 @@ def check_trace(
     )
     leakage.add(place, trace)
     links, generation = trace["links"], trace["raw_metadata"].get("generation")
-    seen[name] = SeenTrace(
-        place=place,
-        completeness=trace["completeness"],
-        category=labels["category"],
-        class_id=trace["training"]["mixture"]["class_id"],
-        split=trace["split"],
-        sample_weight=trace["training"]["sample_weight"],
-        paired=links.get("paired_trace_id"),
-        parents=tuple(links.get("parent_trace_ids", ())),
-        prompt_sha256=generation["prompt_sha256"] if generation else None,
-        messages=len(trace["messages"]),
-        losses=message_losses(trace["messages"]),
+    seen.add(
+        name,
+        SeenTrace(
+            place=place,
+            completeness=trace["completeness"],
+            category=labels["category"],
+            class_id=trace["training"]["mixture"]["class_id"],
+            split=trace["split"],
+            sample_weight=trace["training"]["sample_weight"],
+            paired=links.get("paired_trace_id"),
+            parents=tuple(links.get("parent_trace_ids", ())),
+            prompt_sha256=generation["prompt_sha256"] if generation else None,
+            messages=len(trace["messages"]),
+            losses=message_losses(trace["messages"]),
+        ),
     )
 
 
-def check_twins(findings: Findings, traces: dict[str, SeenTrace]) -> None:
+def check_twins(findings: Findings, traces: SeenTraces) -> None:
     """Check the links between traces, once all of them are known. A twin in no given file is noted,
     not failed.
     """

@@ -1,0 +1,369 @@
+"""Peak memory and time of every stage but the model's, by the number of rows.
+
+    .venv/bin/python benchmarks/slurm_scale/stages.py [--rows 10000 100000] [--stages merge ...]
+
+The demo's skeletons are completed once with a stub in the model's place; skeletons, completions and
+raw records are then repeated under ids (and texts) of their own, as many as ``--rows`` says. Each
+stage is a process of its own, which reads files and writes files as its job does. One line each:
+stage, rows, seconds, seconds of CPU, peak memory in MB. The files stay in
+scratch/benchmarks/stages, so that a stage can be measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO)]
+
+WORK = REPO / "scratch" / "benchmarks" / "stages"
+MODEL = REPO / "scratch" / "cache" / "models" / "SmolLM2-135M-Instruct"
+STUB = Path(__file__).resolve().parent / "stub"
+DEMO = REPO / "config" / "demo"
+TOOLS = REPO / "configs" / "tool_schemas" / "demo_v1.json"
+SHARDS = 16
+STEM = "fujitsu_b4"
+
+
+def complete_the_demo() -> None:
+    """Skeletons of the demo, completed by the stub: the records that are repeated."""
+    keys = {
+        "output_base": WORK / "demo",
+        "log_dir": WORK / "logs",
+        "backend": "stub",
+        "agentdojo_path": "null",
+        "constrain_tool_calls": False,
+        "attempts": 1,
+    }
+    words = [f"{key}={value}" for key, value in keys.items()]
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--quiet", "all"]
+    command += ["--profile", "profiles/local", "--configfile", "config/demo/config.yaml"]
+    found = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(STUB), *([found] if found else [])])
+    environment = os.environ | {"CB_BACKEND_MODULES": "stub_backend", "PYTHONPATH": path}
+    subprocess.run(
+        [*command, "--config", *words, "--", "fill"], cwd=REPO, env=environment, check=True
+    )
+
+
+def copies(lines: list[bytes], ids: list[str], count: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Repeat some lines, each time with other last digits in each of their ids.
+
+    Args:
+        lines: Records that name each other.
+        ids: Their ids.
+        count: How often.
+
+    Yields:
+        The number of the copy, and the lines.
+    """
+    for number in range(count):
+        made = lines
+        for name in ids:
+            other = f"{name[:-8]}{number:08x}".encode()
+            made = [line.replace(name.encode(), other) for line in made]
+        yield number, made
+
+
+def records(path: Path, key: str) -> Iterator[Any]:
+    """The records of a raw file that have a key; the demo's have broken lines among them."""
+    import orjson
+
+    for line in path.read_bytes().split(b"\n"):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            record = orjson.loads(line)
+            if key in record:
+                yield record
+
+
+def make_files(rows: int, folder: Path) -> None:
+    """Raw records, skeletons and shards of ``rows`` skeletons."""
+    import orjson
+
+    from cbdata.ids import digest
+
+    (folder / "raw").mkdir(parents=True)
+    for name, key in [("fujitsu_b4", "attack_id"), ("agentdojo_decision_points", "messages")]:
+        demo = list(records(DEMO / f"{name}.jsonl", key))
+        with open(folder / "raw" / f"{name}.jsonl", "wb") as out:
+            for number in range(rows):
+                line = orjson.dumps(demo[number % len(demo)])
+                for word in (b"the", b"The"):
+                    line = line.replace(word + b" ", word + f" {number} ".encode(), 3)
+                out.write(line + b"\n")
+    skeletons = (WORK / f"demo/traces/{STEM}_skeletons.jsonl").read_bytes().splitlines()
+    shard = (WORK / f"demo/fill/shards/{STEM}/0-of-1.jsonl").read_bytes().splitlines()
+    *done, closing = shard
+    groups = [[skeleton] for skeleton in skeletons]
+    for line in done:
+        groups[orjson.loads(line)["line"] - 1].append(line)
+    # Of the others, whose completions were all rejected, nothing but rejects would come.
+    groups = [group for group in groups if b'"row":"trace"' in b"".join(group)]
+    (folder / "traces").mkdir()
+    (folder / "shards").mkdir()
+    files = [open(folder / f"shards/{number}.jsonl", "wb") for number in range(SHARDS)]  # noqa: SIM115
+    line = 0
+    with open(folder / f"traces/{STEM}_skeletons.jsonl", "wb") as out:
+        for group in groups:
+            ids = [str(orjson.loads(group[0])["id"])]
+            ids += [
+                row["trace"]["id"] for row in map(orjson.loads, group[1:]) if row["row"] == "trace"
+            ]
+            for _, (skeleton, *own) in copies(group, ids, -(-rows // len(groups))):
+                line += 1
+                if line > rows:
+                    break
+                out.write(skeleton + b"\n")
+                sha256 = digest(orjson.loads(skeleton))
+                for row in map(orjson.loads, own):
+                    row |= {"line": line, "record_sha256": sha256}
+                    files[line % SHARDS].write(orjson.dumps(row) + b"\n")
+    for file in files:
+        file.write(closing + b"\n")
+        file.close()
+
+
+def stage_files(folder: Path, kind: str, stage: str, name: str) -> Any:
+    """The three files of a stage, where a run has them."""
+    from cbdata.stage import StageFiles
+
+    return StageFiles(
+        folder / kind / f"{name}.jsonl",
+        folder / "rejects" / stage / f"{name}.jsonl",
+        folder / "stats" / stage / f"{name}.json",
+    )
+
+
+def convert(source: str, raw: str) -> Callable[[Path], None]:
+    """A source of ETL_A."""
+
+    def run(folder: Path) -> None:
+        from cbdata.sources.options import LoadOptions
+        from cbdata.sources.registry import SOURCES
+
+        (entry,) = (each for each in SOURCES if each.name == source)
+        importlib.import_module(entry.module).convert(
+            [str(folder / "raw" / f"{raw}.jsonl")],
+            tool_schemas=[str(TOOLS)] if source == "fujitsu_b4" else [],
+            split="train",
+            outputs=stage_files(folder, "converted", "etl_a", entry.dataset),
+            max_reject_fraction=1.0,
+            options=LoadOptions(split_by="task", class_caps={}, resisted="retain", own={}),
+        )
+
+    return run
+
+
+def cut(folder: Path) -> None:
+    """Decision points of transcripts."""
+    from cbdata.decision_points.cut import CutSettings
+    from cbdata.decision_points.stage import cut_decision_points
+    from cbdata.paths import ATTACK_GOALS, INJECTION_DEFAULTS
+
+    cut_decision_points(
+        folder / "converted/agentdojo_complete.jsonl",
+        goals=ATTACK_GOALS / "agentdojo_v1.json",
+        defaults=INJECTION_DEFAULTS / "agentdojo_v1.json",
+        settings=CutSettings("every_turn", "recorded"),
+        outputs=stage_files(folder, "cut", "cut", "agentdojo_skeletons"),
+        name="agentdojo_skeletons",
+    )
+
+
+def merge(folder: Path) -> None:
+    """Shards to traces."""
+    from cbdata.fill.merge import ModeFiles, merge_shards
+
+    merge_shards(
+        folder / f"traces/{STEM}_skeletons.jsonl",
+        [folder / f"shards/{number}.jsonl" for number in range(SHARDS)],
+        {
+            mode: ModeFiles(
+                f"{STEM}_{mode}", stage_files(folder, "traces", "fill", f"{STEM}_{mode}")
+            )
+            for mode in ("ds", "dr")
+        },
+        None,
+    )
+
+
+def render(mode: str) -> Callable[[Path], None]:
+    """The traces of one mode to renders."""
+
+    def run(folder: Path) -> None:
+        from cbdata.config import default_settings
+        from cbdata.render.settings import RenderSettings, RenderStageSettings
+        from cbdata.render.stage import render_traces
+
+        name = f"{STEM}_{mode}"
+        options = default_settings(
+            RenderStageSettings, tool_schema=None, tool_schema_file=str(TOOLS), reject_limit=1.0
+        )
+        render_traces(
+            folder / f"traces/{name}.jsonl",
+            stage_files(folder, "renders", "render", name),
+            default_settings(RenderSettings, tokenizer=str(MODEL)),
+            options,
+            name=name,
+        )
+
+    return run
+
+
+def lossmask(mode: str) -> Callable[[Path], None]:
+    """The renders of one mode to loss masks."""
+
+    def run(folder: Path) -> None:
+        from cbdata.config import default_settings
+        from cbdata.lossmask.settings import LossmaskSettings
+        from cbdata.lossmask.stage import apply_lossmask
+
+        name = f"{STEM}_{mode}"
+        apply_lossmask(
+            folder / f"renders/{name}.jsonl",
+            folder / f"traces/{name}.jsonl",
+            stage_files(folder, "lossmasks", "lossmask", name),
+            default_settings(LossmaskSettings),
+            name=name,
+        )
+
+    return run
+
+
+def run_files(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """The files of the run that exports read."""
+    files = {
+        kind: tuple(folder / kind / f"{STEM}_{mode}.jsonl" for mode in ("ds", "dr"))
+        for kind in ("traces", "renders", "lossmasks")
+    }
+    return files | {"skeletons": (folder / f"traces/{STEM}_skeletons.jsonl",)}
+
+
+def export(name: str) -> Callable[[Path], None]:
+    """An export."""
+
+    def run(folder: Path) -> None:
+        from cbdata.export import ExportFiles
+        from cbdata.export.registry import EXPORTS
+
+        (entry,) = (each for each in EXPORTS if each.name == name)
+        options = {
+            "export_weights": "columns",
+            "tokenizer": str(MODEL),
+            "cache_dir": None,
+            "tool_schema": str(TOOLS),
+            "tool_schema_dirs": [],
+        }
+        outputs = {key: folder / "export" / path for key, path in entry.outputs.items()}
+        files = run_files(folder)
+        importlib.import_module(entry.dotted).write(
+            ExportFiles(**{kind: files[kind] for kind in entry.reads}), outputs, options
+        )
+
+    return run
+
+
+def validate(folder: Path) -> None:
+    """All checks of all files."""
+    from cbdata.validation.run import validate as check
+
+    files = [path for paths in run_files(folder).values() for path in paths]
+    findings = check([*files, folder / "rejects/render", folder / "rejects/lossmask"])
+    (folder / "validation.txt").write_text(findings.table(), encoding="utf-8")
+
+
+def report(folder: Path) -> None:
+    """The report page."""
+    from cbdata.lossmask.registry import load_registry
+    from cbdata.report.build import build_report
+    from cbdata.report.inputs import DataSet, ReportInputs
+
+    files = run_files(folder)
+    datasets = tuple(
+        DataSet(path.stem, *(folder / kind / path.name for kind in files if kind != "skeletons"))
+        for path in files["traces"]
+    )
+    rejects = tuple(sorted((folder / "rejects").rglob(f"{STEM}_*.jsonl")))
+    inputs = ReportInputs(datasets, files["skeletons"], rejects=rejects, tokenizer=MODEL)
+    build_report(inputs, load_registry(), folder / "report.html")
+
+
+STAGES: dict[str, Callable[[Path], None]] = {
+    "etl_a_fujitsu_b4": convert("fujitsu_b4", "fujitsu_b4"),
+    "etl_a_agentdojo": convert("agentdojo", "agentdojo_decision_points"),
+    "cut": cut,
+    "merge": merge,
+    "render_ds": render("ds"),
+    "render_dr": render("dr"),
+    "lossmask_ds": lossmask("ds"),
+    "lossmask_dr": lossmask("dr"),
+    "validate": validate,
+    "export_parquet": export("parquet"),
+    "export_pairs": export("pairs"),
+    "export_prompt_output": export("prompt_output"),
+    "export_seed_v1": export("seed_v1"),
+    "export_triplets": export("triplets"),
+    "export_next_tool_prediction": export("next_tool_prediction"),
+    "report": report,
+}
+
+
+def measure(stage: str, rows: int) -> None:
+    """Run a stage as a process of its own and print its line."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, __file__, "--one", stage, "--rows", str(rows)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPO,
+    )
+    if done.returncode:
+        print(f"{stage:<28}{rows:>10,}  failed", flush=True)
+        return
+    cpu, peak = done.stdout.split()[-2:]
+    seconds = time.monotonic() - began
+    print(f"{stage:<28}{rows:>10,}{seconds:>10.1f}{float(cpu):>10.1f}{peak:>8}", flush=True)
+
+
+def run_one(stage: str, rows: int) -> None:
+    """Do a stage in this process; print the seconds of CPU time and the peak memory in MB."""
+    STAGES[stage](WORK / str(rows))
+    # Not ru_maxrss, which counts what the parent had before it became this program.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
+    print(f"{time.process_time():.2f} {peak:.0f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--one", choices=STAGES, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        run_one(arguments.one, arguments.rows[0])
+        return
+    if not (WORK / f"demo/traces/{STEM}_dr.jsonl").exists():
+        complete_the_demo()
+    head = f"{'stage':<28}{'rows':>10}{'s':>10}{'CPU s':>10}{'MB':>8}"
+    print(head, flush=True)
+    for rows in arguments.rows:
+        if not (WORK / str(rows)).exists():
+            make_files(rows, WORK / str(rows))
+        for stage in arguments.stages:
+            measure(stage, rows)
+
+
+if __name__ == "__main__":
+    main()

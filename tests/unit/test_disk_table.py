@@ -1,0 +1,72 @@
+"""Values by key on disk: the same answers as a dict, and a plain error where the disk is full."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbdata.atomic_file import FileError
+from cbdata.disk_table import (
+    DiskTable,
+    TemporaryTableError,
+    naming_sqlite,
+    naming_temporary,
+)
+
+STEPS = st.lists(st.tuples(st.booleans(), st.text(max_size=2), st.integers(-5, 5)), max_size=40)
+
+
+@given(STEPS)
+def test_a_table_answers_as_a_dict_does(steps: list[tuple[bool, str, int]]) -> None:
+    table, known = DiskTable(("value",)), dict[str, int]()
+    for replaces, key, value in steps:
+        if replaces:
+            table.set(key, value)
+            known[key] = value
+        else:
+            assert table.add(key, value) == (key not in known)
+            known.setdefault(key, value)
+    assert list(table.rows()) == list(known.items())
+    assert len(table) == len(known)
+    for key in ("", "a", *known):
+        assert (key in table) == (key in known)
+        assert table.get(key) == (None if key not in known else (known[key],))
+
+
+def test_a_table_without_columns_is_a_set() -> None:
+    table = DiskTable()
+    assert [table.add(key) for key in (1, "1", b"1", 1)] == [True, True, True, False]
+    table.set("1")
+    assert [row[0] for row in table.rows()] == [1, "1", b"1"]
+
+
+def test_memory_does_not_grow_with_the_rows() -> None:
+    """100,000 rows of 100 bytes are 10 MB, and as a dict some 20; the cache has 4."""
+    table = DiskTable(("value",))
+    for number in range(1000):
+        table.add(f"{number:050}", "x" * 50)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(1000, 100_000):
+        table.add(f"{number:050}", "x" * 50)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8_000
+    assert table.get(f"{70_000:050}") == ("x" * 50,) and len(table) == 100_000
+
+
+def test_a_full_disk_names_the_folder() -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    with (
+        pytest.raises(FileError, match=r"/somewhere could not be written: .*free space"),
+        naming_sqlite(Path("/somewhere")),
+    ):
+        raise error
+    with (
+        pytest.raises(TemporaryTableError, match=r"temporary tables in /.* Hint: .*TMPDIR"),
+        naming_temporary(),
+    ):
+        raise error
