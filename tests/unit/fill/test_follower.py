@@ -19,7 +19,7 @@ import orjson
 import psutil
 import pytest
 
-from cbdata.fill.follower import log_beside
+from cbdata.fill.follower import head_addresses, log_beside
 from cbdata.fill.models import folder_fingerprint
 from cbdata.fill.nodes import VARIABLE, Line, NodesJob
 from tests.fill_settings import fill_settings, runtime_settings
@@ -36,7 +36,8 @@ class Backend(StubBackend):
         print("worker", worker.pid, "follows", model, arguments["seed"], place.rank, flush=True)
         if arguments["fails"]:
             raise RuntimeError("no memory")
-        time.sleep(60)
+        # As vLLM's monitor does: it returns when a worker ends.
+        worker.wait()
 
 BACKEND = Backend()
 """
@@ -65,7 +66,8 @@ def following(folder: Path, repo: Path) -> Iterator[Follower]:
     (folder / "own_backend.py").write_text(BACKEND)
     path = [repo / "workflow/scripts", repo / "benchmarks/slurm_scale/stub", folder]
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        told = NodesJob(2, listener.getsockname()[1], 1, "secret", str(folder / "job.log"))
+        log = str(folder / "job.log")
+        told = NodesJob(2, listener.getsockname()[1], 1, "secret", "known", log)
         environ = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(map(str, path)),
@@ -81,6 +83,7 @@ def following(folder: Path, repo: Path) -> Iterator[Follower]:
             line = Line(listener.accept()[0])
             hello = line.read(60)
             assert hello is not None and (hello["token"], hello["rank"]) == ("secret", 1)
+            line.send({"head_token": "known"})
             try:
                 yield Follower(run, line, folder / "job.node1.log")
                 run.wait(60)
@@ -124,6 +127,40 @@ def test_a_node_says_what_it_has_and_ends_with_the_engine(
         node.line.send({"end": True})
         assert node.process.wait(60) == 0
         assert ended(node.worker)
+
+
+def test_a_planned_end_is_no_failure_while_its_workers_die_and_its_scratch_goes(
+    tmp_path: Path, repo: Path, demo_model: Path
+) -> None:
+    """Ending the workers ends the backend's part too, before the last of the scratch is removed."""
+    with following(tmp_path, repo) as node:
+        node.line.send(question(demo_model))
+        assert node.line.read(60) is not None
+        node.begin()
+        (scratch,) = tmp_path.glob("cbfill-*")
+        for number in range(1500):
+            (scratch / f"{number}.bin").touch()
+        node.line.send({"end": True})
+        assert node.line.read(60) is None, "nothing is told of a failure"
+        assert node.process.wait(60) == 0
+
+
+def test_a_worker_that_ends_by_itself_is_told_to_the_first_node(
+    tmp_path: Path, repo: Path, demo_model: Path
+) -> None:
+    with following(tmp_path, repo) as node:
+        node.line.send(question(demo_model))
+        assert node.line.read(60) is not None
+        node.begin()
+        os.kill(node.worker, signal.SIGKILL)
+        assert node.line.read(60) == {"failed": "its part of the engine ended"}
+        assert node.process.wait(60) == 75
+
+
+def test_the_head_is_where_srun_was_started_and_nowhere_else() -> None:
+    """Whoever listens on this node's own port is not asked where SLURM names the head."""
+    assert head_addresses({"SLURM_LAUNCH_NODE_IPADDR": "10.1.2.3"}) == ["10.1.2.3"]
+    assert head_addresses({}) == [socket.gethostname()]
 
 
 def test_a_node_without_the_model_says_so_and_one_that_is_left_alone_ends(

@@ -16,9 +16,11 @@ import orjson
 import pytest
 
 from cbdata.fill import nodes
+from cbdata.fill.backends.base import EngineAway
 from cbdata.fill.job import FillJob
 from cbdata.fill.models import LocalModel
-from cbdata.fill.nodes import Head, Line, NodesError, NodesJob, connect, run_on_nodes, srun_problem
+from cbdata.fill.node_line import Line
+from cbdata.fill.nodes import Head, NodesError, NodesJob, connect, run_on_nodes, srun_problem
 from cbdata.fill.preflight import PreflightError
 from cbdata.fill.processes import Command
 from tests.fill_settings import runtime_settings
@@ -31,7 +33,7 @@ ANSWER = {"engine": "toy on a node", "path": "/models/x", "fingerprint": "f" * 6
 def told() -> NodesJob:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return NodesJob(3, free.getsockname()[1], 29501, "secret", None)
+        return NodesJob(3, free.getsockname()[1], 29501, "secret", "known", None)
 
 
 class Losses:
@@ -66,7 +68,10 @@ def join(
     lines: list[Line] = []
 
     def be() -> None:
-        line = connect(replace(told, token=token), ["127.0.0.1"], environ)
+        try:
+            line = connect(replace(told, token=token), ["127.0.0.1"], environ)
+        except NodesError:
+            return
         lines.append(line)
         if line.read(10) is None:
             return
@@ -137,11 +142,13 @@ def test_a_node_that_does_not_come_is_missed_and_strangers_do_not_count(
 ) -> None:
     monkeypatch.setattr(nodes, "JOIN_S", 1.0)
     monkeypatch.setenv("SLURMD_NODENAME", "n1")
-    (known, _), (stranger, _) = join(told, 1), join(told, 2, token="guessed")
+    (known, _), (stranger, environ) = join(told, 1), join(told, 2, token="guessed")
     with pytest.raises(PreflightError, match="node 2 of 3 did not report within 1 s") as why:
         head.gather()
     assert "there are n1, n2. Fix: " in str(why.value)
-    assert stranger().read(5) is None
+    with pytest.raises(IndexError):
+        stranger()
+    assert "VLLM_HOST_IP" not in environ
     head.end()
     known()
 
@@ -167,6 +174,144 @@ def test_a_head_that_does_not_answer(told: NodesJob, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(nodes, "JOIN_S", 0.0)
     with pytest.raises(NodesError, match=r"does not answer at 127\.0\.0\.1: .*refused"):
         connect(told, ["127.0.0.1"], {"SLURM_PROCID": "1"})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"check": {"settings": {}}}\n',
+        b'{"head_token": "guessed"}\n',
+        b'{"head_token": "\xc3\xa9"}\n',
+        b'{"head_token": null}\n',
+        b"[]\n",
+        b"",
+    ],
+)
+def test_what_is_not_the_head_is_not_listened_to(
+    told: NodesJob, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """A stranger on the head's port is left, and the head is looked for again."""
+    monkeypatch.setattr(nodes, "AGAIN_S", 0.01)
+    with socket.create_server(("127.0.0.1", told.port)) as listener:
+        listener.settimeout(10)
+        found: list[Line] = []
+        environ = {"SLURM_PROCID": "1"}
+
+        def be() -> None:
+            found.append(connect(told, ["127.0.0.1"], environ))
+
+        node = threading.Thread(target=be)
+        node.start()
+        for said in (answer, b'{"head_token": "known"}\n{"check": 1}\n'):
+            sock = listener.accept()[0]
+            sock.makefile("rb").readline()
+            sock.sendall(said)
+            if said == answer:
+                sock.close()
+        node.join(10)
+        assert found[0].read(10) == {"check": 1}
+        found[0].close()
+        sock.close()
+
+
+def test_a_silent_stranger_in_the_heads_place_is_left(
+    told: NodesJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "HELLO_S", 0.05)
+    monkeypatch.setattr(nodes, "JOIN_S", 0.1)
+    monkeypatch.setattr(nodes, "AGAIN_S", 0.01)
+    with (
+        socket.create_server(("127.0.0.1", told.port)),
+        pytest.raises(NodesError, match="what listens there is not the head"),
+    ):
+        connect(told, ["127.0.0.1"], {"SLURM_PROCID": "1"})
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [
+        b'{"token": "\xc3\xa9", "rank": 1, "node": "x"}\n',
+        b'{"token": "secret", "rank": "one", "node": "x"}\n',
+        b'{"token": "secret", "rank": true, "node": "x"}\n',
+        b'{"token": "secret", "rank": 0, "node": "x"}\n',
+        b'{"token": "secret", "rank": 3, "node": "x"}\n',
+        b'{"token": "secret", "node": "x"}\n',
+        b'"secret"\n',
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff\n",
+        b"x" * 100_000,
+        b"",
+    ],
+)
+def test_a_stranger_neither_ends_nor_holds_the_head(
+    told: NodesJob, head: Head, monkeypatch: pytest.MonkeyPatch, hello: bytes
+) -> None:
+    monkeypatch.setattr(nodes, "JOIN_S", 5.0)
+    with socket.create_connection(("127.0.0.1", told.port)) as stranger:
+        stranger.sendall(hello)
+        (first, _), (second, _) = join(told, 1), join(told, 2)
+        head.gather()
+    head.end()
+    first()
+    second()
+
+
+def test_a_node_that_tries_again_is_there_once_and_the_later_line_counts(
+    told: NodesJob, head: Head
+) -> None:
+    gathering = threading.Thread(target=head.gather, daemon=True)
+    gathering.start()
+    stale = connect(told, ["127.0.0.1"], {"SLURM_PROCID": "2"})
+    again = connect(told, ["127.0.0.1"], {"SLURM_PROCID": "2"})
+    first, _ = join(told, 1)
+    gathering.join(10)
+    assert not gathering.is_alive()
+    head.end()
+    assert (stale.read(5), again.read(5)) == (None, {"end": True})
+    first()
+    stale.close()
+    again.close()
+
+
+def broken_pipe(_: Line, _message: Any) -> None:
+    raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_node_that_is_gone_before_the_engine_begins_is_named_and_the_job_may_run_again(
+    told: NodesJob, head: Head, job: FillJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, _), (second, _) = join(told, 1), join(told, 2)
+    head.gather()
+    head.check(job, MODEL, "toy")
+    first()
+    second()
+    monkeypatch.setattr(Line, "send", broken_pipe)
+    with pytest.raises(EngineAway, match=r"node n[23] of this engine was gone before it began"):
+        head.begin({"seed": 3})
+
+
+def test_nodes_that_are_gone_before_they_are_asked_are_all_named(
+    told: NodesJob, head: Head, job: FillJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, _), (second, _) = join(told, 1, None), join(told, 2, None)
+    head.gather()
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "send", broken_pipe)
+        with pytest.raises(PreflightError, match=r"node n2 ended .*\n.*node n3 ended"):
+            head.check(job, MODEL, "toy")
+    head.end()
+    first()
+    second()
+
+
+def test_a_port_that_another_process_took_is_named_and_the_job_may_run_again(
+    told: NodesJob, losses: Losses
+) -> None:
+    with (
+        socket.create_server(("", told.port)),
+        pytest.raises(EngineAway, match=f"port {told.port} .*run the job again"),
+    ):
+        Head(told, losses, {})
 
 
 def test_where_no_process_can_be_started_on_other_nodes(
@@ -208,5 +353,8 @@ def test_one_step_with_a_process_on_each_node(
     assert command.words[-3:] == ["-m", "cbdata.fill", "job.json"]
     here = NodesJob.here({**os.environ, **command.environ})
     assert here is not None and here.nodes == 2 and here.port != here.engine_port
-    assert len(here.token) == 32 and here.token not in " ".join(command.words)
+    assert "--wait=0" in command.words, "the head may work on when another node has ended"
+    assert here.token != here.head_token
+    for secret in (here.token, here.head_token):
+        assert len(secret) == 32 and secret not in " ".join(command.words)
     assert orjson.loads(command.environ[nodes.VARIABLE])["log"] == over.log

@@ -4,12 +4,14 @@ part, then does it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import signal
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +22,8 @@ from cbdata.fill.backends.registry import find_backend
 from cbdata.fill.devices import held_gpus
 from cbdata.fill.environment import prepare_environment
 from cbdata.fill.models import ModelMissing, find_model
-from cbdata.fill.nodes import Line, NodesJob, connect
+from cbdata.fill.node_line import Line
+from cbdata.fill.nodes import NodesJob, connect
 from cbdata.fill.processes import EXIT_STOPPED, kill_descendants
 from cbdata.fill.runner import STOP_SIGNALS
 from cbdata.fill.settings import FillSettings, RuntimeSettings
@@ -30,10 +33,21 @@ logger = logging.getLogger(__name__)
 HEAD_ENDS_S = 120.0
 """How long the head may take to end after a stop signal that all nodes got."""
 
+END_COMES_S = 1.0
+"""How long word of the engine's planned end may take behind the end of its workers here."""
+
 
 def log_beside(log: str | None, rank: int) -> str | None:
     """The log file of a node beside the head's."""
     return log and str(Path(log).with_suffix(f".node{rank}.log"))
+
+
+def head_addresses(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Where the head is: the node from which srun was started, this one where SLURM names none.
+    Nowhere else is looked, for what listens there is not the head.
+    """
+    launched_from = environ.get("SLURM_LAUNCH_NODE_IPADDR")
+    return [launched_from or socket.gethostname()]
 
 
 def follow(told: NodesJob) -> int:
@@ -57,8 +71,7 @@ def follow(told: NodesJob) -> int:
 
     for number in STOP_SIGNALS:
         signal.signal(number, note)
-    launched_from = os.environ.get("SLURM_LAUNCH_NODE_IPADDR")
-    line = connect(told, [*filter(None, [launched_from]), socket.gethostname()])
+    line = connect(told, head_addresses())
     node = _Node()
     try:
         while (message := line.read()) is not None:
@@ -83,6 +96,7 @@ class _Node:
         self._model: Path | None = None
         self._scratch: Path | None = None
         self._failed = False
+        self._ending = threading.Event()
 
     def check(self, job: dict[str, Any]) -> dict[str, Any]:
         """Look at this node as the preflight looks at the head's.
@@ -135,11 +149,16 @@ class _Node:
         except Exception as error:
             logger.exception("this node's part of the engine failed")
             why = f"{type(error).__name__}: {error}"
-        if stopped.is_set():
+        # The watching thread ends this process; the workers that it kills on the way end the
+        # engine's part above before it is done.
+        watch.join(END_COMES_S)
+        if stopped.is_set() or self._ending.is_set():
             watch.join(HEAD_ENDS_S)
         self._failed = True
         logger.error("%s", why)
-        line.send({"failed": why})
+        # The head may be gone too.
+        with contextlib.suppress(OSError):
+            line.send({"failed": why})
         return EXIT_STOPPED
 
     def _end_with_the_head(self, line: Line) -> None:
@@ -149,6 +168,7 @@ class _Node:
         message = line.read()
         if self._failed:
             return
+        self._ending.set()
         logger.info("the engine's end: %s", "as planned" if message else "its first node is gone")
         self.clean_up()
         logging.shutdown()

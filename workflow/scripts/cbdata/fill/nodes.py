@@ -5,8 +5,9 @@ others hold a connection to it. Over it they hear which model is meant, say whet
 enough GPUs, get the engine's arguments, and hear of its end. Either side notices when the other is
 gone. What the parts of the engine tell each other is the engine's own business.
 
-Messages are lines of JSON. Whoever connects must know the job's token, which is in the environment
-of its processes alone.
+Messages are lines of JSON. Whoever connects must know the job's token, and whoever answers must
+know the head's, for other users of a node may listen and connect there too. Both are in the
+environment of the job's processes alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 import hmac
 import logging
 import os
+import queue
 import secrets
 import selectors
 import shutil
@@ -29,9 +31,10 @@ from typing import Any
 
 import orjson
 
-from cbdata.fill.backends.base import EngineNodes, EnginePlace
+from cbdata.fill.backends.base import EngineAway, EngineNodes, EnginePlace
 from cbdata.fill.job import FillJob
 from cbdata.fill.models import LocalModel
+from cbdata.fill.node_line import Line
 from cbdata.fill.preflight import PreflightError
 from cbdata.fill.processes import EXIT_STOPPED, Command, run_all
 
@@ -43,6 +46,15 @@ VARIABLE = "CB_FILL_NODES"
 JOIN_S = 600.0
 """How long nodes wait for each other: a first import from a cold network disk takes minutes."""
 
+HELLO_S = 10.0
+"""How long either side waits for the other's whole hello."""
+
+HELLO_BYTES = 4096
+"""A hello is no longer: strangers fill no memory."""
+
+AGAIN_S = 0.5
+"""Seconds between two looks for the head, or for who has come."""
+
 
 class NodesError(RuntimeError):
     """The nodes of an engine do not come together: says which is missing."""
@@ -52,14 +64,16 @@ class NodesError(RuntimeError):
 class NodesJob:
     """What every process of an engine over several nodes is told.
 
-    ``port`` is where the head listens, ``engine_port`` where its engine does; ``log`` is the head's
-    log file.
+    ``port`` is where the head listens, ``engine_port`` where its engine does. ``token`` shows the
+    head that a node belongs to the job, ``head_token`` shows a node that it has found the head.
+    ``log`` is the head's log file.
     """
 
     nodes: int
     port: int
     engine_port: int
     token: str
+    head_token: str
     log: str | None
 
     @classmethod
@@ -108,7 +122,8 @@ def run_on_nodes(job: FillJob, job_file: str) -> int:
         raise PreflightError(f"this fill job cannot run here:\n  - {problem}")
     count = job.runtime.nodes_per_engine
     port, engine_port = _free_ports(2)
-    told = NodesJob(count, port, engine_port, secrets.token_hex(16), job.log)
+    token, head_token = secrets.token_hex(16), secrets.token_hex(16)
+    told = NodesJob(count, port, engine_port, token, head_token, job.log)
     words = [
         "srun",
         f"--nodes={count}",
@@ -116,6 +131,9 @@ def run_on_nodes(job: FillJob, job_file: str) -> int:
         "--ntasks-per-node=1",
         # One that ends badly takes the others along: no node is billed for waiting.
         "--kill-on-bad-exit=1",
+        # A site may end a step so long after its first process did (WaitTime); the head may still
+        # have rows to write.
+        "--wait=0",
         "--cpu-bind=none",
         "--mpi=none",
         sys.executable,
@@ -141,34 +159,9 @@ def _free_ports(count: int) -> list[int]:
             each.close()
 
 
-class Line:
-    """A connection of lines of JSON."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self._file = sock.makefile("rb")
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message. Raises OSError."""
-        self.sock.sendall(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
-
-    def read(self, seconds: float | None = None) -> dict[str, Any] | None:
-        """The next message; None where the other side is gone, or silent for so many seconds, or
-        sends something else.
-        """
-        self.sock.settimeout(seconds)
-        try:
-            message = orjson.loads(self._file.readline())
-        except (OSError, orjson.JSONDecodeError):
-            return None
-        return message if isinstance(message, dict) else None
-
-    def close(self) -> None:
-        """Close both ways; a thread that reads here sees the end."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-        self._file.close()
-        self.sock.close()
+def _same(said: object, secret: str) -> bool:
+    """Whether someone who may be a stranger knows a secret."""
+    return isinstance(said, str) and hmac.compare_digest(said.encode(), secret.encode())
 
 
 class Head(EngineNodes):
@@ -179,6 +172,9 @@ class Head(EngineNodes):
         lost: Called with the reason where a node is gone while the engine works; ends this process,
             since the engine can neither go on nor be stopped.
         environ: Where VLLM_HOST_IP is set to the address that the other nodes reach.
+
+    Raises:
+        EngineAway: Another process listens on its port by now.
     """
 
     def __init__(
@@ -188,19 +184,26 @@ class Head(EngineNodes):
         environ: MutableMapping[str, str] = os.environ,
     ) -> None:
         self._told, self._lost, self._environ = told, lost, environ
-        self._listener = socket.create_server(("", told.port), backlog=told.nodes)
+        try:
+            self._listener = socket.create_server(("", told.port), backlog=told.nodes)
+        except OSError as error:
+            raise EngineAway(
+                f"port {told.port} of {node_name()}, which was free when the job chose it, cannot"
+                f" be listened on ({error.strerror}); run the job again, which takes another"
+            ) from error
         self._nodes: dict[int, tuple[str, Line]] = {}
         self._over = threading.Event()
         self._address = ""
+        self._came: queue.SimpleQueue[tuple[int, str, Line]] = queue.SimpleQueue()
 
     def gather(self) -> None:
         """Wait until all nodes are there. Raises PreflightError where one is missing."""
         end = time.monotonic() + JOIN_S
+        threading.Thread(target=self._listen, daemon=True, name="nodes-listen").start()
         while len(self._nodes) < self._told.nodes - 1:
-            self._listener.settimeout(max(0.0, end - time.monotonic()) or 0.001)
             try:
-                sock, _ = self._listener.accept()
-            except TimeoutError:
+                rank, name, line = self._came.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
                 missing = sorted(set(range(1, self._told.nodes)) - self._nodes.keys())
                 there = ", ".join([node_name(), *(name for name, _ in self._nodes.values())])
                 raise PreflightError(
@@ -208,14 +211,46 @@ class Head(EngineNodes):
                     f" within {JOIN_S:.0f} s; there are {there}. Fix: look at its log beside this"
                     f" one, and whether nodes reach each other's ports (here {self._told.port})"
                 ) from None
-            line = Line(sock)
-            hello = line.read(10.0) or {}
-            if not hmac.compare_digest(str(hello.get("token")), self._told.token):
-                line.close()
-                continue
-            self._address = sock.getsockname()[0]
-            self._nodes[int(hello["rank"])] = (str(hello["node"]), line)
+            if rank in self._nodes:
+                # It had no answer in time, and tried again.
+                self._nodes[rank][1].close()
+            self._address = line.sock.getsockname()[0]
+            self._nodes[rank] = (name, line)
         self._environ.setdefault("VLLM_HOST_IP", self._address)
+
+    def _listen(self) -> None:
+        """Take connections until the end. Each is heard on its own, so that a stranger who says
+        nothing keeps no node waiting.
+        """
+        self._listener.settimeout(AGAIN_S)
+        while not self._over.is_set():
+            try:
+                sock, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                # Closed, or no descriptor is free for the moment.
+                self._over.wait(AGAIN_S)
+                continue
+            threading.Thread(target=self._hear, args=(Line(sock),), daemon=True).start()
+
+    def _hear(self, line: Line) -> None:
+        """Take a node of this job for one, and let anyone else go."""
+        hello = line.read(HELLO_S, HELLO_BYTES) or {}
+        rank = hello.get("rank")
+        if (
+            not _same(hello.get("token"), self._told.token)
+            or type(rank) is not int
+            or not 0 < rank < self._told.nodes
+        ):
+            line.close()
+            return
+        try:
+            line.send({"head_token": self._told.head_token})
+        except OSError:
+            line.close()
+            return
+        self._came.put((rank, str(hello.get("node")), line))
 
     def check(self, job: FillJob, model: LocalModel, engine: str) -> None:
         """See that each node can do its part of the job.
@@ -237,7 +272,11 @@ class Head(EngineNodes):
             }
         }
         for _, line in self._nodes.values():
-            line.send(question)
+            try:
+                line.send(question)
+            except OSError:
+                # It is gone, and gives no answer below.
+                line.close()
         problems = []
         for rank, (name, line) in sorted(self._nodes.items()):
             answer = line.read(JOIN_S)
@@ -264,10 +303,15 @@ class Head(EngineNodes):
         return EnginePlace(rank=0, count=told.nodes, address=self._address, port=told.engine_port)
 
     def begin(self, arguments: Mapping[str, Any]) -> None:
-        """See EngineNodes.begin."""
+        """See EngineNodes.begin. Raises EngineAway where a node is gone."""
         whole = asdict(self.place)
-        for rank, (_, line) in self._nodes.items():
-            line.send({"begin": {"arguments": arguments, "place": {**whole, "rank": rank}}})
+        for rank, (name, line) in self._nodes.items():
+            try:
+                line.send({"begin": {"arguments": arguments, "place": {**whole, "rank": rank}}})
+            except OSError as error:
+                raise EngineAway(
+                    f"node {name} of this engine was gone before it began; run the job again"
+                ) from error
         threading.Thread(target=self._watch, daemon=True, name="nodes-watch").start()
 
     def end(self) -> None:
@@ -288,7 +332,7 @@ class Head(EngineNodes):
                     name, line = key.data
                     said = line.read(5.0)
                     if not self._over.is_set():
-                        why = said["failed"] if said else "its process is gone"
+                        why = said.get("failed") if said else "its process is gone"
                         self._lost(f"node {name} of this engine ended: {why}")
                         return
 
@@ -307,17 +351,24 @@ def connect(
         NodesError: It does not answer.
     """
     end = time.monotonic() + JOIN_S
+    hello = {"token": told.token, "rank": node_rank(environ), "node": node_name(environ)}
     while True:
         for address in addresses:
             try:
-                sock = socket.create_connection((address, told.port), timeout=10)
+                sock = socket.create_connection((address, told.port), timeout=HELLO_S)
             except OSError as error:
-                why = error
+                why = str(error)
                 continue
-            environ.setdefault("VLLM_HOST_IP", sock.getsockname()[0])
-            line = Line(sock)
-            line.send({"token": told.token, "rank": node_rank(environ), "node": node_name(environ)})
-            return line
+            own, line = sock.getsockname()[0], Line(sock)
+            # What it did not take gets no answer.
+            with contextlib.suppress(OSError):
+                line.send(hello)
+            answer = line.read(HELLO_S, HELLO_BYTES) or {}
+            if _same(answer.get("head_token"), told.head_token):
+                environ.setdefault("VLLM_HOST_IP", own)
+                return line
+            line.close()
+            why = "what listens there is not the head"
         if time.monotonic() > end:
             raise NodesError(f"the first node does not answer at {', '.join(addresses)}: {why}")
-        time.sleep(0.5)
+        time.sleep(AGAIN_S)
