@@ -6,12 +6,13 @@ workflow/scripts/choose_fill_shards.py $CB_SCRATCH/data/stats/fill/fujitsu_b4_ds
 13246 --gpus 4 8
 
 Of a run of several skeleton sets, give a stats file and a number of skeletons for each. With
---model it also says which shape of job fits: a shard for each engine, several engines in a job, an
-engine over several nodes, or a server that runs. Where nothing was measured yet, give
---tokens-per-second, --tokens-per-skeleton and --load-seconds in place of the stats files.
+--model and --max-model-len it also says which shape of job fits: a shard for each engine, several
+engines in a job, an engine over several nodes, or a server that runs. Where nothing was measured
+yet, give --tokens-per-second, --tokens-per-skeleton and --load-seconds in place of the stats files.
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -21,6 +22,17 @@ from cbdata.fill.model_size import model_size
 from cbdata.fill.models import ModelMissing, context_length, read_config
 from cbdata.fill.shapes import FULL_REQUESTS, Site, needed_bytes, shape_table, shapes
 from cbdata.fill.sizing import RunCost, ShardCountError, choose, run_cost, whole_run
+
+DECLARED = ("tokens_per_second", "tokens_per_skeleton", "load_seconds")
+"""Options in place of stats files."""
+
+OF_A_SHAPE = (
+    *("max_model_len", "cache_type_bytes", "gpu_memory", "gpus_per_node", "free_gpus"),
+    *("measured_gpus", "whole_nodes", "served"),
+)
+"""Options that do something with --model alone."""
+
+MAY_BE_0 = ("load_seconds", "gpus_per_node", "whole_nodes", "served")
 
 
 def table(runs: list[RunCost], skeletons: list[int], gpus: list[int], hours: list[float]) -> str:
@@ -61,7 +73,9 @@ def table(runs: list[RunCost], skeletons: list[int], gpus: list[int], hours: lis
 def shapes_of(options: argparse.Namespace, run: RunCost) -> str:
     """Return what a model takes, and a table of the shapes for each time limit."""
     model = model_size(options.model, options.cache_type_bytes)
-    context = options.max_model_len or context_length(read_config(options.model)) or 0
+    context, most = options.max_model_len, context_length(read_config(options.model))
+    if most is not None and context > most:
+        raise ShardCountError(f"--max-model-len: {context} is more than the model's own {most}")
     need = needed_bytes(model, context)
     lines = [
         "",
@@ -88,7 +102,7 @@ def shapes_of(options: argparse.Namespace, run: RunCost) -> str:
 
 def costs(options: argparse.Namespace) -> list[RunCost]:
     """Return what was measured, or declared in its place. Raises ShardCountError."""
-    declared = (options.tokens_per_second, options.tokens_per_skeleton, options.load_seconds)
+    declared = [getattr(options, name) for name in DECLARED]
     if options.stats:
         return [run_cost(orjson.loads(path.read_bytes()), str(path)) for path in options.stats]
     if None in declared:
@@ -133,8 +147,12 @@ def parser() -> argparse.ArgumentParser:
     declared.add_argument("--load-seconds", type=float, help="start of one engine")
     shape = made.add_argument_group("which shape of job")
     shape.add_argument("--model", type=Path, help="the model's folder; its weights may be missing")
-    shape.add_argument("--max-model-len", type=int, help="the model's context by default")
-    shape.add_argument("--cache-type-bytes", type=int, default=2, help="1 for an fp8 cache")
+    shape.add_argument(
+        "--max-model-len", type=int, help="tokens of the longest prompt with its completion"
+    )
+    shape.add_argument(
+        "--cache-type-bytes", type=int, default=2, choices=(1, 2, 4), help="1 for an fp8 cache"
+    )
     shape.add_argument("--gpu-memory", type=float, default=80, help="GB of a GPU")
     shape.add_argument("--gpus-per-node", type=int, default=8)
     shape.add_argument("--free-gpus", type=int, help="at once; those of a node by default")
@@ -144,16 +162,46 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def wrong_options(reads: argparse.ArgumentParser, options: argparse.Namespace) -> str | None:
+    """Say which options cannot be, or would do nothing; None if all are right."""
+
+    def given(names: tuple[str, ...]) -> str:
+        return ", ".join(
+            _option(name) for name in names if getattr(options, name) != reads.get_default(name)
+        )
+
+    for name, value in vars(options).items():
+        for number in value if isinstance(value, list) else [value]:
+            if not isinstance(number, int | float):
+                continue
+            if not math.isfinite(number) or number < 0:
+                return f"{_option(name)}: {number} is no number that is 0 or more"
+            if number == 0 and name not in MAY_BE_0:
+                return f"{_option(name)}: 0 must be above 0"
+    if options.stats and (left_out := given(DECLARED)):
+        return f"{left_out}: only without stats files, which say what was measured"
+    if options.stats and len(options.skeletons) != len(options.stats):
+        return "give as many numbers of --skeletons as stats files"
+    if options.model is None and (left_out := given(OF_A_SHAPE)):
+        return f"{left_out}: only with --model"
+    if options.model is not None and options.max_model_len is None:
+        return (
+            "--model needs --max-model-len: the longest prompt of your skeletons with its"
+            " completion, in tokens (the start of a fill run prints it)"
+        )
+    return None
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def main() -> int:
     """Return the exit status: 0, or 1 if a file cannot be used."""
     reads = parser()
     options = reads.parse_args()
-    above_0 = [options.tokens_per_second, options.tokens_per_skeleton, options.max_model_len]
-    numbers = [*options.skeletons, *options.gpus, *options.hours, options.measured_gpus]
-    if min([*numbers, *(each for each in above_0 if each is not None)]) <= 0:
-        reads.error("all numbers but --load-seconds and --gpus-per-node must be above 0")
-    if options.stats and len(options.skeletons) != len(options.stats):
-        reads.error("give as many numbers of --skeletons as stats files")
+    if problem := wrong_options(reads, options):
+        reads.error(problem)
     try:
         runs = costs(options)
         print(table(runs, options.skeletons, options.gpus, options.hours))

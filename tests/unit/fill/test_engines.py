@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -16,8 +17,9 @@ from cbdata.fill.backends.vllm_backend import VllmBackend
 from cbdata.fill.engines import engine_environs, run_engines
 from cbdata.fill.job import FillJob, load_job
 from cbdata.fill.preflight import FillInputs
-from cbdata.fill.row_file import read_rows
-from cbdata.fill.runner import StopFlag
+from cbdata.fill.processes import EXIT_STOPPED
+from cbdata.fill.row_file import join_rows, read_rows
+from cbdata.fill.runner import STOP_SIGNALS, StopFlag
 from cbdata.fill.shard import run_shard
 from cbdata.jsonl import read_records
 from cbdata.tools import ToolSchema, load_tool_schema
@@ -175,6 +177,45 @@ def test_an_engine_that_fails_keeps_the_shard_unpublished(
     assert [bool(toy.seen) for toy in done] == [False, True, False]
     in_this_process(monkeypatch, (0, 1, 75))
     assert run_engines(job, ToyBackend()) == 1
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_stop_signal_before_the_engines_start_none(
+    worlds: World, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """The signal's default would end this process, and leave the engines' job files."""
+    toys = in_this_process(monkeypatch)
+    prepare = engine_environs
+
+    def signalled(*given: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return prepare(*given)
+
+    monkeypatch.setattr("cbdata.fill.engines.engine_environs", signalled)
+    job = replace(worlds.job(), runtime=THREE)
+    before = signal.getsignal(number)
+    assert run_engines(job, ToyBackend()) == EXIT_STOPPED
+    assert not toys
+    assert not list(job.job_file.parent.glob("*engine*"))
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_stop_signal_while_rows_are_joined_costs_no_shard(
+    worlds: World, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    in_this_process(monkeypatch)
+
+    def signalled(parts: Any, output: str) -> Any:
+        os.kill(os.getpid(), number)
+        return join_rows(parts, output)
+
+    monkeypatch.setattr("cbdata.fill.engines.join_rows", signalled)
+    job = replace(worlds.job(), runtime=THREE)
+    assert run_engines(job, ToyBackend()) == 0
+    for part in job.sets:
+        assert Path(part.output).exists()
+        assert not list(Path(part.output).parent.glob("*.part"))
 
 
 def test_each_engine_has_its_own_gpus_and_ports(

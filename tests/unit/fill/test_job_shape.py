@@ -68,5 +68,10 @@ def test_several_nodes_are_only_to_be_had_of_slurm() -> None:
     problem = place_problem(over, False, {})
     assert problem is not None and "--profile slurm" in problem
     assert place_problem(over, True, {}) is None
-    assert place_problem(over, False, {"SLURM_JOB_ID": "7"}) is None
+    on_a_node = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "n1"}
+    assert place_problem(over, False, on_a_node) is None
+    on_the_login_node = place_problem(over, False, {"SLURM_JOB_ID": "7"})
+    assert on_the_login_node is not None
+    assert "start it on the first node of the allocation" in on_the_login_node
+    assert place_problem(over, False, {"SLURMD_NODENAME": "n1"}) == problem
     assert place_problem(runtime_settings(engines_per_job=2), False, {}) is None

@@ -58,8 +58,25 @@ def test_the_weights_are_those_of_the_index_or_of_the_files(tmp_path: Path) -> N
     (tmp_path / "model.safetensors").write_bytes(b"x" * 500)
     assert model_size(folder(tmp_path, LLAMA_8B)).weight_bytes == 500
     assert model_size(folder(tmp_path, LLAMA_8B, 16_060_522_496)) == ModelSize(
-        16_060_522_496, 131_072, 32, 32
+        16_060_522_496, 131_072, 32, 32, 8
     )
+
+
+@pytest.mark.parametrize(
+    ("config", "kv_heads"),
+    [
+        (LLAMA_8B, 8),
+        (DEEPSEEK_V3, 1),
+        ({**DEEPSEEK_V3, "num_key_value_heads": 128}, 1),
+        ({"num_attention_heads": 12, "num_hidden_layers": 2, "head_dim": 64}, 12),
+        ({**LLAMA_8B, "num_key_value_heads": None, "num_kv_heads": 1}, 1),
+        ({"text_config": LLAMA_8B, "num_hidden_layers": 1}, 8),
+    ],
+)
+def test_into_how_many_parts_the_cache_is_divided(
+    tmp_path: Path, config: dict[str, Any], kv_heads: int
+) -> None:
+    assert model_size(folder(tmp_path, config, 7)).kv_heads == kv_heads
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,53 @@ def test_a_division_that_vllm_refuses_is_a_warning(
     assert line.startswith(f"warning: {warning}")
 
 
+@pytest.mark.parametrize(
+    ("heads", "gpus", "said"),
+    [
+        # Phi-4.
+        (
+            {"num_attention_heads": 40, "num_key_value_heads": 10},
+            4,
+            (
+                "neither divides the model's 10 key-value heads nor is a multiple of them, which vLLM"
+                " refuses: take one of 1, 2, 5, 10"
+            ),
+        ),
+        # Qwen2.5-32B.
+        (
+            {"num_attention_heads": 40, "num_key_value_heads": 8},
+            5,
+            (
+                "neither divides the model's 8 key-value heads nor is a multiple of them, which vLLM"
+                " refuses: take one of 1, 2, 4, 8"
+            ),
+        ),
+        ({"num_attention_heads": 32, "num_key_value_heads": 2}, 8, None),
+        # DeepSeek: latent attention keeps one vector for all heads.
+        (
+            {"num_attention_heads": 128, "num_key_value_heads": 100, "kv_lora_rank": 512},
+            8,
+            None,
+        ),
+    ],
+)
+def test_key_value_heads_that_vllm_cannot_divide_are_a_warning(
+    plan: Any, model_folder: Path, heads: dict[str, int], gpus: int, said: str | None
+) -> None:
+    (model_folder / "config.json").write_text(json.dumps({**CONFIG, **heads}))
+    lines = plan(tensor_parallel=gpus).lines[1:]
+    assert lines == ((f"warning: tensor_parallel={gpus} {said}",) if said else ())
+
+
+def test_the_hint_names_no_number_that_vllm_refuses(plan: Any, model_folder: Path) -> None:
+    """Four cards would hold 200 GB, but 10 key-value heads go into five."""
+    heads = {"num_attention_heads": 40, "num_key_value_heads": 10}
+    (model_folder / "config.json").write_text(json.dumps({**CONFIG, **heads}))
+    grow(model_folder, 200e9)
+    (hint,) = plan().lines[1:]
+    assert "tensor_parallel=5 at least" in hint
+
+
 def test_transformers_divides_nothing(plan: Any, model_folder: Path) -> None:
     grow(model_folder, 200e9)
     assert len(plan(TransformersBackend(), tensor_parallel=3).lines) == 1

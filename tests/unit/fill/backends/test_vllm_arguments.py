@@ -16,6 +16,7 @@ from cbdata.fill.backends.vllm_arguments import (
     node_arguments,
     option_problems,
 )
+from cbdata.fill.backends.vllm_backend import VllmBackend
 from cbdata.fill.backends.vllm_names import ENGINE_ARGUMENTS
 from cbdata.fill.devices import DeviceKind
 from cbdata.fill.settings import EngineSettings
@@ -128,6 +129,38 @@ def test_over_several_nodes_each_has_a_part_of_the_pipeline() -> None:
     eager = {"enforce_eager": True, "nodes_per_engine": 2}
     assert engine_arguments(options("cpu", {}, eager))["enforce_eager"] is False
     assert engine_arguments(options("cuda", {}, eager))["enforce_eager"] is True
+
+
+@pytest.mark.parametrize(
+    ("device", "changes", "told"),
+    [
+        ("cpu", {"enforce_eager": True, "nodes_per_engine": 2}, True),
+        ("cpu", {"enforce_eager": True, "pipeline_parallel": 2}, True),
+        ("cpu", {"nodes_per_engine": 2}, False),
+        ("cpu", {"enforce_eager": True}, False),
+        ("cuda", {"enforce_eager": True, "nodes_per_engine": 2}, False),
+    ],
+)
+def test_what_the_cpu_takes_otherwise_than_it_was_asked_is_logged(
+    caplog: pytest.LogCaptureFixture, device: Any, changes: dict[str, Any], told: bool
+) -> None:
+    engine_arguments(options(device, {}, changes))
+    assert ("enforce_eager=true is left out" in caplog.text) == told
+
+
+@pytest.mark.parametrize(
+    ("executor", "nodes", "refused"),
+    [("ray", 2, True), ("uni", 2, True), (None, 2, False), ("mp", 2, False), ("ray", 1, False)],
+)
+def test_nodes_are_joined_in_one_way_and_another_is_refused(
+    executor: str | None, nodes: int, refused: bool
+) -> None:
+    asked = engine(engine_args={"distributed_executor_backend": executor})
+    problems = VllmBackend().option_problems(asked, runtime_settings(nodes_per_engine=nodes))
+    assert len(problems) == refused
+    for problem in problems:
+        assert f"distributed_executor_backend: {executor!r} is refused" in problem
+        assert "nodes_per_engine: 2" in problem and "Fix: leave it out" in problem
 
 
 def test_arguments_of_both_devices_are_vllms() -> None:

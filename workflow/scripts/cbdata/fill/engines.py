@@ -19,9 +19,9 @@ from cbdata.fill.backends.base import Backend
 from cbdata.fill.device_shares import device_shares
 from cbdata.fill.job import FillJob
 from cbdata.fill.lock import ShardLock
-from cbdata.fill.processes import Command, joint_status, run_all
+from cbdata.fill.processes import EXIT_STOPPED, Command, joint_status, run_all
 from cbdata.fill.row_file import join_rows
-from cbdata.fill.runner import StopFlag
+from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.logs import JobLogs, log_failure
 
 logger = logging.getLogger(__name__)
@@ -42,17 +42,19 @@ def run_engines(job: FillJob, backend: Backend) -> int:
         backend: What generates.
 
     Returns:
-        The exit status of the job: 0 where every engine did its part and the shard is published.
+        The exit status of the job: 0 where every engine did its part and the shard is published,
+        EXIT_STOPPED where a stop signal came before they were started.
 
     Raises:
         TooFewGpus: The job has not the GPUs that its engines need.
         Stopped: The job was told to stop while another job held the shard.
     """
     count = job.runtime.engines_per_job
-    with ExitStack() as stack:
-        with StopFlag():
-            for lock_file in job.lock_files:
-                stack.enter_context(ShardLock(lock_file))
+    with StopFlag() as stop, ExitStack() as stack:
+        for lock_file in job.lock_files:
+            stack.enter_context(ShardLock(lock_file))
+        # From here on files are left that must be removed, or rows are joined: nothing is cut off.
+        stop.at_once = False
         parts = [job.of_engine(engine) for engine in range(count)]
         stack.callback(_remove_parts, [each.output for each in job.sets])
         logs = JobLogs()
@@ -71,6 +73,10 @@ def run_engines(job: FillJob, backend: Backend) -> int:
             )
             words = [sys.executable, "-m", "cbdata.fill", str(part.job_file)]
             commands.append(Command(words, environ))
+        if stop.requested:
+            stopped = Stopped(f"{stop.requested} received before the engines were started")
+            log_failure(stopped, traceback=False)
+            return EXIT_STOPPED
         statuses = run_all(commands)
         status = joint_status(statuses)
         if status:

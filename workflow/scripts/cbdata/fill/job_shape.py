@@ -77,6 +77,13 @@ def shape_problems(backend: Backend, runtime: RuntimeSettings) -> list[str]:
     return problems
 
 
+def on_a_node_of_slurm(environ: Mapping[str, str]) -> bool:
+    """Whether a process runs on a node of a SLURM job. ``salloc`` may leave a shell on the login
+    node, which has the job's number, but no node's name.
+    """
+    return "SLURM_JOB_ID" in environ and "SLURMD_NODENAME" in environ
+
+
 def place_problem(
     runtime: RuntimeSettings, submits: bool, environ: Mapping[str, str]
 ) -> str | None:
@@ -87,8 +94,14 @@ def place_problem(
         submits: Whether the run submits its jobs to a scheduler.
         environ: The environment of the run.
     """
-    if runtime.nodes_per_engine == 1 or submits or "SLURM_JOB_ID" in environ:
+    if runtime.nodes_per_engine == 1 or submits or on_a_node_of_slurm(environ):
         return None
+    if "SLURM_JOB_ID" in environ:
+        return (
+            f"nodes_per_engine: {runtime.nodes_per_engine} nodes are reached from a node of the"
+            " allocation, and this is none (SLURMD_NODENAME is not set). Fix: start it on the first"
+            " node of the allocation, or use snakemake --profile slurm (docs/slurm.md)"
+        )
     return (
         f"nodes_per_engine: {runtime.nodes_per_engine} nodes can only be had of SLURM, and this run"
         " does not submit its jobs. Fix: snakemake --profile slurm (docs/slurm.md), or leave it out"

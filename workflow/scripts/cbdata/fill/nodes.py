@@ -33,6 +33,7 @@ import orjson
 
 from cbdata.fill.backends.base import EngineAway, EngineNodes, EnginePlace
 from cbdata.fill.job import FillJob
+from cbdata.fill.job_shape import on_a_node_of_slurm
 from cbdata.fill.models import LocalModel
 from cbdata.fill.node_line import Line
 from cbdata.fill.preflight import PreflightError
@@ -95,10 +96,11 @@ def node_name(environ: Mapping[str, str] = os.environ) -> str:
 
 def srun_problem(environ: Mapping[str, str] = os.environ) -> str | None:
     """Why no process can be started on several nodes from here; None if it can."""
-    if "SLURM_JOB_ID" not in environ or "SLURMD_NODENAME" not in environ:
+    if not on_a_node_of_slurm(environ):
         return (
             "nodes_per_engine: an engine over several nodes needs a SLURM job, and this is none."
-            " Fix: snakemake --profile slurm, or leave nodes_per_engine out"
+            " Fix: snakemake --profile slurm, or start it on the first node of the allocation, or"
+            " leave nodes_per_engine out"
         )
     if shutil.which("srun") is None:
         return "nodes_per_engine: there is no srun on this node. Fix: put it on PATH"

@@ -13,6 +13,7 @@ from cbdata.config import ConfigError
 from cbdata.fill.backends.base import Backend
 from cbdata.fill.call_reading import load_renderer, settle_calls
 from cbdata.fill.job_shape import shape_problems
+from cbdata.fill.model_size import key_value_heads, splits, text_part
 from cbdata.fill.models import (
     ModelMissing,
     context_length,
@@ -157,12 +158,19 @@ def _split_warnings(config: dict[str, Any], runtime: RuntimeSettings) -> list[st
     version may do it.
     """
     found = []
-    heads = _number(config, "num_attention_heads")
-    if heads and heads % runtime.tensor_parallel:
-        fits = [str(count) for count in range(1, heads + 1) if heads % count == 0 and count <= 16]
+    gpus = runtime.tensor_parallel
+    if not _splits(config, gpus):
+        heads = _number(config, "num_attention_heads") or 0
+        why = f"does not divide the model's {heads} attention heads"
+        if heads % gpus == 0:
+            kv_heads = key_value_heads(text_part(config), heads)
+            why = (
+                f"neither divides the model's {kv_heads} key-value heads nor is a multiple of them"
+            )
+        fits = [str(count) for count in range(1, 17) if _splits(config, count)]
         found.append(
-            f"warning: tensor_parallel={runtime.tensor_parallel} does not divide the model's"
-            f" {heads} attention heads, which vLLM refuses: take one of {', '.join(fits)}"
+            f"warning: tensor_parallel={gpus} {why}, which vLLM refuses: take one of"
+            f" {', '.join(fits)}"
         )
     layers = _number(config, "num_hidden_layers")
     if layers and runtime.pipeline_stages > layers:
@@ -188,12 +196,11 @@ def _size_hints(
         return []
     if settings.dtype == "float32" and _stored_type(config) in ("bfloat16", "float16"):
         size *= 2
-    heads = _number(config, "num_attention_heads")
     least = next(
         (
             count
             for count in range(1, MOST_CARDS + 1)
-            if size <= count * WEIGHT_SHARE * CARD_BYTES and (not heads or heads % count == 0)
+            if size <= count * WEIGHT_SHARE * CARD_BYTES and _splits(config, count)
         ),
         MOST_CARDS,
     )
@@ -209,16 +216,17 @@ def _size_hints(
     ]
 
 
-def _text_part(config: dict[str, Any]) -> dict[str, Any]:
-    part = config.get("text_config")
-    return part if isinstance(part, dict) else config
+def _splits(config: dict[str, Any], gpus: int) -> bool:
+    """Whether the model can be divided among so many GPUs, as far as its files tell."""
+    heads = _number(config, "num_attention_heads")
+    return not heads or splits(heads, key_value_heads(text_part(config), heads), gpus)
 
 
 def _number(config: dict[str, Any], key: str) -> int | None:
-    value = _text_part(config).get(key)
+    value = text_part(config).get(key)
     return value if isinstance(value, int) else None
 
 
 def _stored_type(config: dict[str, Any]) -> Any:
-    part = _text_part(config)
+    part = text_part(config)
     return part.get("dtype") or part.get("torch_dtype") or config.get("torch_dtype")

@@ -5,10 +5,11 @@ engines in a job, one engine over several nodes, or a server that runs already.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cbdata.fill.model_size import ModelSize
+from cbdata.fill.model_size import ModelSize, splits
 from cbdata.fill.sizing import RunCost, ShardCountError, choose
 
 ShapeName = Literal["shard per engine", "engines per job", "nodes per engine", "endpoint"]
@@ -71,9 +72,24 @@ def needed_bytes(model: ModelSize, context: int) -> int:
     return model.weight_bytes + FULL_REQUESTS * context * model.cache_bytes
 
 
+def bytes_of_each_gpu(model: ModelSize, context: int, tensor_parallel: int) -> float:
+    """Memory that an engine takes of each GPU in bytes. The cache is divided by key-value heads:
+    more GPUs than those hold copies.
+
+    Args:
+        model: The model.
+        context: The longest prompt with its completion, in tokens.
+        tensor_parallel: GPUs that share each layer. The layers may be divided among nodes besides,
+            which divides the result.
+    """
+    cache = needed_bytes(model, context) - model.weight_bytes
+    return model.weight_bytes / tensor_parallel + cache / min(tensor_parallel, model.kv_heads)
+
+
 def node_sizes(model: ModelSize, gpus_per_node: int) -> list[int]:
     """Values that tensor_parallel can have on a node, the least first."""
-    return [count for count in range(1, gpus_per_node + 1) if model.heads % count == 0]
+    counts = range(1, gpus_per_node + 1)
+    return [count for count in counts if splits(model.heads, model.kv_heads, count)]
 
 
 def shapes(
@@ -91,9 +107,10 @@ def shapes(
             engine.
         measured_gpus: GPUs of the engine that was measured.
     """
-    need, usable = needed_bytes(model, context), USABLE_MEMORY * site.gpu_bytes
+    usable = USABLE_MEMORY * site.gpu_bytes
     sizes = node_sizes(model, site.gpus_per_node)
-    fits = [size for size in sizes if need <= size * usable]
+    each = {size: bytes_of_each_gpu(model, context, size) for size in sizes}
+    fits = [size for size in sizes if each[size] <= usable]
 
     def reckoned(shape: Shape) -> Shape:
         return _timed(shape, site, run, measured_gpus)
@@ -109,7 +126,7 @@ def shapes(
         else:
             found.append(Shape("engines per job", problem="a node has GPUs for one engine alone"))
     else:
-        why = _too_large(need, usable, site.gpus_per_node)
+        why = _too_large(each, usable)
         found += [Shape("shard per engine", problem=why), Shape("engines per job", problem=why)]
     if not sizes:
         found.append(Shape("nodes per engine", problem="nodes have no GPU"))
@@ -117,7 +134,7 @@ def shapes(
         found.append(Shape("nodes per engine", problem="one node holds the model, and is faster"))
     else:
         widest = sizes[-1]
-        nodes = math.ceil(need / (widest * usable))
+        nodes = math.ceil(each[widest] / usable)
         held = nodes * (site.gpus_per_node if site.whole_nodes else widest)
         shape = Shape("nodes per engine", widest, nodes_per_engine=nodes, job_gpus=held)
         if nodes > model.layers:
@@ -175,12 +192,13 @@ def shape_table(found: list[Shape], whole_nodes: bool) -> str:
     return "\n".join(lines)
 
 
-def _too_large(need: int, usable: float, gpus_per_node: int) -> str:
-    if not gpus_per_node:
+def _too_large(each: Mapping[int, float], usable: float) -> str:
+    if not each:
         return "nodes have no GPU"
-    gpus = math.ceil(need / usable)
+    widest = max(each)
     return (
-        f"weights and cache want {gpus} GPUs, and a node has {gpus_per_node} to divide them among"
+        f"with tensor_parallel={widest} weights and cache take {each[widest] / 1e9:.1f} GB of each"
+        f" GPU, which has {usable / 1e9:.1f} GB for them"
     )
 
 

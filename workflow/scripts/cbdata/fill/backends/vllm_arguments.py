@@ -14,7 +14,7 @@ from cbdata.fill.backends.vllm_names import (
     QUANTIZATIONS,
     VLLM_VERSION,
 )
-from cbdata.fill.settings import EngineSettings
+from cbdata.fill.settings import EngineSettings, RuntimeSettings
 from cbdata.suggest import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,9 @@ OWN_KEYS = {
 ``swap_space`` is what older versions of vLLM called room for the KV cache in main memory.
 """
 
+EXECUTOR, NODES_EXECUTOR = "distributed_executor_backend", "mp"
+"""What joins the nodes of an engine: vLLM's own processes, one on each node, not Ray."""
+
 REFUSED = {
     **dict.fromkeys(
         (
@@ -93,6 +96,25 @@ REFUSED = {
     "hf_token": "it would stand in logs and records of the run; nothing is fetched by a job",
 }
 """Arguments that nobody may give, and why."""
+
+
+def nodes_problems(engine: EngineSettings, runtime: RuntimeSettings) -> list[str]:
+    """Say what an engine over several nodes would not take, with the fix.
+
+    Args:
+        engine: What the model is run with.
+        runtime: On how many nodes.
+    """
+    executor = engine.engine_args.get(EXECUTOR)
+    if runtime.nodes_per_engine == 1 or executor in (None, NODES_EXECUTOR):
+        return []
+    return [
+        (
+            f"engine_args: {EXECUTOR}: {executor!r} is refused with nodes_per_engine:"
+            f" {runtime.nodes_per_engine}, whose nodes are joined by {NODES_EXECUTOR}. Fix: leave it"
+            " out"
+        )
+    ]
 
 
 def option_problems(engine: EngineSettings) -> list[str]:
@@ -172,7 +194,7 @@ def node_arguments(place: EnginePlace) -> dict[str, Any]:
         "node_rank": place.rank,
         "master_addr": place.address,
         "master_port": place.port,
-        "distributed_executor_backend": "mp",
+        EXECUTOR: NODES_EXECUTOR,
     }
 
 
@@ -190,6 +212,12 @@ def _for_the_cpu(options: EngineOptions) -> dict[str, Any]:
     if options.runtime.pipeline_stages > 1:
         # Without the run that compiles the model, a stage behind the first has no room for what it
         # gets, and vLLM 0.32 dies of an assertion.
+        if options.runtime.enforce_eager:
+            logger.warning(
+                "enforce_eager=true is left out: vLLM's CPU build cannot do without compiling where"
+                " a model is divided into %d stages",
+                options.runtime.pipeline_stages,
+            )
         further["enforce_eager"] = False
     return {
         **further,

@@ -26,6 +26,7 @@ from cbdata.fill.backends.fixes import FOR_GPUS, FOR_THE_CPU, no_gpu, wasted_gpu
 from cbdata.fill.backends.vllm_arguments import (
     engine_arguments,
     node_arguments,
+    nodes_problems,
     option_problems,
 )
 from cbdata.fill.devices import describe_cpu, describe_gpus, torch_sees, why_no_gpu
@@ -96,7 +97,7 @@ class VllmBackend:
 
     def option_problems(self, engine: EngineSettings, runtime: RuntimeSettings) -> list[str]:
         """See Backend.option_problems."""
-        return option_problems(engine)
+        return option_problems(engine) + nodes_problems(engine, runtime)
 
     def look(self, runtime: RuntimeSettings, held: str | None) -> EngineHere:
         """See Backend.look."""
