@@ -83,6 +83,7 @@ def test_into_how_many_parts_the_cache_is_divided(
     ("config", "said"),
     [
         ({}, "no number of attention heads"),
+        ({**LLAMA_8B, "num_attention_heads": 0}, "no number of attention heads"),
         ({"num_attention_heads": 4, "num_hidden_layers": 2}, "no head_dim and no hidden_size"),
         (LLAMA_8B, "no weights, and no index"),
     ],

@@ -1,8 +1,8 @@
 """One fill job as a process of its own: ``python -m cbdata.fill JOB.json``. It starts further ones
 for several engines, or for one engine over several nodes.
 
-Exit status: 0 the shard is published; 75 stopped by a signal, or its servers are away, and 1
-failed, in all these cases with every finished completion kept; 2 the job file cannot be used. A
+Exit status: 0 the shard is published; 75 stopped by a signal, or its servers or nodes are away, and
+1 failed, in all these cases with every finished completion kept; 2 the job file cannot be used. A
 module with a main guard, because the engine's processes import it again when they are spawned.
 """
 

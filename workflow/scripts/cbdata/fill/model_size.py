@@ -80,7 +80,7 @@ def model_size(folder: Path, cache_type_bytes: int = CACHE_TYPE_BYTES) -> ModelS
     config = read_config(folder)
     text = text_part(config)
     heads, layers = text.get("num_attention_heads"), text.get("num_hidden_layers")
-    if not isinstance(heads, int) or not isinstance(layers, int):
+    if not (isinstance(heads, int) and isinstance(layers, int) and heads > 0 and layers > 0):
         raise ModelMissing(f"{folder}/config.json: no number of attention heads, or of layers")
     kv_heads = key_value_heads(text, heads)
     cache = layers * _cached_numbers(folder, text, heads, kv_heads) * cache_type_bytes

@@ -163,10 +163,8 @@ def _split_warnings(config: dict[str, Any], runtime: RuntimeSettings) -> list[st
         heads = _number(config, "num_attention_heads") or 0
         why = f"does not divide the model's {heads} attention heads"
         if heads % gpus == 0:
-            kv_heads = key_value_heads(text_part(config), heads)
-            why = (
-                f"neither divides the model's {kv_heads} key-value heads nor is a multiple of them"
-            )
+            shared = key_value_heads(text_part(config), heads)
+            why = f"neither divides the model's {shared} key-value heads nor is a multiple of them"
         fits = [str(count) for count in range(1, 17) if _splits(config, count)]
         found.append(
             f"warning: tensor_parallel={gpus} {why}, which vLLM refuses: take one of"

@@ -111,8 +111,8 @@ def nodes_problems(engine: EngineSettings, runtime: RuntimeSettings) -> list[str
     return [
         (
             f"engine_args: {EXECUTOR}: {executor!r} is refused with nodes_per_engine:"
-            f" {runtime.nodes_per_engine}, whose nodes are joined by {NODES_EXECUTOR}. Fix: leave it"
-            " out"
+            f" {runtime.nodes_per_engine}, whose nodes are joined by {NODES_EXECUTOR!r}. Fix: leave"
+            " it out"
         )
     ]
 
