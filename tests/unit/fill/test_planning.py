@@ -213,11 +213,12 @@ def test_key_value_heads_that_vllm_cannot_divide_are_a_warning(
     lines = plan(tensor_parallel=gpus).lines[1:]
     if said is None:
         assert lines == ()
-    else:
-        assert lines == (
-            f"warning: tensor_parallel={gpus} neither divides the model's {said[0]} key-value heads"
-            f" nor is a multiple of them, which vLLM refuses: take one of {said[1]}",
-        )
+        return
+    (line,) = lines
+    assert line == (
+        f"warning: tensor_parallel={gpus} neither divides the model's {said[0]} key-value heads nor"
+        f" is a multiple of them, which vLLM refuses: take one of {said[1]}"
+    )
 
 
 def test_the_hint_names_no_number_that_vllm_refuses(plan: Any, model_folder: Path) -> None:
