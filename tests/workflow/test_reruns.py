@@ -122,8 +122,8 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
         ("schemas/mwcs.schema.json", " ", LOSSMASK | {"mwcs_table"}),
         # All write files with it; the last two come after none of the others.
         ("scripts/cbdata/atomic_file.py", CODE, CONVERT | {"mwcs_table", "template_doctor"}),
-        # A line more in a registry: the card names the origins of all sources, the report what their
-        # reasons mean, and validate asks which of them name their user tasks.
+        # A line more in a registry: the card names the origins of all sources, the report what
+        # their reasons mean, and validate asks which of them name their user tasks.
         (
             "scripts/cbdata/sources/registry.py",
             CODE,
