@@ -106,6 +106,23 @@ def test_a_cancelled_job(pipeline: Pipeline, cluster: Cluster) -> None:
     assert memory_mb(retry) == 2 * memory_mb(victim)
 
 
+def test_a_job_that_is_warned_goes_on_under_its_id(pipeline: Pipeline, cluster: Cluster) -> None:
+    """A warning costs no try: the run has none to give away."""
+    run = start(pipeline, "--retries", "0")
+    victim = pipeline.job_of(VICTIM)
+    cluster.run(["scancel", "--signal=USR1", "--full", victim["JobId"]])
+    wait_until(
+        lambda: cluster.jobs()[victim["JobId"]]["Restarts"] == "1",
+        60,
+        "the job to be back in the queue",
+        lambda: cluster.log("slurmctld"),
+    )
+    finish(pipeline, run, pipeline.stored())
+    again = cluster.jobs()[victim["JobId"]]
+    assert (again["JobState"], again["Restarts"]) == ("COMPLETED", "1")
+    assert pipeline.job_of(VICTIM)["JobId"] == victim["JobId"]
+
+
 def test_two_shards_killed_at_once(pipeline: Pipeline, cluster: Cluster) -> None:
     run = start(pipeline)
     pipeline.wait_for_progress(f"1-of-{SHARDS}")

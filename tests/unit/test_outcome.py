@@ -138,4 +138,5 @@ def test_of_a_run_that_failed_it_tells_what_is_there(tmp_path: Path) -> None:
     text = outcome(paths, out="out", settings=SETTINGS, pages=pages, failed=True)
     assert text.startswith("What is there, made by this run or an earlier one:\ndata set ")
     assert text.endswith(f"There: {page}") and "none.html" not in text
+    assert "max_length=" not in text  # that of the earlier run is not known
     assert outcome([], out="out", settings=SETTINGS, pages=[], failed=True) == ""

@@ -122,9 +122,13 @@ def test_nothing_runs_again_without_a_change(finished: Finished) -> None:
         ("schemas/mwcs.schema.json", " ", LOSSMASK | {"mwcs_table"}),
         # All write files with it; the last two come after none of the others.
         ("scripts/cbdata/atomic_file.py", CODE, CONVERT | {"mwcs_table", "template_doctor"}),
-        # A line more in a registry: the card names the origins of all sources, and the report what
-        # their reasons mean.
-        ("scripts/cbdata/sources/registry.py", CODE, {"export_parquet", "build_report"}),
+        # A line more in a registry: the card names the origins of all sources, the report what
+        # their reasons mean, and validate asks which of them name their user tasks.
+        (
+            "scripts/cbdata/sources/registry.py",
+            CODE,
+            {"export_parquet", "build_report", "validate_files"},
+        ),
         ("scripts/cbdata/export/registry.py", CODE, set()),
     ],
 )

@@ -214,3 +214,27 @@ def test_every_right_way_to_go_on_from_a_conversation_is_told(tmp_path: Path) ->
         row = orjson.loads(line)
         ways = [row["expected_calls"], *row["other_expected_calls"]]
         assert [way[0]["arguments"]["recipient"]["value"] for way in ways] == recipients
+
+
+def test_an_attack_in_one_set_is_no_right_call_from_another(tmp_path: Path) -> None:
+    """The same conversation is in two sets of tool flips, each with the other's tools swapped."""
+    one = skeleton({"expected_tool": "read_file", "simulated_tool": "send_money"})
+    other = skeleton({"expected_tool": "send_money", "simulated_tool": "read_file"})
+    nobody = skeleton({"expected_tool": None, "simulated_tool": "send_money"})
+    for name, first, right in (
+        ("one", one, [{"tool": "read_file", "arguments": {}}]),
+        ("none", nobody, None),
+    ):
+        files = ExportFiles(
+            traces=(),
+            skeletons=tuple(
+                write_jsonl(tmp_path / f"{name}_{number}.jsonl", [each])
+                for number, each in enumerate((first, other))
+            ),
+        )
+        outputs = {"rows": tmp_path / name, "counts": tmp_path / f"{name}.json"}
+        write(files, outputs, {"tool_schema": None, "tool_schema_dirs": []})
+        [line] = (tmp_path / name / "train.jsonl").read_bytes().splitlines()
+        row = orjson.loads(line)
+        assert row["forbidden_calls"] == [{"tool": "send_money", "arguments": {}}]
+        assert row["expected_calls"] == right and row["other_expected_calls"] == []

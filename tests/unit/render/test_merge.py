@@ -96,6 +96,24 @@ def test_a_file_without_a_trace_is_an_error_of_the_whole(tmp_path: Path, smollm2
         in_parts(path, 2, smollm2, tmp_path / "a", replace(OPTIONS, may_be_empty=False))
 
 
+def test_parts_of_two_states_of_a_file_are_not_put_together(tmp_path: Path, smollm2: Setup) -> None:
+    path = write_jsonl(tmp_path / "t.jsonl", traces()[:4])
+    parts = [files(tmp_path / f"{number}") for number in range(2)]
+    for number, part in enumerate(parts):
+        render_traces(path, part, smollm2.settings(), OPTIONS, name="made", part=Part(number, 2))
+        path = write_jsonl(tmp_path / "t.jsonl", traces()[:6])
+    with pytest.raises(ConservationError, match=r"had \d+ bytes for one and \d+ for another"):
+        merge_renders(
+            path,
+            parts,
+            files(tmp_path / "merged"),
+            name="made",
+            rows="turn",
+            reject_limit=1.0,
+            may_be_empty=True,
+        )
+
+
 def test_a_part_that_was_cut_is_not_taken(tmp_path: Path, smollm2: Setup) -> None:
     path = write_jsonl(tmp_path / "t.jsonl", traces()[:2])
     part = files(tmp_path / "part")

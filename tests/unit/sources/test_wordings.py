@@ -83,6 +83,14 @@ def test_a_task_without_words_goes_by_its_name() -> None:
     assert Wordings().key(("shop", "user_task_1")) == "shop/user_task_1"
 
 
+def test_a_task_of_the_table_has_its_words_though_its_own_source_words_it_otherwise() -> None:
+    """Another source may have a task of that name in the benchmark's words alone."""
+    task = ("banking", "user_task_1")
+    words = query_key(table()["banking/user_task_1"][0])
+    assert keys([(task, "please help with this request")]) == {task: words}
+    assert Wordings().key(task) == words
+
+
 def test_a_long_chain_of_tasks_is_followed() -> None:
     """Every task shares its words with the next, in the order that makes the longest chain."""
     wordings = Wordings()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -72,6 +73,8 @@ def temporary_database(schema: str) -> sqlite3.Connection:
     Raises:
         TemporaryTableError: The folder takes no file.
     """
+    # SQLite looks at TMPDIR too, but not where Python does if that is not set.
+    os.environ.setdefault("SQLITE_TMPDIR", tempfile.gettempdir())
     with naming_temporary():
         database = sqlite3.connect("", isolation_level=None)
         database.executescript(
@@ -136,14 +139,22 @@ class DiskTable:
 
     def get(self, key: Key) -> Row | None:
         """The row of a key without the key, or None."""
-        found: Row | None = self._db.execute(self._get, (key,)).fetchone()
+        with naming_temporary():  # what is read may push what was changed out of the cache
+            found: Row | None = self._db.execute(self._get, (key,)).fetchone()
         return None if found is None else found[1:]
 
     def rows(self) -> Iterator[Row]:
         """Every row, its key first, in the order in which the keys came. Not to be changed
         meanwhile.
         """
-        yield from self._db.execute(self._all)
+        with naming_temporary():
+            found = self._db.execute(self._all)
+        while True:
+            with naming_temporary():
+                row = found.fetchone()
+            if row is None:
+                return
+            yield row
 
     def __contains__(self, key: Key) -> bool:
         return self.get(key) is not None

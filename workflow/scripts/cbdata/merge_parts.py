@@ -29,11 +29,19 @@ def append_parts(writer: StageWriter, parts: Sequence[StageFiles]) -> Iterator[d
         The details of each part's stats.
 
     Raises:
-        ConservationError: A part has not as many records as its stats say.
+        ConservationError: A part has not as many records as its stats say, or the parts are not of
+            one state of the file: then lines would be lost or doubled where their ranges meet.
     """
+    sizes: set[int] = set()
     for part in parts:
         stats = orjson.loads(part.stats.read_bytes())
         counts = stats["counts"]
+        sizes.add(stats["details"]["file_bytes"])
+        if len(sizes) > 1:
+            raise ConservationError(
+                f"{part.out}: the file whose parts these are had {min(sizes)} bytes for one and"
+                f" {max(sizes)} for another. Hint: run the rule of its parts again"
+            )
         writer.take(counts["records_in"])
         writer.not_selected(counts["not_selected"])
         writer.duplicates += counts["duplicates"]

@@ -99,7 +99,8 @@ def outcome(
         *_table(list(sets.values())),
         *([] if failed else _empty(list(sets.values()))),
         *_sweeps(_read(sweeps)),
-        *_cut(rows, settings),
+        # Stats of an earlier run do not say what max_length was then.
+        *([] if failed else _cut(rows, settings)),
         *_on_policy(rows),
         *_reasons(rows),
         f"Files: {out} (reject rows with their reasons: {out}/rejects)",

@@ -163,7 +163,10 @@ class _ParentTable:
 
     def get(self, key: str) -> Parents:
         """The parents of a decision point."""
-        found = self._db.execute("SELECT trace, names FROM parents WHERE key = ?", (key,))
+        with naming_temporary():
+            found = self._db.execute(
+                "SELECT trace, names FROM parents WHERE key = ?", (key,)
+            ).fetchall()
         ids, names = set(), set()
         for trace_id, packed in found:
             ids.add(trace_id)

@@ -55,7 +55,10 @@ def write(
             if not seen.add(content):
                 left_out["duplicate"] += 1
                 continue
-            further = _stored(others, content)
+            wrong = cut["forbidden_calls"]  # what another set calls right may be an attack in this
+            further = [
+                way for way in _stored(others, content) if not any(call in wrong for call in way)
+            ]
             if cut["expected_calls"] is None and further:
                 cut["expected_calls"], *further = further
             folder.add(split, cut | {"other_expected_calls": further})

@@ -28,6 +28,7 @@ from cbdata.fill.job_shape import shape_problems
 from cbdata.fill.nodes import Head, NodesError, NodesJob, node_rank, run_on_nodes
 from cbdata.fill.preflight import PreflightError, preflight
 from cbdata.fill.processes import EXIT_STOPPED, kill_descendants
+from cbdata.fill.requeue import put_back
 from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.fill.shard import run_shard
 from cbdata.logs import configure_logging, log_failure
@@ -103,7 +104,12 @@ def run_here(job: FillJob, job_file: str, nodes: NodesJob | None) -> int:
         return run_on_nodes(job, job_file)
     if job.engine is None and job.runtime.engines_per_job > 1:
         return run_engines(job, find_backend(job.settings.backend_name))
-    run_job(job, nodes)
+    try:
+        run_job(job, nodes)
+    except Stopped as stopped:
+        if nodes is None and job.engine is None:  # others are one process of a job of several
+            put_back(stopped)
+        raise
     return 0
 
 

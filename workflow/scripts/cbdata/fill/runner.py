@@ -26,7 +26,14 @@ send before it.
 
 
 class Stopped(RuntimeError):
-    """The job was told to stop; what finished is kept."""
+    """The job was told to stop; what finished is kept.
+
+    ``warned``: by SIGUSR1, of an end that is still to come. ``generated``: completions of this job.
+    """
+
+    def __init__(self, message: str, *, warned: bool = False, generated: int = 0) -> None:
+        super().__init__(message)
+        self.warned, self.generated = warned, generated
 
 
 class StopFlag:
@@ -218,13 +225,13 @@ class Runner(Generic[VerdictT]):
                     before = now
                 report.log(len(queue))
                 if self._stop.requested:
-                    raise Stopped(f"{self._stop.requested} received; {self._kept()}")
+                    raise self._stopped(f"received; {self._kept()}")
         except EngineDied as error:
             # A scheduler signals every process of a job: then the engine's death is the stop
             # itself.
             if self._stop.requested:
-                raise Stopped(
-                    f"{self._stop.requested} received, and the engine ended first; {self._kept()}"
+                raise self._stopped(
+                    f"received, and the engine ended first; {self._kept()}"
                 ) from error
             raise type(error)(f"{error}. {self._kept()}") from error
         finally:
@@ -233,9 +240,17 @@ class Runner(Generic[VerdictT]):
             results.close()
         report.log(0, last=True)
 
+    @property
+    def _generated(self) -> int:
+        return sum(part.generated for part in self.throughput)
+
     def _kept(self) -> str:
-        generated = sum(part.generated for part in self.throughput)
-        return f"{generated} completions of this run are kept; run the job again to go on"
+        return f"{self._generated} completions of this run are kept; run the job again to go on"
+
+    def _stopped(self, words: str) -> Stopped:
+        requested = self._stop.requested
+        warned = requested == signal.SIGUSR1.name
+        return Stopped(f"{requested} {words}", warned=warned, generated=self._generated)
 
     def _share(self, finished: Sequence[Generated | Refusal], seconds: float) -> None:
         """Divide the time of a step among the sets whose completions it ended, by their tokens."""

@@ -189,7 +189,11 @@ def apply_lossmasks(
                 writer.details = {**tally.details(), **target.details}
                 warn_of_unsuited(name, tally)
             else:
-                writer.details = {"tally": tally.packed(), "settings": dict(target.details)}
+                writer.details = {
+                    "tally": tally.packed(),
+                    "settings": dict(target.details),
+                    "file_bytes": Path(renders).stat().st_size,
+                }
 
 
 def warn_of_unsuited(name: str, tally: Tally) -> None:

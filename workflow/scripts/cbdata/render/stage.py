@@ -136,7 +136,11 @@ def render_traces(
             tell_of_no_traces(traces, run.figures, options.may_be_empty)
             writer.details.update(run.figures.details(told, options.rows))
         else:
-            writer.details.update(figures=run.figures.packed(), rendered_with=told)
+            writer.details.update(
+                figures=run.figures.packed(),
+                rendered_with=told,
+                file_bytes=Path(traces).stat().st_size,
+            )
 
 
 def tell_of_no_traces(traces: str | Path, figures: Figures, expected: bool) -> None:

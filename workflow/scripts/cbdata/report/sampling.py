@@ -60,8 +60,14 @@ class Sample:
             with naming_temporary():
                 self._mark(budget)
             query = "SELECT item FROM items JOIN chosen USING (seq) ORDER BY seq"
-        for (item,) in self._db.execute(query):
-            yield orjson.loads(item)
+        with naming_temporary():
+            found = self._db.execute(query)
+        while True:
+            with naming_temporary():
+                row = found.fetchone()
+            if row is None:
+                return
+            yield orjson.loads(row[0])
 
     def _mark(self, budget: int) -> None:
         """Note the chosen items."""

@@ -25,9 +25,10 @@ _FRAMED = ("important_instructions", "tool_knowledge", "dos")
 _FRAME_WORD = "INFORMATION"
 _PIECE = (12, 32)
 """Shortest and longest piece of a text that is looked for where the whole is not found."""
-_GAP = r"(?:\s|\\++n?+)++"
+_ESCAPED = r"\\++(?:[rnt]|u000[9ad])?+"
+_GAP = rf"(?:\s|{_ESCAPED})++"
 _GOAL_BEGINS = re.compile(
-    rf"do{_GAP}the{_GAP}following{_GAP}first:(?:\\++n?+|[\s'])*+(?!After{_GAP}you{_GAP}do)\w"
+    rf"do{_GAP}the{_GAP}following{_GAP}first:(?:{_ESCAPED}|[\s'])*+(?!After{_GAP}you{_GAP}do)\w"
 )
 """A goal behind the words before it, whose lines may be broken, and the breaks escaped."""
 _BREAK = re.compile(r"\\[rnt]|(?:\x1b|\\u001b)\[[0-9;]*m")

@@ -45,8 +45,8 @@ def oldest(words: str) -> str:
 
 
 def goal_key(goal: Task) -> str:
-    """The key of an attack's goal that is known by its name alone: the words of the table, or the
-    name.
+    """The key of a goal, or a user task, that is known by its name alone: the words of the table,
+    or the name.
     """
     name = "/".join(goal)
     return query_key(table().get(name, [name])[0])
@@ -69,6 +69,12 @@ class Wordings:
             task: The task's name.
             words: What one of its records has, with ``oldest`` applied.
         """
+        self._join(task, words)
+        # Another source may have no other words of a task than the table's.
+        for known in table().get("/".join(task), ())[:1]:
+            self._join(task, query_key(known))
+
+    def _join(self, task: Task, words: str) -> None:
         one, other = self._root(task), self._root(words)
         keys = [self._keys.pop(root) for root in (one, other) if root in self._keys]
         if one != other:
@@ -77,10 +83,11 @@ class Wordings:
         self._keys[one] = min([*keys, words], key=lambda key: (key not in _oldest(), key))
 
     def key(self, task: Task) -> str:
-        """One of the wordings of a task, or its name if none was taken, so that a source without
-        names, which has the words alone, finds the same key.
+        """One of the wordings of a task, so that a source without names, which has the words alone,
+        finds the same key. Where none was taken, the table's, or else its name.
         """
-        return self._keys.get(self._root(task), "/".join(task))
+        name = "/".join(task)
+        return self._keys.get(self._root(task)) or (goal_key(task) if name in table() else name)
 
     def _root(self, node: Task | str) -> Task | str:
         while (parent := self._parents.get(node)) is not None:
