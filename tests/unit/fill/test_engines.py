@@ -200,6 +200,26 @@ def test_a_stop_signal_before_the_engines_start_none(
     assert signal.getsignal(number) == before
 
 
+def test_a_stop_signal_just_before_signals_are_passed_on_starts_no_engine(
+    worlds: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare, install = engine_environs, signal.signal
+
+    def late(*given: Any) -> Any:
+        monkeypatch.setattr("signal.signal", install)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return install(*given)
+
+    def prepared(*given: Any) -> Any:
+        monkeypatch.setattr("signal.signal", late)
+        return prepare(*given)
+
+    monkeypatch.setattr("cbdata.fill.engines.engine_environs", prepared)
+    monkeypatch.setattr("subprocess.Popen", None)
+    assert run_engines(replace(worlds.job(), runtime=THREE), ToyBackend()) == EXIT_STOPPED
+    assert "SIGTERM received before the engines were started" in caplog.text
+
+
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_stop_signal_while_rows_are_joined_costs_no_shard(
     worlds: World, monkeypatch: pytest.MonkeyPatch, number: signal.Signals

@@ -11,7 +11,7 @@ import glob
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -73,11 +73,11 @@ def run_engines(job: FillJob, backend: Backend) -> int:
             )
             words = [sys.executable, "-m", "cbdata.fill", str(part.job_file)]
             commands.append(Command(words, environ))
-        if stop.requested:
-            stopped = Stopped(f"{stop.requested} received before the engines were started")
+        try:
+            statuses = run_all(_unless_stopped(commands, stop))
+        except Stopped as stopped:
             log_failure(stopped, traceback=False)
             return EXIT_STOPPED
-        statuses = run_all(commands)
         status = joint_status(statuses)
         if status:
             log_failure(EngineFailed(_report(parts, statuses, logs)), traceback=False)
@@ -103,6 +103,16 @@ def engine_environs(job: FillJob, backend: Backend) -> list[dict[str, str]]:
         if port := os.environ.get("VLLM_PORT", ""):
             share["VLLM_PORT"] = str(int(port) + PORTS_APART * engine)
     return shares
+
+
+def _unless_stopped(commands: Sequence[Command], stop: StopFlag) -> Iterator[Command]:
+    """The commands, looked at where the signals go to them already: one that came before is not
+    passed on.
+    """
+    for command in commands:
+        if stop.requested:
+            raise Stopped(f"{stop.requested} received before the engines were started")
+        yield command
 
 
 def _report(parts: Sequence[FillJob], statuses: Sequence[int], logs: JobLogs) -> str:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -27,12 +27,12 @@ class Command:
 
 
 def run_all(
-    commands: Sequence[Command], passed_as: Mapping[signal.Signals, signal.Signals] | None = None
+    commands: Iterable[Command], passed_as: Mapping[signal.Signals, signal.Signals] | None = None
 ) -> list[int]:
     """Start commands side by side, pass the stop signals on to them, and wait for all.
 
     Args:
-        commands: What is started.
+        commands: What is started; taken one by one, from when signals are passed on.
         passed_as: What a command gets in place of a signal.
 
     Returns:
