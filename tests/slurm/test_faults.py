@@ -110,7 +110,7 @@ def test_a_job_that_is_warned_goes_on_under_its_id(pipeline: Pipeline, cluster: 
     """A warning costs no try: the run has none to give away."""
     run = start(pipeline, "--retries", "0")
     victim = pipeline.job_of(VICTIM)
-    cluster.run(["scancel", "--signal=USR1", "--full", victim["JobId"]])
+    cluster.run(["scancel", "--signal=USR1", victim["JobId"]])
     wait_until(
         lambda: cluster.jobs()[victim["JobId"]]["Restarts"] == "1",
         60,
