@@ -22,7 +22,6 @@ from cbdata.ids import canonical_json
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.tools import ToolSchema
 
-
 LIKE_A_CALL = re.compile(r"[{\[(<=]")
 """What no call is without, in any format."""
 
@@ -42,13 +41,13 @@ class Wanted(NamedTuple):
     """How a call is looked for in unread markup.
 
     ``opening`` is the marker with which it begins and ``closing`` the one that ends it, "" where
-    none does; ``count`` is the number of its markers, and ``like`` what it has of ``LIKE_A_CALL``
+    none does; ``marks`` is the number of its markers, and ``like`` what it has of ``LIKE_A_CALL``
     behind the first.
     """
 
     opening: str
     closing: str
-    count: int
+    marks: int
     like: frozenset[str]
 
 
@@ -162,7 +161,7 @@ def _windows(unread: Unread, wanted: Wanted) -> Iterator[str]:
     """
     text, markers, first, last = unread
     for number in range(first, last):
-        end = number + wanted.count - bool(wanted.closing)
+        end = number + wanted.marks - bool(wanted.closing)
         if number == first or text.startswith(wanted.opening, markers[number]):
             while end < len(markers) and not _begins(text, markers[end], wanted):
                 end += 1
