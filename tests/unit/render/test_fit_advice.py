@@ -1,4 +1,4 @@
-"""The search for fits: the fewest that help, and an end to searching in vain."""
+"""The search for fits: the fewest that help, or why none does."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cbdata.rejects import Reject
-from cbdata.render.fit_advice import HOPELESS, FitAdvisor, admitted
-from cbdata.render.fits import FITS
+from cbdata.render.fit_advice import admitted, advised
+from cbdata.render.fits import CALLS_APART, FITS, JOINED
 
 USER = {"role": "user", "content": "question"}
 CALLS: dict[str, Any] = {
@@ -44,63 +44,36 @@ def test_the_fewest_that_help_are_named() -> None:
         ("text_beside_calls", "nine_character_ids"),
         tuple(FITS),
     ):
-        error = FitAdvisor().advised(refused(), MESSAGES, Template(*wanted))
+        error = advised(refused(), MESSAGES, Template(*wanted))
         assert error.reason == "template_refused"
         assert error.detail == f"message 3: no. Hint: template_fit: [{', '.join(wanted)}] admits it"
 
 
-def test_what_helped_is_tried_first() -> None:
-    advisor, template = FitAdvisor(), Template(*FITS)
-    advisor.advised(refused(), MESSAGES, template)
-    assert template.tried == 2 ** len(FITS) - 1
-    advisor.advised(refused(), MESSAGES, template)
-    assert template.tried == 2 ** len(FITS)
-
-
 def test_fits_that_change_nothing_are_not_tried() -> None:
     template = Template("nine_character_ids")
-    assert "Hint" not in FitAdvisor().advised(refused(), [USER], template).detail
+    assert "Hint" not in advised(refused(), [USER], template).detail
     assert template.tried == 0
 
 
 def test_other_reasons_are_not_the_templates() -> None:
     error, template = refused("content_not_placed"), Template("alternating_roles")
-    assert FitAdvisor().advised(error, MESSAGES, template) is error
+    assert advised(error, MESSAGES, template) is error
     assert template.tried == 0
 
 
-def test_the_search_ends_where_nothing_ever_helps() -> None:
-    advisor, template = FitAdvisor(), Template("none of them")
-    for _ in range(HOPELESS):
-        advisor.advised(refused(), MESSAGES, template)
-    tried = template.tried
-    advisor.advised(Reject("template_refused", "message 4: no"), MESSAGES, template)
-    assert template.tried == tried
-    advisor.advised(refused("content_dropped"), MESSAGES, template)
-    assert template.tried > tried
-
-
 def test_why_nothing_helps_is_said() -> None:
-    """Which fit leads to which other error; the same is said where the search has ended."""
+    """Which fit leads to which other error: of this conversation, whatever came before it."""
+    for number in range(9):
+        detail = f"roles of message {number}"
 
-    def attempt(names: Sequence[str]) -> None:
-        raise Reject("template_refused", "ids" if "nine_character_ids" not in names else "roles")
+        def attempt(names: Sequence[str], detail: str = detail) -> None:
+            error = "ids" if "nine_character_ids" not in names else detail
+            raise Reject("template_refused", error)
 
-    advisor = FitAdvisor()
-    error = Reject("template_refused", "ids")
-    details = [advisor.advised(error, MESSAGES, attempt).detail for _ in range(HOPELESS + 1)]
-    assert set(details) == {
-        f"ids. No template_fit admits it: with {', '.join(FITS)} it is template_refused, roles"
-    }
-
-
-def test_conversations_of_another_kind_are_still_tried() -> None:
-    """What is hopeless where there are parallel calls may help where there are none."""
-    advisor = FitAdvisor()
-    for _ in range(HOPELESS):
-        advisor.advised(refused(), MESSAGES, Template("none of them"))
-    error = advisor.advised(refused(), [USER, USER], Template("alternating_roles"))
-    assert "Hint: template_fit: [alternating_roles] admits it" in error.detail
+        assert advised(Reject("template_refused", "ids"), MESSAGES, attempt).detail == (
+            f"ids. No template_fit admits it: with {', '.join(FITS)} it is template_refused,"
+            f" {detail}"
+        )
 
 
 def test_a_listed_fit_that_is_in_the_way_is_not_made() -> None:
@@ -120,3 +93,27 @@ def test_a_listed_fit_that_is_in_the_way_is_not_made() -> None:
         admitted(refused(), MESSAGES, attempt, ("text_beside_calls",))
     with pytest.raises(Reject, match=r"content_not_placed: message 3: no$"):
         admitted(refused("content_not_placed"), MESSAGES, attempt, ("alternating_roles",))
+
+
+ANSWERED = [USER, USER, {"role": "assistant", "content": "so"}, {**CALLS, "content": ""}]
+
+
+def test_the_join_of_calls_is_left_out_where_it_is_in_the_way() -> None:
+    """Only where the calls would be joined, and behind all that the settings list."""
+    tried: list[Sequence[str]] = []
+
+    def attempt(names: Sequence[str]) -> Sequence[str]:
+        tried.append(names)
+        if CALLS_APART not in names:
+            raise refused("content_dropped" if names else "template_refused")
+        return names
+
+    wanted = ("alternating_roles", CALLS_APART)
+    assert admitted(refused(), ANSWERED, attempt, ["alternating_roles"]) == wanted
+    assert tried == [(), ("alternating_roles",), wanted]
+    lost = Reject("content_not_placed", f"message 3: its calls {JOINED}")
+    hint = "Hint: template_fit: [alternating_roles] admits it"
+    assert hint in advised(refused(), ANSWERED, attempt).detail
+    assert admitted(lost, ANSWERED, attempt, ["alternating_roles"]) == wanted
+    with pytest.raises(Reject, match="No template_fit admits it"):
+        admitted(refused(), [USER, USER], attempt, ["alternating_roles"])

@@ -273,3 +273,45 @@ def test_an_answer_before_calls_is_their_text(stage: Stage, tmp_path: Path, smol
             (span["message_index"], span["call_index"])
             for span in row["alignment"]["tool_call_spans"]
         ] == [(2, 0), (2, 1), (4, 0)]
+
+
+NO_TWO_USERS = """{%- for m in messages %}
+{%- if m.role == 'user' and loop.previtem is defined and loop.previtem.role == 'user' %}
+{{- raise_exception('alternate!') }}
+{%- endif %}
+{{- '<|im_start|>' + m.role + '\n' + ('' if m.tool_calls else m.content) }}
+{%- for c in m.tool_calls or [] %}
+{{- '<tool_call>\n{"name": "' + c.function.name + '", "arguments": ' }}
+{{- c.function.arguments | tojson + '}\n</tool_call>' }}
+{%- endfor %}
+{{- '<|im_end|>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"""
+"""It allows neighbouring answers, and drops the text beside calls."""
+
+
+@pytest.mark.parametrize("trims", [False, True])
+def test_no_answer_before_calls_is_lost(trims: bool, tmp_path: Path, smollm2: Setup) -> None:
+    """What is rendered without the join of calls is rendered with it listed."""
+    source = NO_TWO_USERS.replace("m.content)", "m.content | trim)") if trims else NO_TWO_USERS
+    (tmp_path / "own.jinja").write_text(source)
+    renderer = smollm2.renderer(
+        chat_template=str(tmp_path / "own.jinja"), template_fit=["alternating_roles"]
+    )
+    calls = {**DONE, "content": "", "tool_calls": [call("call_1", "x")]}
+    for asked, said, fits in (
+        ([ASK], "", []),
+        ([ASK], " \n", []),
+        ([ASK], "I look", []),
+        ([ASK, ALSO], "", ["alternating_roles"]),
+        ([ASK, ALSO], "I look", ["alternating_roles"]),
+    ):
+        before = [*asked, {**DONE, "content": said}]
+        messages = [*before, calls, result("call_1", "found"), DONE]
+        draft = renderer.draft(messages)
+        assert list(draft.fits) == fits
+        assert [turn.index for turn in draft.turns] == [*range(len(messages))]
+        assert [len(turn.calls) for turn in draft.turns][-3:] == [1, 0, 0]
+        turn = draft.turns[len(before) - 1]
+        shown = draft.text[turn.own_start : turn.content_end]
+        assert shown.strip() == said.strip() + "<|im_end|>"

@@ -118,6 +118,9 @@ def test_neighbours_of_one_role_are_joined() -> None:
         [ANSWER, {**ANSWER, "thinking": "hm"}],
         [result("a"), result("b")],
         [{"role": "system", "content": "a"}, {"role": "system", "content": "b"}],
+        [USER, {**ANSWER, "content": ""}, calls("a"), result("a"), ANSWER],
+        [USER, {**ANSWER, "content": "", "thinking": "hm"}, calls("a"), result("a"), ANSWER],
+        [USER, {**USER, "content": ""}, LATER],
     ],
 )
 def test_what_cannot_be_joined_stays(messages: list[dict[str, Any]]) -> None:

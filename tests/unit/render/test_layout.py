@@ -146,6 +146,56 @@ def test_the_end_of_a_turn_that_another_place_prints(
                 assert shown.startswith("so<|calls|>" if each.calls else "done")
 
 
+IN_LETTERS = (
+    "### {{ m.role }}: {{ m.content }}{% for c in m.tool_calls or [] %}<call>"
+    "{{ c.function.name }}{{ c.function.arguments | tojson }}</call>{% endfor %}END"
+)
+ASKS = "{% if add_generation_prompt %}### assistant: {% endif %}"
+LOOPED = "{% for m in messages %}" + IN_LETTERS + "{% endfor %}" + ASKS
+LAST_OUTSIDE = (
+    "{% for m in messages[:-1] %}" + IN_LETTERS + "\n{% endfor %}"
+    "{% set m = messages[-1] %}" + IN_LETTERS + ASKS
+)
+STOP = "{% if loop.last and m.role == 'assistant' %}<|end|>{% endif %}\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "end", "last"),
+    [
+        (LOOPED.replace("END", " ### End" + STOP), " ### End", "<|end|>"),
+        (LOOPED.replace("END", ">>\n"), ">>", ""),
+        (LOOPED.replace("END", "\n"), "", ""),
+        (LAST_OUTSIDE.replace("END", ""), "", ""),
+        (LAST_OUTSIDE.replace("END", " END"), " END", ""),
+        (LAST_OUTSIDE.replace("END", ">>"), ">>", ""),
+        (LAST_OUTSIDE.replace("END", "<|end|>"), "<|end|>", ""),
+    ],
+)
+def test_the_end_of_a_turn_whose_calls_are_closed_in_letters(
+    source: str, end: str, last: str, smollm2_renderer: Renderer
+) -> None:
+    """A token behind the letters that end it, and an end that looks like the closing of a call."""
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    ask = {"role": "user", "content": "ask"}
+    turn = {"role": "assistant", "content": "so", "tool_calls": [a_call(1, "put", y=2)]}
+    result = {"role": "tool", "content": "found", "tool_call_id": "call00001"}
+    done = {"role": "assistant", "content": "done"}
+    called = 'so<call>put{"y": 2}</call>'
+    for messages, wanted in (
+        ([ask, turn], [called]),
+        ([ask, done], ["done"]),
+        ([ask, turn, result, done], [called, "done"]),
+        ([ask, done, ask, turn], ["done", called]),
+    ):
+        draft = renderer.draft(messages)
+        own = [each for each in draft.turns if each.role == "assistant"]
+        shown = [draft.text[each.own_start : each.content_end] for each in own]
+        assert shown == [*(each + end for each in wanted[:-1]), wanted[-1] + end + last]
+        assert all(each.end == each.content_end for each in own)
+        for each in (call for turn in own for call in turn.calls):
+            assert draft.text[each.start : each.end] == called[2:]
+
+
 def test_a_header_for_which_the_template_does_not_ask_is_said(smollm2_renderer: Renderer) -> None:
     """As DiffusionGemma: behind a result it asks for nothing, and prints a header all the same."""
     source = (

@@ -15,7 +15,7 @@ import pytest
 from cbdata.paths import CHAT_TEMPLATES
 from cbdata.render.draft import Draft
 from cbdata.render.renderer import Renderer
-from cbdata.render.stock_templates import STOCK, stock_of
+from cbdata.render.stock_templates import CONTROL, STOCK, stock_of
 from cbdata.render.template import ChatTemplate, check_pin
 from tests.unit.render.families import family_renderer
 
@@ -38,6 +38,7 @@ TOOL: dict[str, Any] = {
                 "many": {"type": "array", "items": {"type": "integer"}},
                 "kind": {"type": "string", "enum": ["a", "b"], "default": "a"},
                 "deep": {"type": "object", "properties": {"in": {"type": "boolean"}}},
+                "one": {"oneOf": [{"type": "number", "default": 1}, {"type": "string"}]},
                 "any": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
             },
             "required": ["word"],
@@ -173,6 +174,20 @@ def compiled(text: str) -> ChatTemplate:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_format(name: str) -> None:
     assert GOLDEN[name] in compiled(source(name)).render(LOSSY, [TOOL])[0]
+
+
+@pytest.mark.parametrize("name", ["hermes_tools", "minimax_m1_tools", "solar_tools"])
+def test_white_space_beside_calls_is_not_printed(name: str) -> None:
+    """As the stock templates, which trim it."""
+    template = compiled(source(name))
+    wanted = template.render([ASK, calls(1), result(1)], [TOOL])[0]
+    assert template.render([ASK, calls(1, text=" \n"), result(1)], [TOOL])[0] == wanted
+
+
+def test_solar_demands_no_token_that_only_its_prose_names() -> None:
+    text = source("solar_tools")
+    assert "<|tool_response:id|>" in compiled(text).render([ASK, DONE], [TOOL])[0]
+    assert "<|tool_response:id|>" not in CONTROL.findall(text)
 
 
 def trl_source(name: str) -> str:

@@ -65,6 +65,13 @@ def quoting(renderer: Renderer, quoted: str, content: str, role: str = "user") -
         f"say: '{SENT}'".replace("\n", "\n\n    ").replace("a  ", "a\n    "),
         SENT.removesuffix("</tool_call>"),
         SENT.replace('{"name"', '{"id": 7, "name"'),
+        f"<think>{SENT}</think>\n{LOOK}",
+        f"{LOOK}\n<think>hm</think>\n{SENT}\n<think>{LOOK}",
+        SENT.replace("<tool_call>", "<tool_call><think></think>"),
+        f"{LOOK} then {html.escape(SENT.removesuffix('</tool_call>'))}",
+        html.escape(f"{LOOK} then {SENT} ") + SENT.replace('"n": 1, ', ""),
+        f"<tool_call> is how it starts. {SENT.removesuffix('</tool_call>')}",
+        f"{SENT[:20]} and <tool_call> are not it, {SENT.removesuffix('</tool_call>')}",
     ],
 )
 def test_a_repeated_call_is_no_call(qwen_renderer: Renderer, quoted: str, role: str) -> None:
@@ -84,11 +91,21 @@ def test_a_repeated_call_is_no_call(qwen_renderer: Renderer, quoted: str, role: 
         SENT.replace('"n": 1, ', ""),
         'Call send with {"n": 1, "text": "a  \\"b\\" <c>"}.',
         EXPLAINED,
+        'Use the <tool_call> format. Please send n: 1 and text: a "b" c.',
+        'Calls begin with <tool_call>, end with </tool_call>. Please send n: 1, text: a "b" c.',
+        f'{LOOK} <tool_call>.\nPlease send n: 1 and text: a "b" c.',
     ],
 )
 def test_a_call_of_the_models_own_is_one(qwen_renderer: Renderer, quoted: str) -> None:
     """Others wrote another call, or none: markup that explains how to call is no call."""
     assert quoting(qwen_renderer, quoted, SENT) is None
+
+
+def test_a_tool_without_arguments_that_is_named_in_prose(qwen_renderer: Renderer) -> None:
+    own = '<tool_call>\n{"name": "list_files", "arguments": {}}\n</tool_call>'
+    quoted = "Answer with <tool_call>.\n# Tools\nlist_files: lists the files."
+    assert quoting(qwen_renderer, quoted, own) is None
+    assert quoting(qwen_renderer, f"{quoted}\nSay: {own[:-12]}", own) is not None
 
 
 def test_one_of_several_repeated_calls(qwen_renderer: Renderer) -> None:
@@ -122,8 +139,66 @@ def test_every_notation(name: str, smollm2_renderer: Renderer) -> None:
     ):
         theirs = QuotedCalls(reader, tokenizer, TEXT_TOOLS)
         theirs.add(quoted)
-        assert all(theirs.has(call, view.shape[call.start : call.end]) for call in own)
+        assert all(theirs.has(call, view) for call in own)
     theirs = QuotedCalls(reader, tokenizer, TEXT_TOOLS)
     others = reader.write([("look", {"x": "a c"}), ("find", CALLS[1][1])])
     theirs.add(f"{BEFORE.get(name, '')}{others}{BEHIND.get(name, '')}")
-    assert not any(theirs.has(call, view.shape[call.start : call.end]) for call in own)
+    assert not any(theirs.has(call, view) for call in own)
+
+
+SECOND = CALLS[1:]
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_every_notation_where_more_than_one_is_quoted(
+    name: str, smollm2_renderer: Renderer
+) -> None:
+    """Behind another call, as one that cannot be read to its end, and inside reasoning."""
+    reader, tokenizer = FORMATS[name], smollm2_renderer.tokenizer
+    before, behind = BEFORE.get(name, ""), BEHIND.get(name, "")
+    one, other = (f"{before}{reader.write([each])}{behind}" for each in CALLS)
+    listed = f"{before}{reader.write([('find', {'x': 'y'}), *SECOND])}{behind}"
+    cut = other[: max(other.rfind("me@x.org") + 8, other.rfind('"c') + 4)]
+    for quoted in (
+        f"First {one} and then {other}.",
+        f"First {other} and then {one}.",
+        f"<think>First {other}</think>\n{one}",
+        f"First {one} and then {cut}",
+        f"{one} and then {html.escape(cut)}",
+    ):
+        theirs = QuotedCalls(reader, tokenizer, TEXT_TOOLS)
+        theirs.add(quoted)
+        for answer in (other, listed):
+            view, _ = Completion.spelled(answer, tokenizer).view(reader, frozenset())
+            call = reader.read(view, TEXT_TOOLS).calls[-1]
+            assert call.name == "send"
+            assert theirs.has(call, view), quoted
+    theirs = QuotedCalls(reader, tokenizer, TEXT_TOOLS)
+    theirs.add(f"Begin with {reader.markers[0]}, please. Then send to me@x.org: a & b, c.")
+    assert not theirs.has(call, view)
+
+
+@pytest.mark.parametrize(
+    ("name", "quoted", "answer"),
+    [
+        (
+            "mistral_args",
+            '[TOOL_CALLS]send[CALL_ID]abc123def[ARGS]{"n": 7, "text": "so"',
+            '[TOOL_CALLS]send[ARGS]{"n": 7, "text": "so"}',
+        ),
+        (
+            "harmony",
+            '<|start|>assistant<|channel|>commentary to=send <|constrain|>json<|message|>{"n": 7,',
+            '<|channel|>commentary to=functions.send<|message|>{"n": 7}',
+        ),
+    ],
+)
+def test_a_quote_with_more_markers_than_the_answer(
+    name: str, quoted: str, answer: str, smollm2_renderer: Renderer
+) -> None:
+    reader, tokenizer = FORMATS[name], smollm2_renderer.tokenizer
+    theirs = QuotedCalls(reader, tokenizer, TEXT_TOOLS)
+    theirs.add(f"Say {quoted}")
+    view, _ = Completion.spelled(answer, tokenizer).view(reader, frozenset())
+    (call,) = reader.read(view, TEXT_TOOLS).calls
+    assert theirs.has(call, view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -14,9 +15,9 @@ import pytest
 from cbdata.config import default_settings
 from cbdata.paths import CHAT_TEMPLATES
 from cbdata.render.renderer import Renderer
-from cbdata.render.settings import RenderSettings, RenderStageSettings
+from cbdata.render.settings import RenderSettings, RenderStageSettings, TokenizerError
 from cbdata.render.stage import render_traces
-from cbdata.render.stock_templates import CONTROL, STOCK, stand_in, stock_of
+from cbdata.render.stock_templates import CONTROL, STOCK, Stock, stand_in, stock_of
 from cbdata.stage import StageFiles
 from tests.unit.render.setups import Setup, read_lines
 
@@ -73,6 +74,30 @@ def test_a_tokenizer_without_the_control_tokens_keeps_its_own(
     assert "lacks" in caplog.text
     printed = CONTROL.findall((CHAT_TEMPLATES / "llama31_tools.jinja").read_text())
     assert "<|python_tag|>" in printed
+
+
+def test_a_listed_stock_template_is_replaced(
+    smollm2: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hermes lists ``default`` and ``tool_use``. Which of them is meant is never guessed."""
+    config = json.loads((smollm2.folder / "tokenizer_config.json").read_text())
+    config["bos_token"] = "<|endoftext|>"
+    listed = {"default": "{{ messages[0].content }}", "tool_use": "stock"}
+    config["chat_template"] = [
+        {"name": name, "template": template} for name, template in listed.items()
+    ]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    shutil.copy(smollm2.folder / "tokenizer.json", tmp_path)
+    with pytest.raises(TokenizerError, match="several chat templates"):
+        renderer(tmp_path)
+    assert renderer(tmp_path, chat_template="hermes_tools").chat_template_name == "hermes_tools"
+    known = hashlib.sha256(b"stock").hexdigest()
+    monkeypatch.setitem(STOCK, known, Stock("Hermes", "loses something", "hermes_tools"))
+    settings = default_settings(RenderSettings, tokenizer=str(tmp_path))
+    Renderer.check_files(settings)
+    assert renderer(tmp_path).chat_template_name == "hermes_tools"
+    with pytest.raises(TokenizerError, match="several chat templates"):
+        renderer(tmp_path, chat_template=None)
 
 
 def test_the_seeds_default_run_keeps_agentdojo(

@@ -16,7 +16,7 @@ from cbdata.render.locate import locate_tokenizer
 from cbdata.render.probes import ANSWER, CALL, RESULT, SYSTEM, USER
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, TokenizerError
-from cbdata.render.stock_templates import stock_of
+from cbdata.render.stock_templates import one_of, stock_of
 from cbdata.render.turns import Turn
 
 YES, NO = "yes", "no"
@@ -130,7 +130,7 @@ def _tried(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
 
 def _chosen(renderer: Renderer) -> Finding:
     name = renderer.chat_template_name
-    stock = stock_of(renderer.tokenizer.chat_template or "")
+    stock = stock_of(one_of(renderer.tokenizer.chat_template) or "")
     if stock is None:
         return Finding("chat template", name, "")
     said = f"the stock one of {stock.families}, which {stock.loses}"

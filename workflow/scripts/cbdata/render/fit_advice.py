@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from cbdata.rejects import Reject
-from cbdata.render.fits import FITS, Message, fit
-
-HOPELESS = 3
-"""So many conversations rejected alike, and no fit admits them: the next ones are not tried."""
+from cbdata.render.fits import CALLS_APART, FITS, JOINED, Message, fit
 
 REFUSALS = frozenset(
     (
@@ -28,18 +24,11 @@ REFUSALS = frozenset(
 """Reasons for which a template is to blame, and not the search for the places."""
 
 
+ALTERNATING = "alternating_roles"
+
 Result = TypeVar("Result")
 Attempt = Callable[[Sequence[str]], Result]
 """Renders a conversation with the named fits; raises Reject where it cannot."""
-
-
-class Key(NamedTuple):
-    """What conversations have in common that the same fits help: the kind of error, and the fits
-    that change something.
-    """
-
-    kind: str
-    fits: tuple[str, ...]
 
 
 class Search(Generic[Result]):
@@ -64,13 +53,14 @@ class Search(Generic[Result]):
             error: Why it is rejected.
             messages: The messages of the trace.
             attempt: Renders them with the named fits.
-            candidates: Names of fits, in order; those that change less than they name are left out.
+            candidates: Names of fits, in order, perhaps with ``CALLS_APART``; those that change
+                less than they name are left out.
         """
         self.names: tuple[str, ...] | None = None
         self.made: Result | None = None
         self.why = ""
         for names in candidates:
-            if set(fit(messages, names).applied) != set(names):
+            if not _all_apply(messages, names):
                 continue
             try:
                 self.made = attempt(names)
@@ -83,39 +73,22 @@ class Search(Generic[Result]):
             return
 
 
-class FitAdvisor:
-    """Tries fits on rejected conversations, and remembers what helped against which error."""
+def advised(error: Reject, messages: Sequence[Message], attempt: Attempt[object]) -> Reject:
+    """The error, with the setting that would admit the conversation or why there is none. It does
+    not depend on what was rejected before, so that rejects are the same however rows are divided.
 
-    def __init__(self) -> None:
-        self._helped: dict[Key, tuple[str, ...]] = {}
-        self._hopeless: Counter[Key] = Counter()
-        self._why: dict[Key, str] = {}
-
-    def advised(
-        self, error: Reject, messages: Sequence[Message], attempt: Attempt[object]
-    ) -> Reject:
-        """The error, with the setting that would admit the conversation or why there is none.
-
-        Args:
-            error: Why the conversation is rejected as it is.
-            messages: The messages of the trace.
-            attempt: Renders them with the named fits.
-        """
-        if error.reason not in REFUSALS:
-            return error
-        key = Key(_kind(error), tuple(name for name in FITS if fit(messages, [name]).applied))
-        if self._hopeless[key] >= HOPELESS:
-            return Reject(error.reason, error.detail + self._why[key])
-        helped = [self._helped[key]] if key in self._helped else []
-        found = Search(error, messages, attempt, (*helped, *_sets(FITS, 1)))
-        if found.names is None:
-            self._hopeless[key] += 1
-            self._why[key] = found.why
-            return Reject(error.reason, error.detail + found.why) if found.why else error
-        self._helped[key] = found.names
-        self._hopeless[key] = 0
-        listed = ", ".join(found.names)
-        return Reject(error.reason, f"{error.detail}. Hint: template_fit: [{listed}] admits it")
+    Args:
+        error: Why the conversation is rejected as it is.
+        messages: The messages of the trace.
+        attempt: Renders them with the named fits.
+    """
+    if error.reason not in REFUSALS:
+        return error
+    found = Search(error, messages, attempt, _sets(FITS, 1))
+    if found.names is None:
+        return Reject(error.reason, error.detail + found.why) if found.why else error
+    listed = ", ".join(name for name in found.names if name in FITS)
+    return Reject(error.reason, f"{error.detail}. Hint: template_fit: [{listed}] admits it")
 
 
 def admitted(
@@ -134,7 +107,7 @@ def admitted(
     Raises:
         Reject: None of them admit it.
     """
-    if error.reason not in REFUSALS:
+    if error.reason not in REFUSALS and JOINED not in error.detail:
         raise error
     names = [name for name in FITS if name in listed]
     found = Search(error, messages, attempt, _sets(names, 0))
@@ -144,11 +117,23 @@ def admitted(
 
 
 def _sets(names: Iterable[str], smallest: int) -> list[tuple[str, ...]]:
-    """Every choice of so many of the names or more, the smallest first."""
+    """Every choice of so many of the names or more, the smallest first, and then those with
+    ``CALLS_APART``.
+    """
     pool = [*names]
-    return [
+    plain = [
         chosen for size in range(smallest, len(pool) + 1) for chosen in combinations(pool, size)
     ]
+    return [*plain, *((*each, CALLS_APART) for each in plain if ALTERNATING in each)]
+
+
+def _all_apply(messages: Sequence[Message], names: Sequence[str]) -> bool:
+    """Whether each of the names changes something."""
+    plain = [name for name in names if name in FITS]
+    made = fit(messages, names)
+    if set(made.applied) != set(plain):
+        return False
+    return len(plain) == len(names) or made.messages != fit(messages, plain).messages
 
 
 def _kind(error: Reject) -> str:

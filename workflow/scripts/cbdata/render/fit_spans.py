@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from cbdata.rejects import Reject
-from cbdata.render.fits import Fitting, Source
+from cbdata.render.fits import JOINED, Fitting, Source
 from cbdata.render.traced_text import Part
 from cbdata.render.turns import Turn
 
@@ -44,7 +44,7 @@ def _divided(turn: Turn, sources: Sequence[Source]) -> Iterator[Turn]:
         if last and not any(part.start < part.end for part in shown):
             raise Reject(
                 "content_not_placed",
-                f"message {source.index}: joined with a neighbour (template_fit), and not found",
+                f"message {source.index}: joined with a neighbour {JOINED}, and not found",
             )
         first_char = min((part.start for part in shown), default=turn.content_start)
         end_char = max((part.end for part in shown), default=turn.content_end)
@@ -73,7 +73,7 @@ def _calls_alone(turn: Turn, source: Source) -> Turn:
         raise Reject(
             "content_not_placed",
             f"message {source.index}: its calls are printed before the answer that they were"
-            " joined to (template_fit)",
+            f" joined to {JOINED}",
         )
     return replace(
         turn,

@@ -24,6 +24,12 @@ ID_LENGTH = 9  # what Mistral's tokenizers and templates demand
 ID = re.compile(rf"[A-Za-z0-9]{{{ID_LENGTH}}}")
 ALPHABET = string.digits + string.ascii_letters
 BETWEEN = "\n\n"
+JOINED = "(template_fit)"
+"""In what is said of a conversation that is lost because of a fit."""
+CALLS_APART = "calls apart"
+"""Beside ``alternating_roles``: calls are not joined to answers. No setting names it; it is tried
+where the join is in the way.
+"""
 CALLS = ("tool_calls", WRITTEN)
 
 
@@ -144,27 +150,41 @@ def tool_results_as_user(conversation: Sequence[Fitted]) -> list[Fitted]:
 def alternating_roles(conversation: Sequence[Fitted]) -> list[Fitted]:
     """Neighbouring user messages become one, and so do neighbouring assistant messages as long as
     only the first has reasoning. Calls are joined only to an answer of another message, and only
-    where they have no text of their own.
+    where they have no text of their own. A message without any text is joined to none, for nothing
+    would show where it stands.
     """
+    return _alternating(conversation, _only_calls)
+
+
+def _calls_apart(conversation: Sequence[Fitted]) -> list[Fitted]:
+    """As ``alternating_roles``, but calls are joined to no answer."""
+    return _alternating(conversation, lambda item, before: False)
+
+
+def _alternating(
+    conversation: Sequence[Fitted], joins: Callable[[Fitted, Fitted], bool]
+) -> list[Fitted]:
+    """Neighbours of one role joined; ``joins`` says whether calls are, to the turn before."""
     out: list[Fitted] = []
     for item in conversation:
         before = out[-1].message if out else None
+        calls = item.message.get("tool_calls")
         if (
             before is None
             or before["role"] != item.message["role"]
             or before["role"] not in ("user", "assistant")
+            or not before["content"]
             or any(before.get(key) for key in CALLS)
             or item.message.get("thinking")
             or item.message.get(WRITTEN)
-            or (item.message.get("tool_calls") and not _only_calls(item, out[-1]))
+            or not (joins(item, out[-1]) if calls else item.message["content"])
         ):
             out.append(item)
             continue
-        if item.message.get("tool_calls"):
+        if calls:
             end = len(before["content"])
-            calls = replace(item.sources[-1], start=end, end=end)
-            message = {**before, "tool_calls": item.message["tool_calls"]}
-            out[-1] = Fitted(message, (*out[-1].sources, calls))
+            source = replace(item.sources[-1], start=end, end=end)
+            out[-1] = Fitted({**before, "tool_calls": calls}, (*out[-1].sources, source))
             continue
         moved = len(before["content"]) + len(BETWEEN)
         out[-1] = Fitted(
@@ -228,7 +248,7 @@ def fit(messages: Sequence[Message], names: Iterable[str]) -> Fitting:
 
     Args:
         messages: The messages of a trace; they are not changed.
-        names: Names of fits, in any order.
+        names: Names of fits, in any order, and perhaps ``CALLS_APART``.
     """
     wanted = set(names)
     if not wanted:
@@ -251,7 +271,8 @@ def fit(messages: Sequence[Message], names: Iterable[str]) -> Fitting:
     applied = []
     for name, change in FITS.items():
         if name in wanted:
-            changed = change(fitted)
+            apart = change is alternating_roles and CALLS_APART in wanted
+            changed = (_calls_apart if apart else change)(fitted)
             if changed != fitted:
                 applied.append(name)
             fitted = changed

@@ -18,7 +18,7 @@ from cbdata.call_formats.base import CallFormat, Reading, any_of
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import CALL_MARKERS
 from cbdata.rejects import Reject
-from cbdata.render.quoted_calls import QuotedCalls
+from cbdata.render.quoted_calls import LIKE_A_CALL, QuotedCalls
 from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.render.written_calls import WRITTEN, WrittenCalls, as_calls
@@ -27,9 +27,6 @@ from cbdata.tools import ToolSchema
 Message = Mapping[str, Any]
 Messages = Sequence[Message]
 Tools = Sequence[Mapping[str, Any]]
-
-_LIKE_A_CALL = re.compile(r"[{\[(<=]")
-"""What no call is without, in any format."""
 
 _ANY_MARKER = re.compile(any_of(sorted(CALL_MARKERS)))
 
@@ -127,9 +124,7 @@ class InlineCalls:
         view, end = Completion.spelled(content, self._tokenizer).view(reader)
         reading = reader.read(view, TEXT_TOOLS)
         wrong = "it goes on behind an end of turn" if end else _unclean(reading)
-        if wrong is None and any(
-            theirs.has(each, view.shape[each.start : each.end]) for each in reading.calls
-        ):
+        if wrong is None and any(theirs.has(each, view) for each in reading.calls):
             wrong = "another message has the same call, so it may only be repeated"
         kept = [match.span() for match in self._markup(content)]
         if wrong is None and kept and kept[0][0] < reading.calls[0].start:
@@ -139,7 +134,7 @@ class InlineCalls:
                 raise _unread(index, "the message has calls beside it")
             return None
         if wrong is not None:
-            if kept and any(map(_LIKE_A_CALL.search, self._between_markers(content)[1:])):
+            if kept and any(map(LIKE_A_CALL.search, self._between_markers(content)[1:])):
                 raise _unread(index, wrong)
             return None
         calls = tuple(

@@ -190,7 +190,7 @@ class _Layout:
             if own and (len(own) < len(there) or not text[own[-1][1] : gap.closed].strip()):
                 ending = own[-1]
         else:
-            turn.content_end = turn.end = last
+            turn.content_end = turn.end = last + len(text[last : gap.closed].rstrip())
             own = self._controls(last, gap.opened if gap.marked else gap.end)
             ending = next((each for each in own if each[2] in self.landmarks.turn_ends), None)
         if turn.role == "assistant" and (
@@ -201,18 +201,24 @@ class _Layout:
             ending = None
             if after is None or self.messages[after.index]["role"] != "assistant":
                 ending = self._stops_behind(gap)
-        spelled = self._spelled_end(mine, gap) if turn.role == "assistant" else None
-        if spelled is not None:
+        spelled = self._spelled_end(turn, mine, gap) if turn.role == "assistant" else None
+        if spelled is not None and (
+            ending is None or ending[1] < spelled or text[spelled : ending[0]].strip()
+        ):
             turn.content_end = turn.end = spelled
         elif ending is not None:
             turn.stop = ending[0], ending[1]
             turn.content_end = turn.end = ending[1]
 
-    def _spelled_end(self, mine: Found, gap: Gap) -> int | None:
-        """Behind the letters with which the template ends answers, if it ended this one."""
-        end = self.landmarks.spelled_end
+    def _spelled_end(self, turn: Turn, mine: Found, gap: Gap) -> int | None:
+        """Behind the letters with which the template ends answers, if they stand behind what is
+        known to be the turn's. ``>>`` ends ``</call>>>`` and not ``</call>>``.
+        """
+        text, end = self.text, self.landmarks.spelled_end
         limit = gap.closed if mine.looped else gap.opened if gap.marked else gap.end
-        at = self.text.find(end, gap.start, limit) if end else -1
+        at = text.find(end, turn.content_end, limit) if end else -1
+        while (later := text.find(end, at + 1, min(at + 2 * len(end) - 1, limit))) > at >= 0:
+            at = later
         return at + len(end) if at >= 0 else None
 
     def _before_header(self, own: list[Control]) -> list[Control]:

@@ -4,32 +4,51 @@ repeat them.
 A repeated call need not be written as it was: its JSON may have other spaces or another order of
 keys, and the result of a tool may show it as YAML, JSON or HTML printed it. So calls are compared
 by name and arguments, as the call format reads them. Where the other's markup is there but cannot
-be read, the letters of the name and of every value within a call's number of markers are enough.
+be read, the letters of the name and of every value within a call's number of markers are enough,
+unless nothing like a call stands behind the first of them.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from cbdata.call_formats.base import MARK, Call, CallFormat, Reading, View
+from cbdata.call_formats.base import MARK, Call, CallFormat, Reading, View, any_of, in_shape
 from cbdata.call_formats.completion import Completion
 from cbdata.ids import canonical_json
 from cbdata.render.tokenizer import PlainTokenizer
 from cbdata.tools import ToolSchema
 
+LIKE_A_CALL = re.compile(r"[{\[(<=]")
+"""What no call is without, in any format."""
+
 
 class Unread(NamedTuple):
-    """Markup in a text that is not read as calls: the places of the markers of the whole text, and
-    which of them, ``[first, last)``, are meant.
+    """Markup in a text that is not read as calls: the places of the format's markers in the whole
+    text, and which of them, ``[first, last)``, are meant.
     """
 
     text: str
     markers: Sequence[int]
     first: int
     last: int
+
+
+class Wanted(NamedTuple):
+    """How a call is looked for in unread markup.
+
+    ``opening`` is the marker with which it begins and ``closing`` the one that ends it, "" where
+    none does; ``marks`` is the number of its markers, and ``like`` what it has of ``LIKE_A_CALL``
+    behind the first.
+    """
+
+    opening: str
+    closing: str
+    marks: int
+    like: frozenset[str]
 
 
 class QuotedCalls:
@@ -46,6 +65,7 @@ class QuotedCalls:
             tools: What the format reads arguments with: the same for both sides.
         """
         self._format, self._tokenizer, self._tools = call_format, tokenizer, tools
+        self._marker = re.compile(any_of(in_shape(text) for text in call_format.markers))
         self._known: set[bytes] = set()
         self._unread: list[Unread] = []
 
@@ -53,37 +73,47 @@ class QuotedCalls:
         """Remember the calls of a text, in each way in which printers may have written them."""
         from cbdata.sources.printed_text import readings  # needed for calls in contents alone
 
-        unread: list[list[Unread]] = []
+        unread: list[tuple[int, list[Unread]]] = []
         for reading in readings(text):
             completion = Completion.spelled(reading.text, self._tokenizer)
             view, _ = completion.view(self._format, frozenset())
-            if MARK in view.shape:
-                unread.append(self._rest(view))
-        if all(unread):  # else one way reads everything, and the others spoil it
-            self._unread += [each for some in unread for each in some]
+            markers = [match.start() for match in self._marker.finditer(view.shape)]
+            if markers:
+                unread.append((len(markers), self._rest(view, markers)))
+        # Where one way reads everything, the others that see no more markers spoil it.
+        whole = max((count for count, rest in unread if not rest), default=0)
+        self._unread += [each for count, rest in unread if count > whole for each in rest]
 
-    def _rest(self, view: View) -> list[Unread]:
-        """Keep the calls of a text; what cannot be read. Reading goes on behind each marker."""
-        markers = [match.start() for match in re.finditer(MARK, view.shape)]
-        rest: list[Unread] = []
-        at, first = 0, len(markers)  # ``first`` is the first marker of what is not read
+    def _rest(self, view: View, markers: Sequence[int]) -> list[Unread]:
+        """Keep the calls of a text; what cannot be read. Reading begins anew behind each call,
+        where some formats stop, and behind each fault. It begins with none but the format's own
+        markers: a call that is quoted inside reasoning is quoted all the same.
+        """
+        every = [match.start() for match in re.finditer(MARK, view.shape)]
+        known = [False] * len(markers)
+        at = 0
         while at < len(markers):
-            start = markers[at]
+            start, behind = markers[at], at + 1
             found = self._read_calls(view, start, len(view.text))
-            if found.fault is None:
-                if not found.calls:
-                    first, last = min(first, at), len(markers)
-                else:
-                    last = bisect_left(markers, start + found.calls[0].start)
-                return [*rest, Unread(view.text, markers, first, last)] if first < last else rest
-            behind = bisect_left(markers, start + found.fault.at + 1, lo=at + 1)
-            before = self._read_calls(view, start, markers[behind - 1])
-            begun = at if before.fault or not before.calls else behind - 1
-            if first < at < begun:
-                rest.append(Unread(view.text, markers, first, at))
-                first = begun
-            first, at = min(first, begun), behind
-        return [*rest, Unread(view.text, markers, first, len(markers))]
+            if found.fault is not None:
+                wrong = start + found.fault.at + 1
+                behind = bisect_left(markers, wrong, lo=behind)
+                cut = bisect_left(every, wrong, lo=bisect_right(every, start))
+                found = self._read_calls(view, start, every[cut - 1])
+            elif not found.calls:
+                break
+            for call in found.calls if found.fault is None else ():
+                low = bisect_left(markers, start + call.start)
+                high = bisect_left(markers, start + call.end)
+                known[low:high] = [True] * (high - low)
+                behind = max(behind, high)
+            at = behind
+        changes = (place for place in range(1, len(known)) if known[place] != known[place - 1])
+        return [
+            Unread(view.text, markers, low, high)
+            for low, high in pairwise((0, *changes, len(known)))
+            if not known[low]
+        ]
 
     def _read_calls(self, view: View, start: int, end: int) -> Reading:
         """Read a stretch of a text and keep its calls; places are counted from the start."""
@@ -91,34 +121,60 @@ class QuotedCalls:
         self._known.update(map(_identity, reading.calls))
         return reading
 
-    def has(self, call: Call, shape: str) -> bool:
+    def has(self, call: Call, view: View) -> bool:
         """Whether one of them is this call, or may be.
 
         Args:
             call: The call of an answer.
-            shape: Its stretch in the shape of the view that it was read from, markup included.
+            view: The view that it was read from.
         """
         if _identity(call) in self._known:
             return True
-        count = shape.count(MARK)
-        closed = call.start + shape.rfind(MARK) >= call.raw_start + len(call.raw)
+        if not self._unread:
+            return False
+        wanted = self._wanted(call, view)
         return any(
-            _holds(window, call)
-            for unread in self._unread
-            for window in _windows(unread, count, closed)
+            _holds(window, call) for unread in self._unread for window in _windows(unread, wanted)
+        )
+
+    def _wanted(self, call: Call, view: View) -> Wanted:
+        """The markers of a call; of a list of calls behind one marker, it is the marker of each."""
+        found = [match.span() for match in self._marker.finditer(view.shape, 0, call.end)]
+        before = [span for span in found if span[0] <= call.raw_start]
+        opening, behind = (before or found or [(call.start, call.start)])[-1 if before else 0]
+        own = [span for span in found if span[0] >= min(opening, call.start)]
+        stop, edge = own[-1] if len(own) > 1 else (call.end, call.end)
+        if edge < call.end and stop < call.raw_start + len(call.raw):
+            stop = edge = call.end  # nothing closes it
+        return Wanted(
+            view.text[opening:behind],
+            view.text[stop:edge],
+            max(len(own), 1),
+            frozenset(LIKE_A_CALL.findall(view.text[behind:stop])),
         )
 
 
-def _windows(unread: Unread, count: int, closed: bool) -> Iterator[str]:
-    """The stretches of so many markers that begin in unread markup; ``closed``: they end where the
-    last marker begins.
+def _windows(unread: Unread, wanted: Wanted) -> Iterator[str]:
+    """The stretches that begin with an unread marker and have as many markers as a call, or more
+    up to where the next one begins or this one ends. Those with nothing like a call behind their
+    first marker are left out, for they are prose that names a marker.
     """
     text, markers, first, last = unread
-    behind = len(markers) if closed else len(markers) + 1
     for number in range(first, last):
-        end = number + (count - 1 if closed else count)
-        if end < behind or number == first:  # else prose behind the last call would count
-            yield text[markers[number] : markers[end] if end < len(markers) else len(text)]
+        end = number + wanted.marks - bool(wanted.closing)
+        if number == first or text.startswith(wanted.opening, markers[number]):
+            while end < len(markers) and not _begins(text, markers[end], wanted):
+                end += 1
+        elif end + bool(wanted.closing) > len(markers):
+            continue  # prose behind the last call
+        window = text[markers[number] : markers[end] if end < len(markers) else len(text)]
+        if not wanted.like or wanted.like.intersection(window[1:]):
+            yield window
+
+
+def _begins(text: str, place: int, wanted: Wanted) -> bool:
+    """Whether the marker at a place opens or closes calls."""
+    return text.startswith((wanted.opening, wanted.closing or wanted.opening), place)
 
 
 def _holds(window: str, call: Call) -> bool:

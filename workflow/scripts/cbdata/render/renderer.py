@@ -19,7 +19,7 @@ from cbdata.render.answers import AnswerStarts, learn_headers
 from cbdata.render.draft import Draft, Rendered, split_at
 from cbdata.render.encoder import CACHE_CHARACTERS, Segment, SegmentEncoder
 from cbdata.render.escape import Escaper, first_with
-from cbdata.render.fit_advice import FitAdvisor, admitted
+from cbdata.render.fit_advice import admitted, advised
 from cbdata.render.fit_spans import restored
 from cbdata.render.fits import REPORT, Fitting, fit
 from cbdata.render.generated import WrittenText, completion_turn
@@ -77,7 +77,6 @@ class Renderer:
         self._answers = AnswerStarts(template, tokenizer)
         headers = learn_headers(self._answers, template, tokenizer, landmarks)
         self.landmarks = replace(landmarks, headers=headers)
-        self._advisor = FitAdvisor()
         self._inline = InlineCalls(
             template, tokenizer, landmarks.call_close, lambda: printed_format(self)
         )
@@ -220,7 +219,7 @@ class Renderer:
         except Reject as error:
             if self.settings.template_fit != REPORT:
                 return admitted(error, messages, attempt, fits)
-            raise self._advisor.advised(error, messages, attempt) from error
+            raise advised(error, messages, attempt) from error
 
     def draft_written(
         self,

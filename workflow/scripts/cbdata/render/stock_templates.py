@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from cbdata.paths import CHAT_TEMPLATES
@@ -79,6 +79,15 @@ STOCK = {
 def stock_of(source: str) -> Stock | None:
     """The entry of a chat template that is a known stock template, else None."""
     return STOCK.get(hashlib.sha256(source.strip().encode("utf-8")).hexdigest())
+
+
+def one_of(own: str | Mapping[str, str] | None) -> str | None:
+    """A tokenizer's own chat template; of several, the one that is a known stock template, or
+    None.
+    """
+    if own is None or isinstance(own, str):
+        return own
+    return next((each for each in own.values() if stock_of(each)), None)
 
 
 def stand_in(own: str | None, control: Container[str] | None) -> Stock | None:

@@ -25,8 +25,9 @@ from cbdata.render.settings import (
     RenderSettings,
     TokenizerError,
 )
-from cbdata.render.stock_templates import stand_in
+from cbdata.render.stock_templates import one_of, stand_in
 from cbdata.render.thinking import may_reason
+from cbdata.render.tokenizer import OwnTemplate
 from cbdata.render.traced_text import Part
 
 PINS = "pins.json"
@@ -52,7 +53,7 @@ TEMPLATE_FAILURES = (
 
 
 def template_source(
-    settings: RenderSettings, own: str | None, control: Container[str] | None = None
+    settings: RenderSettings, own: OwnTemplate, control: Container[str] | None = None
 ) -> tuple[str, str]:
     """The name and the text of the template that the settings ask for.
 
@@ -61,7 +62,8 @@ def template_source(
 
     Args:
         settings: What is asked for.
-        own: The tokenizer's own template, or None.
+        own: What the tokenizer brings. Of several templates, ``auto`` takes a known stock one's
+            stand-in, and none is taken as it is.
         control: The tokenizer's control tokens; None where it is not loaded.
 
     Raises:
@@ -69,9 +71,15 @@ def template_source(
     """
     chosen = PROJECT_LLAMA_TEMPLATE if settings.force_llama else settings.chat_template
     if chosen == AUTO:
-        stock = stand_in(own, control)
+        stock = stand_in(one_of(own), control)
         chosen = stock.project if stock else None
     if chosen is None:
+        if isinstance(own, Mapping):
+            raise TokenizerError(
+                f"tokenizer {settings.tokenizer!r} has several chat templates {[*own]}. Hint: set"
+                " chat_template to a name in configs/chat_templates, or save the one you mean as a"
+                " file and set chat_template to its path"
+            )
         if not own:
             raise TokenizerError(
                 f"tokenizer {settings.tokenizer!r} has no chat template. Hint: set chat_template to"

@@ -26,6 +26,11 @@ from cbdata.render.settings import TokenizerError
 from cbdata.render.token_trie import any_word
 from cbdata.render.vocabulary import read_tokenizer
 
+OwnTemplate = str | Mapping[str, str] | None
+"""What a tokenizer brings: a chat template, several by name (Hermes: ``default`` and
+``tool_use``), or none.
+"""
+
 
 @dataclass(frozen=True)
 class ControlToken:
@@ -50,7 +55,7 @@ class PlainTokenizer:
       bytes are known without offsets
     - ``normalises``: the text may be changed (NFC) before it is split into tokens
     - ``special``: the named special tokens that a chat template may print (``bos_token``, ...)
-    - ``chat_template``: the tokenizer's own template, or None
+    - ``chat_template``: the tokenizer's own template, several by name, or None
     - ``sha256``: of tokenizer.json, and of the added tokens of other files where there are any
     """
 
@@ -62,7 +67,7 @@ class PlainTokenizer:
     byte_level: bool
     normalises: bool
     special: dict[str, str]
-    chat_template: str | None
+    chat_template: OwnTemplate
     sha256: str
 
 
@@ -248,22 +253,18 @@ def _conditions(
     return before, behind
 
 
-def own_template(folder: Path) -> str | None:
+def own_template(folder: Path) -> OwnTemplate:
     """The chat template that a tokenizer's directory brings, without loading the tokenizer. Raises
     TokenizerError.
     """
     return _template_of(folder, TokenFiles(folder).config)
 
 
-def _template_of(folder: Path, settings: dict[str, Any]) -> str | None:
+def _template_of(folder: Path, settings: dict[str, Any]) -> OwnTemplate:
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8")
     template = settings.get("chat_template")
     if isinstance(template, list):
-        names = [item.get("name") for item in template]
-        raise TokenizerError(
-            f"{folder}: the tokenizer has several chat templates {names}. Hint: save the one you"
-            " mean as a file and set chat_template to its path"
-        )
+        return {str(item.get("name")): str(item.get("template")) for item in template}
     return template
