@@ -65,6 +65,8 @@ def quoting(renderer: Renderer, quoted: str, content: str, role: str = "user") -
         f"say: '{SENT}'".replace("\n", "\n\n    ").replace("a  ", "a\n    "),
         SENT.removesuffix("</tool_call>"),
         SENT.replace('{"name"', '{"id": 7, "name"'),
+        SENT.replace("{", "\uff5b").replace("}", "\uff5d"),
+        SENT.replace("{", "%7B").replace("}", "%7D"),
         f"<think>{SENT}</think>\n{LOOK}",
         f"{LOOK}\n<think>hm</think>\n{SENT}\n<think>{LOOK}",
         SENT.replace("<tool_call>", "<tool_call><think></think>"),

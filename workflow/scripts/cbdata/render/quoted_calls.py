@@ -15,6 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from cbdata.call_formats.base import MARK, Call, CallFormat, Reading, View, any_of, in_shape
 from cbdata.call_formats.completion import Completion
@@ -25,14 +26,18 @@ from cbdata.tools import ToolSchema
 LIKE_A_CALL = re.compile(r"[{\[(<=]")
 """What no call is without, in any format."""
 
+ESCAPES = frozenset("%=")
+"""With these, addresses and quoted-printable write such characters."""
+
 
 class Unread(NamedTuple):
-    """Markup in a text that is not read as calls: the places of the format's markers in the whole
-    text, and which of them, ``[first, last)``, are meant.
+    """Markup in a text that is not read as calls: where each of the format's markers in the whole
+    text starts and ends, and which of them, ``[first, last)``, are meant.
     """
 
     text: str
     markers: Sequence[int]
+    ends: Sequence[int]
     first: int
     last: int
 
@@ -42,7 +47,7 @@ class Wanted(NamedTuple):
 
     ``opening`` is the marker with which it begins and ``closing`` the one that ends it, "" where
     none does; ``marks`` is the number of its markers, and ``like`` what it has of ``LIKE_A_CALL``
-    behind the first.
+    behind the first, with what may stand for it.
     """
 
     opening: str
@@ -77,14 +82,14 @@ class QuotedCalls:
         for reading in readings(text):
             completion = Completion.spelled(reading.text, self._tokenizer)
             view, _ = completion.view(self._format, frozenset())
-            markers = [match.start() for match in self._marker.finditer(view.shape)]
+            markers = [match.span() for match in self._marker.finditer(view.shape)]
             if markers:
-                unread.append((len(markers), self._rest(view, markers)))
+                unread.append((len(markers), self._rest(view, *zip(*markers, strict=True))))
         # Where one way reads everything, the others that see no more markers spoil it.
         whole = max((count for count, rest in unread if not rest), default=0)
         self._unread += [each for count, rest in unread if count > whole for each in rest]
 
-    def _rest(self, view: View, markers: Sequence[int]) -> list[Unread]:
+    def _rest(self, view: View, markers: Sequence[int], ends: Sequence[int]) -> list[Unread]:
         """Keep the calls of a text; what cannot be read. Reading begins anew behind each call,
         where some formats stop, and behind each fault. It begins with none but the format's own
         markers: a call that is quoted inside reasoning is quoted all the same.
@@ -110,7 +115,7 @@ class QuotedCalls:
             at = behind
         changes = (place for place in range(1, len(known)) if known[place] != known[place - 1])
         return [
-            Unread(view.text, markers, low, high)
+            Unread(view.text, markers, ends, low, high)
             for low, high in pairwise((0, *changes, len(known)))
             if not known[low]
         ]
@@ -146,11 +151,12 @@ class QuotedCalls:
         stop, edge = own[-1] if len(own) > 1 else (call.end, call.end)
         if edge < call.end and stop < call.raw_start + len(call.raw):
             stop = edge = call.end  # nothing closes it
+        like = frozenset(LIKE_A_CALL.findall(view.text[behind:stop]))
         return Wanted(
             view.text[opening:behind],
             view.text[stop:edge],
             max(len(own), 1),
-            frozenset(LIKE_A_CALL.findall(view.text[behind:stop])),
+            like | ESCAPES if like else like,
         )
 
 
@@ -159,7 +165,7 @@ def _windows(unread: Unread, wanted: Wanted) -> Iterator[str]:
     up to where the next one begins or this one ends. Those with nothing like a call behind their
     first marker are left out, for they are prose that names a marker.
     """
-    text, markers, first, last = unread
+    text, markers, ends, first, last = unread
     for number in range(first, last):
         end = number + wanted.marks - bool(wanted.closing)
         if number == first or text.startswith(wanted.opening, markers[number]):
@@ -167,9 +173,10 @@ def _windows(unread: Unread, wanted: Wanted) -> Iterator[str]:
                 end += 1
         elif end + bool(wanted.closing) > len(markers):
             continue  # prose behind the last call
-        window = text[markers[number] : markers[end] if end < len(markers) else len(text)]
-        if not wanted.like or wanted.like.intersection(window[1:]):
-            yield window
+        stop = markers[end] if end < len(markers) else len(text)
+        said = normalize("NFKD", text[ends[number] : stop])
+        if not wanted.like or wanted.like.intersection(said):
+            yield text[markers[number] : stop]
 
 
 def _begins(text: str, place: int, wanted: Wanted) -> bool:
