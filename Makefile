@@ -18,10 +18,10 @@ READY := $(VENV)/.installed $(DEMO_MODEL)/config.json
 SNAKEMAKE := $(BIN)/snakemake
 PYTEST := $(BIN)/python -m pytest
 CORES ?= 2
-# The SLURM tests mostly wait, so three clusters run beside each other. The tests have nodes that
-# die and time limits of a minute, and the machine may be busy: so a failed test is tried once more,
-# and the first failure stays in the log.
-SLURM_TESTS = $(PYTEST) tests/slurm -n 3 --dist loadfile \
+# The SLURM tests mostly wait, so three clusters run beside each other; tests that share what takes
+# long to make are in a group. The tests have nodes that die and time limits of a minute, and the
+# machine may be busy: so a failed test is tried once more, and the first failure stays in the log.
+SLURM_TESTS = $(PYTEST) tests/slurm -n 3 --dist loadgroup \
 	|| $(PYTEST) tests/slurm --last-failed --last-failed-no-failures none
 
 # Where `make gpu-check` runs: a job where there is a SLURM, else here. Your site's profile is taken

@@ -14,7 +14,7 @@ import yaml
 from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.session import NewSession, Session
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("accounting")]
 
 SNAKEFILE = """
 import sys

@@ -113,7 +113,8 @@ def test_a_node_that_dies_ends_the_step_and_the_next_try_goes_on(
 def test_the_time_limit_stops_the_engine_between_two_steps(
     cluster: Cluster, new_session: NewSession, repo: Path, demo_model: Path
 ) -> None:
-    slow = {"CB_TEST_SECONDS": "2"}
+    # SLURM looks at limits once a minute: there must be work for two.
+    slow = {"CB_TEST_SECONDS": "5"}
     world = World(cluster, new_session, repo, demo_model, slow, **OVER_TWO)
     run = world.session.spawn(world.pipeline.data / TRACES)
     world.pipeline.wait_for_progress("0-of-1")

@@ -22,7 +22,7 @@ from tests.slurm.cluster_conf import parse_fields
 from tests.slurm.pipeline import Pipeline
 from tests.slurm.session import Session
 
-pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
+pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 SHARDS = 4
 CPU_RULES = {
