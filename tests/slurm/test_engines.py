@@ -114,7 +114,7 @@ def test_the_time_limit_stops_the_engine_between_two_steps(
     cluster: Cluster, new_session: NewSession, repo: Path, demo_model: Path
 ) -> None:
     # SLURM looks at limits once a minute: there must be work for two.
-    slow = {"CB_TEST_SECONDS": "5"}
+    slow = {"CB_TEST_SECONDS": "4"}
     world = World(cluster, new_session, repo, demo_model, slow, **OVER_TWO)
     run = world.session.spawn(world.pipeline.data / TRACES)
     world.pipeline.wait_for_progress("0-of-1")
