@@ -52,10 +52,23 @@ def test_a_job_that_left_no_word(tmp_path: Path) -> None:
     other = console.job_failed(failed(log, 3), "returned non-zero exit status 3.")
     assert "it ended with exit status 3." in other
     slurm = console.job_failed(failed(log, 4, said="SLURM status is:\n 'TIMEOUT'"))
-    assert "render_traces: SLURM status is: 'TIMEOUT'." in slurm
+    assert "render_traces: SLURM status is: 'TIMEOUT'." in slurm and "message" not in slurm
     silent = console.job_failed(failed(tmp_path / "none", 5))
     assert silent.startswith("Error in rule render_traces: it ended without a word.\n")
     assert console.closing().startswith("5 jobs failed.\n")
+
+
+def test_why_a_job_was_told_to_stop_stands_beside_its_own_words(tmp_path: Path) -> None:
+    log, console = tmp_path / "r.log", Console()
+    start(console, log)
+    log.write_text(f"{LOG} ERROR script: SIGTERM received\n{LOG} INFO script: the job failed\n")
+    text = console.job_failed(
+        failed(log, said="SLURM-job '2' failed,\nSLURM status is: 'TIMEOUT'.")
+    )
+    assert text.splitlines()[:2] == [
+        "Error in rule render_traces: SIGTERM received",
+        "    message: SLURM-job '2' failed, SLURM status is: 'TIMEOUT'.",
+    ]
 
 
 def test_a_job_that_succeeds_later_is_not_told_at_the_end(tmp_path: Path) -> None:

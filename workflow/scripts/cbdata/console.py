@@ -15,6 +15,9 @@ from cbdata.logs import JobLogs
 from cbdata.report.text import seen
 
 SHOWN_OUTPUTS = 3
+SCHEDULER = "SLURM status is"
+"""What the executor for SLURM has in its words on a failed job."""
+
 _STATUS = re.compile(r"exit status (\d+)|died with <Signals\.(SIG[A-Z]+)")
 KILLED = "it was killed (SIGKILL), most often because it needed more memory than there was"
 INTERRUPTED = (
@@ -74,7 +77,10 @@ class Console:
         reason = self._logs.reason(job.logs) or self._without_words(job, status)
         more = len(job.outputs) - SHOWN_OUTPUTS
         outputs = ", ".join(job.outputs[:SHOWN_OUTPUTS]) + (f" and {more} more" if more > 0 else "")
+        # A job that was told to stop says so itself; why it was told, its scheduler knows.
+        said = " ".join(job.said.split())
         facts = {
+            "message": said if SCHEDULER in said and said.rstrip(".") not in reason else "",
             "output": outputs,
             "log": ", ".join(job.logs),
             **{key: str(value) for key, value in job.more.items()},
