@@ -85,6 +85,28 @@ def temporary_database(schema: str) -> sqlite3.Connection:
     return database
 
 
+def selected(database: sqlite3.Connection, query: str, values: Row = ()) -> Iterator[Row]:
+    """Yield the rows of a query, one at a time.
+
+    Args:
+        database: One of ``temporary_database``.
+        query: The SELECT.
+        values: What stands for its question marks.
+
+    Raises:
+        TemporaryTableError: What is read pushed what was changed out of the cache, and the folder
+            takes no more.
+    """
+    with naming_temporary():
+        found = database.execute(query, values)
+    while True:
+        with naming_temporary():
+            row = found.fetchone()
+        if row is None:
+            return
+        yield row
+
+
 class DiskTable:
     """Rows of plain values by key, in the order in which the keys came. The database goes with the
     object.
@@ -147,14 +169,7 @@ class DiskTable:
         """Every row, its key first, in the order in which the keys came. Not to be changed
         meanwhile.
         """
-        with naming_temporary():
-            found = self._db.execute(self._all)
-        while True:
-            with naming_temporary():
-                row = found.fetchone()
-            if row is None:
-                return
-            yield row
+        yield from selected(self._db, self._all)
 
     def __contains__(self, key: Key) -> bool:
         return self.get(key) is not None

@@ -22,7 +22,7 @@ from cbdata.decision_points.skeleton import (
     pipelines,
     task_key,
 )
-from cbdata.disk_table import DiskTable, naming_temporary, temporary_database
+from cbdata.disk_table import DiskTable, naming_temporary, selected, temporary_database
 from cbdata.jsonl import read_records
 from cbdata.progress import Progress
 from cbdata.records import Trace
@@ -163,10 +163,8 @@ class _ParentTable:
 
     def get(self, key: str) -> Parents:
         """The parents of a decision point."""
-        with naming_temporary():
-            found = self._db.execute(
-                "SELECT trace, names FROM parents WHERE key = ?", (key,)
-            ).fetchall()
+        query = "SELECT trace, names FROM parents WHERE key = ?"
+        found = selected(self._db, query, (key,))
         ids, names = set(), set()
         for trace_id, packed in found:
             ids.add(trace_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from cbdata.disk_table import naming_temporary, temporary_database
+from cbdata.disk_table import naming_temporary, selected, temporary_database
 from cbdata.ids import digest
 
 
@@ -60,14 +60,8 @@ class Sample:
             with naming_temporary():
                 self._mark(budget)
             query = "SELECT item FROM items JOIN chosen USING (seq) ORDER BY seq"
-        with naming_temporary():
-            found = self._db.execute(query)
-        while True:
-            with naming_temporary():
-                row = found.fetchone()
-            if row is None:
-                return
-            yield orjson.loads(row[0])
+        for (item,) in selected(self._db, query):
+            yield orjson.loads(item)
 
     def _mark(self, budget: int) -> None:
         """Note the chosen items."""
