@@ -93,8 +93,18 @@ def following(folder: Path, repo: Path) -> Iterator[Follower]:
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone, or was not yet fetched by its new parent."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    """Whether a process is gone, or was not yet fetched by its new parent, or will be at once: a
+    killed process takes a moment to die, and who killed it does not wait for that.
+    """
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def question(model: Path | str) -> dict[str, Any]:
