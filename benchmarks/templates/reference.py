@@ -39,12 +39,17 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Form:
-    """What a template wants: contents as lists of blocks, arguments as JSON text."""
+    """What a template wants: contents as lists of blocks, arguments as JSON text, and reasoning in
+    one of ``REASONINGS``: under a key of that name (the first one stands for both usual keys), or
+    as a block of the content.
+    """
 
     blocks: bool = False
     string_arguments: bool = False
+    reasoning: str = "reasoning_content"
 
 
+REASONINGS = ("reasoning_content", "reasoning", "thought", "block", "nested block")
 FORMS = tuple(Form(blocks, strings) for blocks in (False, True) for strings in (False, True))
 
 
@@ -167,7 +172,7 @@ class Reference:
 
 
 def as_openai(messages: Sequence[Mapping[str, Any]], form: Form) -> list[dict[str, Any]]:
-    """Messages of trace_v1 as chat templates are given them; reasoning under both usual names.
+    """Messages of trace_v1 as chat templates are given them.
 
     Args:
         messages: The messages.
@@ -182,8 +187,16 @@ def as_openai(messages: Sequence[Mapping[str, Any]], form: Form) -> list[dict[st
         for key in ("name", "tool_call_id"):
             if message.get(key):
                 item[key] = message[key]
-        if message.get("thinking"):
-            item["reasoning_content"] = item["thinking"] = message["thinking"]
+        thinking = message.get("thinking")
+        if thinking and form.reasoning.endswith("block"):
+            nested = [{"type": "text", "text": thinking}]
+            shown = nested if form.reasoning == "nested block" else thinking
+            said = [{"type": "text", "text": message["content"]}] if message["content"] else []
+            item["content"] = [{"type": "thinking", "thinking": shown}, *said]
+        elif thinking:
+            item[form.reasoning] = thinking
+            if form.reasoning == "reasoning_content":
+                item["thinking"] = thinking
         if message.get("tool_calls"):
             item["tool_calls"] = [
                 {

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from check import Difference, check_row
 from conversations import Conversation, as_is, with_words, without_calls
 from prepare import BaseTokenizer
-from reference import DATE, Form, Reference, Refused
+from reference import DATE, REASONINGS, Form, Reference, Refused
 from reference import FORMS as MESSAGE_FORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 200_000  # tokens; no transcript is cut
+WRITTEN_BLOCK = re.compile(r"""["']type["']: ?["']thinking["']""")
 FORMS = ("as it is", "with words", "with words and reasoning", "without calls")
 
 
@@ -96,6 +98,7 @@ def try_template(
         )
         forms += [(form, _renamed(each, form)) for form, each in zip(FORMS, made, strict=True)]
     _settle_form(reference, [each for form, each in forms if form in (FORMS[1], FORMS[3])])
+    _settle_reasoning(reference, [each for form, each in forms if form == FORMS[2]])
     shown = _knows_tools(reference, forms[1][1])
     trial = Trial(name, base.name, len(appended), shown)
     try:
@@ -151,6 +154,20 @@ def _settle_form(reference: Reference, conversations: Sequence[Conversation]) ->
         return sum(each is True for each in told), sum(isinstance(each, bool) for each in told)
 
     reference.form = max(MESSAGE_FORMS, key=whole)
+
+
+def _settle_reasoning(reference: Reference, conversations: Sequence[Conversation]) -> None:
+    """Give the template reasoning in the form in which it prints most of it; the usual one where
+    none is better. One that writes out a block as such does not know it.
+    """
+    form = reference.form
+
+    def whole(reasoning: str) -> int:
+        reference.form = replace(form, reasoning=reasoning)
+        made = [_printed(reference, each, True) for each in conversations[:8]]
+        return sum(told is True and WRITTEN_BLOCK.search(text or "") is None for text, told in made)
+
+    reference.form = replace(form, reasoning=max(REASONINGS, key=whole))
 
 
 def _knows_tools(reference: Reference, conversation: Conversation) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from cbdata.render.instrument import Marks
 from cbdata.render.json_text import dump
 from cbdata.render.known_json import shown_tools
+from cbdata.render.reasoning_forms import FIELDS, FORMS
 from cbdata.render.thinking import inline_reasoning
 from cbdata.render.traced_text import (
     Origin,
@@ -52,6 +53,7 @@ class TemplateFacts:
         leaves: It prints arguments one by one, so that each string in them needs its own origin.
         blocks: It wants contents as lists of blocks with a type.
         null_content: It prints calls only where the content beside them is null.
+        reasoning: The form in which it takes reasoning, a name of ``reasoning_forms``.
     """
 
     tools_known: bool = True
@@ -60,6 +62,7 @@ class TemplateFacts:
     leaves: bool = True
     blocks: bool = False
     null_content: bool = False
+    reasoning: str = FIELDS
 
 
 def tools_text(tools: Sequence[Mapping[str, Any]], hidden: Mapping[str, str]) -> str:
@@ -145,10 +148,14 @@ class TemplateInput:
             else:
                 self.messages.insert(0, {"role": "system", "content": text})
         if facts.blocks:
-            for message in self.messages:
-                message["content"] = message["content"] and [
-                    {"type": "text", "text": message["content"]}
-                ]
+            for made in self.messages:
+                made["content"] = made["content"] and [{"type": "text", "text": made["content"]}]
+        give = FORMS[facts.reasoning].give
+        before = len(self.messages) - len(messages)  # a system message with the tools
+        for index, message in enumerate(messages):
+            if message.get("thinking"):
+                thinking = traced(message["thinking"], Origin("thinking", index))
+                give(self.messages[before + index], thinking)
 
     def _message(self, index: int, message: Message) -> dict[str, Any]:
         marks = self.marks
@@ -158,10 +165,6 @@ class TemplateInput:
         for key in ("name", "tool_call_id"):
             if message.get(key):
                 out[key] = traced(message[key], Origin("id", index))
-        if message.get("thinking"):
-            out["reasoning_content"] = out["thinking"] = traced(
-                message["thinking"], Origin("thinking", index)
-            )
         if message.get("tool_calls"):
             if self.facts.calls_known:
                 out["tool_calls"] = [

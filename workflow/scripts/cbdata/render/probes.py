@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from cbdata.rejects import Reject
 from cbdata.render.chat import TemplateFacts
 from cbdata.render.placing import Found, gather
+from cbdata.render.reasoning_forms import FORMS
 from cbdata.render.runs import Run, flatten
 from cbdata.render.settings import TokenizerError
 from cbdata.render.tokenizer import PlainTokenizer
-from cbdata.render.traced_text import Part
+from cbdata.render.traced_text import Origin, Part
 from cbdata.render.turns import Landmarks
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ TOOL = {
     },
 }
 LONGER = [USER, ANSWER, USER, ANSWER, USER]
+THINKING: Mapping[str, Any] = {"thinking": "probe reasoning"}
 
 
 def _tries(
@@ -80,6 +82,16 @@ def probe_facts(template: ChatTemplate, source: str) -> TemplateFacts:
         template: The template; its own facts are changed while it is tried.
         source: Its text. A template that names tool calls is never given them as text.
     """
+    facts = _facts_of_calls(template, source)
+    for form in FORMS.values():
+        template.facts = replace(facts, reasoning=form.name)
+        if form.word in source and _prints_reasoning(template):
+            return template.facts
+    return facts
+
+
+def _facts_of_calls(template: ChatTemplate, source: str) -> TemplateFacts:
+    """All but the form of the reasoning; arguments as for ``probe_facts``."""
     template.facts = facts = TemplateFacts()
     if not _prints_contents(template):
         template.facts = replace(facts, blocks=True)
@@ -117,6 +129,22 @@ def _prints_contents(template: ChatTemplate) -> bool:
         said = {part.origin.message for part in parts if part.origin.kind == "content"}
         if len(said) >= len(messages):
             return True
+    return False
+
+
+def _prints_reasoning(template: ChatTemplate) -> bool:
+    """Whether the template prints the reasoning of an answer or of a call, as reasoning and not as
+    what some list in its content looks like, and the answer too.
+    """
+    for said in (ANSWER, CALL):
+        plain = _tries(template, [[USER, said]])
+        thinking = _tries(template, [[USER, {**said, **THINKING}]])
+        for (before, _, _), (text, parts, messages) in zip(plain, thinking, strict=False):
+            shown = {part.origin for part in parts if part.start < part.end}
+            last = len(messages) - 1
+            written = any(text.count(key) > before.count(key) for key in ("'type'", '"type"'))
+            if Origin("thinking", last) in shown and not written:
+                return said is CALL or Origin("content", last) in shown
     return False
 
 
