@@ -11,6 +11,7 @@ import pytest
 from cbdata.call_formats.settle import Settled, UnsettledFormat, settle
 from cbdata.call_formats.turn_ends import turn_ends
 from cbdata.config import default_settings
+from cbdata.paths import CHAT_TEMPLATES
 from cbdata.render.probes import probe_landmarks
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, TokenizerError
@@ -49,7 +50,7 @@ REFUSED = {
     **dict.fromkeys(("lfm2_2_5", "lfm2_2_5_v2"), r"Came close: pythonic: awkward arguments"),
     "muse_glimmer": r"no call format reads its calls back exactly.*Came close: none",
 }
-ONE_BAR = re.compile(r"<\|[a-z_]+>|<[a-z_]+\|>|<\|\"\|>")
+ONE_BAR = re.compile(r"<\|[a-z_]+>|<[a-z_]+\|>|<\|\"\|>|<\|[a-z_:]+\|>|<end_of_sentence>")
 
 
 def renderer_for(source: str, name: str, shared_dir: Path) -> Renderer:
@@ -90,6 +91,28 @@ def test_trl_s_templates(file: Path, shared_dir: Path) -> None:
     found = settled(source, name, shared_dir)
     assert found.call_format == expected(FORMAT_OF, name)
     assert found.thinking_open == bool(OPENS_REASONING.match(name))
+
+
+PROJECT = {
+    "gpt_oss_tools": "harmony",
+    "hermes_tools": "hermes_json",
+    "llama31_tools": "llama_json",
+    "minimax_m1_tools": "minimax_m1",
+    "mistral_small_tools": "mistral_args",
+    "mistral_tools": "mistral_list",
+    "solar_tools": "solar",
+}
+
+
+def test_every_template_of_the_project_has_a_call_format(shared_dir: Path) -> None:
+    files = {file.stem: file for file in CHAT_TEMPLATES.glob("*.jinja")}
+    found = {
+        name: settled(file.read_text(encoding="utf-8"), name, shared_dir)
+        for name, file in files.items()
+    }
+    assert {name: each.call_format for name, each in found.items()} == PROJECT
+    assert "<|calls|>" in found["solar_tools"].end_tokens
+    assert not any(each.thinking_open for each in found.values())
 
 
 KIMI = (

@@ -44,7 +44,9 @@ WITHOUT_PARSER = {
     "gemma_tool_code": "none",
     "harmony": "reads ids of gpt-oss alone",
     "llama_function": "none",
+    "minimax_m1": "none; it was removed from vLLM before the pinned version",
     "react": "none",
+    "solar": "none; the model's makers have one of their own",
 }
 """Formats without a parser in vLLM, and why."""
 

@@ -27,6 +27,7 @@ FORMATS = {
     "kimi_k2",
     "llama_function",
     "llama_json",
+    "minimax_m1",
     "minimax_m2",
     "mistral_args",
     "mistral_list",
@@ -36,6 +37,7 @@ FORMATS = {
     "qwen_xml",
     "react",
     "seed_oss",
+    "solar",
 }
 NEEDED = {"id", "format", "text", "expected_tool", "simulated_tool", "human", "why"}
 OPTIONAL = {"thinking_open", "finish_reason", "must_accept", "calls", "content", "thinking"}
@@ -50,10 +52,12 @@ REASONING_FORMATS = {
     "harmony",
     "hermes_json",
     "kimi_k2",
+    "minimax_m1",
     "minimax_m2",
     "mistral_args",
     "qwen_xml",
     "seed_oss",
+    "solar",
 }
 
 

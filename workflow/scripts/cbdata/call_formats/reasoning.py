@@ -21,7 +21,8 @@ GEMMA4 = Notation("<|channel>", "<channel|>", label="thought\n")
 MISTRAL = Notation("[THINK]", "[/THINK]")
 MINIMAX_M3 = Notation("<mm:think>", "</mm:think>")
 SEED_OSS = Notation("<seed:think>", "</seed:think>")
+SOLAR = Notation("<|think|>", "<|end|>")
 HARMONY = Notation("<|channel|>analysis", "<|end|>", label="<|message|>")
 
-NOTATIONS = (THINK, COMMAND_R, GEMMA4, MINIMAX_M3, MISTRAL, SEED_OSS, HARMONY)
+NOTATIONS = (THINK, COMMAND_R, GEMMA4, MINIMAX_M3, MISTRAL, SEED_OSS, SOLAR, HARMONY)
 """Every notation, those of the registered formats among them."""

@@ -18,6 +18,7 @@ from cbdata.call_formats.internlm2 import Internlm2
 from cbdata.call_formats.kimi_k2 import KimiK2
 from cbdata.call_formats.llama_function import LlamaFunction
 from cbdata.call_formats.llama_json import LlamaJson
+from cbdata.call_formats.minimax_m1 import MinimaxM1
 from cbdata.call_formats.minimax_m2 import MinimaxM2
 from cbdata.call_formats.mistral_args import MistralArgs
 from cbdata.call_formats.mistral_list import MistralList
@@ -27,6 +28,7 @@ from cbdata.call_formats.pythonic import Pythonic
 from cbdata.call_formats.qwen_xml import QwenXml
 from cbdata.call_formats.react import React
 from cbdata.call_formats.seed_oss import SeedOss
+from cbdata.call_formats.solar import Solar
 
 FORMATS: dict[str, CallFormat] = {
     each.name: each
@@ -55,6 +57,8 @@ FORMATS: dict[str, CallFormat] = {
         DeepseekV3(),
         DeepseekV31(),
         DeepseekDsml(),
+        MinimaxM1(),
+        Solar(),
     )
 }
 

@@ -30,7 +30,7 @@ in place of a code digest, so that a refactoring does not cost GPU hours.
 FILL_BEHAVIOUR = {
     "judge": "12b3a624772633d8",
     "prompts": "2c62867c5a2dca87",
-    "formats": "caad124652185ad2",
+    "formats": "25b57f8547a09af5",
     "requests": "709b23ae9ac3d709",
     "rows": "47418a15fd5dd6d2",
 }
