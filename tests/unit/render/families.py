@@ -84,11 +84,12 @@ FAMILIES = {
         "{% if ns.calls %}{{ '<|calls|>[' + ns.calls | join(', ') + ']<|called|>' }}{% endif %}"
         "<|end|>" + CLOSE + ASK
     ),
-    # A result says the call's name, which is looked up in all messages (Solar, Command R7B)
+    # A result repeats the call, which is looked up in all messages (Solar, Command R7B: its name)
     "named results": (
         "{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'tool' %}{% for o in messages %}"
         "{% for c in o.tool_calls or [] %}{% if c.id == m.tool_call_id %}{{ c.function.name }}"
-        "{% endif %}{% endfor %}{% endfor %}: {% endif %}{{ m.content }}"
+        "({{ c.function.arguments | tojson }}){% endif %}{% endfor %}"
+        "{% endfor %}: {% endif %}{{ m.content }}"
         "{% for c in m.tool_calls or [] %}<|call|>{{ c.id }} {{ c.function.name }} "
         "{{ c.function.arguments | tojson }}<|done|>{% endfor %}<|end|>{% endfor %}" + ASK
     ),
@@ -117,6 +118,19 @@ FAMILIES = {
         LOOP + "{% else %}<|assistant|>{{ m.content }}{% if m.tool_calls %}<|calls|>"
         "{{ m.tool_calls | map(attribute='function') | list | tojson(indent=2) }}<|called|>"
         "{% endif %}<|end|>" + CLOSE + ASK
+    ),
+    # Calls between tags that a filter joins them with
+    "tags between": (
+        LOOP + "{% else %}<|assistant|>{{ m.content }}{% if m.tool_calls %}{{ '<|calls|><|call|>'"
+        " + (m.tool_calls | map(attribute='function') | map('tojson')"
+        " | join('<|done|>\n<|call|>')) + '<|done|><|called|>' }}{% endif %}<|end|>" + CLOSE + ASK
+    ),
+    # Texts are put together by Python's own operators and methods, and indented
+    "python's own": (
+        "{% for m in messages %}{{ '<|%s|>%s' % (m.role, m.content) }}"
+        "{% set ns = namespace(calls=[]) %}{% for c in m.tool_calls or [] %}{% set ns.calls ="
+        " ns.calls + ['<|call|>%s<|done|>' % (c.function | tojson(indent=2) | indent(2))] %}"
+        "{% endfor %}{{ '\n'.join(ns.calls) }}<|end|>{% endfor %}" + ASK
     ),
     # Messages and calls are looked up by number, the last one's end is printed by itself
     "by number": (

@@ -111,5 +111,21 @@ def test_twice_the_messages_cost_twice_as_much(name: str, base: PlainTokenizer) 
         assert 0.8 < found <= EXPONENT
 
 
+@pytest.mark.parametrize("shown", ["m.content.splitlines() | join", "m.content | indent"])
+def test_twice_the_lines_cost_twice_as_much(shown: str, base: PlainTokenizer) -> None:
+    """Each line of the text has stretches of its own, for some of its letters were replaced."""
+    loop = "{% for m in messages %}<|{{ m.role }}|>{% set s = m.content | replace(' ', '_') %}"
+    source = f"{loop}{{{{ {shown.replace('m.content', 's')} }}}}<|end|>{{% endfor %}}"
+    renderer = family_renderer(source, base)
+
+    def cost(lines: int) -> int:
+        text = "one two\n" * lines + "end"
+        return bytecodes(
+            lambda: renderer.template.render([{"role": "user", "content": text}], None)
+        )
+
+    assert log2(cost(200) / cost(100)) <= EXPONENT
+
+
 def test_a_cost_that_grows_with_the_square_is_seen() -> None:
     assert exponent(lambda messages: [a is b for a in messages for b in messages], "") > 1.9

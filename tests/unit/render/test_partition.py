@@ -116,6 +116,19 @@ def test_answers_end_with_the_token_that_the_model_stops_with(
             assert turn.content_end == turn.stop[1]
 
 
+def test_an_answer_starts_behind_a_header_that_is_not_the_one_asked_with(
+    smollm2_renderer: Renderer,
+) -> None:
+    """The template asks with a newline where it prints a title behind the role."""
+    source = (
+        "{% for m in messages %}<|end|>{{ m.role }} {{ m.content[:3] }}\n{{ m.content }}"
+        "{% endfor %}{% if add_generation_prompt %}<|end|>assistant\n{% endif %}"
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    draft = renderer.draft([CONVERSATION[1], CONVERSATION[5]])
+    assert draft.text[draft.turns[1].own_start :].strip() == "ans\nanswer one"
+
+
 def test_positions_of_ends_are_the_ends_of_turns(
     family: str, renderers: dict[str, Renderer]
 ) -> None:

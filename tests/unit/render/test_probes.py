@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cbdata.rejects import Reject
 from cbdata.render.chat import TemplateFacts
 from cbdata.render.probes import probe_landmarks
 from cbdata.render.renderer import Renderer
@@ -53,6 +54,33 @@ def test_landmarks_of_calls(smollm2_renderer: Renderer) -> None:
     tokenizer = smollm2_renderer.tokenizer
     assert family_renderer(FAMILIES["a list"], tokenizer).landmarks.call_close == "}"
     assert family_renderer(FAMILIES["joined"], tokenizer).landmarks.call_close == "')"
+
+
+def test_markup_that_each_call_begins_and_ends_with(smollm2_renderer: Renderer) -> None:
+    """No loop says where the tags between two calls belong."""
+    landmarks = family_renderer(FAMILIES["tags between"], smollm2_renderer.tokenizer).landmarks
+    assert landmarks.call_close == "}<|done|>"
+    assert landmarks.call_open == '<|call|>{"name": "'
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "{% for letter in m.content %}{{ letter }}{% endfor %}",
+        "{{ m.content * 1 }}",
+        "{{ m.content | list | join }}",
+        "{{ m.content | list | tojson }}",
+    ],
+)
+def test_contents_that_cannot_be_followed_are_no_lists_of_blocks(
+    shown: str, smollm2_renderer: Renderer
+) -> None:
+    """Given blocks, such a template would print them as Python or JSON writes them."""
+    source = "{% for m in messages %}<|{{ m.role }}|>" + shown + "<|end|>{% endfor %}"
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    assert not renderer.template.facts.blocks
+    with pytest.raises(Reject, match="content_dropped"):
+        renderer.draft([{"role": "user", "content": "what is up"}])
 
 
 def test_a_template_that_refuses_everything_cannot_be_used(smollm2_renderer: Renderer) -> None:

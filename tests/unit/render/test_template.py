@@ -77,6 +77,16 @@ CONSTRUCTS = {
         " namespace(text='') %}{% for m in messages %}{% set ns.text = ns.text + range(m) %}"
         "{% endfor %}{{ ns.text }}"
     ),
+    "percent": "{% for m in messages %}{{ '[%s]%s' % (m.role, m.content) }}{% endfor %}",
+    "percent of one": (
+        "{% for m in messages %}[{{ '%s' % m.role }}]{{ 'a%sb' % m.content }}{% endfor %}"
+    ),
+    "join method": "{% for m in messages %}{{ ']'.join(['[' + m.role, m.content]) }}{% endfor %}",
+    "indent": "{% for m in messages %}[{{ m.role }}]{{ m.content | indent(3, true) }}{% endfor %}",
+    "indent by text": (
+        "{% for m in messages %}[{{ m.role }}]{{ m.content | indent('> ', blank=true) }}"
+        "{% endfor %}"
+    ),
     "json": "{% for m in messages %}[{{ m.role }}]{{ m.content | tojson }}{% endfor %}",
     "date": (
         "{{ strftime_now('%Y-%m-%d') }} {{ date_string }}{% for m in messages %}[{{ m.role }}]{{"
@@ -110,6 +120,8 @@ def test_marks_change_nothing_and_content_is_traced(construct: str) -> None:
         wanted = message["content"]
         if construct == "json":
             wanted = json.dumps(wanted, ensure_ascii=False)[1:-1]
+        if construct.startswith("indent"):  # its line breaks and margins are the filter's
+            wanted = wanted.replace("\n", "")
         assert shown.strip() == wanted.strip()
 
 

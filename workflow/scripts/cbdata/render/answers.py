@@ -123,7 +123,9 @@ class AnswerStarts:
             if match.end() == common:
                 return common
         while 0 < common < len(printed) and not (
-            printed[common - 1].isspace() or printed[common - 1] in ">]"
+            printed[common - 1].isspace()
+            or printed[common - 1] in ">]"
+            or printed[common].isspace()
         ):
             common -= 1
         return common

@@ -102,15 +102,16 @@ def _between(
     """Where call ``number`` ends and the next one starts, between their own characters at
     ``start`` and ``end``.
     """
+    opening, close = landmarks.call_open, landmarks.call_close
+    closed = start + len(close) if close and text.startswith(close, start, end) else start
+    opened = end - len(opening) if opening and text.endswith(opening, closed, end) else end
     ended = [stop for low, stop in mine.scopes.get(number, ()) if low >= start and stop <= end]
     begun = [low for low, stop in mine.scopes.get(number + 1, ()) if low >= start and stop <= end]
     if ended or begun:
-        last = max(ended, default=start)
-        first = min((low for low in begun if low >= last), default=end if begun or ended else last)
-        return last, first
-    close = landmarks.call_close
-    if close and text.startswith(close, start):
-        return start + len(close), start + len(close)
+        last = max(closed, *ended) if ended else closed
+        return last, min([max(opened, last), *(low for low in begun if low >= last)])
+    if closed > start:
+        return closed, closed
     if not text[start:end].strip():
         return start, end
     raise Reject(
@@ -151,11 +152,12 @@ def _own_end(
     ends = [min(high, limit) for low, high in scopes if start <= low < limit]
     end = max(ends, default=limit)
     if close:
-        if text.startswith(close, start, end):
+        if text.startswith(close, start, limit):
             return start + len(close)
-        found = text.rfind(close, start, end)  # without arguments something stands before it
-        if found >= 0:
-            return found + len(close)
+        for stop in (end, limit):  # without arguments something stands before it
+            found = text.rfind(close, start, stop)
+            if found >= 0:
+                return found + len(close)
     return end
 
 

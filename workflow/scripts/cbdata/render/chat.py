@@ -149,38 +149,33 @@ class TemplateInput:
                 self.messages.insert(0, {"role": "system", "content": text})
         if facts.blocks:
             for made in self.messages:
-                made["content"] = made["content"] and [{"type": "text", "text": made["content"]}]
-        give = FORMS[facts.reasoning].give
-        before = len(self.messages) - len(messages)  # a system message with the tools
-        for index, message in enumerate(messages):
-            if message.get("thinking"):
-                thinking = traced(message["thinking"], Origin("thinking", index))
-                give(self.messages[before + index], thinking)
+                if isinstance(made["content"], str) and made["content"]:
+                    made["content"] = [{"type": "text", "text": made["content"]}]
 
     def _message(self, index: int, message: Message) -> dict[str, Any]:
         marks = self.marks
         content: str = _content(message, index)
+        calls = message.get("tool_calls") or ()
+        if calls and not self.facts.calls_known:
+            texts = [
+                call_text(call["function"], index, number, marks.hidden)
+                for number, call in enumerate(calls)
+            ]
+            content = join("\n", [content, *texts] if content else [content + texts[0], *texts[1:]])
         out: dict[str, Any] = {"role": message["role"], "content": content}
         marks.start[id(out)], marks.end[id(out)] = _visit(index, -1)
         for key in ("name", "tool_call_id"):
             if message.get(key):
                 out[key] = traced(message[key], Origin("id", index))
-        if message.get("tool_calls"):
-            if self.facts.calls_known:
-                out["tool_calls"] = [
-                    self._call(index, number, call)
-                    for number, call in enumerate(message["tool_calls"])
-                ]
-                if self.facts.null_content and not content:
-                    out["content"] = None
-            else:
-                texts = [
-                    call_text(call["function"], index, number, marks.hidden)
-                    for number, call in enumerate(message["tool_calls"])
-                ]
-                out["content"] = join(
-                    "\n", [content, *texts] if content else [content + texts[0], *texts[1:]]
-                )
+        if message.get("thinking"):
+            thinking = traced(message["thinking"], Origin("thinking", index))
+            FORMS[self.facts.reasoning].give(out, thinking)
+        if calls and self.facts.calls_known:
+            out["tool_calls"] = [
+                self._call(index, number, call) for number, call in enumerate(calls)
+            ]
+            if self.facts.null_content and not out["content"]:
+                out["content"] = None
         return out
 
     def _call(self, index: int, number: int, call: Message) -> dict[str, Any]:

@@ -5,8 +5,9 @@ templates do with text.
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import jinja2
@@ -64,6 +65,8 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(obj, str):
             if attribute in TEXT_METHODS:
                 return getattr(obj, attribute)
+            if attribute == "join" and not hasattr(obj, "__html__"):
+                return partial(traced_text.join, str.__str__(obj))
             if attribute in OWN_METHODS:  # a plain string has none
                 return self.undefined(obj=obj, name=attribute)
         elif kind is LoopContext and attribute in LOOP_ATTRIBUTES:
@@ -133,11 +136,34 @@ def _printed(value: Any) -> str:
 
 def _percent(value: str, *args: Any, **kwargs: Any) -> str:
     """Jinja's ``format`` filter with origins kept where the format has nothing but ``%s``."""
-    pieces = str(value).split("%s")
-    if kwargs or len(pieces) != len(args) + 1 or any("%" in piece for piece in pieces):
-        return jinja2.filters.do_format(value, *args, **kwargs)
+    found = None if kwargs else _filled(str(value), args)
+    return jinja2.filters.do_format(value, *args, **kwargs) if found is None else found
+
+
+def _percent_operator(value: str, right: Any) -> str:
+    """``value % right``, with origins kept likewise."""
+    found = _filled(value, right if isinstance(right, tuple) else (right,))
+    plain: str = value % right if found is None else found
+    return plain
+
+
+def _filled(value: str, args: Sequence[Any]) -> str | None:
+    """A text with values in place of each ``%s``; None where it has anything else to format."""
+    pieces = value.split("%s")
+    if len(pieces) != len(args) + 1 or any("%" in piece for piece in pieces):
+        return None
     row = [piece for pair in zip(pieces, (*args, ""), strict=True) for piece in pair]
     return traced_text.concat(row)
+
+
+def _indent(value: str, width: Any = 4, first: bool = False, blank: bool = False) -> str:
+    """Jinja's ``indent`` with origins kept."""
+    if not isinstance(value, traced_text.TracedText) or hasattr(value, "__html__"):
+        return jinja2.filters.do_indent(value, width, first, blank)
+    margin = width if isinstance(width, str) else " " * width
+    head, *lines = (value + "\n").splitlines()
+    rest = [margin + line if line or blank else line for line in lines]
+    return (margin if first else "") + traced_text.join("\n", [head, *rest])
 
 
 @pass_environment
@@ -203,6 +229,8 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
         "tojson": tojson,
         "join": _join,
         "format": _percent,
+        "indent": _indent,
+        instrument.PERCENT: _percent_operator,
         "safe": mark_safe,
         "string": traced_text.as_text,
         instrument.VISIT_START: marks.visit_start,

@@ -23,6 +23,7 @@ from cbdata.render.known_json import KnownJson
 
 VISIT_START, VISIT_END, CONCAT = "cb_visit_start", "cb_visit_end", "cb_concat"
 MESSAGE_START, MESSAGE_END, LITERAL = "cb_message_start", "cb_message_end", "cb_literal"
+PERCENT = "cb_percent"
 QUIET_METHODS = frozenset(
     ("endswith", "get", "items", "keys", "lstrip", "rstrip", "split", "startswith", "strip")
 )
@@ -134,6 +135,9 @@ def compile_marked(env: jinja2.Environment, source: str) -> jinja2.Template:
             _replace(tree, call, partial(_instead, ends))
     for node in list(tree.find_all(nodes.Concat)):
         _replace(tree, node, lambda old: _filter(CONCAT, nodes.List(old.nodes, lineno=old.lineno)))
+    for mod in list(tree.find_all(nodes.Mod)):
+        if isinstance(mod.left, nodes.Const) and isinstance(mod.left.value, str):
+            _replace(tree, mod, _percent)
     named = {macro.name for macro in tree.find_all(nodes.Macro)}
     named |= {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
     for loop in list(tree.find_all(nodes.For)):
@@ -219,6 +223,11 @@ def _instead(new: nodes.Node, _: nodes.Node) -> nodes.Node:
 
 def _filter(name: str, value: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)
+
+
+def _percent(mod: nodes.Mod) -> nodes.Filter:
+    """``'...' % value`` as a filter."""
+    return nodes.Filter(mod.left, PERCENT, [mod.right], [], None, None, lineno=mod.lineno)
 
 
 def _replace(parent: nodes.Node, old: nodes.Node, make: Callable[[Any], nodes.Node]) -> None:

@@ -62,12 +62,12 @@ class Block:
 
 
 def is_own(run: Run) -> bool:
-    """Whether a run is a message's own text, wherever it stands. A tool's name or id that is
-    printed for another message, such as its result, is not.
+    """Whether a run is a message's own text, wherever it stands. What is printed of a call for
+    another message, such as its result, is not.
     """
-    if run.kind in ("content", "thinking", "inline", "arguments"):
+    if run.kind in ("content", "thinking", "inline"):
         return True
-    return run.kind == "name" and run.scope[0] in (-1, run.message)
+    return run.kind in ("name", "arguments") and run.scope[0] in (-1, run.message)
 
 
 def gather(runs: Sequence[Run], count: int) -> list[Found]:

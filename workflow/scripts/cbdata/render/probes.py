@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,13 +16,15 @@ from cbdata.render.reasoning_forms import FORMS
 from cbdata.render.runs import Run, flatten
 from cbdata.render.settings import TokenizerError
 from cbdata.render.tokenizer import PlainTokenizer
-from cbdata.render.traced_text import Origin, Part
+from cbdata.render.traced_text import Part
 from cbdata.render.turns import Landmarks
 
 if TYPE_CHECKING:
     from cbdata.render.template import ChatTemplate
 
 Messages = Sequence[Mapping[str, Any]]
+
+_WRITTEN_BLOCK = re.compile(r"""['"](?:text|thinking)['"]: ?['"]\Z""")
 
 SYSTEM: Mapping[str, Any] = {"role": "system", "content": "probe system"}
 USER: Mapping[str, Any] = {"role": "user", "content": "probe user"}
@@ -125,27 +128,39 @@ def _facts_of_calls(template: ChatTemplate, source: str) -> TemplateFacts:
 
 
 def _prints_contents(template: ChatTemplate) -> bool:
-    for _, parts, messages in _tries(template, [[USER, ANSWER]]):
-        said = {part.origin.message for part in parts if part.origin.kind == "content"}
+    for text, parts, messages in _tries(template, [[USER, ANSWER]]):
+        said = {part.origin.message for part in _unwritten(template, text, parts, "content")}
         if len(said) >= len(messages):
             return True
     return False
 
 
 def _prints_reasoning(template: ChatTemplate) -> bool:
-    """Whether the template prints the reasoning of an answer or of a call, as reasoning and not as
-    what some list in its content looks like, and the answer too.
-    """
-    for said in (ANSWER, CALL):
-        plain = _tries(template, [[USER, said]])
-        thinking = _tries(template, [[USER, {**said, **THINKING}]])
-        for (before, _, _), (text, parts, messages) in zip(plain, thinking, strict=False):
-            shown = {part.origin for part in parts if part.start < part.end}
-            last = len(messages) - 1
-            written = any(text.count(key) > before.count(key) for key in ("'type'", '"type"'))
-            if Origin("thinking", last) in shown and not written:
-                return said is CALL or Origin("content", last) in shown
+    """Whether the template prints the reasoning of an answer or of a call, and the answer too."""
+    answer, call = {**ANSWER, **THINKING}, {**CALL, **THINKING}
+    for text, parts, messages in _tries(template, [[USER, answer], [USER, call]]):
+        last = len(messages) - 1
+        for kind in ("thinking", "content")[: 2 - (messages[last] is call)]:
+            said = {part.origin.message for part in _unwritten(template, text, parts, kind)}
+            if last not in said:
+                break
+        else:
+            return True
     return False
+
+
+def _unwritten(
+    template: ChatTemplate, text: str, parts: Sequence[Part], kind: str
+) -> Iterator[Part]:
+    """The stretches of a kind, without those in a block of a content that a template which knows no
+    blocks writes out as it is.
+    """
+    blocks = template.facts.blocks or "block" in template.facts.reasoning
+    for part in parts:
+        before = text[max(part.start - 16, 0) : part.start]
+        written = blocks and _WRITTEN_BLOCK.search(before)
+        if part.origin.kind == kind and part.start < part.end and not written:
+            yield part
 
 
 def _wants_tools(template: ChatTemplate) -> bool:
@@ -196,8 +211,10 @@ def _ends(
     return _last_controls(text, runs, gather(runs, len(messages)), tokenizer)
 
 
-def _call_close(template: ChatTemplate, tokenizer: PlainTokenizer) -> str:
-    """What the template prints behind the last own character of a call that another one follows."""
+def _call_markup(template: ChatTemplate, tokenizer: PlainTokenizer) -> tuple[str, str]:
+    """What the template prints before the first own character of a call that stands behind another
+    one, and what it prints behind the last one of a call that another one follows.
+    """
     short: list[Messages] = [[USER, TWO_CALLS]]
     conversations = [*short, [*short[0], RESULT, OTHER_RESULT, ANSWER]]
     for text, parts, messages in _tries(template, conversations):
@@ -207,21 +224,48 @@ def _call_close(template: ChatTemplate, tokenizer: PlainTokenizer) -> str:
             continue
         mine = found[messages.index(TWO_CALLS)]
         own = [*mine.names.get(0, ()), *mine.arguments.get(0, ()), *mine.ids.get(0, ())]
-        start = max((part.end for part in own), default=0)
         later = [*mine.names.get(1, ()), *mine.arguments.get(1, ()), *mine.ids.get(1, ())]
-        limit = min((part.start for part in later), default=len(text))
-        stops = [high for low, high in mine.scopes.get(0, ()) if start <= low and high <= limit]
-        if not stops:
+        if not own or not later:
             continue
-        close = text[start : max(stops)].rstrip()
-        # What the last call has as well is the calls' own, and not what stands between two.
-        behind = max((part.end for part in later), default=len(text))
-        common = os.path.commonprefix([close, text[behind:]])  # noqa: RUF071 (no paths)
-        for marker in tokenizer.pattern.finditer(close):
-            if marker.start() < len(common) < marker.end():  # letters of two markers are no close
-                return common[: marker.start()].rstrip()
-        return common.rstrip() or close
-    return ""
+        start, limit = max(part.end for part in own), min(part.start for part in later)
+        behind = text[max(part.end for part in later) :]
+        before = text[: min(part.start for part in own)]
+        opening, close = _repeated(before, text[start:limit], behind, tokenizer)
+        stops = [high for low, high in mine.scopes.get(0, ()) if start <= low and high <= limit]
+        if stops:
+            marked = _closing(text[start : max(stops)].rstrip(), behind, tokenizer)
+            if not close.startswith(marked):
+                return "", marked
+        if close:
+            return opening, close
+    return "", ""
+
+
+def _repeated(before: str, between: str, behind: str, tokenizer: PlainTokenizer) -> tuple[str, str]:
+    """The opening and the closing that stand between two calls, if the first one begins with the
+    same opening and the second one ends with the same closing; empty where they do not.
+    """
+    backwards = [before[::-1], between[::-1]]
+    length = len(os.path.commonprefix(backwards))  # noqa: RUF071 (no paths)
+    cuts = (
+        match.end()
+        for match in tokenizer.pattern.finditer(between)
+        if match.start() < len(between) - length < match.end()
+    )
+    opening = between[next(cuts, len(between) - length) :].lstrip()
+    close = between[: len(between) - len(opening)].rstrip()
+    return (opening, close) if opening and close and behind.startswith(close) else ("", "")
+
+
+def _closing(close: str, behind: str, tokenizer: PlainTokenizer) -> str:
+    """Of what is printed for a call behind its own characters, what the last call has as well: the
+    calls' own, and not what stands between two.
+    """
+    common = os.path.commonprefix([close, behind])  # noqa: RUF071 (no paths)
+    for marker in tokenizer.pattern.finditer(close):
+        if marker.start() < len(common) < marker.end():  # letters of two markers are no close
+            return common[: marker.start()].rstrip()
+    return common.rstrip() or close
 
 
 def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landmarks:
@@ -258,12 +302,14 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
                 f"chat template {template.name} prints {bos} twice. Hint: correct the template"
             )
         bos = ""
+    opening, close = _call_markup(template, tokenizer)
     return Landmarks(
         prompted[len(plain) :] if prompted.startswith(plain) else "",
         frozenset(ends),
         bos,
         template.reasons,
         frozenset(answers),
-        _call_close(template, tokenizer),
+        close,
         spelled_end=_spelled_end(template, tokenizer, tools),
+        call_open=opening,
     )

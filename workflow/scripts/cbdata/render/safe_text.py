@@ -5,11 +5,12 @@ as markupsafe's ``Markup`` does.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from markupsafe import Markup
 
-from cbdata.render.traced_text import TracedText, with_parts
+from cbdata.render.traced_text import Part, TracedText, with_parts
 
 HTML = re.compile(r"[&<>'\"]")
 
@@ -36,9 +37,9 @@ class SafeText(TracedText):
         plain = other if isinstance(other, TracedText) else with_parts(other, ())
         return _safe(TracedText.__add__(plain, self))
 
-    def cut(self, start: int, end: int) -> TracedText:
+    def cut(self, start: int, end: int, among: Iterable[Part] | None = None) -> TracedText:
         """As for any text with origins."""
-        return _safe(super().cut(start, end))
+        return _safe(super().cut(start, end, among))
 
 
 def _needs_escape(other: Any) -> bool:

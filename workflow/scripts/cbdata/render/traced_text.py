@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, SupportsIndex
 
 QUOTES = ("'", '"', "\\")
@@ -89,12 +89,12 @@ class TracedText(str):
     def __radd__(self, other: str) -> TracedText:
         return with_parts(str.__add__(other, self), shifted(self.parts, len(other)))
 
-    def cut(self, start: int, end: int) -> TracedText:
+    def cut(self, start: int, end: int, among: Iterable[Part] | None = None) -> TracedText:
         """Characters ``[start, end)``, 0 <= start <= end <= len; empty stretches on the edges
-        stay.
+        stay. ``among``: the parts that the stretch can have something of; None: all of them.
         """
         parts = []
-        for a, b, origin, source, escape, in_ascii in self.parts:
+        for a, b, origin, source, escape, in_ascii in self.parts if among is None else among:
             if a <= end and b >= start:
                 low, high = max(a, start), min(b, end)
                 if escape is not None and (low, high) != (a, b):
@@ -162,12 +162,25 @@ class TracedText(str):
         """
         pieces: list[str] = []
         position = 0
+        ahead = iter(self.parts) if self._in_order() else iter(())
+        part = next(ahead, None)
+        among: list[Part] | None = [] if part else None
         for piece in plain:
             if gap is None:
                 position = str.index(self, piece, position)
-            pieces.append(self.cut(position, position + len(piece)))
-            position += len(piece) + (gap or 0)
+            end = position + len(piece)
+            if among is not None:
+                among = [each for each in among if each[1] >= position]
+                while part is not None and part[0] <= end:
+                    among.append(part)
+                    part = next(ahead, None)
+            pieces.append(self.cut(position, end, among))
+            position = end + (gap or 0)
         return pieces
+
+    def _in_order(self) -> bool:
+        """Whether no part starts before the one before it."""
+        return all(left[0] <= right[0] for left, right in pairwise(self.parts))
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
         if not old:

@@ -54,8 +54,9 @@ class Landmarks:
     that end its turns, ``answer_ends``: those that end an answer; ``bos``: the text of the token
     that starts a sequence, or "" where there is none; ``reasons``: it may print reasoning, or an
     empty block for it; ``call_close``: what it prints behind the arguments of a call that is not
-    the last one; ``headers``: what it prints before an answer; ``spelled_end``: the letters with
-    which it ends answers, "" where it ends them with a control token or nothing.
+    the last one, ``call_open``: what it prints before a call that is not the first one, "" where
+    only its loops say it; ``headers``: what it prints before an answer; ``spelled_end``: the
+    letters with which it ends answers, "" where it ends them with a control token or nothing.
     """
 
     generation_prompt: str = ""
@@ -66,3 +67,4 @@ class Landmarks:
     call_close: str = ""
     headers: frozenset[str] = frozenset()
     spelled_end: str = ""
+    call_open: str = ""
