@@ -96,13 +96,14 @@ def own_texts(
     headers = _header_tokens(conversation, reference, shown)
     control = _pattern(reference.control - headers)
     begins = _pattern(headers)
+    tokens = _pattern(reference.control)
     plain_ends: set[str] = set()
     tails: list[tuple[int, str, bool]] = []
     messages = conversation.messages
     for index, message in enumerate(messages):
         if message["role"] != "assistant" or index not in printed.anchors:
             continue
-        tail = _own_tail(messages[: index + 1], printed, reference, index, shown)
+        tail = _own_tail(messages[: index + 1], printed, reference, index, shown, tokens)
         if tail is None:
             continue
         calls = bool(message.get("tool_calls"))
@@ -191,7 +192,12 @@ def _behind_header(text: str, begin: int | None, first: int, usual: str) -> int 
 
 
 def _own_tail(
-    messages: Sequence[Mapping], printed: Printed, reference: Reference, index: int, shown: Sequence
+    messages: Sequence[Mapping],
+    printed: Printed,
+    reference: Reference,
+    index: int,
+    shown: Sequence,
+    control: re.Pattern[str],
 ) -> str | None:
     """What follows the turn's last word in the whole text and in the text that ends with it."""
     last = printed.anchors[index][1]
@@ -211,7 +217,9 @@ def _own_tail(
         if a != b:
             break
         length += 1
-    return other[:length]
+    # Two tokens may begin alike
+    cut = [m.start() for m in control.finditer(other) if m.start() < length < m.end()]
+    return other[: cut[0] if cut else length]
 
 
 def _begin(

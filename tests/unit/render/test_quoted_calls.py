@@ -110,6 +110,24 @@ def test_a_tool_without_arguments_that_is_named_in_prose(qwen_renderer: Renderer
     assert quoting(qwen_renderer, f"{quoted}\nSay: {own[:-12]}", own) is not None
 
 
+@pytest.mark.parametrize(
+    ("opening", "between"),
+    [
+        ('Calls look like <tool_call> {"name": ...}.', "Now to something else entirely. " * 20),
+        ("<tool_call>{ is how they begin.", "The list of tools is long and has many words. " * 12),
+    ],
+)
+def test_words_far_behind_a_marker_are_no_quoted_call(
+    qwen_renderer: Renderer, opening: str, between: str
+) -> None:
+    """A page that explains how to call and, much later, says the same words as the answer."""
+    asked = 'Please send n: 1 and text: a "b" c.'
+    assert quoting(qwen_renderer, f"{opening} {between} {asked}", SENT) is None
+    assert quoting(qwen_renderer, f"{opening} {asked}", SENT) is not None
+    padded = SENT[:-12].replace('{"name"', '{"why": "' + "so it is " * 15 + '", "name"')
+    assert quoting(qwen_renderer, f"{opening} {between} {padded}", SENT) is not None
+
+
 def test_one_of_several_repeated_calls(qwen_renderer: Renderer) -> None:
     """An own call beside the repeated one does not help it."""
     assert quoting(qwen_renderer, f"{LOOK}", f"{SENT}\n{LOOK}".replace("a b", "a  b")) is not None

@@ -30,6 +30,12 @@ ESCAPES = frozenset("%=")
 """With these, addresses and quoted-printable write such characters."""
 
 
+STRETCHED, BESIDE = 4, 200
+"""A quoted call that cannot be read has at most this many times the letters of the call, and so
+many more: a printer writes up to three for a sign, and other keys may stand beside the call's own.
+"""
+
+
 class Unread(NamedTuple):
     """Markup in a text that is not read as calls: where each of the format's markers in the whole
     text starts and ends, and which of them, ``[first, last)``, are meant.
@@ -138,8 +144,11 @@ class QuotedCalls:
         if not self._unread:
             return False
         wanted = self._wanted(call, view)
+        length = STRETCHED * len(_letters(view.text[call.start : call.end])) + BESIDE
         return any(
-            _holds(window, call) for unread in self._unread for window in _windows(unread, wanted)
+            _holds(window, call, length)
+            for unread in self._unread
+            for window in _windows(unread, wanted)
         )
 
     def _wanted(self, call: Call, view: View) -> Wanted:
@@ -184,9 +193,11 @@ def _begins(text: str, place: int, wanted: Wanted) -> bool:
     return text.startswith((wanted.opening, wanted.closing or wanted.opening), place)
 
 
-def _holds(window: str, call: Call) -> bool:
-    """Whether the letters of a call's name and of all its values stand in a text."""
-    letters = _letters(window)
+def _holds(window: str, call: Call, length: int) -> bool:
+    """Whether the letters of a call's name and of all its values stand in a text, among the first
+    ``length`` letters: what follows is no longer the quoted call, but the text behind it.
+    """
+    letters = _letters(window)[:length]
     return all(_letters(said) in letters for said in (call.name, *_values(call.arguments)))
 
 
