@@ -98,7 +98,7 @@ def test_ids_are_transformers_own(case: str, tmp_path: Path, smollm2: Setup) -> 
     tokenizer = load_tokenizer(folder)
     assert ids_of(TEXT, tokenizer) == theirs(TEXT, add_special_tokens=False)["input_ids"]
     ours = {token.text: token.id for token in tokenizer.control.values()}
-    assert ours | tokenizer.text_tokens == theirs.get_added_vocab()
+    assert ours | tokenizer.text_ids == theirs.get_added_vocab()
     assert tokenizer.special == theirs.special_tokens_map
 
 
@@ -187,7 +187,7 @@ def test_ordinary_text_has_the_ids_of_the_whole_tokenizer(
     real: tuple[PlainTokenizer, Tokenizer], data: st.DataObject
 ) -> None:
     tokenizer, whole = real
-    added = sorted((*tokenizer.control, *tokenizer.text_tokens))
+    added = sorted((*tokenizer.control, *tokenizer.text_ids))
     pieces = st.one_of(st.sampled_from(WORDS), st.sampled_from(added), st.text("ab <>", max_size=4))
     text = "".join(data.draw(st.lists(pieces, max_size=10)))
     assert ids_of(text, tokenizer) == whole.encode(text, add_special_tokens=False).ids

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbdata.rejects import Reject
+from cbdata.render.encoder import SegmentEncoder
 from cbdata.render.tokenizer import load_tokenizer
 from cbdata.render.written import Speller, spell_bytes
+from tests.unit.render.families import ASK, PLAIN, family_renderer
 
 loaded = functools.cache(load_tokenizer)
 TOKENIZERS = ("qwen3", "llama-3.1", "gemma-3", "gpt-oss")
@@ -70,6 +72,16 @@ def test_random_ids_spell_what_the_tokenizer_decodes(
     written = Speller(tokenizer).spell(ids)
     assert written.text == tokenizer.model.decode(ids, skip_special_tokens=False)
     assert (written.ids, len(written.starts), len(written.ends)) == (ids, len(ids), len(ids))
+
+
+def test_runs_of_spaces_that_are_added_tokens_are_spaces(shared_dir: Path) -> None:
+    """Gemma has a token for each run of spaces, whose letters are not spaces."""
+    tokenizer = loaded(shared_dir / "tokenizers" / "gemma-3")
+    text = "a  b\n    c <b>d</b>   e"
+    ids = list(SegmentEncoder(tokenizer).encode([text])[text].packed)
+    assert tokenizer.model.token_to_id("\u2581\u2581") in ids
+    assert Speller(tokenizer).spell(ids).text == text
+    assert family_renderer(PLAIN + ASK, tokenizer).decode(ids) == text
 
 
 def test_sentencepiece_bytes_share_their_character(shared_dir: Path) -> None:

@@ -23,7 +23,7 @@ from cbdata.records import (
 from cbdata.render.fits import REPORT
 from cbdata.settings import settings_from
 
-FILL_VERSION = "5"
+FILL_VERSION = "6"
 """Raised by hand when the fill stage would give other rows for the same settings: a rule parameter
 in place of a code digest, so that a refactoring does not cost GPU hours.
 """

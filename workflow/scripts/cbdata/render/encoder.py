@@ -183,7 +183,7 @@ class SegmentEncoder:
         # White space that is an added token splits a text, too: plain, token, plain, ...
         rows = [pattern.split(text) for text in texts]
         plain = iter(self._encode_batch([piece for row in rows for piece in row[::2]]))
-        tokens = self._tokenizer.text_tokens
+        tokens = self._tokenizer.text_ids
         return [
             [
                 token

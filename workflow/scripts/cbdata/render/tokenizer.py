@@ -26,6 +26,9 @@ from cbdata.render.settings import TokenizerError
 from cbdata.render.token_trie import any_word
 from cbdata.render.vocabulary import read_tokenizer
 
+SPACE_LETTER = "\u2581"
+"""What SentencePiece writes for a space."""
+
 OwnTemplate = str | Mapping[str, str] | None
 """What a tokenizer brings: a chat template, several by name (Hermes: ``default`` and
 ``tool_use``), or none.
@@ -49,8 +52,10 @@ class PlainTokenizer:
     - ``control``: text of a control token -> the token
     - ``pattern``: one group that matches any control token, the longest where several start at one
       place
-    - ``text_tokens``: added tokens that are text (white space, HTML tags, words), with their ids;
+    - ``text_ids``: added tokens that are text (white space, HTML tags, words), with their ids;
       ``text_pattern`` finds them
+    - ``text_tokens``: those of them that stand for what they are written as; the others
+      (SentencePiece's ``▁▁`` for two spaces) are in the model's vocabulary, which decodes them
     - ``byte_level``: every character of a token's name stands for one byte, so token lengths in
       bytes are known without offsets
     - ``normalises``: the text may be changed (NFC) before it is split into tokens
@@ -63,6 +68,7 @@ class PlainTokenizer:
     control: dict[str, ControlToken]
     pattern: re.Pattern[str]
     text_tokens: dict[str, int]
+    text_ids: dict[str, int]
     text_pattern: re.Pattern[str] | None
     byte_level: bool
     normalises: bool
@@ -98,13 +104,24 @@ def load_tokenizer(folder: Path) -> PlainTokenizer:
             for token in structure
         },
         pattern=control_pattern([vars(token) for token in structure], normalise),
-        text_tokens={token.content: token.id for token in text},
+        text_tokens={token.content: token.id for token in text if not _is_spelled(token, model)},
+        text_ids={token.content: token.id for token in text},
         text_pattern=control_pattern([vars(token) for token in text], normalise) if text else None,
         byte_level=type(model.decoder).__name__ == "ByteLevel",
         normalises=rewrites is not None,
         special=files.special,
         chat_template=_template_of(folder, files.config),
         sha256=_sha256(digest, own, added),
+    )
+
+
+def _is_spelled(token: AddedToken, model: Tokenizer) -> bool:
+    """Whether an added token stands for other letters than its own, as its model decodes it."""
+    if SPACE_LETTER not in token.content or model.id_to_token(token.id) != token.content:
+        return False
+    spaces = ["x", token.content.replace(SPACE_LETTER, " ")]
+    return model.decoder is not None and model.decoder.decode(["x", token.content]) == "".join(
+        spaces
     )
 
 
