@@ -129,6 +129,38 @@ def test_an_answer_starts_behind_a_header_that_is_not_the_one_asked_with(
     assert draft.text[draft.turns[1].own_start :].strip() == "ans\nanswer one"
 
 
+def test_calls_behind_an_end_of_turn_and_a_header_are_a_turn_of_their_own(
+    smollm2_renderer: Renderer,
+) -> None:
+    """The model stops behind the text, and is asked for the calls: the header is not its own."""
+    source = (
+        "{% for m in messages %}{% if m.content or not m.tool_calls %}<|{{ m.role }}|>"
+        "{{ m.content }}<|end|>{% endif %}{% if m.tool_calls %}<|assistant|><|calls|>"
+        "{% for c in m.tool_calls %}<|call|>{{ c.function | tojson }}<|done|>{% endfor %}"
+        "<|called|><|end|>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    messages = conversation("")
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    draft = renderer.draft(messages)
+    assert [turn.index for turn in draft.turns] == [0, 1, 2, 2, 3, 4, 5, 6, 7]
+    said, called = draft.turns[2:4]
+    assert draft.text[said.own_start : said.content_end] == "look here<|end|>"
+    own = draft.text[called.own_start : called.content_end]
+    assert own.startswith("<|calls|><|call|>") and own.endswith("<|called|><|end|>")
+    assert [call.name for call in called.calls] == ["get_it", "put_it"]
+    assert not said.calls and not called.pieces
+    headers = [
+        draft.text[each.start : each.end] for each in draft.stretches if each.kind == "header"
+    ]
+    assert headers.count("<|assistant|>") == 4
+    spans = spans_of(draft.turns, renderer.render(messages).tokens)["message_spans"]
+    assert [span["message_index"] for span in spans] == [0, 1, 2, 2, 3, 4, 5, 6, 7]
+    asked = replace(renderer.landmarks, eos="")
+    renderer.landmarks = asked
+    assert [turn.index for turn in renderer.draft(messages).turns] == [*range(8)]
+
+
 def test_positions_of_ends_are_the_ends_of_turns(
     family: str, renderers: dict[str, Renderer]
 ) -> None:

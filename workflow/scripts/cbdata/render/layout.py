@@ -110,6 +110,9 @@ class _Layout:
             self._close(turn, block.found, following, after)
             if block.is_rest:
                 turn.pieces = block.found.content
+                if block.found.names:
+                    message = self.messages[block.index]
+                    turn.calls = place_calls(text, message, block.found, turn, self.landmarks)
             else:
                 self._fill(turn, block.found)
             turns.append(turn)
@@ -294,7 +297,8 @@ class _Layout:
             shown, may_drop = text[turn.start : turn.end], turn.index < self.thinking_from
             if not is_printed(reasoning, parts, turn.index, shown, may_drop=may_drop):
                 turn.thinking_left_out = True
-        turn.calls = place_calls(text, message, mine, turn, self.landmarks)
+        if mine.rest is None or not mine.rest.names:
+            turn.calls = place_calls(text, message, mine, turn, self.landmarks)
 
     def _controls(self, start: int, end: int) -> list[Control]:
         """The control tokens in a stretch; stretches come in the order of the text."""

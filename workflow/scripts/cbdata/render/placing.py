@@ -5,7 +5,7 @@ and how the template's text between two messages is shared.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -26,7 +26,8 @@ class Found:
     of it is printed, ``visited``: the template's text that is printed for it. For its calls, by
     number: ``names``, ``arguments``, ``ids``; ``scopes``: the template's text that is printed for
     the call. ``looped``: marks say which text is printed for the message, and not only which is
-    printed for its calls. ``rest``: its content, where that is a turn of its own behind its calls.
+    printed for its calls. ``rest``: its content, where that is a turn of its own behind its calls,
+    or its calls, where they are one behind its content.
     """
 
     own: tuple[int, int] | None = None
@@ -51,7 +52,7 @@ class Found:
 @dataclass(slots=True)
 class Block:
     """A message in the order of the text: its own characters are ``[first, last)``. ``is_rest``: it
-    is the content of a message whose calls stand before.
+    is the ``rest`` of a message.
     """
 
     index: int
@@ -145,7 +146,8 @@ def _begins_rest(mine: Found, part: Part) -> bool:
 
 def split_rest(mine: Found, controls: Sequence[Control], landmarks: Landmarks) -> None:
     """Make content a turn of its own that stands behind the calls of its message, and behind the
-    end of a turn and a header, as R1's distils print it.
+    end of a turn and a header, as R1's distils print it; and likewise calls behind content, if the
+    model stops between them.
 
     Args:
         mine: What is known of a message with calls; changed.
@@ -158,15 +160,38 @@ def split_rest(mine: Found, controls: Sequence[Control], landmarks: Landmarks) -
     if mine.own is None or not called or not said:
         return
     last, first = max(part.end for part in called), min(part.start for part in said)
-    low = bisect_left(controls, (last,))
-    between = controls[low : bisect_left(controls, (first,), lo=low)]
-    prompt = landmarks.generation_prompt.lstrip()
-    if any(
-        left[2] in landmarks.turn_ends and prompt.startswith(right[2])
-        for left, right in pairwise(between)
-    ):
+    if _begins_anew(controls, last, first, landmarks.turn_ends, landmarks):
         mine.rest = Found(own=(first, mine.own[1]), content=mine.content, looped=mine.looped)
         mine.own, mine.content = (mine.own[0], last), []
+        return
+    said += [part for part in (*mine.thinking, *mine.inline) if part.start < part.end]
+    last, first = max(part.end for part in said), min(part.start for part in called)
+    # Where the model does not stop at the end, it writes the header itself (gpt-oss).
+    if _begins_anew(controls, last, first, {landmarks.eos}, landmarks):
+        mine.rest = Found(
+            own=(first, mine.own[1]),
+            names=mine.names,
+            arguments=mine.arguments,
+            ids=mine.ids,
+            scopes=mine.scopes,
+            looped=mine.looped,
+        )
+        mine.own = mine.own[0], last
+        mine.names, mine.arguments, mine.ids, mine.scopes = {}, {}, {}, {}
+
+
+def _begins_anew(
+    controls: Sequence[Control],
+    start: int,
+    end: int,
+    ends: Container[str],
+    landmarks: Landmarks,
+) -> bool:
+    """Whether a token that ends a turn and behind it the header of an answer stand in a stretch."""
+    low = bisect_left(controls, (start,))
+    between = controls[low : bisect_left(controls, (end,), lo=low)]
+    prompt = landmarks.generation_prompt.lstrip()
+    return any(left[2] in ends and prompt.startswith(right[2]) for left, right in pairwise(between))
 
 
 def blocks_of(

@@ -56,7 +56,8 @@ class Landmarks:
     empty block for it; ``call_close``: what it prints behind the arguments of a call that is not
     the last one, ``call_open``: what it prints before a call that is not the first one, "" where
     only its loops say it; ``headers``: what it prints before an answer; ``spelled_end``: the
-    letters with which it ends answers, "" where it ends them with a control token or nothing.
+    letters with which it ends answers, "" where it ends them with a control token or nothing;
+    ``eos``: the tokenizer's end of sequence, at which every model stops, "" where it names none.
     """
 
     generation_prompt: str = ""
@@ -68,3 +69,4 @@ class Landmarks:
     headers: frozenset[str] = frozenset()
     spelled_end: str = ""
     call_open: str = ""
+    eos: str = ""
