@@ -17,6 +17,7 @@ OPENS = re.compile(r"(?:<think>|<seed:think>|\[THINK\]|<\|channel>thought)\s*\Z"
 CLOSES = re.compile(r"\s*(?:</think>|</seed:think>|\[/THINK\]|<channel\|>)")
 TAG = re.compile(r"<([a-z_]*[a-rt-z_])>")  # one that ends in s opens a section of calls
 SEPARATOR = re.compile(r"[\s,;]*")
+HEADER_LETTERS = 8
 HEADER = re.compile(r"<\|(?:start|begin)\|>")  # of a message inside a turn (gpt-oss, Solar)
 
 Row = Mapping[str, Any]
@@ -179,7 +180,8 @@ def check_turns(
             if turn.ends and call["token_end"] > tokens.first(max(turn.ends) - 1):
                 yield "call_holds_end", f"message {turn.message}, call {call['call_index']}"
         yield from _check_calls(calls.get(turn.message, ()), tokens)
-        yield from _check_opening(turn, calls.get(turn.message, ()), printed, tokens)
+        count = len(spans[turn.message])
+        yield from _check_opening(turn, calls.get(turn.message, ()), printed, tokens, count)
 
 
 def _check_calls(calls: Sequence[Mapping[str, int]], tokens: Tokens) -> Iterator[Difference]:
@@ -224,8 +226,16 @@ def check_reasoning(
             yield "reasoning_cut", f"{closed.group()!r} of message {message} is not its end"
 
 
+def _ends_alike(left: str, right: str) -> bool:
+    return left[-HEADER_LETTERS:] == right[-HEADER_LETTERS:] != ""
+
+
 def _check_opening(
-    turn: OwnText, calls: Sequence[Mapping[str, int]], printed: Printed, tokens: Tokens
+    turn: OwnText,
+    calls: Sequence[Mapping[str, int]],
+    printed: Printed,
+    tokens: Tokens,
+    spans: int,
 ) -> Iterator[Difference]:
     """Nothing but white space stands between what the model says and its first call."""
     if not calls or turn.begin is None:
@@ -238,6 +248,8 @@ def _check_opening(
         if turn.begin <= at < start
     ]
     missed = tokens.text[max([turn.begin, *said]) : start]
+    if spans > 1 and _ends_alike(missed.strip(), tokens.text[: turn.begin].strip()):
+        return  # a turn of its own, behind the same header
     if missed.strip() and not REASONING.search(missed) and not HEADER.search(missed):
         yield "opening", f"{missed!r} before the first call of message {turn.message}"
 
