@@ -141,6 +141,7 @@ def own_texts(
                     plain_ends,
                     calls=calls,
                     unmarked=any_plain and no_plain,
+                    goes_on=_goes_on(messages, printed, last),
                 )
                 if not spelled
                 else (last + len(tail.rstrip()),),
@@ -251,6 +252,12 @@ def _begin(
     return None
 
 
+def _goes_on(messages: Sequence[Mapping], printed: Printed, last: int) -> bool:
+    """Whether the message that is printed behind a character is the assistant's."""
+    later = {first: index for index, (first, _) in printed.anchors.items() if first >= last}
+    return bool(later) and messages[later[min(later)]]["role"] == "assistant"
+
+
 def _ends(
     text: str,
     last: int,
@@ -260,6 +267,7 @@ def _ends(
     *,
     calls: bool,
     unmarked: bool,
+    goes_on: bool,
 ) -> tuple[int, ...]:
     """Where a model may end a turn.
 
@@ -271,11 +279,12 @@ def _ends(
         plain_ends: The tokens that end answers without calls.
         calls: Whether the turn has calls.
         unmarked: Whether the template prints no end of its own behind answers without calls.
+        goes_on: Whether an answer is printed next: what it begins with ends no turn.
     """
     own = list(control.finditer(tail))
     header = WHITE.match(text, last + len(tail))
     next_one = control.match(text, header.end() if header else last + len(tail))
-    following = (next_one.end(),) if next_one else ()
+    following = (next_one.end(),) if next_one and not goes_on else ()
     marked = [match for match in own if not calls or match.group() in plain_ends]
     if marked:
         # Of two with white space between them (<|im_end|>, newline, <eos>) either may be the end.
