@@ -1,12 +1,15 @@
 """Peak memory and time of every stage but the model's, by the number of rows.
 
     .venv/bin/python benchmarks/slurm_scale/stages.py [--rows 10000 100000] [--stages merge ...]
+        [--short]
 
 The demo's skeletons are completed once with a stub in the model's place; skeletons, completions and
-raw records are then repeated under ids (and texts) of their own, as many as ``--rows`` says. Each
-stage is a process of its own, which reads files and writes files as its job does. One line each:
-stage, rows, seconds, seconds of CPU, peak memory in MB. The files stay in
-scratch/benchmarks/stages, so that a stage can be measured again.
+raw records are then repeated under ids (and texts) of their own, as many as ``--rows`` says;
+``--short`` makes rows of some 75 tokens in place of the demo's. Each stage is a process of its own,
+which reads files and writes files as its job does. One line each: stage, rows, seconds, seconds of
+CPU, peak memory in MB, and how much of that was the process's own and not a view of a file (looked
+at ten times a second, so that short peaks are missed). The files stay in scratch/benchmarks/stages,
+so that a stage can be measured again.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -23,9 +27,11 @@ from pathlib import Path
 from typing import Any
 
 REPO = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO)]
+sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO), str(Path(__file__).parent)]
 
-WORK = REPO / "scratch" / "benchmarks" / "stages"
+import short_rows  # noqa: E402 - found by the line above
+
+WORKS = [REPO / "scratch" / "benchmarks" / name for name in ("stages", "stages_short")]
 MODEL = REPO / "scratch" / "cache" / "models" / "SmolLM2-135M-Instruct"
 STUB = Path(__file__).resolve().parent / "stub"
 DEMO = REPO / "config" / "demo"
@@ -34,11 +40,19 @@ SHARDS = 16
 STEM = "fujitsu_b4"
 
 
-def complete_the_demo() -> None:
+def complete_the_demo(work: Path, short: bool) -> None:
     """Skeletons of the demo, completed by the stub: the records that are repeated."""
-    keys = {
-        "output_base": WORK / "demo",
-        "log_dir": WORK / "logs",
+    keys: dict[str, Any] = {}
+    if short:
+        short_rows.write_short(
+            records(DEMO / short_rows.RECORDS, "attack_id"), TOOLS, work / "short"
+        )
+        names = ("fujitsu_b4_path", "tool_schema", "chat_template")
+        files = (short_rows.RECORDS, short_rows.TOOLS, short_rows.TEMPLATE)
+        keys = {key: work / "short" / file for key, file in zip(names, files, strict=True)}
+    keys |= {
+        "output_base": work / "demo",
+        "log_dir": work / "logs",
         "backend": "stub",
         "agentdojo_path": "null",
         "constrain_tool_calls": False,
@@ -85,23 +99,31 @@ def records(path: Path, key: str) -> Iterator[Any]:
                 yield record
 
 
+def own_or(folder: Path, name: str, other: Path) -> Path:
+    """A file of short rows where the rows of a folder are short, else another."""
+    own = folder.parent / "short" / name
+    return own if own.exists() else other
+
+
 def make_files(rows: int, folder: Path) -> None:
     """Raw records, skeletons and shards of ``rows`` skeletons."""
     import orjson
 
     from cbdata.ids import digest
 
+    work = folder.parent
     (folder / "raw").mkdir(parents=True)
     for name, key in [("fujitsu_b4", "attack_id"), ("agentdojo_decision_points", "messages")]:
-        demo = list(records(DEMO / f"{name}.jsonl", key))
+        file = f"{name}.jsonl"
+        demo = list(records(own_or(folder, file, DEMO / file), key))
         with open(folder / "raw" / f"{name}.jsonl", "wb") as out:
             for number in range(rows):
                 line = orjson.dumps(demo[number % len(demo)])
                 for word in (b"the", b"The"):
                     line = line.replace(word + b" ", word + f" {number} ".encode(), 3)
                 out.write(line + b"\n")
-    skeletons = (WORK / f"demo/traces/{STEM}_skeletons.jsonl").read_bytes().splitlines()
-    shard = (WORK / f"demo/fill/shards/{STEM}/0-of-1.jsonl").read_bytes().splitlines()
+    skeletons = (work / f"demo/traces/{STEM}_skeletons.jsonl").read_bytes().splitlines()
+    shard = (work / f"demo/fill/shards/{STEM}/0-of-1.jsonl").read_bytes().splitlines()
     *done, closing = shard
     groups = [[skeleton] for skeleton in skeletons]
     for line in done:
@@ -153,7 +175,9 @@ def convert(source: str, raw: str) -> Callable[[Path], None]:
         (entry,) = (each for each in SOURCES if each.name == source)
         importlib.import_module(entry.module).convert(
             [str(folder / "raw" / f"{raw}.jsonl")],
-            tool_schemas=[str(TOOLS)] if source == "fujitsu_b4" else [],
+            tool_schemas=[str(own_or(folder, short_rows.TOOLS, TOOLS))]
+            if source == "fujitsu_b4"
+            else [],
             split="train",
             outputs=stage_files(folder, "converted", "etl_a", entry.dataset),
             max_reject_fraction=1.0,
@@ -206,12 +230,16 @@ def render(mode: str) -> Callable[[Path], None]:
 
         name = f"{STEM}_{mode}"
         options = default_settings(
-            RenderStageSettings, tool_schema=None, tool_schema_file=str(TOOLS), reject_limit=1.0
+            RenderStageSettings,
+            tool_schema=None,
+            tool_schema_file=str(own_or(folder, short_rows.TOOLS, TOOLS)),
+            reject_limit=1.0,
         )
+        template = own_or(folder, short_rows.TEMPLATE, Path("auto"))
         render_traces(
             folder / f"traces/{name}.jsonl",
             stage_files(folder, "renders", "render", name),
-            default_settings(RenderSettings, tokenizer=str(MODEL)),
+            default_settings(RenderSettings, tokenizer=str(MODEL), chat_template=str(template)),
             options,
             name=name,
         )
@@ -260,7 +288,7 @@ def export(name: str) -> Callable[[Path], None]:
             "export_weights": "columns",
             "tokenizer": str(MODEL),
             "cache_dir": None,
-            "tool_schema": str(TOOLS),
+            "tool_schema": str(own_or(folder, short_rows.TOOLS, TOOLS)),
             "tool_schema_dirs": [],
         }
         outputs = {key: folder / "export" / path for key, path in entry.outputs.items()}
@@ -317,30 +345,45 @@ STAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def measure(stage: str, rows: int) -> None:
+def measure(stage: str, folder: Path) -> None:
     """Run a stage as a process of its own and print its line."""
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, __file__, "--one", stage, "--rows", str(rows)],
+    began, rows = time.monotonic(), int(folder.name)
+    done = subprocess.Popen(
+        [sys.executable, __file__, "--one", stage, "--folder", str(folder)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPO,
     )
-    if done.returncode:
+    own = 0
+    while done.poll() is None:
+        own = max(own, memory(done.pid, "RssAnon"))
+        time.sleep(0.1)
+    if done.returncode or done.stdout is None:
         print(f"{stage:<28}{rows:>10,}  failed", flush=True)
         return
-    cpu, peak = done.stdout.split()[-2:]
+    cpu, peak, children = done.stdout.read().split()[-3:]
     seconds = time.monotonic() - began
-    print(f"{stage:<28}{rows:>10,}{seconds:>10.1f}{float(cpu):>10.1f}{peak:>8}", flush=True)
+    line = f"{stage:<28}{rows:>10,}{seconds:>10.1f}{float(cpu):>10.1f}{peak:>8}{own:>8}"
+    print(line + (f"  children: {children} MB" if children != "0" else ""), flush=True)
 
 
-def run_one(stage: str, rows: int) -> None:
-    """Do a stage in this process; print the seconds of CPU time and the peak memory in MB."""
-    STAGES[stage](WORK / str(rows))
+def memory(process: int | str, name: str) -> int:
+    """A figure of memory of a process, in MB; 0 where it has ended."""
+    with contextlib.suppress(OSError, IndexError):
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+        return round(int(status.split(f"{name}:")[1].split()[0]) / 1024)
+    return 0
+
+
+def run_one(stage: str, folder: Path) -> None:
+    """Do a stage in this process; print the seconds of CPU time, the peak memory, and that of its
+    largest child, in MB.
+    """
+    STAGES[stage](folder)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = time.process_time() + children.ru_utime + children.ru_stime
     # Not ru_maxrss, which counts what the parent had before it became this program.
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
-    print(f"{time.process_time():.2f} {peak:.0f}")
+    print(f"{cpu:.2f} {memory('self', 'VmHWM')} {children.ru_maxrss // 1024}")
 
 
 def main() -> None:
@@ -349,20 +392,23 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--short", action="store_true", help="rows of some 75 tokens")
     parser.add_argument("--one", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        run_one(arguments.one, arguments.rows[0])
+        run_one(arguments.one, arguments.folder)
         return
-    if not (WORK / f"demo/traces/{STEM}_dr.jsonl").exists():
-        complete_the_demo()
-    head = f"{'stage':<28}{'rows':>10}{'s':>10}{'CPU s':>10}{'MB':>8}"
-    print(head, flush=True)
+    work = WORKS[arguments.short]
+    if not (work / f"demo/traces/{STEM}_dr.jsonl").exists():
+        complete_the_demo(work, arguments.short)
+    print(f"{'stage':<28}{'rows':>10}{'s':>10}{'CPU s':>10}{'MB':>8}{'own MB':>8}", flush=True)
     for rows in arguments.rows:
-        if not (WORK / str(rows)).exists():
-            make_files(rows, WORK / str(rows))
+        folder = work / str(rows)
+        if not folder.exists():
+            make_files(rows, folder)
         for stage in arguments.stages:
-            measure(stage, rows)
+            measure(stage, folder)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cbdata.atomic_file import FileError
 from cbdata.disk_table import (
+    DiskLists,
     DiskTable,
     TemporaryTableError,
     naming_sqlite,
@@ -75,6 +76,16 @@ def test_a_table_answers_as_a_dict_does(steps: list[tuple[bool, str, int]]) -> N
     for key in ("", "a", *known):
         assert (key in table) == (key in known)
         assert table.get(key) == (None if key not in known else (known[key],))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.text(max_size=1)), max_size=30))
+def test_lists_answer_as_dicts_of_dicts_do(steps: list[tuple[int, str]]) -> None:
+    lists, known = DiskLists(), dict[int, dict[str, int]]()
+    for number, (key, name) in enumerate(steps):
+        lists.add(key, name, number)
+        known.setdefault(key, {}).setdefault(name, number)
+    for key in range(4):
+        assert list(lists.get(key)) == list(known.get(key, {}).values())
 
 
 def test_a_table_without_columns_is_a_set() -> None:

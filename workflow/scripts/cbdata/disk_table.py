@@ -176,3 +176,34 @@ class DiskTable:
 
     def __len__(self) -> int:
         return self._count
+
+
+class DiskLists:
+    """Several values by key, in the order in which they came, without repeats. As DiskTable in all
+    else.
+    """
+
+    def __init__(self) -> None:
+        self._db = temporary_database(
+            "CREATE TABLE items (seq INTEGER PRIMARY KEY, key, name, value, UNIQUE (key, name));"
+        )
+
+    def add(self, key: Key, name: Key, value: Any = None) -> None:
+        """Add a value to those of a key, unless one of its name is there.
+
+        Args:
+            key: The key.
+            name: What tells the value from the others of the key.
+            value: The value: text, bytes, a number or None.
+        """
+        with naming_temporary():
+            self._db.execute(
+                "INSERT OR IGNORE INTO items (key, name, value) VALUES (?, ?, ?)",
+                (key, name, value),
+            )
+
+    def get(self, key: Key) -> Iterator[Any]:
+        """Yield the values of a key; nothing where it has none."""
+        query = "SELECT value FROM items WHERE key = ? ORDER BY seq"
+        for (value,) in selected(self._db, query, (key,)):
+            yield value
