@@ -22,22 +22,20 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-REPO = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO), str(Path(__file__).parent)]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT), str(Path(__file__).parent)]
 
 import short_rows  # noqa: E402 - found by the line above
+from rows import DEMO, SHARDS, STEM, make_files, own_or, records  # noqa: E402
 
-WORKS = [REPO / "scratch" / "benchmarks" / name for name in ("stages", "stages_short")]
-MODEL = REPO / "scratch" / "cache" / "models" / "SmolLM2-135M-Instruct"
+WORKS = [ROOT / "scratch" / "benchmarks" / name for name in ("stages", "stages_short")]
+MODEL = ROOT / "scratch" / "cache" / "models" / "SmolLM2-135M-Instruct"
 STUB = Path(__file__).resolve().parent / "stub"
-DEMO = REPO / "config" / "demo"
-TOOLS = REPO / "configs" / "tool_schemas" / "demo_v1.json"
-SHARDS = 16
-STEM = "fujitsu_b4"
+TOOLS = ROOT / "configs" / "tool_schemas" / "demo_v1.json"
 
 
 def complete_the_demo(work: Path, short: bool) -> None:
@@ -65,93 +63,8 @@ def complete_the_demo(work: Path, short: bool) -> None:
     path = os.pathsep.join([str(STUB), *([found] if found else [])])
     environment = os.environ | {"CB_BACKEND_MODULES": "stub_backend", "PYTHONPATH": path}
     subprocess.run(
-        [*command, "--config", *words, "--", "fill"], cwd=REPO, env=environment, check=True
+        [*command, "--config", *words, "--", "fill"], cwd=ROOT, env=environment, check=True
     )
-
-
-def copies(lines: list[bytes], ids: list[str], count: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Repeat some lines, each time with other last digits in each of their ids.
-
-    Args:
-        lines: Records that name each other.
-        ids: Their ids.
-        count: How often.
-
-    Yields:
-        The number of the copy, and the lines.
-    """
-    for number in range(count):
-        made = lines
-        for name in ids:
-            other = f"{name[:-8]}{number:08x}".encode()
-            made = [line.replace(name.encode(), other) for line in made]
-        yield number, made
-
-
-def records(path: Path, key: str) -> Iterator[Any]:
-    """The records of a raw file that have a key; the demo's have broken lines among them."""
-    import orjson
-
-    for line in path.read_bytes().split(b"\n"):
-        with contextlib.suppress(orjson.JSONDecodeError):
-            record = orjson.loads(line)
-            if key in record:
-                yield record
-
-
-def own_or(folder: Path, name: str, other: Path) -> Path:
-    """A file of short rows where the rows of a folder are short, else another."""
-    own = folder.parent / "short" / name
-    return own if own.exists() else other
-
-
-def make_files(rows: int, folder: Path) -> None:
-    """Raw records, skeletons and shards of ``rows`` skeletons."""
-    import orjson
-
-    from cbdata.ids import digest
-
-    work = folder.parent
-    (folder / "raw").mkdir(parents=True)
-    for name, key in [("fujitsu_b4", "attack_id"), ("agentdojo_decision_points", "messages")]:
-        file = f"{name}.jsonl"
-        demo = list(records(own_or(folder, file, DEMO / file), key))
-        with open(folder / "raw" / f"{name}.jsonl", "wb") as out:
-            for number in range(rows):
-                line = orjson.dumps(demo[number % len(demo)])
-                for word in (b"the", b"The"):
-                    line = line.replace(word + b" ", word + f" {number} ".encode(), 3)
-                out.write(line + b"\n")
-    skeletons = (work / f"demo/traces/{STEM}_skeletons.jsonl").read_bytes().splitlines()
-    shard = (work / f"demo/fill/shards/{STEM}/0-of-1.jsonl").read_bytes().splitlines()
-    *done, closing = shard
-    groups = [[skeleton] for skeleton in skeletons]
-    for line in done:
-        groups[orjson.loads(line)["line"] - 1].append(line)
-    # Of the others, whose completions were all rejected, nothing but rejects would come.
-    groups = [group for group in groups if b'"row":"trace"' in b"".join(group)]
-    (folder / "traces").mkdir()
-    (folder / "shards").mkdir()
-    files = [open(folder / f"shards/{number}.jsonl", "wb") for number in range(SHARDS)]  # noqa: SIM115
-    line = 0
-    with open(folder / f"traces/{STEM}_skeletons.jsonl", "wb") as out:
-        for group in groups:
-            ids = [str(orjson.loads(group[0])["id"])]
-            ids += [
-                row["trace"]["id"] for row in map(orjson.loads, group[1:]) if row["row"] == "trace"
-            ]
-            for _, (skeleton, *own) in copies(group, ids, -(-rows // len(groups))):
-                line += 1
-                if line > rows:
-                    break
-                out.write(skeleton + b"\n")
-                sha256 = digest(orjson.loads(skeleton))
-                for row in map(orjson.loads, own):
-                    row |= {"line": line, "record_sha256": sha256}
-                    files[line % SHARDS].write(orjson.dumps(row) + b"\n")
-    for file in files:
-        file.write(closing + b"\n")
-        file.close()
 
 
 def stage_files(folder: Path, kind: str, stage: str, name: str) -> Any:
@@ -352,7 +265,7 @@ def measure(stage: str, folder: Path) -> None:
         [sys.executable, __file__, "--one", stage, "--folder", str(folder)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=REPO,
+        cwd=ROOT,
     )
     own = 0
     while done.poll() is None:
