@@ -109,7 +109,9 @@ def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
     for kind, job in (("render", render), ("lossmask", mask)):
         path = WORK / f"{name}.{kind}.job.json"
         path.write_text(
-            json.dumps({**job, "config": resolve_config({}), "wildcards": {"name": "bench"}})
+            json.dumps(
+                {**job, "config": resolve_config({}), "wildcards": {"name": "bench"}, "threads": 2}
+            )
         )
         files.append(path)
     return files[0], files[1]
