@@ -18,11 +18,11 @@ import argparse
 import contextlib
 import importlib
 import os
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from rows import DEMO, SHARDS, STEM, make_files, own_or, records  # noqa: E402
 WORKS = [ROOT / "scratch" / "benchmarks" / name for name in ("stages", "stages_short")]
 MODEL = ROOT / "scratch" / "cache" / "models" / "SmolLM2-135M-Instruct"
 STUB = Path(__file__).resolve().parent / "stub"
+MEMORY = ("VmHWM", "RssAnon")
+CLOCK = os.sysconf("SC_CLK_TCK")
 TOOLS = ROOT / "configs" / "tool_schemas" / "demo_v1.json"
 
 
@@ -134,11 +136,20 @@ def merge(folder: Path) -> None:
 
 
 def render(mode: str) -> Callable[[Path], None]:
-    """The traces of one mode to renders."""
+    """The traces of one mode to renders, in two processes as the rule does it."""
 
     def run(folder: Path) -> None:
         from cbdata.config import default_settings
+        from cbdata.garbage import collect_rarely
+        from cbdata.render.ahead import begin
         from cbdata.render.settings import RenderSettings, RenderStageSettings
+
+        template = own_or(folder, short_rows.TEMPLATE, Path("auto"))
+        settings = default_settings(
+            RenderSettings, tokenizer=str(MODEL), chat_template=str(template)
+        )
+        collect_rarely()
+        ahead = begin(settings, apart=True)
         from cbdata.render.stage import render_traces
 
         name = f"{STEM}_{mode}"
@@ -148,13 +159,13 @@ def render(mode: str) -> Callable[[Path], None]:
             tool_schema_file=str(own_or(folder, short_rows.TOOLS, TOOLS)),
             reject_limit=1.0,
         )
-        template = own_or(folder, short_rows.TEMPLATE, Path("auto"))
         render_traces(
             folder / f"traces/{name}.jsonl",
             stage_files(folder, "renders", "render", name),
-            default_settings(RenderSettings, tokenizer=str(MODEL), chat_template=str(template)),
+            settings,
             options,
             name=name,
+            ahead=ahead,
         )
 
     return run
@@ -258,8 +269,27 @@ STAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
+@dataclass
+class Seen:
+    """What was seen of a process: seconds of CPU, peak memory and that of its own, in MB."""
+
+    cpu: float = 0.0
+    peak: int = 0
+    own: int = 0
+
+    def look(self, process: int) -> None:
+        """Look at it once; nothing changes where it has ended."""
+        with contextlib.suppress(OSError, IndexError):
+            stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
+            status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
+            found = {name: int(status.split(f"{name}:")[1].split()[0]) for name in MEMORY}
+            self.cpu = sum(map(int, stat.rpartition(") ")[2].split()[11:13])) / CLOCK
+            self.peak = max(self.peak, round(found["VmHWM"] / 1024))
+            self.own = max(self.own, round(found["RssAnon"] / 1024))
+
+
 def measure(stage: str, folder: Path) -> None:
-    """Run a stage as a process of its own and print its line."""
+    """Run a stage as a process of its own and print its line, then one for each of its children."""
     began, rows = time.monotonic(), int(folder.name)
     done = subprocess.Popen(
         [sys.executable, __file__, "--one", stage, "--folder", str(folder)],
@@ -267,36 +297,35 @@ def measure(stage: str, folder: Path) -> None:
         text=True,
         cwd=ROOT,
     )
-    own = 0
+    seen: dict[int, Seen] = {done.pid: Seen()}
     while done.poll() is None:
-        own = max(own, memory(done.pid, "RssAnon"))
+        with contextlib.suppress(OSError):
+            children = Path(f"/proc/{done.pid}/task/{done.pid}/children").read_text()
+            for child in map(int, children.split()):
+                seen.setdefault(child, Seen())
+        for process, each in seen.items():
+            each.look(process)
         time.sleep(0.1)
+    first = seen.pop(done.pid)
     if done.returncode or done.stdout is None:
         print(f"{stage:<28}{rows:>10,}  failed", flush=True)
         return
-    cpu, peak, children = done.stdout.read().split()[-3:]
+    cpu, peak, _ = done.stdout.read().split()[-3:]
     seconds = time.monotonic() - began
-    line = f"{stage:<28}{rows:>10,}{seconds:>10.1f}{float(cpu):>10.1f}{peak:>8}{own:>8}"
-    print(line + (f"  children: {children} MB" if children != "0" else ""), flush=True)
-
-
-def memory(process: int | str, name: str) -> int:
-    """A figure of memory of a process, in MB; 0 where it has ended."""
-    with contextlib.suppress(OSError, IndexError):
-        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-        return round(int(status.split(f"{name}:")[1].split()[0]) / 1024)
-    return 0
+    line = f"{stage:<28}{rows:>10,}{seconds:>10.1f}{float(cpu):>10.1f}{peak:>8}{first.own:>8}"
+    print(line, flush=True)
+    for child in seen.values():
+        line = f"{'  its child':<48}{child.cpu:>10.1f}{child.peak:>8}{child.own:>8}"
+        print(line, flush=True)
 
 
 def run_one(stage: str, folder: Path) -> None:
-    """Do a stage in this process; print the seconds of CPU time, the peak memory, and that of its
-    largest child, in MB.
-    """
+    """Do a stage in this process; print the seconds of CPU time and the peak memory in MB."""
     STAGES[stage](folder)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = time.process_time() + children.ru_utime + children.ru_stime
     # Not ru_maxrss, which counts what the parent had before it became this program.
-    print(f"{cpu:.2f} {memory('self', 'VmHWM')} {children.ru_maxrss // 1024}")
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
+    print(f"{time.process_time():.2f} {peak:.0f} 0")
 
 
 def main() -> None:
