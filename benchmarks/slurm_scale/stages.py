@@ -233,20 +233,26 @@ def validate(folder: Path) -> None:
     (folder / "validation.txt").write_text(findings.table(), encoding="utf-8")
 
 
-def report(folder: Path) -> None:
-    """The report page."""
-    from cbdata.lossmask.registry import load_registry
-    from cbdata.report.build import build_report
-    from cbdata.report.inputs import DataSet, ReportInputs
+def report(page_tokens: int) -> Callable[[Path], None]:
+    """The report page, which holds traces of up to so many tokens."""
 
-    files = run_files(folder)
-    datasets = tuple(
-        DataSet(path.stem, *(folder / kind / path.name for kind in files if kind != "skeletons"))
-        for path in files["traces"]
-    )
-    rejects = tuple(sorted((folder / "rejects").rglob(f"{STEM}_*.jsonl")))
-    inputs = ReportInputs(datasets, files["skeletons"], rejects=rejects, tokenizer=MODEL)
-    build_report(inputs, load_registry(), folder / "report.html")
+    def run(folder: Path) -> None:
+        from cbdata.lossmask.registry import load_registry
+        from cbdata.report.build import build_report
+        from cbdata.report.inputs import DataSet, ReportInputs
+
+        files = run_files(folder)
+        datasets = tuple(
+            DataSet(
+                path.stem, *(folder / kind / path.name for kind in files if kind != "skeletons")
+            )
+            for path in files["traces"]
+        )
+        rejects = tuple(sorted((folder / "rejects").rglob(f"{STEM}_*.jsonl")))
+        inputs = ReportInputs(datasets, files["skeletons"], rejects=rejects, tokenizer=MODEL)
+        build_report(inputs, load_registry(), folder / "report.html", token_budget=page_tokens)
+
+    return run
 
 
 STAGES: dict[str, Callable[[Path], None]] = {
@@ -265,7 +271,8 @@ STAGES: dict[str, Callable[[Path], None]] = {
     "export_seed_v1": export("seed_v1"),
     "export_triplets": export("triplets"),
     "export_next_tool_prediction": export("next_tool_prediction"),
-    "report": report,
+    "report": report(12_000_000),
+    "report_small_page": report(1_000_000),
 }
 
 
