@@ -2,8 +2,8 @@
 vocabulary.
 
 The library keeps three copies of a model's JSON while it reads it: 371 MiB for Gemma 3's file of 31
-MiB. Handed over as Python's own objects, the same vocabulary and merges take 280 MiB at the most.
-That holds Python's lock, so smaller files are left to the library.
+MiB. Handed over as Python's own objects, the same vocabulary and merges take 280 MiB at the most,
+and more time, so smaller files are left to the library.
 """
 
 from __future__ import annotations
