@@ -317,7 +317,7 @@ def measure(stage: str, folder: Path) -> None:
     if done.returncode or done.stdout is None:
         print(f"{stage:<28}{rows:>10,}  failed", flush=True)
         return
-    cpu, peak, _ = done.stdout.read().split()[-3:]
+    cpu, peak = done.stdout.read().split()[-2:]
     seconds = time.monotonic() - began
     line = f"{stage:<28}{rows:>10,}{seconds:>10.1f}{float(cpu):>10.1f}{peak:>8}{first.own:>8}"
     print(line, flush=True)
