@@ -332,7 +332,7 @@ def run_one(stage: str, folder: Path) -> None:
     # Not ru_maxrss, which counts what the parent had before it became this program.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
-    print(f"{time.process_time():.2f} {peak:.0f} 0")
+    print(f"{time.process_time():.2f} {peak:.0f}")
 
 
 def main() -> None:
