@@ -110,6 +110,36 @@ def test_a_node_that_dies_ends_the_step_and_the_next_try_goes_on(
     world.check()
 
 
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        (OVER_TWO, ["0-of-1"]),
+        ({"engines_per_job": 2, "fill_shards": 1}, ["0.0-of-1x2", "0.1-of-1x2"]),
+    ],
+    ids=["over two nodes", "two in a job"],
+)
+def test_a_job_that_is_warned_goes_on_under_its_id(
+    cluster: Cluster,
+    new_session: NewSession,
+    repo: Path,
+    demo_model: Path,
+    config: dict[str, object],
+    parts: list[str],
+) -> None:
+    """A warning costs no try: the run has none to give away."""
+    slow = {"CB_TEST_SECONDS": "0.5"}
+    world = World(cluster, new_session, repo, demo_model, slow, **config)
+    run = world.session.spawn(world.pipeline.data / TRACES, "--retries", "0")
+    for part in parts:
+        world.pipeline.wait_for_progress(part, 2)
+    job = world.pipeline.job_of("0-of-1")["JobId"]
+    cluster.run(["scancel", "--signal=USR1", job])
+    assert run.wait(300) == 0, run.text()[-4000:]
+    again = cluster.jobs()[job]
+    assert (again["JobState"], again["Restarts"]) == ("COMPLETED", "1")
+    world.check()
+
+
 def test_the_time_limit_stops_the_engine_between_two_steps(
     cluster: Cluster, new_session: NewSession, repo: Path, demo_model: Path
 ) -> None:

@@ -153,6 +153,42 @@ def test_a_node_that_does_not_come_is_missed_and_strangers_do_not_count(
     known()
 
 
+def test_a_head_that_was_told_to_stop_sees_the_others_off(
+    told: NodesJob, head: Head, job: FillJob
+) -> None:
+    """What it does next (back into the queue) ends them wherever they are."""
+    (first, _), (second, _) = join(told, 1), join(told, 2)
+    head.gather()
+    head.check(job, MODEL, "toy")
+    head.begin({})
+    gone = threading.Event()
+
+    def leave() -> None:
+        for node in (first(), second()):
+            while node.read(10) != {"end": True}:
+                pass
+            gone.wait(0.1)
+            node.close()
+        gone.set()
+
+    leaving = threading.Thread(target=leave)
+    leaving.start()
+    head.see_off()
+    assert gone.wait(1)
+    leaving.join()
+
+
+def test_a_node_that_does_not_go_is_not_waited_for(
+    told: NodesJob, head: Head, job: FillJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "LEAVE_S", 0.1)
+    (first, _), (second, _) = join(told, 1), join(told, 2)
+    head.gather()
+    head.check(job, MODEL, "toy")
+    head.see_off()
+    assert first().read(10) == second().read(10) == {"end": True}
+
+
 @pytest.mark.parametrize("words", [None, "RuntimeError: no memory"])
 def test_a_node_that_is_gone_while_the_engine_works_is_noticed(
     told: NodesJob, head: Head, job: FillJob, losses: Losses, words: str | None

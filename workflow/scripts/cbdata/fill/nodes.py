@@ -53,6 +53,9 @@ HELLO_S = 10.0
 HELLO_BYTES = 4096
 """A hello is no longer: strangers fill no memory."""
 
+LEAVE_S = 10.0
+"""How long nodes may take to go when the engine has ended."""
+
 AGAIN_S = 0.5
 """Seconds between two looks for the head, or for who has come."""
 
@@ -324,6 +327,14 @@ class Head(EngineNodes):
                 with contextlib.suppress(OSError):
                     line.send({"end": True})
             self._listener.close()
+
+    def see_off(self) -> None:
+        """End the engine, and wait until the other nodes are gone, LEAVE_S at most."""
+        self.end()
+        until = time.monotonic() + LEAVE_S
+        for _, line in self._nodes.values():
+            while line.read(until - time.monotonic()) is not None:
+                pass
 
     def _watch(self) -> None:
         with selectors.DefaultSelector() as selector:
