@@ -18,6 +18,7 @@ from pathlib import Path
 from cbdata.fill.backends.base import Backend
 from cbdata.fill.device_shares import device_shares
 from cbdata.fill.job import FillJob
+from cbdata.fill.job_shape import engine_gpus
 from cbdata.fill.lock import ShardLock
 from cbdata.fill.processes import EXIT_STOPPED, EXIT_WARNED, Command, joint_status, run_all
 from cbdata.fill.row_file import join_rows
@@ -97,9 +98,7 @@ def engine_environs(job: FillJob, backend: Backend) -> list[dict[str, str]]:
     """
     runtime = job.runtime
     count = runtime.engines_per_job
-    on_cpu = runtime.engine_device == "cpu"
-    each = 0 if on_cpu else backend.needs(runtime).gpus
-    shares = device_shares(count, each)
+    shares = device_shares(count, engine_gpus(backend, runtime))
     for engine, share in enumerate(shares):
         if not share and "OMP_NUM_THREADS" not in os.environ:
             share["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // count))
