@@ -59,7 +59,7 @@ def shard_records(
         parts: How many parts each shard is divided into.
     """
     if shards * parts == 1:
-        yield from _first(path, limit)
+        yield from selected_records(path, limit)
         return
     own: list[Place] = []
     first: dict[str, tuple[PrefixKey, int, int]] = {}
@@ -105,13 +105,8 @@ def even_cuts(lengths: Sequence[int], shards: int) -> list[int]:
     return [middle * shards // whole for middle in middles]
 
 
-def names(path: str, name: Name, limit: int | None) -> Iterator[str]:
-    """Yield the ids of all selected records of a file; arguments as above."""
-    for line, record in _first(path, limit):
-        yield name(line, record)
-
-
-def _first(path: str, limit: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def selected_records(path: str, limit: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the first ``limit`` records of a file (None: all), each with its line."""
     for line, record in read_records(path):
         if limit is not None and line > limit:
             return
