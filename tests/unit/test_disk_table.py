@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from cbdata.atomic_file import FileError
 from cbdata.disk_table import (
     DiskTable,
+    SortError,
     TemporaryTableError,
+    naming_sorts,
     naming_sqlite,
     naming_temporary,
 )
@@ -103,6 +105,11 @@ def test_a_full_disk_names_the_folder() -> None:
     with (
         pytest.raises(FileError, match=r"/somewhere could not be written: .*free space"),
         naming_sqlite(Path("/somewhere")),
+    ):
+        raise error
+    with (
+        pytest.raises(SortError, match=r"/somewhere, or what is sorted for it in /.*TMPDIR"),
+        naming_sorts(Path("/somewhere")),
     ):
         raise error
     with (

@@ -57,6 +57,22 @@ def test_where_a_run_is_watched_the_console_gets_progress_and_warnings(
     assert "Traceback" in (tmp_path / "rule.log").read_text()
 
 
+def test_a_full_disk_under_the_log_leaves_the_reason_on_the_console(
+    tmp_path: Path, repo: Path
+) -> None:
+    """What was written there before stays; what is written as well is told once."""
+    log = tmp_path / "rule.log"
+    log.write_text("of an earlier job\n")
+    fails = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30, 30))\n" + FAILS
+    done = run(repo, log, fails, short=True)
+    assert done.returncode == 1 and "Logging error" not in done.stderr
+    lines = done.stderr.splitlines()
+    (told,) = [line for line in lines if "rule.log could not be written: File too large" in line]
+    assert told.startswith("WARNING: [")
+    assert any(line.endswith("RuntimeError: broken <on> purpose") for line in lines)
+    assert log.read_text().startswith("of an earlier job\n")
+
+
 def test_the_project_s_own_errors_are_sentences_and_a_stop_is_no_failure(
     tmp_path: Path, repo: Path
 ) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from cbdata.atomic_file import FileError
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SHORT_CONSOLE = "CB_SHORT_CONSOLE"
 """Environment variable that the main process of a run sets for its jobs: stderr is a console that
@@ -48,6 +50,30 @@ class _ShortConsole(logging.Filter):
         return own and record.levelno == logging.WARNING
 
 
+class _LogFile(logging.FileHandler):
+    """A log file. Where it takes no more (a full disk), the console stops to be short, since the
+    reason of a failure would be lost with the file.
+    """
+
+    def __init__(self, path: str | Path, console: logging.Handler) -> None:
+        super().__init__(path, encoding="utf-8")
+        self._console, self._told = console, False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called while the error is handled that writing a record has raised."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        shown = self._console.filter(record)
+        self._console.filters.clear()
+        if not self._told:
+            self._told = True
+            logger.warning("%s", FileError(self.baseFilename, error))
+        if not shown:
+            self._console.handle(record)
+
+
 def configure_logging(
     log_file: str | Path | None, console: TextIO | None = None, speaker: str = ""
 ) -> None:
@@ -65,7 +91,7 @@ def configure_logging(
     handlers: list[logging.Handler] = [stream]
     if log_file:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log_file, encoding="utf-8")
+        file = _LogFile(log_file, stream)
         file.setFormatter(_Records(FORMAT))
         handlers.append(file)
         if os.environ.get(SHORT_CONSOLE):
