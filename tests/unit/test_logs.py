@@ -93,6 +93,10 @@ def test_what_an_earlier_try_left_in_the_log_is_not_this_job_s(tmp_path: Path, r
     assert jobs.reason([str(log)]) is None and jobs.last_lines([str(log)]) == []
     run(repo, log, "raise KeyError('later')", True)
     assert jobs.reason(["/no/such.log", str(log)]) == "KeyError: 'later'"
+    jobs.started([str(log)])
+    log.unlink()  # as Snakemake does with the logs of a local job
+    run(repo, log, "raise KeyError('anew, and longer than the log was ' + 'x' * 5000)", True)
+    assert str(jobs.reason([str(log)])).startswith("KeyError: 'anew, and longer")
     log.write_text("written anew\n\nwithout a reason\n")
     assert jobs.reason([str(log)]) is None
     assert jobs.last_lines([str(log), "/no/such.log"]) == ["written anew", "without a reason"]
