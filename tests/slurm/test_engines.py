@@ -21,8 +21,14 @@ pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 TRACES = "traces/fujitsu_b4_ds.jsonl"
 
 
+AWKWARD = "it's & $no `id` ü "
+"""Every character that a shell on the way to a job could take for one of its own."""
+
+
 class World:
-    """A run of the stand-in; ``variables`` are for it."""
+    """A run of the stand-in, in a folder with such a name, where the home cannot be written to;
+    ``variables`` are for it.
+    """
 
     def __init__(
         self,
@@ -34,11 +40,14 @@ class World:
         **config: object,
     ) -> None:
         profiles = repo / "profiles"
-        self.session = new_session(cluster, "", profiles / "slurm", profiles / "slurm-ci")
+        self.session = new_session(
+            cluster, "", profiles / "slurm", profiles / "slurm-ci", named=AWKWARD
+        )
         folders = [repo / "benchmarks/slurm_scale/stub", repo / "tests/slurm/over_nodes"]
         self.session.variables |= {
             "CB_BACKEND_MODULES": "over_nodes_backend",
             "PYTHONPATH": ":".join(map(str, folders)),
+            "HOME": "/proc/no home",
             **(variables or {}),
         }
         work = {"backend": "stub", "mode": "ds", "attempts": 1, "constrain_tool_calls": False}
