@@ -6,8 +6,8 @@ usage: python benchmarks/etl_b/run.py [--rounds 5] [--traces FILE] [--tokenizer 
   script of the render rule and
    the script of the lossmask rule, each started as Snakemake starts it. The ratio of a round is
    (render + lossmask) / yardstick.
-2. Peak memory of both scripts on the traces once and twenty times, every copy with texts of its
-  own.
+2. Peak memory of both scripts, with what they start, on the traces once and twenty times, every
+  copy with texts of its own.
 3. Time for one trace against its number of messages, all of the same size.
 4. TRL's preparation of the same traces, once, as a whole process.
 
@@ -18,6 +18,7 @@ and 4 are left out.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -35,6 +36,7 @@ WORK = ROOT / "scratch" / "bench" / "etl_b"
 sys.path.append(str(SCRIPTS))
 
 import orjson  # noqa: E402
+import psutil  # noqa: E402
 
 
 class Taken(NamedTuple):
@@ -66,6 +68,22 @@ def measure(command: list[str | Path]) -> Taken:
     if process.returncode:
         raise SystemExit(f"{command}: exit status {process.returncode}\n{errors[-3000:]}")
     return Taken(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+
+
+def peak_of_all(command: list[str | Path]) -> float:
+    """The peak memory in MiB of a process and those that it starts, what they share counted once
+    (PSS, looked at every 20 ms).
+    """
+    process = psutil.Popen([str(part) for part in command], stderr=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            family = [process, *process.children(recursive=True)]
+            peak = max(peak, sum(each.memory_full_info().pss for each in family))
+        time.sleep(0.02)
+    if process.returncode:
+        raise SystemExit(f"{command}: exit status {process.returncode}")
+    return peak / 2**20
 
 
 def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
@@ -109,14 +127,20 @@ def jobs(name: str, traces: Path, tokenizer: Path) -> tuple[Path, Path]:
     for kind, job in (("render", render), ("lossmask", mask)):
         path = WORK / f"{name}.{kind}.job.json"
         path.write_text(
-            json.dumps({**job, "config": resolve_config({}), "wildcards": {"name": "bench"}})
+            json.dumps(
+                {**job, "config": resolve_config({}), "wildcards": {"name": "bench"}, "threads": 2}
+            )
         )
         files.append(path)
     return files[0], files[1]
 
 
+def script_command(script: str, job: Path) -> list[str | Path]:
+    return [sys.executable, HERE / "launcher.py", SCRIPTS / script, job]
+
+
 def run_script(script: str, job: Path) -> Taken:
-    return measure([sys.executable, HERE / "launcher.py", SCRIPTS / script, job])
+    return measure(script_command(script, job))
 
 
 def prepare(traces: Path | None, tokenizer: Path | None) -> tuple[Path, Path, str]:
@@ -209,8 +233,11 @@ def memory(traces: Path, tokenizer: Path) -> None:
     peaks: dict[str, list[float]] = {"render": [], "lossmask": []}
     for name, path in (("1x", traces), ("20x", long)):
         render, mask = jobs(name, path, tokenizer)
-        peaks["render"].append(run_script("render_traces.py", render).peak_mib)
-        peaks["lossmask"].append(run_script("apply_lossmask.py", mask).peak_mib)
+        for stage, script, job in (
+            ("render", "render_traces.py", render),
+            ("lossmask", "apply_lossmask.py", mask),
+        ):
+            peaks[stage].append(peak_of_all(script_command(script, job)))
     for name, (once, twenty) in peaks.items():
         print(f"{name:<12}{once:>8.0f}{twenty:>8.0f}")
     for path in (long, *WORK.glob("20x.*.jsonl")):

@@ -1,8 +1,11 @@
 """Render traces with a chat template and a tokenizer."""
 
+from pathlib import Path
+
 from cbdata.garbage import collect_rarely
 from cbdata.logs import configure_logging
-from cbdata.render.ahead import load_ahead
+from cbdata.parts import part_of
+from cbdata.render.ahead import WORTH_IT, begin
 from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.settings import settings_from
 
@@ -17,10 +20,11 @@ values = {
 }
 settings = settings_from(values, RenderSettings)
 collect_rarely()
-load_ahead(settings)
+part = part_of(snakemake.wildcards)
+worth_it = Path(snakemake.input.traces).stat().st_size >= WORTH_IT * part.of
+ahead = begin(settings, apart=worth_it and snakemake.threads > 1)
 
-from cbdata.parts import part_of  # noqa: E402
-from cbdata.render.stage import render_traces  # noqa: E402 (while the tokenizer is loaded)
+from cbdata.render.stage import render_traces  # noqa: E402 (while the vocabulary is read)
 from cbdata.stage import StageFiles  # noqa: E402
 
 render_traces(
@@ -29,5 +33,6 @@ render_traces(
     settings,
     settings_from(values, RenderStageSettings),
     name=snakemake.wildcards.name,
-    part=part_of(snakemake.wildcards),
+    part=part,
+    ahead=ahead,
 )

@@ -5,10 +5,9 @@ it refuses.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import replace
+from array import array
+from concurrent.futures import Future
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +18,7 @@ from cbdata.rejects import Reject
 from cbdata.render.encoder import SegmentEncoder
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
+from cbdata.render.text_encoder import Ids
 from tests.unit.render.setups import Setup
 
 # é as one and as two code points, an emoji of several tokens, a long run so that boundaries lie
@@ -147,20 +147,60 @@ def test_control_text_is_plain_text(renderer: Renderer, text: str) -> None:
     assert renderer.decode(segment.packed) == text
 
 
-def test_tokens_that_spell_something_else_are_refused(smollm2: Setup) -> None:
-    tokenizer = smollm2.renderer().tokenizer
-    right = tokenizer.model.encode("a b", add_special_tokens=False).ids
-    control = next(iter(tokenizer.control.values())).id
-    for ids, reason in (
-        (right[:-1], "tokens_do_not_spell_text"),
-        ([*right, control], "control_token_from_text"),
-    ):
-        model = MagicMock(wraps=tokenizer.model, normalizer=None)
-        model.encode_batch_fast.side_effect = lambda *_, ids=ids, **__: [SimpleNamespace(ids=ids)]
-        with pytest.raises(Reject, match=reason):
-            SegmentEncoder(replace(tokenizer, model=model)).encode(["a b"])
-
-
 def test_json_is_the_ids(smollm2_renderer: Renderer) -> None:
     segment = smollm2_renderer.encoder.encode(["some text"])["some text"]
     assert segment.json == ",".join(map(str, segment.packed)).encode()
+
+
+class Slow:
+    """Encodes a text as its length, when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[list[str], Future[list[Ids]]]] = []
+
+    def begin(self, texts: list[str]) -> Future[list[Ids]]:
+        self.begun.append((texts, Future()))
+        return self.begun[-1][1]
+
+    def answer(self, number: int) -> None:
+        texts, future = self.begun[number]
+        future.set_result([Ids.of([len(text)]) for text in texts])
+
+
+def test_a_text_on_its_way_is_not_asked_for_again(smollm2_renderer: Renderer) -> None:
+    slow = Slow()
+    encoder = SegmentEncoder(smollm2_renderer.tokenizer, encoding=slow)
+    first, second, third = (encoder.begin(texts) for texts in (["a", "bb"], ["bb", "ccc"], ["a"]))
+    assert [texts for texts, _ in slow.begun] == [["a", "bb"], ["ccc"]]
+    assert (first.is_ready, second.is_ready) == (False, False)
+    slow.answer(0)
+    assert (first.is_ready, second.is_ready) == (True, False)
+    slow.answer(1)
+    # The later one may be looked at first.
+    for batch, lengths in (
+        (second, {"bb": 2, "ccc": 3}),
+        (first, {"a": 1, "bb": 2}),
+        (third, {"a": 1}),
+    ):
+        assert {text: segment.packed for text, segment in batch.segments().items()} == {
+            text: array("I", [length]) for text, length in lengths.items()
+        }
+    assert encoder.begin(["a", "bb", "ccc"]).is_ready and len(slow.begun) == 2
+    assert encoder.cached_characters == encoder.encoded_characters == 6
+
+
+def test_who_waits_for_a_refused_text_is_refused_and_may_ask_again(
+    smollm2_renderer: Renderer,
+) -> None:
+    slow = Slow()
+    encoder = SegmentEncoder(smollm2_renderer.tokenizer, encoding=slow)
+    first, second = encoder.begin(["a", "b"]), encoder.begin(["b", "c"])
+    slow.begun[0][1].set_exception(Reject("control_token_from_text", "a"))
+    slow.answer(1)
+    for batch in (first, second, first):
+        with pytest.raises(Reject, match="control_token_from_text"):
+            batch.segments()
+    again = encoder.begin(["b", "c"])
+    assert slow.begun[-1][0] == ["b"]
+    slow.answer(2)
+    assert set(again.segments()) == {"b", "c"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,18 @@ def test_tokenizer_json_of_another_writer(tmp_path: Path, smollm2: Setup) -> Non
     (tmp_path / "tokenizer.json").write_text(json.dumps(data))
     with pytest.raises(TokenizerError, match="before model"):
         load_tokenizer(tmp_path)
+
+
+def test_one_whose_model_is_read_later_is_the_same(setup: Setup) -> None:
+    at_once, later = (load_tokenizer(setup.folder, model_later=later) for later in (False, True))
+    for field in fields(at_once):
+        if field.name not in ("read", "outline", "name"):
+            assert getattr(later, field.name) == getattr(at_once, field.name)
+    size = at_once.model.get_vocab_size()
+    assert [later.name(token) for token in range(size + 2)] == [
+        at_once.name(token) for token in range(size + 2)
+    ]
+    for part in ("normalizer", "pre_tokenizer", "decoder"):
+        assert str(getattr(later.outline, part)) == str(getattr(at_once.outline, part))
+    assert later.model.to_str() == at_once.model.to_str()
+    assert later.model is later.model

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from cbdata.render.vocabulary import read_tokenizer
+from cbdata.render.vocabulary import outline_of, read_tokenizer
 
 ODD = ['"', "]", "[", "],[", '"],["', "\\", "\n\n", "é", '"merges": [', "}", "merges", ","]
 """Texts that look like the JSON around them."""
@@ -83,3 +83,36 @@ def test_a_broken_file_is_an_error(damage: bytes) -> None:
     data = tokenizer_json(["a", "b"]).replace(damage, b"")
     with pytest.raises(Exception, match=r"line 1|missing field|expected|EOF"):
         read_tokenizer(data, large=0)
+
+
+@given(
+    letters=st.lists(st.sampled_from(ODD) | WORDS, min_size=2), indent=st.sampled_from([None, 2])
+)
+def test_the_outline_is_the_vocabulary_and_what_stands_before_it(
+    letters: list[str], indent: int | None
+) -> None:
+    data = tokenizer_json(letters, indent=indent)
+    whole, outline = Tokenizer.from_buffer(data), outline_of(data)
+    assert outline is not None
+    assert outline.ids == whole.get_vocab() and len(outline.ids) == whole.get_vocab_size()
+    empty = json.loads(outline.tokenizer.to_str()) | {"model": None}
+    assert empty == json.loads(whole.to_str()) | {"model": None}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tokenizer_json("ab", type="WordLevel"),
+        tokenizer_json("ab", vocab={}, merges=[]),
+        tokenizer_json("ab")[:-30],
+        tokenizer_json("ab").replace(b'"type": "NFC"', b'"type": "none of theirs"'),
+        b"{}",
+    ],
+    ids=["another model", "no vocabulary", "cut short", "another normaliser", "no model"],
+)
+def test_what_is_written_otherwise_has_no_outline(data: bytes) -> None:
+    assert outline_of(data) is None
+
+
+def test_a_large_file_has_no_outline() -> None:
+    assert outline_of(tokenizer_json("ab"), large=100) is None

@@ -1,42 +1,38 @@
-"""A tokenizer loaded while the rest of the program is imported: that takes a third of a second, in
-which the tokenizers library does not hold Python's lock.
-"""
+"""What a render job begins before the rest of the program is imported."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from cbdata.render.settings import RenderSettings
-    from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.render.encoding_process import EncodingProcess
+from cbdata.render.locate import locate_tokenizer
+from cbdata.render.settings import RenderSettings
+from cbdata.render.text_encoder import Encoding, ThreadEncoder
+from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer
 
-_begun: list[threading.Thread] = []
-_loaded: dict[Path, PlainTokenizer] = {}
+WORTH_IT = 4 << 20
+"""Bytes of traces from which on a process of its own saves more than it costs: about a second of
+work."""
 
 
-def load_ahead(settings: RenderSettings) -> None:
-    """Begin to load the tokenizer of the settings in a thread. An error in it is nobody's yet: who
-    wants the tokenizer meets it again.
+class Ahead(NamedTuple):
+    """A tokenizer, and what encodes with it while conversations are rendered."""
+
+    tokenizer: PlainTokenizer
+    encoding: Encoding
+
+
+def begin(settings: RenderSettings, *, apart: bool) -> Ahead:
+    """Load a tokenizer, and make what encodes with it beside the caller.
+
+    Args:
+        settings: What decides the tokenizer.
+        apart: Whether that is a process, which reads the vocabulary meanwhile, in place of a
+            thread. To be called before there are threads then.
+
+    Raises:
+        TokenizerError: It cannot be used.
     """
-    thread = threading.Thread(target=_load, args=(settings,), daemon=True)
-    _begun.append(thread)
-    thread.start()
-
-
-def loaded_ahead(folder: Path) -> PlainTokenizer | None:
-    """The tokenizer of a folder, once, if it was loaded ahead; waits until that is done."""
-    while _begun:
-        _begun.pop().join()
-    return _loaded.pop(folder, None)
-
-
-def _load(settings: RenderSettings) -> None:
-    from cbdata.render.locate import locate_tokenizer
-    from cbdata.render.tokenizer import load_tokenizer
-
-    with contextlib.suppress(Exception):
-        folder, _ = locate_tokenizer(settings.tokenizer, settings.cache_dir, settings.revision)
-        _loaded[folder] = load_tokenizer(folder)
+    folder, _ = locate_tokenizer(settings.tokenizer, settings.cache_dir, settings.revision)
+    tokenizer = load_tokenizer(folder, model_later=apart)
+    return Ahead(tokenizer, EncodingProcess(tokenizer) if apart else ThreadEncoder(tokenizer))

@@ -11,18 +11,16 @@ import unicodedata
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import accumulate
 
-import orjson
-
 from cbdata.rejects import Reject
+from cbdata.render.text_encoder import Encoding, Ids, TextEncoder
 from cbdata.render.tokenizer import PlainTokenizer
-from cbdata.render.written import byte_alphabet
 
 CACHE_CHARACTERS = 6_000_000  # of text; with ids and JSON about 12 bytes a character
 DEEP = 100  # a position further inside a stretch is looked up in a table, one before it by counting
-NO_TEXT = b"\xff"  # not a byte of UTF-8
 LONG_SEGMENT = 2_000_000  # a longer stretch is encoded but not kept
 
 
@@ -43,17 +41,13 @@ class _Widths(dict[int, int]):
     byte (byte-level BPE).
     """
 
-    def __init__(self, tokenizer: PlainTokenizer, spellings: dict[int, bytes]) -> None:
+    def __init__(self, tokenizer: PlainTokenizer) -> None:
         super().__init__(
             {token: len(text.encode("utf-8")) for text, token in tokenizer.text_tokens.items()}
         )
-        self._name, self._spellings = tokenizer.model.id_to_token, spellings
+        self._name = tokenizer.name
 
     def __missing__(self, token: int) -> int:
-        spelled = self._spellings.get(token, NO_TEXT)
-        if spelled != NO_TEXT:
-            width = self[token] = len(spelled)
-            return width
         name = self._name(token)
         if name is None:
             raise KeyError(token)
@@ -61,18 +55,41 @@ class _Widths(dict[int, int]):
         return width
 
 
-class _Spellings(dict[int, bytes]):
-    """The bytes that a token of byte-level BPE stands for; one that no text has for other names."""
+class Batch:
+    """Texts that are being encoded together.
 
-    def __init__(self, tokenizer: PlainTokenizer) -> None:
-        super().__init__()
-        self._name = tokenizer.model.id_to_token
+    - ``found``: text -> its segment, where that is known
+    - ``new``: texts that this batch asked for, as keys
+    - ``waits``: text -> the earlier batch that asked for it
+    """
 
-    def __missing__(self, token: int) -> bytes:
-        name, alphabet = self._name(token), byte_alphabet()
-        known = name is not None and alphabet.keys() >= set(name)
-        spelled = self[token] = bytes(map(alphabet.__getitem__, name or "")) if known else NO_TEXT
-        return spelled
+    def __init__(self, encoder: SegmentEncoder) -> None:
+        """Begin with no text; ``SegmentEncoder.begin`` puts them in."""
+        self._encoder = encoder
+        self.found: dict[str, Segment] = {}
+        self.new: dict[str, None] = {}
+        self.waits: dict[str, Batch] = {}
+        self.begun: Future[list[Ids]] | None = None
+        self.failed: Reject | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether ``segments`` need not wait. What was begun earlier is ready earlier."""
+        return self.begun is None or self.begun.done()
+
+    def segments(self) -> dict[str, Segment]:
+        """The segment of each text.
+
+        Raises:
+            Reject: Plain text became a control token, or the tokens of a text do not spell it.
+        """
+        self._encoder.take(self)
+        if self.failed:
+            raise self.failed
+        for text, batch in self.waits.items():
+            self.found[text] = batch.segments()[text]
+        self.waits = {}
+        return self.found
 
 
 class SegmentEncoder:
@@ -82,18 +99,30 @@ class SegmentEncoder:
     one is dropped. It changes only what is encoded again, never a result.
     """
 
-    def __init__(self, tokenizer: PlainTokenizer, cache_characters: int = CACHE_CHARACTERS) -> None:
+    def __init__(
+        self,
+        tokenizer: PlainTokenizer,
+        cache_characters: int = CACHE_CHARACTERS,
+        encoding: Encoding | None = None,
+    ) -> None:
+        """Begin with an empty cache.
+
+        Args:
+            tokenizer: The tokenizer without its control tokens.
+            cache_characters: Characters of text whose ids are kept.
+            encoding: What encodes new texts with that tokenizer; made here if None.
+        """
         self._tokenizer = tokenizer
-        self._control_ids = frozenset(token.id for token in tokenizer.control.values())
+        self._encoding = encoding or TextEncoder(tokenizer)
         self._young: dict[str, Segment] = {}
         self._old: dict[str, Segment] = {}
         self._half = cache_characters // 2
         self._characters = 0
-        self._spellings = _Spellings(tokenizer)
-        self._widths = _Widths(tokenizer, self._spellings)
+        self._coming: dict[str, Batch] = {}
+        self._widths = _Widths(tokenizer)
         self.encoded_characters = 0
         self._control = {
-            token.text: _segment("", [token.id]) for token in tokenizer.control.values()
+            token.text: _segment("", Ids.of([token.id])) for token in tokenizer.control.values()
         }
 
     @property
@@ -110,32 +139,52 @@ class SegmentEncoder:
         return self._control[text] if text in self._control else self._control[text.strip()]
 
     def encode(self, texts: Iterable[str]) -> dict[str, Segment]:
-        """The segments of the distinct ``texts``; new ones are encoded in one parallel batch.
+        """The segments of the distinct ``texts``; new ones are encoded in one batch.
 
         Raises Reject if plain text became a control token, or if the tokens of a text do not
         spell it.
         """
-        found: dict[str, Segment] = {}
-        new: dict[str, None] = {}
+        return self.begin(texts).segments()
+
+    def begin(self, texts: Iterable[str]) -> Batch:
+        """Have the new ones of the distinct ``texts`` encoded."""
+        batch = Batch(self)
         for text in texts:
-            if text in found or text in new:
+            if text in batch.found or text in batch.waits or text in batch.new:
                 continue
             segment = self._young.get(text)
             if segment is None:
                 segment = self._old.pop(text, None)
                 if segment is None:
-                    new[text] = None
+                    if text in self._coming:
+                        batch.waits[text] = self._coming[text]
+                    else:
+                        batch.new[text] = None
+                        self._coming[text] = batch
                     continue
                 self._keep(segment)
-            found[text] = segment
-        if new:
-            fresh = list(new)
-            for text, ids in zip(fresh, self._encode_new(fresh), strict=True):
-                segment = found[text] = _segment(text, ids)
-                self.encoded_characters += len(text)
-                if len(text) <= LONG_SEGMENT:
-                    self._keep(segment)
-        return found
+            batch.found[text] = segment
+        if batch.new:
+            batch.begun = self._encoding.begin(list(batch.new))
+        return batch
+
+    def take(self, batch: Batch) -> None:
+        """Wait for the new texts of a batch, and keep them unless it failed."""
+        if batch.begun is None:
+            return
+        begun, batch.begun = batch.begun, None
+        for text in batch.new:
+            del self._coming[text]
+        try:
+            answer = begun.result()
+        except Reject as error:
+            batch.failed = error
+            return
+        for text, ids in zip(batch.new, answer, strict=True):
+            segment = batch.found[text] = _segment(text, ids)
+            self.encoded_characters += len(text)
+            if len(text) <= LONG_SEGMENT:
+                self._keep(segment)
 
     def token_at(self, segment: Segment, character: int, *, end: bool) -> int:
         """The token index of a boundary inside a segment, for a span that takes in every token it
@@ -176,64 +225,11 @@ class SegmentEncoder:
             total += widths[token]
         return len(segment.packed) if end else len(segment.packed) - 1
 
-    def _encode_new(self, texts: list[str]) -> list[list[int]]:
-        pattern = self._tokenizer.text_pattern
-        if pattern is None:
-            return self._encode_batch(texts)
-        # White space that is an added token splits a text, too: plain, token, plain, ...
-        rows = [pattern.split(text) for text in texts]
-        plain = iter(self._encode_batch([piece for row in rows for piece in row[::2]]))
-        tokens = self._tokenizer.text_tokens
-        return [
-            [
-                token
-                for index, piece in enumerate(row)
-                for token in ([tokens[piece]] if index & 1 else next(plain))
-            ]
-            for row in rows
-        ]
-
-    def _encode_batch(self, texts: list[str]) -> list[list[int]]:
-        encodings = self._tokenizer.model.encode_batch_fast(texts, add_special_tokens=False)
-        lists = [encoding.ids for encoding in encodings]
-        del encodings
-        self._verify(texts, lists)
-        return lists
-
     def _keep(self, segment: Segment) -> None:
         if self._characters > self._half:
             self._old, self._young, self._characters = self._young, {}, 0
         self._young[segment.text] = segment
         self._characters += len(segment.text)
-
-    def _verify(self, texts: list[str], lists: list[list[int]]) -> None:
-        # Looking the tokens' bytes up takes a third of the time that decoding does.
-        exact = [self._spells(text, ids) for text, ids in zip(texts, lists, strict=True)]
-        odd = [ids for ids, same in zip(lists, exact, strict=True) if not same]
-        decoded = iter(self._tokenizer.model.decode_batch(odd, skip_special_tokens=False))
-        for text, ids, same in zip(texts, lists, exact, strict=True):
-            spelled = text if same else next(decoded)
-            if not self._control_ids.isdisjoint(ids):
-                raise Reject(
-                    "control_token_from_text", f"plain text became a control token in {text[:80]!r}"
-                )
-            if spelled != text and not self._same_text(text, spelled):
-                raise Reject(
-                    "tokens_do_not_spell_text", f"{text[:80]!r} came back as {spelled[:80]!r}"
-                )
-
-    def _spells(self, text: str, ids: list[int]) -> bool:
-        """Whether the bytes of the tokens are those of the text, as far as they are known."""
-        if not self._tokenizer.byte_level:
-            return False
-        return b"".join(map(self._spellings.__getitem__, ids)) == text.encode("utf-8")
-
-    def _same_text(self, text: str, spelled: str) -> bool:
-        """Equal but for what the tokenizer is meant to change."""
-        normalizer = self._tokenizer.model.normalizer
-        if normalizer is not None and spelled == normalizer.normalize_str(text):
-            return True
-        return not self._tokenizer.byte_level and "".join(spelled.split()) == "".join(text.split())
 
     def _spelled_as_is(self, text: str) -> bool:
         return self._tokenizer.byte_level and (
@@ -288,5 +284,7 @@ def _without_gaps(offsets: Sequence[tuple[int, int]], length: int) -> list[tuple
     return filled[::-1]
 
 
-def _segment(text: str, ids: list[int]) -> Segment:
-    return Segment(text, array("I", ids), orjson.dumps(ids)[1:-1])
+def _segment(text: str, ids: Ids) -> Segment:
+    packed = array("I")
+    packed.frombytes(ids.packed)
+    return Segment(text, packed, ids.json)

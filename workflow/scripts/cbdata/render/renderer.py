@@ -13,11 +13,11 @@ from cbdata.call_formats.settle import printed_format
 from cbdata.ids import token_ids_sha256
 from cbdata.records import CompletionSpans, EarlierThinking
 from cbdata.rejects import Reject
-from cbdata.render.ahead import loaded_ahead
+from cbdata.render.ahead import Ahead
 from cbdata.render.align import TokenizedText, assemble, split
 from cbdata.render.answers import AnswerStarts, learn_headers
 from cbdata.render.draft import Draft, Rendered, split_at
-from cbdata.render.encoder import CACHE_CHARACTERS, Segment, SegmentEncoder
+from cbdata.render.encoder import CACHE_CHARACTERS, Batch, Segment, SegmentEncoder
 from cbdata.render.escape import Escaper, first_with
 from cbdata.render.fit_advice import admitted, advised
 from cbdata.render.fit_spans import restored
@@ -30,6 +30,7 @@ from cbdata.render.partition import partition
 from cbdata.render.probes import probe_landmarks
 from cbdata.render.settings import Prompt, RenderSettings
 from cbdata.render.template import ChatTemplate, check_llama_tokens, template_source
+from cbdata.render.text_encoder import Encoding
 from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer, own_template
 from cbdata.render.traced_text import Part
 from cbdata.render.turns import Landmarks
@@ -54,6 +55,7 @@ class Renderer:
         template: ChatTemplate,
         landmarks: Landmarks,
         cache_characters: int = CACHE_CHARACTERS,
+        encoding: Encoding | None = None,
     ) -> None:
         """Put a renderer together; ``load`` does so from settings.
 
@@ -64,6 +66,7 @@ class Renderer:
             template: The compiled chat template.
             landmarks: What probing the template has shown.
             cache_characters: Characters of text whose ids are kept.
+            encoding: What encodes plain text with the tokenizer; in this process if None.
         """
         self.settings, self.tokenizer, self.tokenizer_id, self.template = (
             settings,
@@ -71,7 +74,7 @@ class Renderer:
             tokenizer_id,
             template,
         )
-        self.encoder = SegmentEncoder(tokenizer, cache_characters)
+        self.encoder = SegmentEncoder(tokenizer, cache_characters, encoding)
         self.speller = Speller(tokenizer)
         self._escaper = Escaper(tokenizer)
         self._answers = AnswerStarts(template, tokenizer)
@@ -82,14 +85,21 @@ class Renderer:
         )
 
     @classmethod
-    def load(cls, settings: RenderSettings) -> Renderer:
-        """Find, read and probe tokenizer and template. Raises TokenizerError, which says what to
-        do.
+    def load(cls, settings: RenderSettings, ahead: Ahead | None = None) -> Renderer:
+        """Find, read and probe tokenizer and template.
+
+        Args:
+            settings: What decides the ids.
+            ahead: What ``begin`` of ``cbdata.render.ahead`` gave for these settings, if it was
+                called.
+
+        Raises:
+            TokenizerError: Says what to do.
         """
         folder, tokenizer_id = locate_tokenizer(
             settings.tokenizer, settings.cache_dir, settings.revision
         )
-        tokenizer = loaded_ahead(folder) or load_tokenizer(folder)
+        tokenizer = ahead.tokenizer if ahead else load_tokenizer(folder)
         if settings.force_llama:
             check_llama_tokens(tokenizer.control, tokenizer_id)
         name, source = template_source(settings, tokenizer.chat_template, tokenizer.control)
@@ -101,7 +111,12 @@ class Renderer:
             settings.chat_template_kwargs,
         )
         return cls(
-            settings, tokenizer, tokenizer_id, template, probe_landmarks(template, tokenizer)
+            settings,
+            tokenizer,
+            tokenizer_id,
+            template,
+            probe_landmarks(template, tokenizer),
+            encoding=ahead and ahead.encoding,
         )
 
     @staticmethod
@@ -307,17 +322,28 @@ class Renderer:
         whole = "".join(pieces) if hidden else text
         return Draft(whole, parts, pieces, turns, control_text, None, fitting.applied, stretches)
 
-    def encode(self, drafts: Sequence[Draft]) -> list[Rendered | Reject]:
-        """Tokenise drafts together; a draft whose text cannot be tokenised exactly gives its error
-        in its place.
+    def begin(self, drafts: Sequence[Draft]) -> Batch:
+        """Have the texts of drafts tokenised together; ``finish`` takes what comes of it."""
+        return self.encoder.begin(piece for draft in drafts for piece in draft.plain())
+
+    def finish(self, drafts: Sequence[Draft], batch: Batch) -> list[Rendered | Reject]:
+        """The drafts with their tokens; a draft whose text cannot be tokenised exactly gives its
+        error in its place.
+
+        Args:
+            drafts: The drafts.
+            batch: What ``begin`` gave for them.
         """
         try:
-            segments = self.encoder.encode(piece for draft in drafts for piece in draft.plain())
+            segments = batch.segments()
             return [Rendered(draft, self._tokens(draft, segments)) for draft in drafts]
         except Reject as error:
             if len(drafts) == 1:
                 return [error]
-            return [outcome for draft in drafts for outcome in self.encode([draft])]
+            return [self._tokenised(draft) for draft in drafts]
+
+    def _tokenised(self, draft: Draft) -> Rendered | Reject:
+        return self.finish([draft], self.begin([draft]))[0]
 
     def _tokens(self, draft: Draft, segments: Mapping[str, Segment]) -> TokenizedText:
         tokens = assemble(draft.pieces, segments, self.encoder)
@@ -338,7 +364,7 @@ class Renderer:
         Raises:
             Reject: The conversation cannot be rendered or tokenised exactly.
         """
-        outcome = self.encode([self.draft(messages, tools, split_prompt=split_prompt)])[0]
+        outcome = self._tokenised(self.draft(messages, tools, split_prompt=split_prompt))
         if isinstance(outcome, Reject):
             raise outcome
         return outcome

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +16,9 @@ from cbdata.progress import Progress
 from cbdata.records import Trace
 from cbdata.records.words import ROLES
 from cbdata.rejects import Reject
+from cbdata.render.ahead import Ahead, begin
 from cbdata.render.draft import Draft, Rendered
+from cbdata.render.encoder import Batch
 from cbdata.render.figures import Figures, rendered_with
 from cbdata.render.generated import spell_completion
 from cbdata.render.reasons import REASONS
@@ -32,8 +33,10 @@ from cbdata.traces.class_caps import ClassCaps
 
 logger = logging.getLogger(__name__)
 
-CHUNK_CHARACTERS = 2_000_000
-
+CHUNK_CHARACTERS = 750_000
+IN_FLIGHT = 8
+"""Chunks that are rendered and not yet written: as many as are rendered while a vocabulary is read.
+"""
 
 NOT_A_TRACE = (KeyError, TypeError, AttributeError, IndexError)
 """What reading a field that is not there, or is of another type, raises."""
@@ -60,8 +63,7 @@ class _Pending:
         return last and "generation" in self.trace["raw_metadata"]
 
 
-_Outcomes = list[Rendered | Reject]
-_Encoding = tuple[list[_Pending], Future[_Outcomes] | None]
+_Encoding = tuple[list[_Pending], Batch | None]
 
 
 def render_traces(
@@ -72,6 +74,7 @@ def render_traces(
     *,
     name: str,
     part: Part = WHOLE,
+    ahead: Ahead | None = None,
 ) -> None:
     """Render a trace file; every trace becomes a row or a reject with its reason, or, with rows:
     turn, every assistant turn of every trace.
@@ -87,6 +90,7 @@ def render_traces(
         name: The data set's name.
         part: The part of the trace file to render. The files are then parts too, which
             ``merge_renders`` puts together.
+        ahead: The tokenizer of these settings and what encodes with it; a thread if None.
 
     Raises:
         TokenizerError: Tokenizer or chat template cannot be used.
@@ -96,7 +100,7 @@ def render_traces(
         TooManyRejects: More was rejected than ``options`` allow; nothing is published.
         NothingRead: The file holds no trace, and ``options`` do not expect that.
     """
-    renderer = Renderer.load(settings)
+    renderer = Renderer.load(settings, ahead or begin(settings, apart=False))
     logger.info(
         "tokenizer %s, chat template %s (%s)",
         renderer.tokenizer_id,
@@ -118,18 +122,12 @@ def render_traces(
             options,
         )
         progress = Progress(f"render {name}", files=[traces] if part.is_whole else ())
-        first: _Encoding = [], None  # a chunk that is being tokenised
-        again: _Encoding = [], None  # one of which some rows are, without their tools
-        # While a chunk is tokenised in a second thread (outside Python's lock), the next one is
-        # rendered in this one, and the one before written.
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            run.pool = pool
-            for chunk in chain(run.chunks(traces, options.chunk_traces, part), ([], [])):
-                encoding = chunk, run.encode(chunk)
-                ready, again = again, (first[0], run.without_tools(*first))
-                run.write(*ready)
-                progress.add(len(ready[0]), f"{run.totals['tokens']} tokens")
-                first = encoding
+        for chunk in run.chunks(traces, options.chunk_traces, part):
+            run.begin(chunk)
+            while written := run.write_next(wait=run.in_flight >= IN_FLIGHT):
+                progress.add(written, f"{run.totals['tokens']} tokens")
+        while run.in_flight:
+            progress.add(run.write_next(wait=True), f"{run.totals['tokens']} tokens")
         progress.finish(f"{run.totals['tokens']} tokens")
         told = rendered_with(renderer)
         if part.is_whole:
@@ -187,7 +185,10 @@ class _FileRenderer:
             file,
             options,
         )
-        self.pool: ThreadPoolExecutor
+        # Chunks that are being tokenised, and ones of which some rows are again, without their
+        # tools.
+        self._first: deque[_Encoding] = deque()
+        self._again: deque[_Encoding] = deque()
         self.figures = Figures()
         self.totals = self.figures.totals
 
@@ -276,20 +277,43 @@ class _FileRenderer:
             )
         return draft
 
-    def encode(self, chunk: list[_Pending]) -> Future[_Outcomes] | None:
-        """Have the drafts of a chunk tokenised; the outcomes come in their order."""
-        drafts = [item.draft for item in chunk if isinstance(item.draft, Draft)]
-        # In the one thread that encodes, whose caches are not to be shared.
-        return self.pool.submit(self.renderer.encode, drafts) if drafts else None
+    @property
+    def in_flight(self) -> int:
+        """Chunks that were begun and not written."""
+        return len(self._first) + len(self._again)
 
-    def without_tools(
-        self, chunk: list[_Pending], encoded: Future[_Outcomes] | None
-    ) -> Future[_Outcomes] | None:
+    def begin(self, chunk: list[_Pending]) -> None:
+        """Have a chunk tokenised, while the next one is rendered here."""
+        self._first.append((chunk, self._encode(chunk)))
+
+    def write_next(self, *, wait: bool) -> int:
+        """Write the oldest chunk in flight, if it is ready.
+
+        Args:
+            wait: Whether to wait until it is.
+
+        Returns:
+            Its rows, those of rejects included; 0 where it is not ready.
+        """
+        while self._first and (_is_ready(self._first[0]) or (wait and not self._again)):
+            self._again.append(self._without_tools(*self._first.popleft()))
+        if not self._again or not (wait or _is_ready(self._again[0])):
+            return 0
+        chunk, batch = self._again.popleft()
+        self._write(chunk, batch)
+        return len(chunk)
+
+    def _encode(self, chunk: list[_Pending]) -> Batch | None:
+        """Have the drafts of a chunk tokenised."""
+        drafts = _drafts(chunk)
+        return self.renderer.begin(drafts) if drafts else None
+
+    def _without_tools(self, chunk: list[_Pending], batch: Batch | None) -> _Encoding:
         """Take over what came of a chunk's drafts, and begin again without tools where they alone
         make a row too long and nobody asked for them: a suite's tools are longer than most
         transcripts, whose end would be cut off for them.
         """
-        self._take_over(chunk, encoded)
+        self._take_over(chunk, batch)
         for item in chunk:
             optional = item.tools_included and not self.tools.wanted(item.trace)
             if not optional or not isinstance(item.draft, Rendered):
@@ -301,19 +325,19 @@ class _FileRenderer:
                     item.draft = self._draft(item)
                 except Reject as error:
                     item.draft = error
-        return self.encode(chunk)
+        return chunk, self._encode(chunk)
 
-    def _take_over(self, chunk: list[_Pending], encoded: Future[_Outcomes] | None) -> None:
-        outcomes = iter(encoded.result() if encoded else ())
+    def _take_over(self, chunk: list[_Pending], batch: Batch | None) -> None:
+        outcomes = iter(self.renderer.finish(_drafts(chunk), batch) if batch else ())
         for item in chunk:
             if isinstance(item.draft, Draft):
                 item.draft = next(outcomes)
 
-    def write(self, chunk: list[_Pending], encoded: Future[_Outcomes] | None) -> None:
-        """Write the rows and rejects of a chunk, in order; ``encoded`` has an outcome for every
-        draft that is left in it.
+    def _write(self, chunk: list[_Pending], batch: Batch | None) -> None:
+        """Write the rows and rejects of a chunk, in order; ``batch`` is of the drafts that are left
+        in it.
         """
-        self._take_over(chunk, encoded)
+        self._take_over(chunk, batch)
         for item in chunk:
             outcome = item.draft
             assert not isinstance(outcome, Draft)
@@ -363,6 +387,15 @@ class _FileRenderer:
             line=item.line,
             record_id=record_id if isinstance(record_id, str) else None,
         )
+
+
+def _drafts(chunk: list[_Pending]) -> list[Draft]:
+    return [item.draft for item in chunk if isinstance(item.draft, Draft)]
+
+
+def _is_ready(encoding: _Encoding) -> bool:
+    _, batch = encoding
+    return batch is None or batch.is_ready
 
 
 def _assistant_turns(trace: Trace) -> list[int]:

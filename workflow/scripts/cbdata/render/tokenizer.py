@@ -24,7 +24,7 @@ from cbdata.ids import canonical_json
 from cbdata.render.added_tokens import SPACE, AddedToken, TokenFiles
 from cbdata.render.settings import TokenizerError
 from cbdata.render.token_trie import any_word
-from cbdata.render.vocabulary import read_tokenizer
+from cbdata.render.vocabulary import outline_of, read_tokenizer
 
 OwnTemplate = str | Mapping[str, str] | None
 """What a tokenizer brings: a chat template, several by name (Hermes: ``default`` and
@@ -45,7 +45,9 @@ class ControlToken:
 class PlainTokenizer:
     """What the renderer needs of a tokenizer.
 
-    - ``model``: encodes text without any control token
+    - ``read``: gives ``model``, and reads it where that was put off
+    - ``outline``: normaliser and decoder of ``model``, which are there at once
+    - ``name``: how the vocabulary writes a token; None for one that it does not have
     - ``control``: text of a control token -> the token
     - ``pattern``: one group that matches any control token, the longest where several start at one
       place
@@ -59,7 +61,9 @@ class PlainTokenizer:
     - ``sha256``: of tokenizer.json, and of the added tokens of other files where there are any
     """
 
-    model: Tokenizer
+    read: Callable[[], Tokenizer]
+    outline: Tokenizer
+    name: Callable[[int], str | None]
     control: dict[str, ControlToken]
     pattern: re.Pattern[str]
     text_tokens: dict[str, int]
@@ -70,29 +74,51 @@ class PlainTokenizer:
     chat_template: OwnTemplate
     sha256: str
 
+    @property
+    def model(self) -> Tokenizer:
+        """Encodes text without any control token."""
+        return self.read()
 
-def load_tokenizer(folder: Path) -> PlainTokenizer:
+
+def load_tokenizer(folder: Path, *, model_later: bool = False) -> PlainTokenizer:
     """Read a tokenizer's folder: tokenizer.json, tokenizer_config.json, chat_template.jinja, and
-    where they count special_tokens_map.json and added_tokens.json. Raises TokenizerError.
+    where they count special_tokens_map.json and added_tokens.json.
+
+    Args:
+        folder: The folder.
+        model_later: Put off what takes longest, to hand the vocabulary over to the library, until
+            ``model`` is asked for. What the library says of a broken one is then raised there.
+
+    Raises:
+        TokenizerError: A file cannot be used.
     """
     file = folder / "tokenizer.json"
     data = file.read_bytes()
     own, start, end = _own_tokens(data, file)
     digest = hashlib.sha256(data)
     data = b"".join((data[:start], b"[]", data[end:]))
-    model = read_tokenizer(data)
-    del data
-    model.no_truncation()
-    model.no_padding()
     files = TokenFiles(folder)
-    added = files.complete(own, model.token_to_id, model.get_vocab_size())
-    _check_supported(added, model, file)
+    early = outline_of(data) if model_later else None
+    read = _reading(data)
+    name: Callable[[int], str | None]
+    del data
+    if early is None:
+        outline = read()
+        added = files.complete(own, outline.token_to_id, outline.get_vocab_size())
+        name = outline.id_to_token
+    else:
+        outline, ids = early
+        added = files.complete(own, ids.get, len(ids))
+        name = {token: text for text, token in ids.items()}.get
+    _check_supported(added, outline, file)
     structure = [token for token in added if not token.is_text]
     text = [token for token in added if token.is_text]
-    rewrites = None if _does_nothing(_state(model.normalizer)) else model.normalizer
+    rewrites = None if _does_nothing(_state(outline.normalizer)) else outline.normalizer
     normalise = rewrites.normalize_str if rewrites is not None else None
     return PlainTokenizer(
-        model=model,
+        read=read,
+        outline=outline,
+        name=name,
         control={
             token.content: ControlToken(token.id, token.content, token.special)
             for token in structure
@@ -100,12 +126,28 @@ def load_tokenizer(folder: Path) -> PlainTokenizer:
         pattern=control_pattern([vars(token) for token in structure], normalise),
         text_tokens={token.content: token.id for token in text},
         text_pattern=control_pattern([vars(token) for token in text], normalise) if text else None,
-        byte_level=type(model.decoder).__name__ == "ByteLevel",
+        byte_level=type(outline.decoder).__name__ == "ByteLevel",
         normalises=rewrites is not None,
         special=files.special,
         chat_template=_template_of(folder, files.config),
         sha256=_sha256(digest, own, added),
     )
+
+
+def _reading(data: bytes) -> Callable[[], Tokenizer]:
+    """A function that gives the tokenizer of a file's bytes, which encodes texts whole and as they
+    are; the bytes are held until it is called first.
+    """
+    waiting = [data]
+
+    @functools.cache
+    def read() -> Tokenizer:
+        model = read_tokenizer(waiting.pop())
+        model.no_truncation()
+        model.no_padding()
+        return model
+
+    return read
 
 
 def _own_tokens(data: bytes, file: Path) -> tuple[list[AddedToken], int, int]:

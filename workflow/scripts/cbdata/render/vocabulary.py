@@ -2,15 +2,15 @@
 vocabulary.
 
 The library keeps three copies of a model's JSON while it reads it: 371 MiB for Gemma 3's file of 31
-MiB. Handed over as Python's own objects, the same vocabulary and merges take 280 MiB at the most.
-That holds Python's lock, so smaller files are left to the library.
+MiB. Handed over as Python's own objects, the same vocabulary and merges take 280 MiB at the most,
+and more time, so smaller files are left to the library.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from tokenizers import Tokenizer, models
@@ -32,6 +32,7 @@ FIELDS = frozenset(
     )
 )
 _MODEL = re.compile(rb'"model"\s*:\s*(?={)')
+_ANY_MERGES = re.compile(rb'"merges"\s*:\s*\[')
 _MERGES = re.compile(rb'"merges"\s*:\s*\[(?=\s*\[)')
 _END = re.compile(rb"\]\s*\}\s*\}\s*\Z")
 _COMMA = re.compile(rb"\s*,")
@@ -54,6 +55,38 @@ def read_tokenizer(data: bytes, *, large: int = LARGE, block: int = BLOCK) -> To
     tokenizer = Tokenizer.from_buffer(data[: model.end()] + _EMPTY)
     tokenizer.model = bpe
     return tokenizer
+
+
+class Outline(NamedTuple):
+    """What is known of a tokenizer before its vocabulary is read.
+
+    - ``tokenizer``: normaliser, pre-tokenizer and decoder, with an empty vocabulary
+    - ``ids``: each entry of the vocabulary -> its id
+    """
+
+    tokenizer: Tokenizer
+    ids: dict[str, int]
+
+
+def outline_of(data: bytes, *, large: int = LARGE) -> Outline | None:
+    """The outline of a BPE tokenizer of common size, in a tenth of the time that all of it takes.
+    None where it is of another kind, large, or written otherwise than the library writes it.
+
+    Args:
+        data: The file, with an empty list of added tokens.
+        large: Bytes from which on a file is none of common size.
+    """
+    model = _MODEL.search(data) if len(data) < large else None
+    merges = _ANY_MERGES.search(data, model.end()) if model else None
+    if model is None or merges is None:
+        return None
+    try:
+        fields = orjson.loads(data[model.end() : merges.end()] + b"]}")
+        if fields.get("type") != "BPE" or not fields.get("vocab"):
+            return None
+        return Outline(Tokenizer.from_buffer(data[: model.end()] + _EMPTY), fields["vocab"])
+    except Exception:  # the library raises no other class; who reads the whole file meets it again
+        return None
 
 
 def _bpe(data: bytes, start: int, size: int) -> models.BPE | None:

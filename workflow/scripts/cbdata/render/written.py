@@ -73,7 +73,7 @@ class Speller:
         self._controls = {token.id: token.text for token in tokenizer.control.values()}
         white = {token: text for text, token in tokenizer.text_tokens.items()}
         self._added = self._controls | white
-        decoder = tokenizer.model.decoder
+        decoder = tokenizer.outline.decoder
         self._byte_tokens = decoder is not None and decoder.decode(["<0x41>"]) == "A"
         self._bytes: dict[int, bytes] = {}
         self._words: dict[int, str] = {}
@@ -152,14 +152,14 @@ class Speller:
         """The text of a token behind another one."""
         known = self._words.get(token)
         if known is None:
-            name, decoder = self._name(token), self._tokenizer.model.decoder
+            name, decoder = self._name(token), self._tokenizer.outline.decoder
             # Behind a letter, because decoders leave out a space before the first word.
             shown = decoder.decode(["x", name]) if decoder is not None else f"x {name}"
             known = self._words[token] = shown[1:]
         return known
 
     def _name(self, token: int) -> str:
-        name = self._tokenizer.model.id_to_token(token)
+        name = self._tokenizer.name(token)
         if name is None:
             raise Reject("completion_not_spelled", f"the tokenizer has no token {token}")
         return name
