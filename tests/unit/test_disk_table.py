@@ -16,7 +16,9 @@ from cbdata.atomic_file import FileError
 from cbdata.disk_table import (
     DiskLists,
     DiskTable,
+    SortError,
     TemporaryTableError,
+    naming_sorts,
     naming_sqlite,
     naming_temporary,
 )
@@ -114,6 +116,11 @@ def test_a_full_disk_names_the_folder() -> None:
     with (
         pytest.raises(FileError, match=r"/somewhere could not be written: .*free space"),
         naming_sqlite(Path("/somewhere")),
+    ):
+        raise error
+    with (
+        pytest.raises(SortError, match=r"/somewhere, or what is sorted for it in /.*TMPDIR"),
+        naming_sorts(Path("/somewhere")),
     ):
         raise error
     with (

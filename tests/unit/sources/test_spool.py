@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from cbdata.atomic_file import FileError
+from cbdata.disk_table import SortError
 from cbdata.sources import SourceError
 from cbdata.sources.reasons import READING
 from cbdata.sources.spool import Entry, Spool
@@ -159,6 +160,23 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, limit: in
                 spool.add(b"x" * 1000 + b"\n", entry(f"{number}"))
 
     with full_disk(limit), pytest.raises(FileError, match=r"out\.(lines|index)\..*Hint"):
+        attempt()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_under_what_is_sorted_names_its_folder_too(tmp_path: Path) -> None:
+    """SQLite sorts in TMPDIR, which may be another file system than the outputs'."""
+
+    def attempt() -> None:
+        files = StageFiles.of(tmp_path / "out", tmp_path / "rejects", tmp_path / "stats")
+        with StageWriter("etl_a", "x", files, READING) as writer, Spool(tmp_path / "out") as spool:
+            for number in range(16 * 512):  # so that no row waits to be added
+                writer.take()
+                spool.add(b"x\n", entry(f"{number:064d}"))
+            with full_disk(200_000):
+                spool.settle(writer)
+
+    with pytest.raises(SortError, match=r"out\.index.*sorted .* in /.*TMPDIR"):
         attempt()
     assert list(tmp_path.iterdir()) == []
 

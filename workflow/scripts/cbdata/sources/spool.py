@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cbdata.atomic_file import BUFFER_BYTES, FileError, naming, part_path, remove_part
-from cbdata.disk_table import naming_sqlite
+from cbdata.disk_table import naming_sorts, naming_sqlite, sort_in_tmpdir
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import SourceError
@@ -123,6 +123,7 @@ class Spool:
             with naming(lines):
                 self._lines = open(lines, "w+b", buffering=BUFFER_BYTES)  # noqa: SIM115 - closed by __exit__
             undo.callback(self._lines.close)
+            sort_in_tmpdir()
             with naming_sqlite(index):
                 self._db = sqlite3.connect(index, isolation_level=None)
                 undo.callback(self._db.close)
@@ -190,7 +191,7 @@ class Spool:
                 " written or downloaded whole; null in the config leaves the source out"
             )
         self._flush()
-        with naming(self._paths[0]), naming_sqlite(self._paths[1]):
+        with naming(self._paths[0]), naming_sorts(self._paths[1]):
             self._lines.flush()
             self._decide(alias_flag is not None)
         flagged = 0
@@ -225,7 +226,8 @@ class Spool:
             writer.emit_bytes(_amend(line, payload, alias_flag if ALIAS in fate else None))
         last = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM records").fetchone()[0]
         self._copy(writer, done_byte, self._end, last - done_seq)
-        counts = self._facts()
+        with naming_sorts(self._paths[1]):
+            counts = self._facts()
         if flagged and alias_flag:
             counts.setdefault("record_flags", Counter())[alias_flag] += flagged
         if omitted:
