@@ -61,7 +61,7 @@ def shard_records(
         parts: How many parts each shard is divided into.
     """
     if shards * parts == 1:
-        yield from _first(path, limit)
+        yield from selected_records(path, limit)
         return
     own: list[Place] = []
     points: _PointOrder | None = None
@@ -141,13 +141,8 @@ def even_cuts(lengths: Iterable[int], count: int, total: int, shards: int) -> It
         before += work
 
 
-def names(path: str, name: Name, limit: int | None) -> Iterator[str]:
-    """Yield the ids of all selected records of a file; arguments as above."""
-    for line, record in _first(path, limit):
-        yield name(line, record)
-
-
-def _first(path: str, limit: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def selected_records(path: str, limit: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the first ``limit`` records of a file (None: all), each with its line."""
     for line, record in read_records(path):
         if limit is not None and line > limit:
             return
