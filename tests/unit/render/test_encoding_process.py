@@ -11,11 +11,16 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import Future
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import psutil
 import pytest
+from tokenizers import Tokenizer
 
 from cbdata.rejects import Reject
 from cbdata.render.encoding_process import EncodingProcess
@@ -87,6 +92,64 @@ def test_a_broken_vocabulary_is_told_by_the_library(smollm2: Setup, tmp_path: Pa
     process = EncodingProcess(load_tokenizer(tmp_path, model_later=True))
     with pytest.raises(Exception, match="out of vocabulary"):
         process.begin(["a"]).result(WAIT)
+
+
+class Panic(BaseException):
+    """What a library written in Rust raises where it gives up: no Exception."""
+
+
+def panic() -> Tokenizer:
+    raise Panic
+
+
+def test_whatever_fails_reaches_who_asked(
+    smollm2: Setup, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = EncodingProcess(replace(load_tokenizer(smollm2.folder), read=panic))
+    for _ in range(2):
+        with pytest.raises(Panic):
+            process.begin(["a"]).result(WAIT)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["send", "recv"])
+def test_a_line_that_fails_is_given_up(
+    smollm2: Setup, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """As where a long text does not fit into what is left of the memory."""
+    tokenizer = load_tokenizer(smollm2.folder)
+    process = EncodingProcess(tokenizer)
+    assert process.begin(["a"]).result(WAIT)
+    monkeypatch.setattr(Connection, way, MagicMock(side_effect=MemoryError))
+    begun = begin_each(process)
+    here = TextEncoder(tokenizer)
+    assert [future.result(WAIT) for future in begun] == [
+        here.encode([text, f"{text}!"]) for text in TEXTS
+    ]
+    process.process.join(WAIT)
+    assert process.process.exitcode is not None
+
+
+class Texts(list[str]):
+    """A list that can be watched."""
+
+
+def test_nothing_is_kept_of_what_was_encoded(smollm2: Setup) -> None:
+    process = EncodingProcess(load_tokenizer(smollm2.folder))
+    watched = []
+    for number in range(6):
+        if number == 3:
+            process.process.kill()
+            process.process.join(WAIT)
+        texts = Texts(["a"])
+        watched.append(weakref.ref(texts))
+        process.begin(texts).result(WAIT)
+        del texts
+    # Each of two threads may hold the last ones until it gets the next.
+    end = time.monotonic() + WAIT
+    while any(texts() is not None for texts in watched[:-1]):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 KILLED = """

@@ -192,6 +192,14 @@ def test_tokenizer_json_of_another_writer(tmp_path: Path, smollm2: Setup) -> Non
         load_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["model", "added_tokens", '"model":', '"added_tokens": ['])
+def test_an_added_token_that_is_called_as_a_key_is(
+    tmp_path: Path, smollm2: Setup, text: str
+) -> None:
+    ours, whole = odd_tokenizer(tmp_path, smollm2.folder, {text: {}})
+    assert ours.control[text].id == whole.token_to_id(text)
+
+
 def test_one_whose_model_is_read_later_is_the_same(setup: Setup) -> None:
     at_once, later = (load_tokenizer(setup.folder, model_later=later) for later in (False, True))
     for field in fields(at_once):

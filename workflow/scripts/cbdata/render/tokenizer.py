@@ -26,6 +26,9 @@ from cbdata.render.settings import TokenizerError
 from cbdata.render.token_trie import any_word
 from cbdata.render.vocabulary import outline_of, read_tokenizer
 
+_ADDED = re.compile(rb'"added_tokens"\s*:\s*(?=\[)')
+_MODEL = re.compile(rb'"model"\s*:')
+
 OwnTemplate = str | Mapping[str, str] | None
 """What a tokenizer brings: a chat template, several by name (Hermes: ``default`` and
 ``tool_use``), or none.
@@ -154,15 +157,14 @@ def _own_tokens(data: bytes, file: Path) -> tuple[list[AddedToken], int, int]:
     """The added tokens and where their list stands in the file: cut out as bytes, since parsing all
     10 MB would take longer than the rest.
     """
-    key = data.find(b'"added_tokens"')
-    model = data.find(b'"model"')
-    if key < 0 or (0 <= model < key):
+    key, model = _ADDED.search(data), _MODEL.search(data)
+    if key is None or (model is not None and model.start() < key.start()):
         raise TokenizerError(
             f"{file}: expected the key added_tokens before model, as the tokenizers library writes"
             " it. Hint: load and save it once with tokenizers"
         )
-    start = data.index(b"[", key)
-    text = data[start : model if model > 0 else len(data)].decode("utf-8")
+    start = key.end()
+    text = data[start : model.start() if model else len(data)].decode("utf-8")
     added, length = json.JSONDecoder().raw_decode(text)
     return [AddedToken(**token) for token in added], start, start + len(text[:length].encode())
 
