@@ -179,3 +179,32 @@ def test_it_ends_with_the_one_that_started_it(smollm2: Setup, repo: Path) -> Non
             break
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+FAILED = """
+import sys
+from pathlib import Path
+from cbdata.logs import configure_logging
+from cbdata.render.encoding_process import EncodingProcess
+from cbdata.render.tokenizer import load_tokenizer
+configure_logging(None)
+process = EncodingProcess(load_tokenizer(Path(sys.argv[1]), model_later=True))
+process.begin(["a"]).result()
+for number in range(20):
+    process.begin([f"{number} text " * 100_000])
+raise RuntimeError("the end of it")
+"""
+
+
+def test_the_reason_is_the_last_word_of_a_job_that_fails(smollm2: Setup, repo: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FAILED, str(smollm2.folder)],
+        env={**os.environ, "PYTHONPATH": str(repo / "workflow/scripts")},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=WAIT,
+    )
+    assert done.returncode == 1
+    *_, reason, end = done.stderr.splitlines()
+    assert reason.endswith("RuntimeError: the end of it")
+    assert end.endswith("the job failed")

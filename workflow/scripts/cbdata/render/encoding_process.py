@@ -79,7 +79,10 @@ class EncodingProcess:
             if not gone:
                 try:
                     answer: _Answer = self._line.recv()
-                except Exception:
+                except Exception as error:
+                    if not threading.main_thread().is_alive():  # the program ends, and so did it
+                        future.set_exception(error)
+                        continue
                     logger.warning("the process that encodes text is gone; its work is done here")
                     self.process.kill()  # where it was the line alone that failed
                     gone = True
