@@ -159,7 +159,8 @@ class TemplateInput:
             if message.get(key):
                 out[key] = traced(message[key], Origin("id", index))
         if message.get("thinking"):
-            out["reasoning_content"] = out["thinking"] = traced(
+            # What templates call it: vLLM renamed the first to the second.
+            out["reasoning_content"] = out["reasoning"] = out["thinking"] = traced(
                 message["thinking"], Origin("thinking", index)
             )
         if message.get("tool_calls"):
