@@ -1,12 +1,15 @@
 """Peak memory and time of every stage but the model's, by the number of rows.
 
     .venv/bin/python benchmarks/slurm_scale/stages.py [--rows 10000 100000] [--stages merge ...]
+        [--short]
 
 The demo's skeletons are completed once with a stub in the model's place; skeletons, completions and
-raw records are then repeated under ids (and texts) of their own, as many as ``--rows`` says. Each
-stage is a process of its own, which reads files and writes files as its job does. One line each:
-stage, rows, seconds, seconds of CPU, peak memory in MB. The files stay in
-scratch/benchmarks/stages, so that a stage can be measured again.
+raw records are then repeated under ids (and texts) of their own, as many as ``--rows`` says;
+``--short`` makes rows of some 75 tokens in place of the demo's. Each stage is a process of its own,
+which reads files and writes files as its job does. One line each: stage, rows, seconds, seconds of
+CPU, peak memory in MB, and how much of that was the process's own and not a view of a file (looked
+at ten times a second, so that short peaks are missed). The files stay in scratch/benchmarks/stages,
+so that a stage can be measured again.
 """
 
 from __future__ import annotations
@@ -18,27 +21,38 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REPO = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO)]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT), str(Path(__file__).parent)]
 
-WORK = REPO / "scratch" / "benchmarks" / "stages"
-MODEL = REPO / "scratch" / "cache" / "models" / "SmolLM2-135M-Instruct"
+import short_rows  # noqa: E402 - found by the line above
+from rows import DEMO, SHARDS, STEM, make_files, own_or, records  # noqa: E402
+
+WORKS = [ROOT / "scratch" / "benchmarks" / name for name in ("stages", "stages_short")]
+MODEL = ROOT / "scratch" / "cache" / "models" / "SmolLM2-135M-Instruct"
 STUB = Path(__file__).resolve().parent / "stub"
-DEMO = REPO / "config" / "demo"
-TOOLS = REPO / "configs" / "tool_schemas" / "demo_v1.json"
-SHARDS = 16
-STEM = "fujitsu_b4"
+MEMORY = ("VmHWM", "RssAnon")
+CLOCK = os.sysconf("SC_CLK_TCK")
+TOOLS = ROOT / "configs" / "tool_schemas" / "demo_v1.json"
 
 
-def complete_the_demo() -> None:
+def complete_the_demo(work: Path, short: bool) -> None:
     """Skeletons of the demo, completed by the stub: the records that are repeated."""
-    keys = {
-        "output_base": WORK / "demo",
-        "log_dir": WORK / "logs",
+    keys: dict[str, Any] = {}
+    if short:
+        short_rows.write_short(
+            records(DEMO / short_rows.RECORDS, "attack_id"), TOOLS, work / "short"
+        )
+        names = ("fujitsu_b4_path", "tool_schema", "chat_template")
+        files = (short_rows.RECORDS, short_rows.TOOLS, short_rows.TEMPLATE)
+        keys = {key: work / "short" / file for key, file in zip(names, files, strict=True)}
+    keys |= {
+        "output_base": work / "demo",
+        "log_dir": work / "logs",
         "backend": "stub",
         "agentdojo_path": "null",
         "constrain_tool_calls": False,
@@ -51,85 +65,8 @@ def complete_the_demo() -> None:
     path = os.pathsep.join([str(STUB), *([found] if found else [])])
     environment = os.environ | {"CB_BACKEND_MODULES": "stub_backend", "PYTHONPATH": path}
     subprocess.run(
-        [*command, "--config", *words, "--", "fill"], cwd=REPO, env=environment, check=True
+        [*command, "--config", *words, "--", "fill"], cwd=ROOT, env=environment, check=True
     )
-
-
-def copies(lines: list[bytes], ids: list[str], count: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Repeat some lines, each time with other last digits in each of their ids.
-
-    Args:
-        lines: Records that name each other.
-        ids: Their ids.
-        count: How often.
-
-    Yields:
-        The number of the copy, and the lines.
-    """
-    for number in range(count):
-        made = lines
-        for name in ids:
-            other = f"{name[:-8]}{number:08x}".encode()
-            made = [line.replace(name.encode(), other) for line in made]
-        yield number, made
-
-
-def records(path: Path, key: str) -> Iterator[Any]:
-    """The records of a raw file that have a key; the demo's have broken lines among them."""
-    import orjson
-
-    for line in path.read_bytes().split(b"\n"):
-        with contextlib.suppress(orjson.JSONDecodeError):
-            record = orjson.loads(line)
-            if key in record:
-                yield record
-
-
-def make_files(rows: int, folder: Path) -> None:
-    """Raw records, skeletons and shards of ``rows`` skeletons."""
-    import orjson
-
-    from cbdata.ids import digest
-
-    (folder / "raw").mkdir(parents=True)
-    for name, key in [("fujitsu_b4", "attack_id"), ("agentdojo_decision_points", "messages")]:
-        demo = list(records(DEMO / f"{name}.jsonl", key))
-        with open(folder / "raw" / f"{name}.jsonl", "wb") as out:
-            for number in range(rows):
-                line = orjson.dumps(demo[number % len(demo)])
-                for word in (b"the", b"The"):
-                    line = line.replace(word + b" ", word + f" {number} ".encode(), 3)
-                out.write(line + b"\n")
-    skeletons = (WORK / f"demo/traces/{STEM}_skeletons.jsonl").read_bytes().splitlines()
-    shard = (WORK / f"demo/fill/shards/{STEM}/0-of-1.jsonl").read_bytes().splitlines()
-    *done, closing = shard
-    groups = [[skeleton] for skeleton in skeletons]
-    for line in done:
-        groups[orjson.loads(line)["line"] - 1].append(line)
-    # Of the others, whose completions were all rejected, nothing but rejects would come.
-    groups = [group for group in groups if b'"row":"trace"' in b"".join(group)]
-    (folder / "traces").mkdir()
-    (folder / "shards").mkdir()
-    files = [open(folder / f"shards/{number}.jsonl", "wb") for number in range(SHARDS)]  # noqa: SIM115
-    line = 0
-    with open(folder / f"traces/{STEM}_skeletons.jsonl", "wb") as out:
-        for group in groups:
-            ids = [str(orjson.loads(group[0])["id"])]
-            ids += [
-                row["trace"]["id"] for row in map(orjson.loads, group[1:]) if row["row"] == "trace"
-            ]
-            for _, (skeleton, *own) in copies(group, ids, -(-rows // len(groups))):
-                line += 1
-                if line > rows:
-                    break
-                out.write(skeleton + b"\n")
-                sha256 = digest(orjson.loads(skeleton))
-                for row in map(orjson.loads, own):
-                    row |= {"line": line, "record_sha256": sha256}
-                    files[line % SHARDS].write(orjson.dumps(row) + b"\n")
-    for file in files:
-        file.write(closing + b"\n")
-        file.close()
 
 
 def stage_files(folder: Path, kind: str, stage: str, name: str) -> Any:
@@ -153,7 +90,9 @@ def convert(source: str, raw: str) -> Callable[[Path], None]:
         (entry,) = (each for each in SOURCES if each.name == source)
         importlib.import_module(entry.module).convert(
             [str(folder / "raw" / f"{raw}.jsonl")],
-            tool_schemas=[str(TOOLS)] if source == "fujitsu_b4" else [],
+            tool_schemas=[str(own_or(folder, short_rows.TOOLS, TOOLS))]
+            if source == "fujitsu_b4"
+            else [],
             split="train",
             outputs=stage_files(folder, "converted", "etl_a", entry.dataset),
             max_reject_fraction=1.0,
@@ -197,23 +136,36 @@ def merge(folder: Path) -> None:
 
 
 def render(mode: str) -> Callable[[Path], None]:
-    """The traces of one mode to renders."""
+    """The traces of one mode to renders, in two processes as the rule does it."""
 
     def run(folder: Path) -> None:
         from cbdata.config import default_settings
+        from cbdata.garbage import collect_rarely
+        from cbdata.render.ahead import begin
         from cbdata.render.settings import RenderSettings, RenderStageSettings
+
+        template = own_or(folder, short_rows.TEMPLATE, Path("auto"))
+        settings = default_settings(
+            RenderSettings, tokenizer=str(MODEL), chat_template=str(template)
+        )
+        collect_rarely()
+        ahead = begin(settings, apart=True)
         from cbdata.render.stage import render_traces
 
         name = f"{STEM}_{mode}"
         options = default_settings(
-            RenderStageSettings, tool_schema=None, tool_schema_file=str(TOOLS), reject_limit=1.0
+            RenderStageSettings,
+            tool_schema=None,
+            tool_schema_file=str(own_or(folder, short_rows.TOOLS, TOOLS)),
+            reject_limit=1.0,
         )
         render_traces(
             folder / f"traces/{name}.jsonl",
             stage_files(folder, "renders", "render", name),
-            default_settings(RenderSettings, tokenizer=str(MODEL)),
+            settings,
             options,
             name=name,
+            ahead=ahead,
         )
 
     return run
@@ -260,7 +212,7 @@ def export(name: str) -> Callable[[Path], None]:
             "export_weights": "columns",
             "tokenizer": str(MODEL),
             "cache_dir": None,
-            "tool_schema": str(TOOLS),
+            "tool_schema": str(own_or(folder, short_rows.TOOLS, TOOLS)),
             "tool_schema_dirs": [],
         }
         outputs = {key: folder / "export" / path for key, path in entry.outputs.items()}
@@ -281,20 +233,26 @@ def validate(folder: Path) -> None:
     (folder / "validation.txt").write_text(findings.table(), encoding="utf-8")
 
 
-def report(folder: Path) -> None:
-    """The report page."""
-    from cbdata.lossmask.registry import load_registry
-    from cbdata.report.build import build_report
-    from cbdata.report.inputs import DataSet, ReportInputs
+def report(page_tokens: int) -> Callable[[Path], None]:
+    """The report page, which holds traces of up to so many tokens."""
 
-    files = run_files(folder)
-    datasets = tuple(
-        DataSet(path.stem, *(folder / kind / path.name for kind in files if kind != "skeletons"))
-        for path in files["traces"]
-    )
-    rejects = tuple(sorted((folder / "rejects").rglob(f"{STEM}_*.jsonl")))
-    inputs = ReportInputs(datasets, files["skeletons"], rejects=rejects, tokenizer=MODEL)
-    build_report(inputs, load_registry(), folder / "report.html")
+    def run(folder: Path) -> None:
+        from cbdata.lossmask.registry import load_registry
+        from cbdata.report.build import build_report
+        from cbdata.report.inputs import DataSet, ReportInputs
+
+        files = run_files(folder)
+        datasets = tuple(
+            DataSet(
+                path.stem, *(folder / kind / path.name for kind in files if kind != "skeletons")
+            )
+            for path in files["traces"]
+        )
+        rejects = tuple(sorted((folder / "rejects").rglob(f"{STEM}_*.jsonl")))
+        inputs = ReportInputs(datasets, files["skeletons"], rejects=rejects, tokenizer=MODEL)
+        build_report(inputs, load_registry(), folder / "report.html", token_budget=page_tokens)
+
+    return run
 
 
 STAGES: dict[str, Callable[[Path], None]] = {
@@ -313,30 +271,64 @@ STAGES: dict[str, Callable[[Path], None]] = {
     "export_seed_v1": export("seed_v1"),
     "export_triplets": export("triplets"),
     "export_next_tool_prediction": export("next_tool_prediction"),
-    "report": report,
+    "report": report(12_000_000),
+    "report_small_page": report(1_000_000),
 }
 
 
-def measure(stage: str, rows: int) -> None:
-    """Run a stage as a process of its own and print its line."""
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, __file__, "--one", stage, "--rows", str(rows)],
+@dataclass
+class Seen:
+    """What was seen of a process: seconds of CPU, peak memory and that of its own, in MB."""
+
+    cpu: float = 0.0
+    peak: int = 0
+    own: int = 0
+
+    def look(self, process: int) -> None:
+        """Look at it once; nothing changes where it has ended."""
+        with contextlib.suppress(OSError, IndexError):
+            stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
+            status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
+            found = {name: int(status.split(f"{name}:")[1].split()[0]) for name in MEMORY}
+            self.cpu = sum(map(int, stat.rpartition(") ")[2].split()[11:13])) / CLOCK
+            self.peak = max(self.peak, round(found["VmHWM"] / 1024))
+            self.own = max(self.own, round(found["RssAnon"] / 1024))
+
+
+def measure(stage: str, folder: Path) -> None:
+    """Run a stage as a process of its own and print its line, then one for each of its children."""
+    began, rows = time.monotonic(), int(folder.name)
+    done = subprocess.Popen(
+        [sys.executable, __file__, "--one", stage, "--folder", str(folder)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=REPO,
+        cwd=ROOT,
     )
-    if done.returncode:
+    seen: dict[int, Seen] = {done.pid: Seen()}
+    while done.poll() is None:
+        with contextlib.suppress(OSError):
+            children = Path(f"/proc/{done.pid}/task/{done.pid}/children").read_text()
+            for child in map(int, children.split()):
+                seen.setdefault(child, Seen())
+        for process, each in seen.items():
+            each.look(process)
+        time.sleep(0.1)
+    first = seen.pop(done.pid)
+    if done.returncode or done.stdout is None:
         print(f"{stage:<28}{rows:>10,}  failed", flush=True)
         return
-    cpu, peak = done.stdout.split()[-2:]
+    cpu, peak = done.stdout.read().split()[-2:]
     seconds = time.monotonic() - began
-    print(f"{stage:<28}{rows:>10,}{seconds:>10.1f}{float(cpu):>10.1f}{peak:>8}", flush=True)
+    line = f"{stage:<28}{rows:>10,}{seconds:>10.1f}{float(cpu):>10.1f}{peak:>8}{first.own:>8}"
+    print(line, flush=True)
+    for child in seen.values():
+        line = f"{'  its child':<48}{child.cpu:>10.1f}{child.peak:>8}{child.own:>8}"
+        print(line, flush=True)
 
 
-def run_one(stage: str, rows: int) -> None:
+def run_one(stage: str, folder: Path) -> None:
     """Do a stage in this process; print the seconds of CPU time and the peak memory in MB."""
-    STAGES[stage](WORK / str(rows))
+    STAGES[stage](folder)
     # Not ru_maxrss, which counts what the parent had before it became this program.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
@@ -349,20 +341,23 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--short", action="store_true", help="rows of some 75 tokens")
     parser.add_argument("--one", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        run_one(arguments.one, arguments.rows[0])
+        run_one(arguments.one, arguments.folder)
         return
-    if not (WORK / f"demo/traces/{STEM}_dr.jsonl").exists():
-        complete_the_demo()
-    head = f"{'stage':<28}{'rows':>10}{'s':>10}{'CPU s':>10}{'MB':>8}"
-    print(head, flush=True)
+    work = WORKS[arguments.short]
+    if not (work / f"demo/traces/{STEM}_dr.jsonl").exists():
+        complete_the_demo(work, arguments.short)
+    print(f"{'stage':<28}{'rows':>10}{'s':>10}{'CPU s':>10}{'MB':>8}{'own MB':>8}", flush=True)
     for rows in arguments.rows:
-        if not (WORK / str(rows)).exists():
-            make_files(rows, WORK / str(rows))
+        folder = work / str(rows)
+        if not folder.exists():
+            make_files(rows, folder)
         for stage in arguments.stages:
-            measure(stage, rows)
+            measure(stage, folder)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ starts a cluster, runs COMMAND in it and takes it down again (no COMMAND: an int
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -23,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -287,6 +289,20 @@ class Cluster:
         self.run([shutil.which("slurmctld", path=conf.PATH) or "slurmctld"])
         wait_until(lambda: self.answers(["scontrol", "show", "node", NODES[0]]), 60, "slurmctld")
 
+    @contextlib.contextmanager
+    def remembering(self, seconds: int) -> Iterator[None]:
+        """Within it slurmctld may forget jobs so long after their end; it looks once a minute."""
+        file = self.directory / "etc" / "slurm.conf"
+        before = file.read_text(encoding="utf-8")
+        changed = re.sub(r"^MinJobAge=.*$", f"MinJobAge={seconds}", before, flags=re.MULTILINE)
+        try:
+            file.write_text(changed, encoding="utf-8")
+            self.run(["scontrol", "reconfigure"])
+            yield
+        finally:
+            file.write_text(before, encoding="utf-8")
+            self.run(["scontrol", "reconfigure"])
+
     def _pids_on(self, node: str) -> list[int]:
         listing = self.run([sys.executable, "-c", conf.PIDS_ON_NODE, node]).stdout
         return [int(pid) for pid in listing.split()]
@@ -351,6 +367,16 @@ class Background:
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to the command itself (not to its children)."""
         self.cluster.run(["kill", f"-{number.value}", str(self.pid)], check=False)
+
+    def let_its_job_be_forgotten(self) -> None:
+        """Hold a Snakemake that has submitted one job, until SLURM has forgotten that job."""
+        wait_until(lambda: "has been submitted" in self.text(), 60, "a submission", self.text)
+        self.kill(signal.SIGSTOP)
+        job = self.text().split("SLURM jobid ")[1].split()[0]
+        show = ["scontrol", "show", "job", job]
+        wait_until(lambda: not self.cluster.answers(show), 120, "the job to be forgotten")
+        # Its parent, which stopped with it, lets it go on.
+        self.process.send_signal(signal.SIGCONT)
 
 
 def start(accounting: bool = False, directory: Path | None = None) -> Cluster:

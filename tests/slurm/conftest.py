@@ -42,14 +42,14 @@ def profiles(repo: Path) -> Path:
 @pytest.fixture
 def new_session(tmp_path: Path) -> NewSession:
     """A working directory with the given Snakefile text; every call of the fixture makes another
-    one.
+    one, whose name begins as ``named`` says.
     """
     count = 0
 
-    def make(cluster: Cluster, snakefile: str, *profiles: Path) -> Session:
+    def make(cluster: Cluster, snakefile: str, *profiles: Path, named: str = "session") -> Session:
         nonlocal count
         count += 1
-        directory = tmp_path / f"session{count}"
+        directory = tmp_path / f"{named}{count}"
         directory.mkdir()
         (directory / "Snakefile").write_text(snakefile, encoding="utf-8")
         return Session(cluster, directory, list(profiles))

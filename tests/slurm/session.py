@@ -48,6 +48,14 @@ class Session:
         ]
         return [sys.executable, "-m", "snakemake", *profiles, *self.arguments, *arguments]
 
+    def call_jobs_forgotten_after(self, seconds: int) -> None:
+        """Have the workflow's executor do so earlier than after its two minutes."""
+        with (self.directory / "Snakefile").open("a", encoding="utf-8") as snakefile:
+            snakefile.write(
+                "\n\nimport patient_slurm.executor\n\n"
+                f"patient_slurm.executor.FORGOTTEN_S = {seconds}\n"
+            )
+
     def run(
         self,
         *arguments: str | Path,

@@ -169,6 +169,20 @@ def test_an_account_that_does_not_exist_ends_the_run(
     assert "def-nobody" in output.split("SLURM will take no job of this run")[1]
 
 
+def test_a_job_that_slurm_forgot_is_known_to_sacct(
+    accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
+) -> None:
+    """squeue, which the profile asks, does not name it any more; it costs no try."""
+    session = make_session(new_session, accounting_cluster, repo, tmp_path / "site", 1)
+    session.arguments += ["--retries", "0"]
+    session.call_jobs_forgotten_after(5)
+    with accounting_cluster.remembering(10):
+        run = session.spawn("0.txt")
+        run.let_its_job_be_forgotten()
+        assert run.wait(120) == 0, run.text()[-4000:]
+    assert run.text().count("has been submitted") == 1
+
+
 def test_a_job_cancelled_by_somebody_is_noticed_with_sacct(
     accounting_cluster: Cluster, new_session: NewSession, repo: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,21 @@ def test_ctrl_c_cancels_the_jobs_once_the_controller_is_back(
     )
 
 
+def test_a_job_that_slurm_forgot_before_it_was_asked_is_done_again(
+    cluster: Cluster, new_session: NewSession, repo: Path
+) -> None:
+    """Without accounting nobody knows how it ended: it costs a try, and the run goes on."""
+    session = make_session(new_session, cluster, repo, seconds=1)
+    session.arguments += ["--retries", "1"]
+    session.call_jobs_forgotten_after(5)
+    with cluster.remembering(10):
+        run = session.spawn("0.txt")
+        run.let_its_job_be_forgotten()
+    assert run.wait(120) == 0, run.text()[-4000:]
+    assert "SLURM knows job" in run.text() and "so it counts as failed" in run.text()
+    assert runs(session) == ["once"] * 2
+
+
 def test_a_partition_that_is_closed_for_a_while_is_waited_for(
     cluster: Cluster, new_session: NewSession, repo: Path
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.pipeline import Pipeline
 from tests.slurm.session import NewSession
 
@@ -21,8 +21,14 @@ pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 TRACES = "traces/fujitsu_b4_ds.jsonl"
 
 
+AWKWARD = "it's & $no `id` ü "
+"""Every character that a shell on the way to a job could take for one of its own."""
+
+
 class World:
-    """A run of the stand-in; ``variables`` are for it."""
+    """A run of the stand-in, in a folder with such a name, where the home cannot be written to;
+    ``variables`` are for it.
+    """
 
     def __init__(
         self,
@@ -34,11 +40,14 @@ class World:
         **config: object,
     ) -> None:
         profiles = repo / "profiles"
-        self.session = new_session(cluster, "", profiles / "slurm", profiles / "slurm-ci")
+        self.session = new_session(
+            cluster, "", profiles / "slurm", profiles / "slurm-ci", named=AWKWARD
+        )
         folders = [repo / "benchmarks/slurm_scale/stub", repo / "tests/slurm/over_nodes"]
         self.session.variables |= {
             "CB_BACKEND_MODULES": "over_nodes_backend",
             "PYTHONPATH": ":".join(map(str, folders)),
+            "HOME": "/proc/no home",
             **(variables or {}),
         }
         work = {"backend": "stub", "mode": "ds", "attempts": 1, "constrain_tool_calls": False}
@@ -87,14 +96,24 @@ def test_a_node_without_the_model_ends_the_job_at_once_and_is_named(
     assert "node n3: /models" not in output and not world.pipeline.stored()
 
 
-def test_a_node_that_dies_ends_the_step_and_the_next_try_goes_on(
+def test_a_warned_job_goes_on_under_its_id_and_a_node_that_dies_ends_the_step(
     cluster: Cluster, new_session: NewSession, repo: Path, demo_model: Path
 ) -> None:
-    slow = {"CB_TEST_SECONDS": "0.3"}
+    """The warning costs no try; the node does, and the next try goes on."""
+    slow = {"CB_TEST_SECONDS": "0.5"}
     world = World(cluster, new_session, repo, demo_model, slow, **OVER_TWO)
-    run = world.session.spawn(world.pipeline.data / TRACES)
+    run = world.session.spawn(world.pipeline.data / TRACES, "--retries", "1")
     world.pipeline.wait_for_progress("0-of-1", 3)
     first = world.pipeline.job_of("0-of-1")
+    cluster.run(["scancel", "--signal=USR1", first["JobId"]])
+    wait_until(
+        lambda: cluster.jobs()[first["JobId"]]["Restarts"] == "1",
+        90,
+        "the job to be back",
+        run.text,
+    )
+    world.pipeline.wait_for_progress("0-of-1", len(world.pipeline.stored()) + 3)
+    assert world.pipeline.job_of("0-of-1")["JobId"] == first["JobId"]
     (name,) = re.findall(r"node 1 (n\d):", world.log("0-of-1"))
     for pid in cluster.pids_of(name, "cbdata.fill"):
         cluster.run(["kill", "-KILL", str(pid)], check=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,54 @@ def test_a_name_is_no_pattern(tmp_path: Path) -> None:
     (tmp_path / ".ab.node.1.part").write_bytes(b"x")
     write_atomic(tmp_path / "a.*[b]", b"whole")
     assert names(tmp_path) == [".ab.node.1.part", "a.*[b]"]
+
+
+BY_HAND = {"config_table.py", "reasons_page.py", "export_table.py"}
+"""Modules whose files a developer has written, never a job."""
+
+
+def writes_a_file(call: ast.Call) -> bool:
+    """Whether a call opens a file to write to it, or writes one by its name or number."""
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    owner = function.value if isinstance(function, ast.Attribute) else None
+    if isinstance(owner, ast.Name) and owner.id == "os":
+        return name in {"write", "pwrite"}  # os.open names the file in its error
+    if name == "open":
+        given = [*call.args, *(word.value for word in call.keywords)]
+        texts = [str(each.value) for each in given if isinstance(each, ast.Constant)]
+        return any(set(text) <= set("rwaxbt+") and set(text) & set("wax+") for text in texts)
+    return name in {"write_text", "write_bytes"}
+
+
+def unnamed_writes(node: ast.AST, named: bool = False) -> Iterator[int]:
+    """The lines of calls that write outside of ``with naming...(path)``."""
+    if isinstance(node, ast.With):
+        openers = [item.context_expr for item in node.items]
+        yield from (line for opener in openers for line in unnamed_writes(opener, named))
+        named = named or any(
+            isinstance(opener, ast.Call)
+            and isinstance(opener.func, ast.Name)
+            and opener.func.id.startswith("naming")
+            for opener in openers
+        )
+        yield from (line for part in node.body for line in unnamed_writes(part, named))
+        return
+    if isinstance(node, ast.Call) and not named and writes_a_file(node):
+        yield node.lineno
+    for child in ast.iter_child_nodes(node):
+        yield from unnamed_writes(child, named)
+
+
+def test_whatever_a_job_writes_is_named_where_the_disk_is_full(repo: Path) -> None:
+    """Through AtomicFile, or inside ``naming``: the system's own error of a write names no file."""
+    found = {
+        f"{path.name}:{line}"
+        for path in (repo / "workflow/scripts/cbdata").rglob("*.py")
+        if path.name not in BY_HAND
+        for line in unnamed_writes(ast.parse(path.read_bytes()))
+    }
+    assert found == set()
+    code = "open(p, 'wb')\nwith naming(p):\n    p.write_text('')\np.write_bytes(b'')\nopen(p)"
+    code += "\np.open(mode='a')\np.open('rb')\nos.write(1, b'')"
+    assert list(unnamed_writes(ast.parse(code))) == [1, 4, 6, 8]

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from cbdata.atomic_file import FileError
 from cbdata.disk_table import (
+    DiskLists,
     DiskTable,
+    SortError,
     TemporaryTableError,
+    naming_sorts,
     naming_sqlite,
     naming_temporary,
 )
@@ -77,6 +80,16 @@ def test_a_table_answers_as_a_dict_does(steps: list[tuple[bool, str, int]]) -> N
         assert table.get(key) == (None if key not in known else (known[key],))
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.text(max_size=1)), max_size=30))
+def test_lists_answer_as_dicts_of_dicts_do(steps: list[tuple[int, str]]) -> None:
+    lists, known = DiskLists(), dict[int, dict[str, int]]()
+    for number, (key, name) in enumerate(steps):
+        lists.add(key, name, number)
+        known.setdefault(key, {}).setdefault(name, number)
+    for key in range(4):
+        assert list(lists.get(key)) == list(known.get(key, {}).values())
+
+
 def test_a_table_without_columns_is_a_set() -> None:
     table = DiskTable()
     assert [table.add(key) for key in (1, "1", b"1", 1)] == [True, True, True, False]
@@ -103,6 +116,11 @@ def test_a_full_disk_names_the_folder() -> None:
     with (
         pytest.raises(FileError, match=r"/somewhere could not be written: .*free space"),
         naming_sqlite(Path("/somewhere")),
+    ):
+        raise error
+    with (
+        pytest.raises(SortError, match=r"/somewhere, or what is sorted for it in /.*TMPDIR"),
+        naming_sorts(Path("/somewhere")),
     ):
         raise error
     with (

@@ -57,6 +57,22 @@ def test_where_a_run_is_watched_the_console_gets_progress_and_warnings(
     assert "Traceback" in (tmp_path / "rule.log").read_text()
 
 
+def test_a_full_disk_under_the_log_leaves_the_reason_on_the_console(
+    tmp_path: Path, repo: Path
+) -> None:
+    """What was written there before stays; what is written as well is told once."""
+    log = tmp_path / "rule.log"
+    log.write_text("of an earlier job\n")
+    fails = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30, 30))\n" + FAILS
+    done = run(repo, log, fails, short=True)
+    assert done.returncode == 1 and "Logging error" not in done.stderr
+    lines = done.stderr.splitlines()
+    (told,) = [line for line in lines if "rule.log could not be written: File too large" in line]
+    assert told.startswith("WARNING: [")
+    assert any(line.endswith("RuntimeError: broken <on> purpose") for line in lines)
+    assert log.read_text().startswith("of an earlier job\n")
+
+
 def test_the_project_s_own_errors_are_sentences_and_a_stop_is_no_failure(
     tmp_path: Path, repo: Path
 ) -> None:
@@ -77,6 +93,10 @@ def test_what_an_earlier_try_left_in_the_log_is_not_this_job_s(tmp_path: Path, r
     assert jobs.reason([str(log)]) is None and jobs.last_lines([str(log)]) == []
     run(repo, log, "raise KeyError('later')", True)
     assert jobs.reason(["/no/such.log", str(log)]) == "KeyError: 'later'"
+    jobs.started([str(log)])
+    log.unlink()  # as Snakemake does with the logs of a local job
+    run(repo, log, "raise KeyError('anew, and longer than the log was ' + 'x' * 5000)", True)
+    assert str(jobs.reason([str(log)])).startswith("KeyError: 'anew, and longer")
     log.write_text("written anew\n\nwithout a reason\n")
     assert jobs.reason([str(log)]) is None
     assert jobs.last_lines([str(log), "/no/such.log"]) == ["written anew", "without a reason"]

@@ -37,6 +37,8 @@ CHECKED_ELSEWHERE = {
     # to: each is raised in test_raw_lines, test_agentdojo and test_message_parts.
     ("sources/raw_bytes.py", "reason"),
     ("render/fit_advice.py", "error.reason"),
+    # One that a text encoder raised in another process.
+    ("render/encoding_process.py", "*answer"),
     ("sources/raw_lines.py", "error.reason"),
     ("sources/agentdojo_messages.py", "error.reason"),
     ("sources/message_parts.py", "reason"),

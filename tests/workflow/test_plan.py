@@ -123,19 +123,18 @@ def test_a_trace_file_of_the_user_is_rendered_by_name_or_path(
     assert planned_jobs(by_key.output) == {"lossmask": 1, "render_traces": 2, "apply_lossmask": 2}
 
 
-@pytest.mark.parametrize("tensor_parallel", [1, 4])
+@pytest.mark.parametrize(("tensor_parallel", "nodes"), [(1, 1), (4, 2)])
 def test_the_slurm_plan_asks_for_the_gpus(
-    snakemake: Snakemake, inputs: dict[str, object], tensor_parallel: int
+    snakemake: Snakemake, inputs: dict[str, object], tensor_parallel: int, nodes: int
 ) -> None:
     """By the messages: what a job has been given is in them where it is not the same for all
     (tests/slurm asks SLURM itself).
     """
-    run = snakemake(
-        "-n", "--profile", "slurm", config=inputs | {"tensor_parallel": tensor_parallel}
-    )
+    shape = {"tensor_parallel": tensor_parallel, "nodes_per_engine": nodes}
+    run = snakemake("-n", "--profile", "slurm", config=inputs | shape)
     assert re.findall(
         r"Job \d+: Complete the skeletons of shard 0 of 1 with the model \((\d+) GPU,", run.output
-    ) == [str(tensor_parallel)]
+    ) == [str(tensor_parallel * nodes)]
     assert run.output.count("GPU") == 1
 
 
@@ -154,6 +153,7 @@ def test_the_slurm_plan_asks_for_the_gpus(
                 "Fix: snakemake --config fujitsu_b4_path=",
             ],
         ),
+        ({"nodes_per_engine": 2}, ["nodes_per_engine: 2 nodes can only be had of SLURM", "Fix: "]),
         ({"tool_schema": "nowhere.json"}, ["tool_schema", "nowhere.json", "does not exist"]),
     ],
 )

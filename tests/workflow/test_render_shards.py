@@ -25,7 +25,7 @@ def made(out: Path) -> dict[str, bytes]:
 def test_three_jobs_a_file_write_what_one_writes(
     snakemake: Snakemake, repo: Path, demo_model: Path, tmp_path: Path
 ) -> None:
-    """A part that an earlier try has left is taken as it is."""
+    """A part that an earlier try has left is taken as it is, and none stays."""
     config: dict[str, object] = {
         "fujitsu_b4_path": None,
         "agentdojo_path": repo / "config/demo/agentdojo.jsonl",
@@ -38,6 +38,10 @@ def test_three_jobs_a_file_write_what_one_writes(
     one = tmp_path / "three/parts/render/agentdojo_complete/0-of-3.jsonl"
     snakemake(*run, "--notemp", one, config=parts)
     assert one.is_file()
+    for stage in ("render", "lossmask"):
+        left = tmp_path / f"three/parts/{stage}/agentdojo_complete/11-of-16.jsonl"
+        left.parent.mkdir(exist_ok=True, parents=True)
+        left.write_text("of a run that failed\n")
     snakemake(*run, "lossmask", config=parts)
     whole = made(tmp_path / "one")
     assert len(whole) >= 7

@@ -28,6 +28,7 @@ from cbdata.config import NAME, ConfigError, config_file, resolve_config
 from cbdata.config_words import read_words
 from cbdata.export.registry import EXPORTS
 from cbdata.fill.job import EXECUTOR_JOB
+from cbdata.leftover_parts import remove_other_parts
 from cbdata.lossmask.policies import PolicyError
 from cbdata.mwcs.schedule import ScheduleError
 from cbdata.paths import POLICY_REGISTRY
@@ -228,6 +229,50 @@ def all_parts(stage, data):
     count = config["render_shards"]
     every = [part_files(stage, data, part, count) for part in range(count)]
     return {f"part_{kind}": [files[kind] for files in every] for kind in every[0]}
+
+
+# Rules that make a whole file -> the stage whose parts are of no use then.
+MAKES_WHOLE = {
+    "render_traces": "render",
+    "apply_lossmask": "lossmask",
+    "merge_lossmasks": "lossmask",
+}
+
+
+def remove_parts_of_earlier_runs(jobs):
+    """Remove the parts of files that are whole now which a failed run with another render_shards
+    has left; those of this run are temporary outputs.
+    """
+    for job in jobs:
+        stage = MAKES_WHOLE.get(job.rule.name)
+        if stage is not None and workflow.dag.finished(job) and not workflow.touch:
+            folder = f"{OUT}/parts/{stage}/{job.wildcards.name}"
+            try:
+                remove_other_parts(folder, config["render_shards"])
+            except FileError as error:
+                logger.warning(f"Parts of an earlier run stay: {error}")
+
+
+# Rules that make a whole file -> the stage whose parts are of no use then.
+MAKES_WHOLE = {
+    "render_traces": "render",
+    "apply_lossmask": "lossmask",
+    "merge_lossmasks": "lossmask",
+}
+
+
+def remove_parts_of_earlier_runs(jobs):
+    """Remove the parts of files that are whole now which a failed run with another render_shards
+    has left; those of this run are temporary outputs.
+    """
+    for job in jobs:
+        stage = MAKES_WHOLE.get(job.rule.name)
+        if stage is not None and workflow.dag.finished(job) and not workflow.touch:
+            folder = f"{OUT}/parts/{stage}/{job.wildcards.name}"
+            try:
+                remove_other_parts(folder, config["render_shards"])
+            except FileError as error:
+                logger.warning(f"Parts of an earlier run stay: {error}")
 
 
 wildcard_constraints:

@@ -49,16 +49,32 @@ def check_fill(make_grammar=True):
         logger.info(line)
 
 
+def submits_jobs():
+    """Whether this run, or the one that a dry run plans, submits its jobs to a scheduler."""
+    if workflow.dryrun:
+        # All that Snakemake 9 tells a dry run of the executor that was asked for: jobs that are
+        # submitted are started by threads.
+        return workflow.execution_settings.use_threads
+    return workflow.non_local_exec
+
+
 def check_fill_quickly():
     """The same without what takes seconds."""
+    check_place()
     check_fill(make_grammar=False)
 
 
 def check_fill_before_the_run():
-    """The first, and whether the jobs can be started from here, which a dry run cannot know."""
-    if problem := place_problem(RuntimeSettings.of(config), workflow.non_local_exec, os.environ):
-        raise WorkflowError(problem)
+    """All of it."""
+    check_place()
     check_fill()
+
+
+def check_place():
+    """Raise WorkflowError where the jobs cannot be started from here."""
+    runtime = RuntimeSettings.of(config)
+    if problem := place_problem(FILL_BACKEND, runtime, submits_jobs(), os.environ):
+        raise WorkflowError(problem)
 
 
 BEFORE_THE_FIRST_JOB["fill_shard"] = check_fill_before_the_run

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cbdata.fill.job import EXECUTOR_JOB, FillJob, SetFiles
 from cbdata.fill.settings import FillSettings, RuntimeSettings
+from cbdata.logs import configure_logging
 from cbdata.run_inputs import tool_schema_dirs
 
 # The params begin with a folder for each set.
@@ -28,6 +29,8 @@ job = FillJob(
     tool_schema_dirs=tool_schema_dirs(snakemake.config),
     gpus=int(snakemake.resources.get("gpu", 0)) if EXECUTOR_JOB in os.environ else 0,
 )
+# What goes wrong before the process is replaced is told in the rule's log too.
+configure_logging(snakemake.log[0])
 job.job_file.parent.mkdir(parents=True, exist_ok=True)
 job.save(job.job_file)
 

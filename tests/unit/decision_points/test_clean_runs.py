@@ -8,6 +8,7 @@ import pytest
 
 from cbdata.decision_points.clean_runs import CleanRuns, calls_of, expected_call, solved
 from tests.unit.decision_points.runs import PAY, READ, attacked_run, clean_run, result, start, turn
+from tests.unit.held_memory import held_for_each
 
 TASK = ("bank", "pay_bill")
 EXPECTED_PAY = {
@@ -106,3 +107,22 @@ def test_only_a_finished_clean_run_that_did_the_task_is_solved(
     trace: dict[str, Any], is_solved: bool
 ) -> None:
     assert solved(trace) is is_solved
+
+
+def test_runs_take_no_memory_however_many_differ_and_are_asked_for() -> None:
+    known = CleanRuns()
+
+    def look(number: int) -> None:
+        file = ("read_file", {"file": f"{number}.txt"})
+        known.add(TASK, [*start(), turn(0, file), result(0, "b"), turn(1, PAY)])
+        assert known.next_calls(TASK, [file]) == [EXPECTED_PAY]
+        assert known.make((f"suite {number}", "task"), expected_call(*file)) is False
+
+    assert held_for_each(known, look, 400) < 200  # as objects, 2.7 kB
+    assert len(known.next_calls(TASK, []) or ()) == 400
+    assert known.make(TASK, expected_call("read_file", {"file": "399.txt"}))
+
+
+def test_what_comes_next_keeps_the_order_of_its_arguments() -> None:
+    (pay,) = runs(clean_run()["messages"]).next_calls(TASK, [READ]) or ()
+    assert list(pay["arguments"]) == list(PAY[1])

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from cbdata.fill.job import FillJob, load_job
 from cbdata.fill.preflight import FillInputs
 from cbdata.fill.processes import EXIT_STOPPED
 from cbdata.fill.row_file import join_rows, read_rows
-from cbdata.fill.runner import STOP_SIGNALS, StopFlag
+from cbdata.fill.runner import STOP_SIGNALS, StopFlag, Stopped
 from cbdata.fill.shard import run_shard
 from cbdata.jsonl import read_records
 from cbdata.tools import ToolSchema, load_tool_schema
@@ -177,6 +178,74 @@ def test_an_engine_that_fails_keeps_the_shard_unpublished(
     assert [bool(toy.seen) for toy in done] == [False, True, False]
     in_this_process(monkeypatch, (0, 1, 75))
     assert run_engines(job, ToyBackend()) == 1
+
+
+@pytest.mark.parametrize(
+    ("statuses", "comes_back"),
+    [((79, 75, 0), True), ((79, 79, 79), True), ((79, -9, 0), False), ((79, 1, 0), False)],
+)
+def test_a_warned_job_comes_back_where_no_engine_failed_or_was_killed(
+    worlds: World,
+    monkeypatch: pytest.MonkeyPatch,
+    statuses: tuple[int, ...],
+    comes_back: bool,
+) -> None:
+    in_this_process(monkeypatch, statuses)
+    job = replace(worlds.job(), runtime=THREE)
+    if comes_back:
+        with pytest.raises(Stopped, match="engine 0 was warned: ") as stopped:
+            run_engines(job, ToyBackend())
+        assert stopped.value.comes_back
+    else:
+        assert run_engines(job, ToyBackend()) in (1, EXIT_STOPPED)
+    assert not list(job.job_file.parent.glob("*engine*"))
+    assert not list(worlds.folder.glob("shards/*"))
+
+
+SLOW = """
+import time, stub_backend
+
+class Engine(stub_backend.StubEngine):
+    def generate(self, queue):
+        for request in iter(lambda: queue.take(1), []):
+            yield [stub_backend.Generated(request[0], self._answers[0], "stop")]
+            time.sleep(WAIT)
+
+class Backend(stub_backend.StubBackend):
+    def open(self, options):
+        return Engine(options.model)
+
+BACKEND = Backend()
+"""
+
+
+def test_a_warned_job_puts_itself_back_once_its_engines_have_ended(
+    job: FillJob, repo: Path, tmp_path: Path
+) -> None:
+    """Who asks SLURM, and when: the job, not one of its engines, whose locks are free by then."""
+    scontrol = tmp_path / "bin/scontrol"
+    scontrol.parent.mkdir()
+    # SLURM ends the job then.
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\nkill -9 $PPID\n')
+    scontrol.chmod(0o755)
+    environ = {"PATH": f"{scontrol.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
+    with start(job, repo, SLOW.replace("WAIT", "0.5"), **environ, CB_EXECUTOR_JOB="1") as run:
+        deadline = time.monotonic() + 120
+        while len(list(Path(job.sets[0].progress_dir).glob("*.jsonl"))) < 2:
+            assert time.monotonic() < deadline and run.poll() is None
+            time.sleep(0.05)
+        run.send_signal(signal.SIGUSR1)
+        said = str(run.communicate(timeout=120)[1])
+    assert run.returncode == -9, said
+    assert (tmp_path / "said").read_text() == "requeue 17\n"
+    assert said.count("SIGUSR1 received; ") == 2 and "put back into the queue as 17" in said
+    assert not list(job.job_file.parent.glob("*engine*"))
+    kept = stored(job)
+    with start(job, repo, SLOW.replace("WAIT", "0")) as again:
+        said = str(again.communicate(timeout=120)[1])
+    assert again.returncode == 0, said
+    whole = stored(job)
+    assert set(kept) < set(whole) and set(whole.values()) == {1}
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)

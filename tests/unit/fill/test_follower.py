@@ -21,7 +21,9 @@ import pytest
 
 from cbdata.fill.follower import head_addresses, log_beside
 from cbdata.fill.models import folder_fingerprint
-from cbdata.fill.nodes import VARIABLE, Line, NodesJob
+from cbdata.fill.node_hello import meet_node
+from cbdata.fill.node_line import Line
+from cbdata.fill.nodes import VARIABLE, NodesJob
 from tests.fill_settings import fill_settings, runtime_settings
 
 BACKEND = """
@@ -67,7 +69,7 @@ def following(folder: Path, repo: Path) -> Iterator[Follower]:
     path = [repo / "workflow/scripts", repo / "benchmarks/slurm_scale/stub", folder]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         log = str(folder / "job.log")
-        told = NodesJob(2, listener.getsockname()[1], 1, "secret", "known", log)
+        told = NodesJob(2, listener.getsockname()[1], 1, "secret", log)
         environ = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(map(str, path)),
@@ -81,9 +83,8 @@ def following(folder: Path, repo: Path) -> Iterator[Follower]:
         with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL, text=True) as run:
             listener.settimeout(60)
             line = Line(listener.accept()[0])
-            hello = line.read(60)
-            assert hello is not None and (hello["token"], hello["rank"]) == ("secret", 1)
-            line.send({"head_token": "known"})
+            found = meet_node(line, "secret", 2)
+            assert found is not None and found[0] == 1
             try:
                 yield Follower(run, line, folder / "job.node1.log")
                 run.wait(60)

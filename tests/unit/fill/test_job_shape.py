@@ -65,13 +65,35 @@ def test_what_no_job_can_be_is_refused(
 
 def test_several_nodes_are_only_to_be_had_of_slurm() -> None:
     over = runtime_settings(nodes_per_engine=2)
-    problem = place_problem(over, False, {})
+    problem = place_problem(VLLM, over, False, {})
     assert problem is not None and "--profile slurm" in problem
-    assert place_problem(over, True, {}) is None
+    assert place_problem(VLLM, over, True, {}) is None
     on_a_node = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "n1"}
-    assert place_problem(over, False, on_a_node) is None
-    on_the_login_node = place_problem(over, False, {"SLURM_JOB_ID": "7"})
+    assert place_problem(VLLM, over, False, on_a_node) is None
+    on_the_login_node = place_problem(VLLM, over, False, {"SLURM_JOB_ID": "7"})
     assert on_the_login_node is not None
     assert "start it on the first node of the allocation" in on_the_login_node
-    assert place_problem(over, False, {"SLURMD_NODENAME": "n1"}) == problem
-    assert place_problem(runtime_settings(engines_per_job=2), False, {}) is None
+    assert place_problem(VLLM, over, False, {"SLURMD_NODENAME": "n1"}) == problem
+
+
+@pytest.mark.parametrize(
+    ("given", "submits", "environ", "fits"),
+    [
+        ({}, False, {"CUDA_VISIBLE_DEVICES": "0"}, False),
+        ({}, True, {"CUDA_VISIBLE_DEVICES": "0"}, True),
+        ({}, False, {"CUDA_VISIBLE_DEVICES": "0,1"}, True),
+        ({"tensor_parallel": 2}, False, {"CUDA_VISIBLE_DEVICES": "0,1"}, False),
+        ({"engine_device": "cpu"}, False, {"CUDA_VISIBLE_DEVICES": "0"}, True),
+        ({}, False, {}, True),
+        ({}, False, {"CUDA_VISIBLE_DEVICES": ""}, True),
+    ],
+)
+def test_engines_of_a_job_on_this_machine_need_its_gpus(
+    given: dict[str, Any], submits: bool, environ: dict[str, str], fits: bool
+) -> None:
+    """Without a list of GPUs only the job itself can count them."""
+    runtime = runtime_settings(engines_per_job=2, **given)
+    problem = place_problem(VLLM, runtime, submits, environ)
+    assert (problem is None) == fits
+    if problem is not None:
+        assert "engines_per_job=2" in problem and "this job has" in problem and "Fix: " in problem

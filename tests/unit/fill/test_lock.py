@@ -75,6 +75,68 @@ def test_a_killed_jobs_lock_is_free_again(tmp_path: Path, caplog: pytest.LogCapt
         assert not caplog.messages
 
 
+def test_locks_of_an_earlier_division_are_looked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed jobs, and jobs of earlier versions, leave their files."""
+    for shard in range(50):
+        (tmp_path / f"{shard}-of-50.lock").write_text("" if shard % 2 else '{"pid": 1}\n')
+    with ShardLock(tmp_path / "0-of-2.lock"), ShardLock(tmp_path / "1-of-2.lock"):
+        assert sorted(path.name for path in tmp_path.glob("*.lock")) == [
+            "0-of-2.lock",
+            "1-of-2.lock",
+        ]
+    assert [path.name for path in tmp_path.iterdir()] == ["locks"]
+    opened: list[str] = []
+    really = os.open
+
+    def noted(path: Path, *given: int) -> int:
+        opened.append(Path(path).name)
+        return really(path, *given)
+
+    monkeypatch.setattr(os, "open", noted)
+    with ShardLock(tmp_path / "2-of-3.lock"):
+        pass
+    assert opened == ["locks", "2-of-3.lock", "locks"]
+
+
+def test_who_waits_leaves_no_file_and_takes_none_that_is_removed(tmp_path: Path) -> None:
+    """Its holder removes the file while another process waits for it."""
+    with ShardLock(tmp_path / "0-of-2.lock"):
+        same = lock_elsewhere(tmp_path / "0-of-2.lock", 60)
+        other = lock_elsewhere(tmp_path / "0-of-3.lock", 60)
+        for waiting in (same, other):
+            assert "another job works" in first_line(waiting)
+        assert [path.name for path in tmp_path.glob("*.lock")] == ["0-of-2.lock"]
+    # The first of the two holds a file that has its name.
+    end = time.monotonic() + 10
+    while not any(path.stat().st_size for path in tmp_path.glob("*.lock")):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    third = lock_elsewhere(tmp_path / "0-of-2.lock", 0)
+    assert "another job works" in first_line(third)
+    for process in (same, other, third):
+        process.kill()
+        process.communicate()
+
+
+def test_an_end_that_gets_no_turn_leaves_an_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cbdata.fill.lock.LEAVE_S", 0.1)
+    path = tmp_path / "0-of-2.lock"
+    with ShardLock(path):
+        code = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.lockf(f, 2)"
+        code += "; print(1, flush=True); time.sleep(60)"
+        busy = subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path / "locks"], stdout=subprocess.PIPE, text=True
+        )
+        assert first_line(busy) == "1\n"
+    assert path.read_text() == ""
+    busy.kill()
+    busy.communicate()
+
+
 def test_many_that_start_at_once_in_two_divisions_work_one_division_at_a_time(
     tmp_path: Path,
 ) -> None:

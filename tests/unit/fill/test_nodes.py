@@ -15,10 +15,11 @@ from typing import Any
 import orjson
 import pytest
 
-from cbdata.fill import nodes
+from cbdata.fill import node_hello, nodes
 from cbdata.fill.backends.base import EngineAway
 from cbdata.fill.job import FillJob
 from cbdata.fill.models import LocalModel
+from cbdata.fill.node_hello import meet_node
 from cbdata.fill.node_line import Line
 from cbdata.fill.nodes import Head, NodesError, NodesJob, connect, run_on_nodes, srun_problem
 from cbdata.fill.preflight import PreflightError
@@ -33,7 +34,7 @@ ANSWER = {"engine": "toy on a node", "path": "/models/x", "fingerprint": "f" * 6
 def told() -> NodesJob:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return NodesJob(3, free.getsockname()[1], 29501, "secret", "known", None)
+        return NodesJob(3, free.getsockname()[1], 29501, "secret", None)
 
 
 class Losses:
@@ -61,7 +62,7 @@ def head(told: NodesJob, losses: Losses) -> Iterator[Head]:
 
 
 def join(
-    told: NodesJob, rank: int, answer: dict[str, Any] | None = ANSWER, token: str = "secret"
+    told: NodesJob, rank: int, answer: dict[str, Any] | None = ANSWER, secret: str = "secret"
 ) -> tuple[Callable[[], Line], dict[str, str]]:
     """A node in a thread: it connects, and answers the head's question (None: it goes away)."""
     environ = {"SLURM_PROCID": str(rank), "SLURMD_NODENAME": f"n{rank + 1}"}
@@ -69,7 +70,7 @@ def join(
 
     def be() -> None:
         try:
-            line = connect(replace(told, token=token), ["127.0.0.1"], environ)
+            line = connect(replace(told, secret=secret), ["127.0.0.1"], environ)
         except NodesError:
             return
         lines.append(line)
@@ -142,7 +143,7 @@ def test_a_node_that_does_not_come_is_missed_and_strangers_do_not_count(
 ) -> None:
     monkeypatch.setattr(nodes, "JOIN_S", 1.0)
     monkeypatch.setenv("SLURMD_NODENAME", "n1")
-    (known, _), (stranger, environ) = join(told, 1), join(told, 2, token="guessed")
+    (known, _), (stranger, environ) = join(told, 1), join(told, 2, secret="guessed")
     with pytest.raises(PreflightError, match="node 2 of 3 did not report within 1 s") as why:
         head.gather()
     assert "there are n1, n2. Fix: " in str(why.value)
@@ -151,6 +152,42 @@ def test_a_node_that_does_not_come_is_missed_and_strangers_do_not_count(
     assert "VLLM_HOST_IP" not in environ
     head.end()
     known()
+
+
+def test_a_head_that_was_told_to_stop_sees_the_others_off(
+    told: NodesJob, head: Head, job: FillJob
+) -> None:
+    """What it does next (back into the queue) ends them wherever they are."""
+    (first, _), (second, _) = join(told, 1), join(told, 2)
+    head.gather()
+    head.check(job, MODEL, "toy")
+    head.begin({})
+    gone = threading.Event()
+
+    def leave() -> None:
+        for node in (first(), second()):
+            while node.read(10) != {"end": True}:
+                pass
+            gone.wait(0.1)
+            node.close()
+        gone.set()
+
+    leaving = threading.Thread(target=leave)
+    leaving.start()
+    head.see_off()
+    assert gone.wait(1)
+    leaving.join()
+
+
+def test_a_node_that_does_not_go_is_not_waited_for(
+    told: NodesJob, head: Head, job: FillJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "LEAVE_S", 0.1)
+    (first, _), (second, _) = join(told, 1), join(told, 2)
+    head.gather()
+    head.check(job, MODEL, "toy")
+    head.see_off()
+    assert first().read(10) == second().read(10) == {"end": True}
 
 
 @pytest.mark.parametrize("words", [None, "RuntimeError: no memory"])
@@ -180,9 +217,10 @@ def test_a_head_that_does_not_answer(told: NodesJob, monkeypatch: pytest.MonkeyP
     "answer",
     [
         b'{"check": {"settings": {}}}\n',
-        b'{"head_token": "guessed"}\n',
-        b'{"head_token": "\xc3\xa9"}\n',
-        b'{"head_token": null}\n',
+        b'{"nonce": "x", "proof": "guessed"}\n',
+        b'{"nonce": "x", "proof": "\xc3\xa9"}\n',
+        b'{"nonce": null, "proof": null}\n',
+        b'{"proof": ["secret"]}\n',
         b"[]\n",
         b"",
     ],
@@ -202,22 +240,22 @@ def test_what_is_not_the_head_is_not_listened_to(
 
         node = threading.Thread(target=be)
         node.start()
-        for said in (answer, b'{"head_token": "known"}\n{"check": 1}\n'):
-            sock = listener.accept()[0]
-            sock.makefile("rb").readline()
-            sock.sendall(said)
-            if said == answer:
-                sock.close()
+        with listener.accept()[0] as stranger:
+            stranger.makefile("rb").readline()
+            stranger.sendall(answer)
+        line = Line(listener.accept()[0])
+        assert meet_node(line, told.secret, told.nodes) is not None
+        line.send({"check": 1})
         node.join(10)
         assert found[0].read(10) == {"check": 1}
         found[0].close()
-        sock.close()
+        line.close()
 
 
 def test_a_silent_stranger_in_the_heads_place_is_left(
     told: NodesJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nodes, "HELLO_S", 0.05)
+    monkeypatch.setattr(node_hello, "HELLO_S", 0.05)
     monkeypatch.setattr(nodes, "JOIN_S", 0.1)
     monkeypatch.setattr(nodes, "AGAIN_S", 0.01)
     with (
@@ -230,12 +268,9 @@ def test_a_silent_stranger_in_the_heads_place_is_left(
 @pytest.mark.parametrize(
     "hello",
     [
-        b'{"token": "\xc3\xa9", "rank": 1, "node": "x"}\n',
-        b'{"token": "secret", "rank": "one", "node": "x"}\n',
-        b'{"token": "secret", "rank": true, "node": "x"}\n',
-        b'{"token": "secret", "rank": 0, "node": "x"}\n',
-        b'{"token": "secret", "rank": 3, "node": "x"}\n',
-        b'{"token": "secret", "node": "x"}\n',
+        b'{"nonce": "\xc3\xa9", "rank": 1, "node": "x"}\n{"proof": "\xc3\xa9"}\n',
+        b'{"nonce": "x", "rank": 1, "node": "x"}\n',
+        b'{"nonce": "x", "rank": 1, "node": "x"}\n[]\n',
         b'"secret"\n',
         b"GET / HTTP/1.1\r\n\r\n",
         b"\xff\n",
@@ -354,7 +389,5 @@ def test_one_step_with_a_process_on_each_node(
     here = NodesJob.here({**os.environ, **command.environ})
     assert here is not None and here.nodes == 2 and here.port != here.engine_port
     assert "--wait=0" in command.words, "the head may work on when another node has ended"
-    assert here.token != here.head_token
-    for secret in (here.token, here.head_token):
-        assert len(secret) == 32 and secret not in " ".join(command.words)
+    assert len(here.secret) == 32 and here.secret not in " ".join(command.words)
     assert orjson.loads(command.environ[nodes.VARIABLE])["log"] == over.log

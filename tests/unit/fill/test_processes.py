@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cbdata.fill.processes import Command, joint_status, run_all
+from cbdata.fill.processes import EXIT_WARNED, Command, joint_status, run_all
 
 WAITS = """
 import pathlib, signal, sys, time
@@ -55,7 +55,17 @@ def test_a_stop_signal_reaches_all(
 
 @pytest.mark.parametrize(
     ("statuses", "whole"),
-    [([0, 0], 0), ([0, 75], 75), ([0, -9], 75), ([1, -9], 1), ([75, 2], 1), ([137], 75)],
+    [
+        ([0, 0], 0),
+        ([0, 75], 75),
+        ([0, -9], 75),
+        ([1, -9], 1),
+        ([75, 2], 1),
+        ([137], 75),
+        ([0, 75, EXIT_WARNED], EXIT_WARNED),
+        ([EXIT_WARNED, -9], 75),
+        ([EXIT_WARNED, 1], 1),
+    ],
 )
 def test_a_job_failed_where_a_process_says_so_and_else_may_be_run_again(
     statuses: list[int], whole: int

@@ -12,7 +12,7 @@ from cbdata.fill.job import EXECUTOR_JOB
 from cbdata.fill.requeue import put_back
 from cbdata.fill.runner import Stopped
 
-WARNED = Stopped("SIGUSR1 received", warned=True, generated=3)
+WARNED = Stopped("SIGUSR1 received", comes_back=True)
 
 
 @pytest.fixture
@@ -40,12 +40,11 @@ def test_a_warned_job_with_completions_is_put_back(tmp_path: Path, environ: dict
 @pytest.mark.parametrize(
     ("stopped", "without"),
     [
-        (Stopped("SIGTERM received", generated=3), ""),
-        (Stopped("SIGUSR1 received before generation began", warned=True), ""),
+        (Stopped("SIGTERM received"), ""),
         (WARNED, EXECUTOR_JOB),
         (WARNED, "SLURM_JOB_ID"),
     ],
-    ids=["cancelled", "nothing generated", "no job of the workflow", "no SLURM"],
+    ids=["stopped for good", "no job of the workflow", "no SLURM"],
 )
 def test_others_are_not(
     tmp_path: Path, environ: dict[str, str], stopped: Stopped, without: str

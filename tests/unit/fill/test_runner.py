@@ -54,9 +54,10 @@ def test_a_signal_flushes_and_stops(world: World, number: int) -> None:
         pytest.raises(
             Stopped,
             match=f"{signal.Signals(number).name} received; 44 completions of this run are kept",
-        ),
+        ) as stopped,
     ):
         world.run(backend, stop=stop)
+    assert stopped.value.comes_back == (number == signal.SIGUSR1)
     assert signal.getsignal(number) == handler
     assert backend.closed and not (world.folder / "shards").exists()
     rest = ToyBackend()
@@ -65,8 +66,9 @@ def test_a_signal_flushes_and_stops(world: World, number: int) -> None:
 
 
 def test_a_signal_while_the_model_loads_stops_at_once() -> None:
-    with StopFlag(), pytest.raises(Stopped, match="before generation began"):
-        os.kill(os.getpid(), signal.SIGTERM)
+    with StopFlag(), pytest.raises(Stopped, match="before generation began") as stopped:
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert not stopped.value.comes_back, "with nothing generated it could come back for ever"
 
 
 def test_a_second_signal_does_not_break_into_the_stop() -> None:

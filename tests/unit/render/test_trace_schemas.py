@@ -12,6 +12,7 @@ from cbdata.render.reasons import REASONS
 from cbdata.render.trace_schemas import TraceSchemas
 from cbdata.tools import load_tool_schema
 from tests.schemas import own_tool, schema_file
+from tests.unit.held_memory import held_for_each
 
 
 def naming(version: str, digest: str) -> dict[str, Any]:
@@ -42,8 +43,17 @@ def test_a_schema_that_is_not_known_for_sure_is_a_reject(tmp_path: Path) -> None
     schema_file(tmp_path, "out_v1")
     schemas = TraceSchemas([tmp_path / "in"])
     assert reason(schemas, naming("a_v1", "0")) == "tool_schema_changed"
-    for version in ("b_v1", "../out_v1", str(tmp_path / "out_v1"), "a\0", ""):
+    for version in ("b_v1", "../out_v1", str(tmp_path / "out_v1"), "a\0", "a" * 300, ""):
         assert reason(schemas, naming(version, "0")) == "tool_schema_missing"
+
+
+def test_versions_that_are_not_there_take_no_memory(tmp_path: Path) -> None:
+    schemas = TraceSchemas([tmp_path])
+
+    def ask(number: int) -> None:
+        assert reason(schemas, naming(f"v{number}", "0")) == "tool_schema_missing"
+
+    assert held_for_each(schemas, ask, 400) < 1
 
 
 def test_a_trace_s_own_tools_go_before_any_schema_and_have_a_digest_of_their_own(

@@ -17,7 +17,7 @@ def collected(corpus: Corpus, folder: Path) -> DataSetSummary:
 
 def test_lengths_count_what_the_cut_takes() -> None:
     summary = DataSetSummary("demo", truncated=1, max_lengths={100})
-    summary.lengths.extend([10, 64, 100, 300])
+    summary.lengths.update([10, 64, 100, 300])
     figure = figures.lengths(summary)
     assert figure is not None
     # Each bin takes in its upper end; max_length is one, so no bin has two colours.
@@ -39,9 +39,21 @@ def test_lengths_count_what_the_cut_takes() -> None:
     assert figures.lengths(DataSetSummary("none")) is None
 
 
+def test_a_million_renders_are_counted_by_length() -> None:
+    summary = DataSetSummary("demo", max_lengths={4096})
+    summary.lengths.update({70: 989_999, 80: 10_000, 4096: 1})
+    figure = figures.lengths(summary)
+    assert figure is not None and [row[1] for row in figure.table.rows if row[1] != "0"] == [
+        "999,999",
+        "1",
+    ]
+    assert "half of them at most 70, 90% at most 70, 99% at most 80" in figure.note
+    assert f"0 of {70 * 989_999 + 80 * 10_000 + 4096:,} tokens" in figure.note
+
+
 def test_bins_of_lengths_begin_with_the_first_that_holds_any() -> None:
     summary = DataSetSummary("demo", max_lengths={4096})
-    summary.lengths.extend([200, 250])
+    summary.lengths.update([200, 250])
     figure = figures.lengths(summary)
     assert figure is not None and figure.table.rows == [("182 to 256", "2", "100.0%")]
     assert figure.legend == ()

@@ -12,6 +12,7 @@ from cbdata.lossmask.registry import load_registry
 from cbdata.report.collect import RunTallies, collect
 from cbdata.report.pairs import PairTally, pair_figures, shared_bin
 from tests.records import Corpus, write_jsonl
+from tests.unit.held_memory import held_for_each
 
 
 def place(line: int) -> Place:
@@ -100,3 +101,14 @@ def test_places_are_read_where_they_stand(tmp_path: Path) -> None:
     prefixes = pair_figures(tally)[1]
     assert prefixes.table.rows[0] == ("the whole prompt", "1", "100.0%")
     assert prefixes.note.startswith("All 1 pairs. Shared prefixes have 3 to 3 tokens")
+
+
+def test_a_completion_takes_no_memory_and_counts_once_however_often_it_comes() -> None:
+    tally = PairTally(sample=10)
+
+    def add(number: int) -> None:
+        for category in ("benign", "harmful")[: 1 + number % 2]:
+            tally.add(f"skeleton {number % 3_999}", category, place(number))
+
+    assert held_for_each(tally, add, 4_000) < 6
+    assert tally.counts() == {"pairs": 2_000, "ds": 0, "dr": 1_999}

@@ -6,6 +6,7 @@ from typing import Any
 
 from cbdata.report.splits import SplitTally, split_figures
 from tests.records import make_trace, message
+from tests.unit.held_memory import held_for_each
 
 
 def trace(
@@ -71,3 +72,17 @@ def test_one_split_tears_nothing() -> None:
     assert figures[1].table.rows == [("user task", "1", "0", "0.0%")]
     assert figures[1].note.endswith("There is one split, so nothing can.")
     assert split_figures(SplitTally()) == []
+
+
+def test_a_trace_takes_no_memory_and_any_number_of_splits_is_told_apart() -> None:
+    counted = SplitTally()
+
+    def add(number: int) -> None:
+        counted.add(trace(f"split {number % 400}", f"task {number % 3999}", f"i {number}", "s"))
+
+    assert held_for_each(counted, add, 4_000) < 12
+    assert counted.torn() == {
+        "user task": (3999, 1),  # the last one is the first again, in split 399
+        "injection": (4_000, 0),
+        "skeleton": (1, 1),
+    }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbdata.report.text import parts, script_json, visible
+from cbdata.report.text import parts, script_json, script_json_pieces, visible
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,14 @@ def test_script_json_cannot_end_its_element_and_says_the_same(value: object) -> 
     text = script_json(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
+
+
+VALUES = st.integers(-(2**53), 2**53) | st.lists(st.text(max_size=3), max_size=2)
+
+
+@given(st.dictionaries(st.text(), VALUES | st.dictionaries(st.text(), VALUES, max_size=3)))
+def test_pieces_are_the_whole(value: dict[str, object]) -> None:
+    assert "".join(script_json_pieces(value)) == script_json(value)
 
 
 @pytest.mark.parametrize(

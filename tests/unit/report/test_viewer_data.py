@@ -171,3 +171,10 @@ def test_without_a_tokenizer_ids_stay_ids(tmp_path: Path) -> None:
     )
     index, _ = viewer_data(ReportInputs((dataset,)), [collect(dataset, registry)], registry)
     assert set(map(str, index["tokens"].values())) == {"[]"}
+
+
+def test_what_many_traces_have_is_held_once(tmp_path: Path) -> None:
+    index, _ = view(Corpus(pairs=3).write(tmp_path))
+    for name in ("category", "class", "outcome", "split", "suite", "model", "tools"):
+        column = index["traces"][name]
+        assert len({id(value) for value in column}) == len(set(column)) < len(column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import orjson
 import pytest
 
 from cbdata.atomic_file import FileError
+from cbdata.disk_table import SortError
 from cbdata.sources import SourceError
 from cbdata.sources.reasons import READING
 from cbdata.sources.spool import Entry, Spool
@@ -162,6 +164,23 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, limit: in
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_under_what_is_sorted_names_its_folder_too(tmp_path: Path) -> None:
+    """SQLite sorts in TMPDIR, which may be another file system than the outputs'."""
+
+    def attempt() -> None:
+        files = StageFiles.of(tmp_path / "out", tmp_path / "rejects", tmp_path / "stats")
+        with StageWriter("etl_a", "x", files, READING) as writer, Spool(tmp_path / "out") as spool:
+            for number in range(16 * 512):  # so that no row waits to be added
+                writer.take()
+                spool.add(b"x\n", entry(f"{number:064d}"))
+            with full_disk(200_000):
+                spool.settle(writer)
+
+    with pytest.raises(SortError, match=r"out\.index.*sorted .* in /.*TMPDIR"):
+        attempt()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_killed_job_spooled_goes_with_the_next_job_of_that_output(tmp_path: Path) -> None:
     left = [tmp_path / f".{name}.node.1.part" for name in ("out.lines", "out.index", "other.lines")]
     for path in left:
@@ -206,3 +225,24 @@ def test_a_class_has_no_more_traces_than_its_cap_and_copies_do_not_count(tmp_pat
     names = [{entries[row["n"] - 1].id for row in kept}]
     names.append({entries[::-1][row["n"] - 1].id for row in again})
     assert names[0] == names[1]
+
+
+def test_copies_of_one_record_take_little_more_memory_than_their_rows_in_it(
+    tmp_path: Path,
+) -> None:
+    count = 2_000
+    files = StageFiles.of(tmp_path / "out", tmp_path / "rejects", tmp_path / "stats")
+    with StageWriter("etl_a", "x", files, READING) as writer, Spool(tmp_path / "out") as spool:
+        for number in range(count):
+            writer.take()
+            spool.add(trace(number), entry("a"))
+        tracemalloc.start()
+        try:
+            spool.settle(writer)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    (row,) = (tmp_path / "out").read_bytes().splitlines()
+    assert len(orjson.loads(row)["links"]["duplicates"]) == count - 1
+    # The rows as text, once or twice joined, and 24 bytes a copy; as objects, more than ten times.
+    assert peak < 6 * len(row)

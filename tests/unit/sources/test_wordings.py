@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbdata.sources.splits import query_key
-from cbdata.sources.wordings import Task, Wordings, goal_key, oldest, table
+from cbdata.sources.wordings import REMEMBERED, Task, Wordings, goal_key, oldest, table
+from tests.unit.held_memory import held_for_each
 
 
 def test_the_table_has_all_of_agentdojo_and_no_words_twice() -> None:
@@ -98,3 +99,14 @@ def test_a_long_chain_of_tasks_is_followed() -> None:
         wordings.join(("suite", str(number)), f"{number:05}")
         wordings.join(("suite", str(number)), f"{number + 1:05}")
     assert wordings.key(("suite", "4999")) == "00000"
+
+
+def test_wordings_of_every_record_s_own_take_no_memory() -> None:
+    wordings = Wordings()
+    each = held_for_each(
+        wordings, lambda n: wordings.join(("shop", f"{n}"), f"{n}"), 8 * REMEMBERED
+    )
+    assert each < 30
+    assert wordings.key(("shop", "2000")) == "2000"
+    wordings.join(("shop", "0"), "2000")
+    assert wordings.key(("shop", "0")) == wordings.key(("shop", "2000")) == "0"

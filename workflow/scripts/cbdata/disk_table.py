@@ -43,6 +43,34 @@ def naming_sqlite(path: Path) -> Iterator[None]:
         raise FileError(path, OSError(_ERRNO[code], str(error))) from error
 
 
+class SortError(FileError):
+    """A database, or what is sorted for it in TMPDIR, takes no more: SQLite does not say which."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.filename}, or what is sorted for it in {tempfile.gettempdir()}, could not be"
+            f" written: {self.strerror}. Hint: free space on both file systems, or set output_base"
+            " or TMPDIR to a folder with more"
+        )
+
+
+@contextlib.contextmanager
+def naming_sorts(path: Path) -> Iterator[None]:
+    """As ``naming_sqlite``, for statements that group or sort: SQLite does that in TMPDIR."""
+    try:
+        with naming_sqlite(path):
+            yield
+    except FileError as error:
+        raise SortError(path, error) from error
+
+
+def sort_in_tmpdir() -> None:
+    """Let SQLite's temporary files lie where Python's do: it looks at TMPDIR too, but not where
+    Python does if that is not set.
+    """
+    os.environ.setdefault("SQLITE_TMPDIR", tempfile.gettempdir())
+
+
 class TemporaryTableError(FileError):
     """The folder of temporary files takes no more."""
 
@@ -73,8 +101,7 @@ def temporary_database(schema: str) -> sqlite3.Connection:
     Raises:
         TemporaryTableError: The folder takes no file.
     """
-    # SQLite looks at TMPDIR too, but not where Python does if that is not set.
-    os.environ.setdefault("SQLITE_TMPDIR", tempfile.gettempdir())
+    sort_in_tmpdir()
     with naming_temporary():
         database = sqlite3.connect("", isolation_level=None)
         database.executescript(
@@ -176,3 +203,34 @@ class DiskTable:
 
     def __len__(self) -> int:
         return self._count
+
+
+class DiskLists:
+    """Several values by key, in the order in which they came, without repeats. As DiskTable in all
+    else.
+    """
+
+    def __init__(self) -> None:
+        self._db = temporary_database(
+            "CREATE TABLE items (seq INTEGER PRIMARY KEY, key, name, value, UNIQUE (key, name));"
+        )
+
+    def add(self, key: Key, name: Key, value: Any = None) -> None:
+        """Add a value to those of a key, unless one of its name is there.
+
+        Args:
+            key: The key.
+            name: What tells the value from the others of the key.
+            value: The value: text, bytes, a number or None.
+        """
+        with naming_temporary():
+            self._db.execute(
+                "INSERT OR IGNORE INTO items (key, name, value) VALUES (?, ?, ?)",
+                (key, name, value),
+            )
+
+    def get(self, key: Key) -> Iterator[Any]:
+        """Yield the values of a key; nothing where it has none."""
+        query = "SELECT value FROM items WHERE key = ? ORDER BY seq"
+        for (value,) in selected(self._db, query, (key,)):
+            yield value

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from cbdata.atomic_file import FileError
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SHORT_CONSOLE = "CB_SHORT_CONSOLE"
 """Environment variable that the main process of a run sets for its jobs: stderr is a console that
@@ -24,6 +26,8 @@ FAILED = "the job failed"
 
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) [^ ]+: (.*)$")
 _TAIL_BYTES = 1 << 18
+_KNOWN_BYTES = 256
+"""The end of a log file by which it is known again: its records have times."""
 _INDENT = "    "
 
 logger = logging.getLogger("script")
@@ -48,6 +52,30 @@ class _ShortConsole(logging.Filter):
         return own and record.levelno == logging.WARNING
 
 
+class _LogFile(logging.FileHandler):
+    """A log file. Where it takes no more (a full disk), the console stops to be short, since the
+    reason of a failure would be lost with the file.
+    """
+
+    def __init__(self, path: str | Path, console: logging.Handler) -> None:
+        super().__init__(path, encoding="utf-8")
+        self._console, self._told = console, False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called while the error is handled that writing a record has raised."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        shown = self._console.filter(record)
+        self._console.filters.clear()
+        if not self._told:
+            self._told = True
+            logger.warning("%s", FileError(self.baseFilename, error))
+        if not shown:
+            self._console.handle(record)
+
+
 def configure_logging(
     log_file: str | Path | None, console: TextIO | None = None, speaker: str = ""
 ) -> None:
@@ -65,7 +93,7 @@ def configure_logging(
     handlers: list[logging.Handler] = [stream]
     if log_file:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log_file, encoding="utf-8")
+        file = _LogFile(log_file, stream)
         file.setFormatter(_Records(FORMAT))
         handlers.append(file)
         if os.environ.get(SHORT_CONSOLE):
@@ -106,17 +134,23 @@ def _log_uncaught(
 
 
 class JobLogs:
-    """The log files of jobs, as the main process of a run looks at them. Log files are gone on
-    with, so what stood in one before a job started is not that job's.
+    """The log files of jobs, as the main process of a run looks at them. A log file may be gone on
+    with, so what stood in it before a job started is not that job's; or it may be removed first.
     """
 
     def __init__(self) -> None:
-        self._before: dict[str, int] = {}
+        self._before: dict[str, tuple[int, str]] = {}
 
     def started(self, logs: Sequence[str]) -> None:
-        """Remember how long the log files of a job are that is about to start."""
+        """Remember how the log files of a job end that is about to start."""
         for path in logs:
-            self._before[path] = _size(path)
+            size = _size(path)
+            self._before[path] = size, _text(path, max(0, size - _KNOWN_BYTES), size)
+
+    def _start(self, path: str) -> int:
+        """The byte from which a log file is the job's: 0 where it is not the file that it was."""
+        size, end = self._before.get(path, (0, ""))
+        return size if _text(path, max(0, size - _KNOWN_BYTES), size) == end else 0
 
     def reason(self, logs: Sequence[str]) -> str | None:
         """Why a job failed, by its own words; None where it left none.
@@ -124,7 +158,7 @@ class JobLogs:
         Args:
             logs: Its log files; the first that tells a reason counts.
         """
-        found = (reason_in(path, self._before.get(path, 0)) for path in logs)
+        found = (reason_in(path, self._start(path)) for path in logs)
         return next((reason for reason in found if reason is not None), None)
 
     def last_lines(self, logs: Sequence[str], count: int = 5) -> list[str]:
@@ -135,7 +169,7 @@ class JobLogs:
             count: The most lines that are returned.
         """
         for path in reversed(logs):
-            lines = [line for line in _tail(path, self._before.get(path, 0)).split("\n") if line]
+            lines = [line for line in _tail(path, self._start(path)).split("\n") if line]
             if lines:
                 return lines[-count:]
         return []
@@ -163,11 +197,15 @@ def reason_in(path: str | Path, start: int = 0) -> str | None:
 def _tail(path: str | Path, start: int) -> str:
     """The end of a file behind a byte; all of it where the file is shorter than it was."""
     size = _size(path)
-    start = start if start <= size else 0
+    return _text(path, max(start if start <= size else 0, size - _TAIL_BYTES))
+
+
+def _text(path: str | Path, start: int, end: int | None = None) -> str:
+    """What stands in ``[start, end)`` of a file, or behind ``start``; empty if it is unreadable."""
     try:
         with open(path, "rb") as file:
-            file.seek(max(start, size - _TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
+            file.seek(start)
+            return file.read(-1 if end is None else end - start).decode("utf-8", "replace")
     except OSError:
         return ""
 

@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from cbdata.decision_points.goals import Call
 from cbdata.decision_points.matching import call_matches
+from cbdata.disk_table import DiskLists, DiskTable
 from cbdata.ids import canonical_json, digest
 from cbdata.records import CallPattern, Message
 
@@ -21,6 +24,9 @@ LONG_TEXT = 40
 own way, so any will do. The longest argument of AgentDojo's tools that names a thing, a file's
 name, has 34.
 """
+
+REMEMBERED = 4096
+"""Answers of ``make`` that are kept, so that the same call of many traces is looked up once."""
 
 
 def calls_of(messages: Iterable[Message]) -> list[Call]:
@@ -45,13 +51,16 @@ def solved(trace: Mapping[str, Any]) -> bool:
 
 
 class CleanRuns:
-    """The calls of solved clean runs, by user task."""
+    """The calls of solved clean runs, by user task; in tables on disk, since there may be as many
+    as there are runs.
+    """
 
     def __init__(self) -> None:
-        self._runs: dict[TaskKey, set[str]] = {}
-        self._calls: dict[TaskKey, dict[bytes, Call]] = {}
-        # By the calls that were made so far: what runs that have made them do next.
-        self._next: dict[tuple[TaskKey, str], dict[bytes, CallPattern]] = {}
+        self._tasks, self._runs = DiskTable(), DiskTable()
+        self._calls = DiskLists()
+        # By the calls that were made so far: what runs that have made them do next. None stands
+        # for an answer without a call.
+        self._next = DiskLists()
         self._made: dict[tuple[TaskKey, bytes], bool] = {}
 
     def add(self, task: TaskKey, messages: Sequence[Message]) -> None:
@@ -64,10 +73,9 @@ class CleanRuns:
         turns = [calls_of([message]) for message in messages if message["role"] == "assistant"]
         # Prose between two turns of calls is no answer.
         turns = [turn for turn in turns[:-1] if turn] + turns[-1:]
-        runs, run = self._runs.setdefault(task, set()), digest(turns)
-        if run in runs:
+        if not self._runs.add(digest([task, turns])):
             return
-        runs.add(run)
+        self._tasks.add(digest(task))
         self._made.clear()
         so_far: Counter[bytes] = Counter()
         told: set[str] = set()
@@ -75,17 +83,19 @@ class CleanRuns:
             key = _multiset(so_far)
             if key not in told:  # of a run, the first turn at which it has made these calls
                 told.add(key)
-                patterns = self._next.setdefault((task, key), {})
+                step = digest([task, key])
+                self._next.add(step, b"")
                 for call in turn:
                     pattern = expected_call(*call)
-                    patterns.setdefault(canonical_json(pattern), pattern)
+                    self._next.add(step, canonical_json(pattern), orjson.dumps(pattern))
             words = list(map(canonical_json, turn))
-            self._calls.setdefault(task, {}).update(zip(words, turn, strict=True))
+            for word in words:
+                self._calls.add(digest(task), word, word)
             so_far.update(words)
 
     def known(self, task: TaskKey) -> bool:
         """Whether there is a solved clean run of a task."""
-        return task in self._runs
+        return digest(task) in self._tasks
 
     def make(self, task: TaskKey, pattern: CallPattern) -> bool:
         """Whether solved clean runs of a task make a call.
@@ -96,10 +106,10 @@ class CleanRuns:
         """
         key = task, canonical_json(pattern)
         if key not in self._made:
-            self._made[key] = any(
-                call_matches(pattern, tool, arguments)
-                for tool, arguments in self._calls.get(task, {}).values()
-            )
+            if len(self._made) >= REMEMBERED:
+                self._made.clear()
+            calls = map(orjson.loads, self._calls.get(digest(task)))
+            self._made[key] = any(call_matches(pattern, *call) for call in calls)
         return self._made[key]
 
     def next_calls(self, task: TaskKey, made: Sequence[Call]) -> list[CallPattern] | None:
@@ -115,8 +125,10 @@ class CleanRuns:
             answer without a call. None where no run tells.
         """
         wanted = Counter(map(canonical_json, made))
-        found = self._next.get((task, _multiset(wanted)))
-        return None if found is None else list(found.values())
+        found = list(self._next.get(digest([task, _multiset(wanted)])))
+        return [orjson.loads(pattern) for pattern in found if pattern is not None] or (
+            [] if found else None
+        )
 
 
 def _multiset(calls: Counter[bytes]) -> str:

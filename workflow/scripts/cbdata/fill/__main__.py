@@ -27,7 +27,7 @@ from cbdata.fill.job import FillJob, JobError, load_job
 from cbdata.fill.job_shape import shape_problems
 from cbdata.fill.nodes import Head, NodesError, NodesJob, node_rank, run_on_nodes
 from cbdata.fill.preflight import PreflightError, preflight
-from cbdata.fill.processes import EXIT_STOPPED, kill_descendants
+from cbdata.fill.processes import EXIT_STOPPED, EXIT_WARNED, kill_descendants
 from cbdata.fill.requeue import put_back
 from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.fill.shard import run_shard
@@ -81,6 +81,10 @@ def run_job(job: FillJob, nodes: NodesJob | None) -> None:
             if head is not None:
                 head.check(job, inputs.model, backend.name)
             run_shard(job, inputs, renderer, backend, stop, head)
+    except Stopped:
+        if head is not None:
+            head.see_off()
+        raise
     finally:
         if head is not None:
             head.end()
@@ -102,13 +106,17 @@ def run_here(job: FillJob, job_file: str, nodes: NodesJob | None) -> int:
         raise PreflightError("\n".join(problems))
     if nodes is None and job.runtime.nodes_per_engine > 1:
         return run_on_nodes(job, job_file)
-    if job.engine is None and job.runtime.engines_per_job > 1:
-        return run_engines(job, find_backend(job.settings.backend_name))
     try:
+        if job.engine is None and job.runtime.engines_per_job > 1:
+            return run_engines(job, find_backend(job.settings.backend_name))
         run_job(job, nodes)
     except Stopped as stopped:
-        if nodes is None and job.engine is None:  # others are one process of a job of several
+        if job.engine is None:
             put_back(stopped)
+        elif stopped.comes_back:
+            # The job that started this engine decides, once the others have ended.
+            log_failure(stopped, traceback=False)
+            return EXIT_WARNED
         raise
     return 0
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from cbdata.fill.backends.base import Backend
 from cbdata.fill.device_shares import device_shares
 from cbdata.fill.job import FillJob
+from cbdata.fill.job_shape import engine_gpus
 from cbdata.fill.lock import ShardLock
-from cbdata.fill.processes import EXIT_STOPPED, Command, joint_status, run_all
+from cbdata.fill.processes import EXIT_STOPPED, EXIT_WARNED, Command, joint_status, run_all
 from cbdata.fill.row_file import join_rows
 from cbdata.fill.runner import StopFlag, Stopped
 from cbdata.logs import JobLogs, log_failure
@@ -47,7 +48,8 @@ def run_engines(job: FillJob, backend: Backend) -> int:
 
     Raises:
         TooFewGpus: The job has not the GPUs that its engines need.
-        Stopped: The job was told to stop while another job held the shard.
+        Stopped: The job was told to stop while another job held the shard; or it was warned of its
+            end, and no engine failed or was killed.
     """
     count = job.runtime.engines_per_job
     with StopFlag() as stop, ExitStack() as stack:
@@ -79,6 +81,8 @@ def run_engines(job: FillJob, backend: Backend) -> int:
             log_failure(stopped, traceback=False)
             return EXIT_STOPPED
         status = joint_status(statuses)
+        if status == EXIT_WARNED:
+            raise Stopped(_report(parts, statuses, logs), comes_back=True)
         if status:
             log_failure(EngineFailed(_report(parts, statuses, logs)), traceback=False)
             return status
@@ -94,9 +98,7 @@ def engine_environs(job: FillJob, backend: Backend) -> list[dict[str, str]]:
     """
     runtime = job.runtime
     count = runtime.engines_per_job
-    on_cpu = runtime.engine_device == "cpu"
-    each = 0 if on_cpu else backend.needs(runtime).gpus
-    shares = device_shares(count, each)
+    shares = device_shares(count, engine_gpus(backend, runtime))
     for engine, share in enumerate(shares):
         if not share and "OMP_NUM_THREADS" not in os.environ:
             share["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // count))
@@ -121,6 +123,7 @@ def _report(parts: Sequence[FillJob], statuses: Sequence[int], logs: JobLogs) ->
     for part, status in zip(parts, statuses, strict=True):
         if status:
             ended = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+            ended = "was warned" if status == EXIT_WARNED else ended
             said = logs.reason([part.log]) if part.log else None
             lines.append(f"engine {part.engine} {ended}: {said or 'it says no reason'}")
     return "\n".join(lines)

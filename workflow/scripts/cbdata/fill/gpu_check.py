@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cbdata.atomic_file import naming
 from cbdata.fill.job import FillJob, SetFiles
 from cbdata.fill.row_file import read_rows
 from cbdata.jsonl import dumps, read_records
@@ -78,7 +79,8 @@ def check_job(job: FillJob, folder: Path) -> FillJob:
         if record["tool_attack"]["simulated_tool"] != record["tool_attack"]["expected_tool"]
         and record["signal_hints"].get("injection_char_span")
     ]
-    chosen.write_bytes(b"".join(map(dumps, usable[:SKELETONS])))
+    with naming(chosen):
+        chosen.write_bytes(b"".join(map(dumps, usable[:SKELETONS])))
     return replace(
         job,
         sets=[

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cbdata.fill.backends.base import Backend, BackendOverNodes
+from cbdata.fill.device_shares import TooFewGpus, device_shares
 from cbdata.fill.settings import RuntimeSettings
 
 
@@ -42,6 +43,11 @@ def job_needs(backend: Backend, runtime: RuntimeSettings) -> JobNeeds:
     """
     one, engines, nodes = backend.needs(runtime), runtime.engines_per_job, runtime.nodes_per_engine
     return JobNeeds(one.gpus * engines * nodes, nodes, one.cpus * engines, one.memory_mb * engines)
+
+
+def engine_gpus(backend: Backend, runtime: RuntimeSettings) -> int:
+    """How many GPUs an engine computes on, on each of its nodes."""
+    return 0 if runtime.engine_device == "cpu" else backend.needs(runtime).gpus
 
 
 def shape_problems(backend: Backend, runtime: RuntimeSettings) -> list[str]:
@@ -85,16 +91,26 @@ def on_a_node_of_slurm(environ: Mapping[str, str]) -> bool:
 
 
 def place_problem(
-    runtime: RuntimeSettings, submits: bool, environ: Mapping[str, str]
+    backend: Backend, runtime: RuntimeSettings, submits: bool, environ: Mapping[str, str]
 ) -> str | None:
-    """Why the jobs of a run cannot be started from where it was; None if they can.
+    """Why the jobs of a run cannot be started from where it was; None if they can, as far as its
+    environment shows (GPUs that no variable lists are counted when the job runs).
 
     Args:
+        backend: What generates.
         runtime: The run-time settings.
         submits: Whether the run submits its jobs to a scheduler.
         environ: The environment of the run.
     """
-    if runtime.nodes_per_engine == 1 or submits or on_a_node_of_slurm(environ):
+    if submits:
+        return None
+    if runtime.nodes_per_engine == 1 and runtime.engines_per_job > 1:
+        each = engine_gpus(backend, runtime)
+        try:
+            device_shares(runtime.engines_per_job, each, environ, seen=lambda: 0)
+        except TooFewGpus as error:
+            return str(error)
+    if runtime.nodes_per_engine == 1 or on_a_node_of_slurm(environ):
         return None
     if "SLURM_JOB_ID" in environ:
         return (

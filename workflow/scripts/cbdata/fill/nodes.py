@@ -5,15 +5,14 @@ others hold a connection to it. Over it they hear which model is meant, say whet
 enough GPUs, get the engine's arguments, and hear of its end. Either side notices when the other is
 gone. What the parts of the engine tell each other is the engine's own business.
 
-Messages are lines of JSON. Whoever connects must know the job's token, and whoever answers must
-know the head's, for other users of a node may listen and connect there too. Both are in the
-environment of the job's processes alone.
+Messages are lines of JSON. Other users of a node may listen and connect there too, so both sides
+must show that they know the job's secret (``node_hello``), which is in the environment of the job's
+processes alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hmac
 import logging
 import os
 import queue
@@ -35,6 +34,7 @@ from cbdata.fill.backends.base import EngineAway, EngineNodes, EnginePlace
 from cbdata.fill.job import FillJob
 from cbdata.fill.job_shape import on_a_node_of_slurm
 from cbdata.fill.models import LocalModel
+from cbdata.fill.node_hello import meet_head, meet_node
 from cbdata.fill.node_line import Line
 from cbdata.fill.preflight import PreflightError
 from cbdata.fill.processes import EXIT_STOPPED, Command, run_all
@@ -47,11 +47,11 @@ VARIABLE = "CB_FILL_NODES"
 JOIN_S = 600.0
 """How long nodes wait for each other: a first import from a cold network disk takes minutes."""
 
-HELLO_S = 10.0
-"""How long either side waits for the other's whole hello."""
+CONNECT_S = 10.0
+"""How long a connection to the head may take."""
 
-HELLO_BYTES = 4096
-"""A hello is no longer: strangers fill no memory."""
+LEAVE_S = 10.0
+"""How long nodes may take to go when the engine has ended."""
 
 AGAIN_S = 0.5
 """Seconds between two looks for the head, or for who has come."""
@@ -65,16 +65,14 @@ class NodesError(RuntimeError):
 class NodesJob:
     """What every process of an engine over several nodes is told.
 
-    ``port`` is where the head listens, ``engine_port`` where its engine does. ``token`` shows the
-    head that a node belongs to the job, ``head_token`` shows a node that it has found the head.
-    ``log`` is the head's log file.
+    ``port`` is where the head listens, ``engine_port`` where its engine does. By ``secret`` they
+    know each other. ``log`` is the head's log file.
     """
 
     nodes: int
     port: int
     engine_port: int
-    token: str
-    head_token: str
+    secret: str
     log: str | None
 
     @classmethod
@@ -124,8 +122,7 @@ def run_on_nodes(job: FillJob, job_file: str) -> int:
         raise PreflightError(f"this fill job cannot run here:\n  - {problem}")
     count = job.runtime.nodes_per_engine
     port, engine_port = _free_ports(2)
-    token, head_token = secrets.token_hex(16), secrets.token_hex(16)
-    told = NodesJob(count, port, engine_port, token, head_token, job.log)
+    told = NodesJob(count, port, engine_port, secrets.token_hex(16), job.log)
     words = [
         "srun",
         f"--nodes={count}",
@@ -159,11 +156,6 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
-
-
-def _same(said: object, secret: str) -> bool:
-    """Whether someone who may be a stranger knows a secret."""
-    return isinstance(said, str) and hmac.compare_digest(said.encode(), secret.encode())
 
 
 class Head(EngineNodes):
@@ -238,21 +230,10 @@ class Head(EngineNodes):
 
     def _hear(self, line: Line) -> None:
         """Take a node of this job for one, and let anyone else go."""
-        hello = line.read(HELLO_S, HELLO_BYTES) or {}
-        rank = hello.get("rank")
-        if (
-            not _same(hello.get("token"), self._told.token)
-            or type(rank) is not int
-            or not 0 < rank < self._told.nodes
-        ):
+        if (found := meet_node(line, self._told.secret, self._told.nodes)) is None:
             line.close()
-            return
-        try:
-            line.send({"head_token": self._told.head_token})
-        except OSError:
-            line.close()
-            return
-        self._came.put((rank, str(hello.get("node")), line))
+        else:
+            self._came.put((*found, line))
 
     def check(self, job: FillJob, model: LocalModel, engine: str) -> None:
         """See that each node can do its part of the job.
@@ -325,6 +306,14 @@ class Head(EngineNodes):
                     line.send({"end": True})
             self._listener.close()
 
+    def see_off(self) -> None:
+        """End the engine, and wait until the other nodes are gone, LEAVE_S at most."""
+        self.end()
+        until = time.monotonic() + LEAVE_S
+        for _, line in self._nodes.values():
+            while line.read(until - time.monotonic()) is not None:
+                pass
+
     def _watch(self) -> None:
         with selectors.DefaultSelector() as selector:
             for name, line in self._nodes.values():
@@ -342,7 +331,7 @@ class Head(EngineNodes):
 def connect(
     told: NodesJob, addresses: Sequence[str], environ: MutableMapping[str, str] = os.environ
 ) -> Line:
-    """Connect to the head from another node, and say who this is.
+    """Connect to the head from another node.
 
     Args:
         told: What the job's processes were told.
@@ -353,20 +342,15 @@ def connect(
         NodesError: It does not answer.
     """
     end = time.monotonic() + JOIN_S
-    hello = {"token": told.token, "rank": node_rank(environ), "node": node_name(environ)}
     while True:
         for address in addresses:
             try:
-                sock = socket.create_connection((address, told.port), timeout=HELLO_S)
+                sock = socket.create_connection((address, told.port), timeout=CONNECT_S)
             except OSError as error:
                 why = str(error)
                 continue
             own, line = sock.getsockname()[0], Line(sock)
-            # What it did not take gets no answer.
-            with contextlib.suppress(OSError):
-                line.send(hello)
-            answer = line.read(HELLO_S, HELLO_BYTES) or {}
-            if _same(answer.get("head_token"), told.head_token):
+            if meet_head(line, told.secret, node_rank(environ), node_name(environ)):
                 environ.setdefault("VLLM_HOST_IP", own)
                 return line
             line.close()

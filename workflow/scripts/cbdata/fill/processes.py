@@ -17,6 +17,11 @@ from cbdata.fill.runner import STOP_SIGNALS
 EXIT_STOPPED = 75
 """EX_TEMPFAIL of sysexits.h: nothing is wrong with the job, run it again."""
 
+EXIT_WARNED = 79
+"""One of several engines tells its job that it was stopped and ``Stopped.comes_back`` (no status of
+sysexits.h). The job itself ends with EXIT_STOPPED.
+"""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -64,12 +69,16 @@ def run_all(
 
 
 def joint_status(statuses: Sequence[int]) -> int:
-    """The exit status of a job whose processes ended so: 0 if all did what they should, 1 if one
-    says that it failed, else EXIT_STOPPED, for what was killed may be run again.
+    """How a job ended whose processes ended so: 0 if all did what they should, 1 if one says that
+    it failed, EXIT_WARNED if one was warned and the others were stopped or had done their part,
+    else EXIT_STOPPED, for what was killed may be run again.
     """
     if not any(statuses):
         return 0
-    return 1 if {1, 2} & set(statuses) else EXIT_STOPPED
+    if {1, 2} & set(statuses):
+        return 1
+    stopped = EXIT_WARNED in statuses and {0, EXIT_STOPPED, EXIT_WARNED}.issuperset(statuses)
+    return EXIT_WARNED if stopped else EXIT_STOPPED
 
 
 def kill_descendants() -> None:

@@ -21,10 +21,10 @@ ANSWER_S = 60.0
 
 
 def put_back(stopped: Stopped, environ: Mapping[str, str] = os.environ) -> bool:
-    """Ask SLURM to put this job back into the queue, where that helps: after a warning, and only if
-    the job had generated something, so that none can come back for ever.
+    """Ask SLURM to put this job back into the queue, where that helps (``Stopped.comes_back``).
 
-    Where SLURM agrees it ends this process, so it returns only where that does not happen.
+    Where SLURM agrees it ends this process, so it returns only where that does not happen. Of a job
+    of several processes, the last one that works asks.
 
     Args:
         stopped: Why the job stopped.
@@ -34,7 +34,7 @@ def put_back(stopped: Stopped, environ: Mapping[str, str] = os.environ) -> bool:
         Whether SLURM agreed.
     """
     job, scontrol = environ.get("SLURM_JOB_ID"), shutil.which("scontrol", path=environ.get("PATH"))
-    if not (stopped.warned and stopped.generated and EXECUTOR_JOB in environ and job and scontrol):
+    if not (stopped.comes_back and EXECUTOR_JOB in environ and job and scontrol):
         return False
     logger.info("the job is put back into the queue as %s, where it goes on", job)
     try:

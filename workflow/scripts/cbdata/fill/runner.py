@@ -28,12 +28,13 @@ send before it.
 class Stopped(RuntimeError):
     """The job was told to stop; what finished is kept.
 
-    ``warned``: by SIGUSR1, of an end that is still to come. ``generated``: completions of this job.
+    ``comes_back``: SIGUSR1 warned it of an end that is still to come, after it had generated
+    something; so it may go back into the queue, and none can do that for ever.
     """
 
-    def __init__(self, message: str, *, warned: bool = False, generated: int = 0) -> None:
+    def __init__(self, message: str, *, comes_back: bool = False) -> None:
         super().__init__(message)
-        self.warned, self.generated = warned, generated
+        self.comes_back = comes_back
 
 
 class StopFlag:
@@ -250,7 +251,7 @@ class Runner(Generic[VerdictT]):
     def _stopped(self, words: str) -> Stopped:
         requested = self._stop.requested
         warned = requested == signal.SIGUSR1.name
-        return Stopped(f"{requested} {words}", warned=warned, generated=self._generated)
+        return Stopped(f"{requested} {words}", comes_back=warned and self._generated > 0)
 
     def _share(self, finished: Sequence[Generated | Refusal], seconds: float) -> None:
         """Divide the time of a step among the sets whose completions it ended, by their tokens."""

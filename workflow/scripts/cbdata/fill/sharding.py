@@ -5,9 +5,11 @@ a long prompt together.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from cbdata.disk_table import Row, naming_temporary, selected, temporary_database
 from cbdata.ids import digest, part_of, shard_of
 from cbdata.jsonl import read_records
 from cbdata.lookup import Place, RecordFiles, read_places
@@ -59,59 +61,88 @@ def shard_records(
         parts: How many parts each shard is divided into.
     """
     if shards * parts == 1:
-        yield from _first(path, limit)
+        yield from selected_records(path, limit)
         return
     own: list[Place] = []
-    first: dict[str, tuple[PrefixKey, int, int]] = {}
-    named: list[tuple[str, Place]] = []
-    together = False
+    points: _PointOrder | None = None
     for place, record in read_places(path):
         if limit is not None and place.line > limit:
             break
-        together = together or (place.line == 1 and "decision_point" in record)
+        if place.line == 1 and "decision_point" in record:
+            points = _PointOrder(path)
         trace_id = name(place.line, record)
-        if together:
-            named.append((trace_id, place))
-            if trace_id not in first:
-                first[trace_id] = (prefix_key(record), place.line, place.length)
+        if points is not None:
+            points.add(trace_id, place, prefix_key(record))
         elif shard_of(trace_id, shards) == shard and part_of(trace_id, shards, parts) == part:
             own.append(place)
-    order = sorted(first, key=first.__getitem__)
-    cuts = even_cuts([first[trace_id][2] for trace_id in order], shards * parts)
-    wanted = shard * parts + part
-    here = {trace_id for trace_id, cut in zip(order, cuts, strict=True) if cut == wanted}
-    own += [place for trace_id, place in named if trace_id in here]
+    if points is not None:
+        own = points.cut(shard * parts + part, shards * parts)
     with RecordFiles() as index:
         for place in own:
             yield place.line, index.read(place)
 
 
-def even_cuts(lengths: Sequence[int], shards: int) -> list[int]:
-    """The shard of each record, where records in their order are cut into shards of the same work.
+class _PointOrder:
+    """The decision points of a file in the order in which they are cut into shards; on disk, so
+    that the memory of a shard does not grow with the file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._database = temporary_database(
+            "CREATE TABLE points (line INTEGER PRIMARY KEY, id TEXT NOT NULL, tools TEXT,"
+            " messages TEXT, start INTEGER, length INTEGER); CREATE INDEX ids ON points (id);"
+        )
+
+    def add(self, trace_id: str, place: Place, prefix: PrefixKey) -> None:
+        """Take in a record."""
+        row = (place.line, trace_id, *prefix, place.offset, place.length)
+        with naming_temporary():
+            self._database.execute("INSERT INTO points VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def cut(self, wanted: int, cuts: int) -> list[Place]:
+        """The records of cut ``wanted`` of ``cuts``, in file order; copies of an id are where the
+        first of them is.
+        """
+        first = "FROM points WHERE line IN (SELECT min(line) FROM points GROUP BY id)"
+        ((count, total),) = self._rows(f"SELECT count(*), sum(length) {first}")
+        in_order = self._rows(f"SELECT id, length {first} ORDER BY tools, messages, line")
+        names, lengths = itertools.tee(in_order)
+        sizes = (length for _, length in lengths)
+        numbers = even_cuts(sizes, count, total, cuts)
+        pairs = zip(names, numbers, strict=True)
+        here = [trace_id for (trace_id, _), number in pairs if number == wanted]
+        query = "SELECT line, start, length FROM points WHERE id = ?"
+        places = [row for trace_id in here for row in self._rows(query, (trace_id,))]
+        return [Place(self._path, *row) for row in sorted(places)]
+
+    def _rows(self, query: str, values: Row = ()) -> Iterator[Row]:
+        return selected(self._database, query, values)
+
+
+def even_cuts(lengths: Iterable[int], count: int, total: int, shards: int) -> Iterator[int]:
+    """Yield the shard of each record, where records in their order are cut into shards of the same
+    work.
 
     A record counts half by its number, for the completions that it gets, and half by its length,
     for the prompt that the engine has to read.
 
     Args:
         lengths: Bytes of each record.
+        count: How many there are.
+        total: Their bytes together.
         shards: How many shards there are.
     """
-    total = sum(lengths)
-    work = [len(lengths) * length + total for length in lengths]
-    ends = itertools.accumulate(work)
-    # Where the middle of a record lies, in halves of a unit of work.
-    middles = (2 * end - own for end, own in zip(ends, work, strict=True))
-    whole = 2 * sum(work)
-    return [middle * shards // whole for middle in middles]
+    whole, before = 4 * count * total, 0
+    for length in lengths:
+        work = count * length + total
+        # Where the middle of the record lies, in halves of a unit of work.
+        yield (2 * before + work) * shards // whole
+        before += work
 
 
-def names(path: str, name: Name, limit: int | None) -> Iterator[str]:
-    """Yield the ids of all selected records of a file; arguments as above."""
-    for line, record in _first(path, limit):
-        yield name(line, record)
-
-
-def _first(path: str, limit: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def selected_records(path: str, limit: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the first ``limit`` records of a file (None: all), each with its line."""
     for line, record in read_records(path):
         if limit is not None and line > limit:
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from cbdata.fill.sharding import names, shard_records
+from cbdata.fill.sharding import selected_records, shard_records
 from cbdata.ids import digest
 from cbdata.records import Trace
 from cbdata.rejects import Reject
@@ -53,13 +53,19 @@ def record_name(line: int, record: Mapping[str, Any]) -> str:
 
 
 def earlier_ids(paths: Iterable[str], limit: int | None) -> set[str]:
-    """The ids of the selected records of some skeleton files.
+    """The ids of the selected valid records of some skeleton files. One that is no trace_v1 is
+    completed nowhere, so it makes no duplicate of a later one.
 
     Args:
         paths: The files.
         limit: As in ``shard_skeletons``.
     """
-    return {found for path in paths for found in names(path, record_name, limit)}
+    return {
+        record["id"]
+        for path in paths
+        for _, record in selected_records(path, limit)
+        if first_error("trace_v1", record) is None
+    }
 
 
 def shard_skeletons(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,11 @@ class TraceSchemas:
             if self._configured is not None and self._configured.version == version:
                 found.append(self._configured)
             # A version is a name in raw data: it must not lead out of the folders.
+            # Nor need it be one that a file can have, which pathlib does not take for no file.
             if "/" not in version and "\0" not in version:
                 paths = [folder / f"{version}.json" for folder in self._folders]
-                found += [load_tool_schema(path) for path in paths if path.is_file()]
+                found += [load_tool_schema(path) for path in paths if os.path.isfile(path)]
+            if not found:  # of these there may be as many as there are traces
+                return []
             self._by_version[version] = found
         return self._by_version[version]

@@ -151,7 +151,7 @@ def _tiles(summaries: Sequence[DataSetSummary]) -> list[tuple[str, str]]:
     harmful, benign = (
         sum(part.by_category[name] for part in summaries) for name in ("harmful", "benign")
     )
-    renders = sum(len(part.lengths) for part in summaries)
+    renders = sum(part.lengths.total() for part in summaries)
     on_policy = sum(part.on_policy for part in summaries)
     return [
         ("traces", f"{sum(part.traces for part in summaries):,}"),

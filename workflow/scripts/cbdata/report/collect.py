@@ -4,7 +4,6 @@ from.
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -108,7 +107,7 @@ class Share:
 class DataSetSummary:
     """What is known of one data set after reading it.
 
-    ``lengths`` are tokens before the cut at ``max_length``, in the order of the renders;
+    ``lengths`` counts the renders of each length in tokens before the cut at ``max_length``;
     ``on_policy`` counts those that hold the ids that the model wrote; ``shares``
     are by mask label, where a label is that of a mask file (``lossmasks``, ``by_policy/...``) or
     ``policy ID`` for a policy applied for the report alone. ``pooling_policies`` are those of the
@@ -127,7 +126,7 @@ class DataSetSummary:
     injections: InjectionTally = field(default_factory=InjectionTally)
     classes: ClassTally = field(default_factory=ClassTally)
     provenance: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    lengths: array[int] = field(default_factory=lambda: array("q"))
+    lengths: Counter[int] = field(default_factory=Counter)
     truncated: int = 0
     on_policy: int = 0
     max_lengths: set[int] = field(default_factory=set)
@@ -171,7 +170,7 @@ def _add_trace(summary: DataSetSummary, trace: dict[str, Any]) -> None:
 
 def _add_render(summary: DataSetSummary, render: dict[str, Any]) -> None:
     options = render["render_options"]
-    summary.lengths.append(options.get("full_length", render["sequence_length"]))
+    summary.lengths[options.get("full_length", render["sequence_length"])] += 1
     summary.truncated += options["truncated"]
     summary.on_policy += render.get("on_policy", False)
     summary.max_lengths.add(options["max_length"])

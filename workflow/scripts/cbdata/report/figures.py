@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-
-import numpy as np
+from itertools import accumulate
 
 from cbdata.report.chart import Bar, Colour, Figure, Table, percent, plain
 from cbdata.report.collect import MAIN_MASKS, DataSetSummary
@@ -34,28 +34,30 @@ def lengths(summary: DataSetSummary) -> Figure | None:
     """Show token lengths before the cut, and where the cut is; None without any render."""
     if not summary.lengths:
         return None
-    found = np.sort(np.array(summary.lengths, dtype=np.int64))
-    limit, whole = max(summary.max_lengths), int(found.sum())
-    ends = length_bins(int(found[-1]), limit)
-    counts = np.bincount(np.searchsorted(ends, found), minlength=len(ends)).tolist()
-    beyond = int(np.maximum(found - limit, 0).sum())
-    longer = int((found > limit).sum())
+    found, limit = sorted(summary.lengths.items()), max(summary.max_lengths)
+    total, longest = summary.lengths.total(), found[-1][0]
+    whole = sum(length * count for length, count in found)
+    ends = length_bins(longest, limit)
+    counts = [0] * len(ends)
+    for length, count in found:
+        counts[bisect_left(ends, length)] += count
+    longer = sum(count for length, count in found if length > limit)
+    beyond = sum((length - limit) * count for length, count in found if length > limit)
     quantiles = ", ".join(
-        f"{name} at most {found[max(int(np.ceil(part * len(found))) - 1, 0)]:,}"
-        for name, part in QUANTILES
+        f"{name} at most {_quantile(found, part * total):,}" for name, part in QUANTILES
     )
     rows, drawn = [], []
     first = next(index for index, count in enumerate(counts) if count)
     bins = list(zip([-1, *ends[:-1]], ends, counts, strict=True))
     for start, end, count in bins[first:]:
         colour: Colour = "neutral" if end <= limit else "cut"
-        rows.append((f"{start + 1:,} to {end:,}", f"{count:,}", percent(count, len(found))))
+        rows.append((f"{start + 1:,} to {end:,}", f"{count:,}", percent(count, total)))
         drawn.append(plain(colour, count, max(counts)))
     return Figure(
         f"lengths-{summary.name}",
         f"Token lengths of {summary.name}",
         f"Tokens of each render before the cut at max_length {limit:,}: {quantiles}, the longest"
-        f" {found[-1]:,}. {longer:,} of {len(found):,} are longer than max_length,"
+        f" {longest:,}. {longer:,} of {total:,} are longer than max_length,"
         f" {summary.truncated:,} are cut, and {beyond:,} of {whole:,} tokens"
         f" ({percent(beyond, whole)}) lie beyond it. Two bins are one doubling.",
         Table(("tokens", "renders", "share"), rows, drawn=drawn, drawn_head="renders"),
@@ -63,9 +65,20 @@ def lengths(summary: DataSetSummary) -> Figure | None:
     )
 
 
+def _quantile(found: Sequence[tuple[int, int]], least: float) -> int:
+    """The smallest length that ``least`` renders do not exceed.
+
+    Args:
+        found: Lengths with their counts, the shortest first.
+        least: How many renders; at most all of them.
+    """
+    seen = accumulate(count for _, count in found)
+    return next(length for (length, _), so_far in zip(found, seen, strict=True) if so_far >= least)
+
+
 def on_policy(summaries: Sequence[DataSetSummary]) -> Figure:
     """Show how many renders hold the very ids that the model wrote."""
-    shown = [(part, len(part.lengths)) for part in summaries if part.lengths]
+    shown = [(part, part.lengths.total()) for part in summaries if part.lengths]
     return Figure(
         "on-policy",
         "Renders on policy",

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cbdata.report.chart import Figure, label
-from cbdata.report.text import parts, script_json, visible
+from cbdata.report.text import parts, script_json_pieces, visible
 from cbdata.version import __version__
 
 ASSETS = Path(__file__).parent / "assets"
@@ -86,7 +86,7 @@ def render_page(
     index: Mapping[str, Any],
     blocks: Sequence[str],
 ) -> Iterator[str]:
-    """The page in pieces, so that its blocks need not be in memory twice.
+    """The page in pieces, so that its index and its blocks need not be in memory twice.
 
     Args:
         title: The heading of the page.
@@ -120,7 +120,7 @@ def render_page(
         settings=settings,
         shown=len(index["traces"]["id"]),
         total=sum(dataset["total"] for dataset in index["datasets"]),
-        index=Markup(script_json(index)),
+        index=map(Markup, script_json_pieces(index)),
         blocks=blocks,
         version=__version__,
     )

@@ -1,21 +1,21 @@
 """Figures of DS/DR pairs: how many skeletons have both completions, and how much of their renders
 twins share.
 
-Pairs are counted exactly, in eight bytes a completion. Shared prefixes need the token ids of both
-twins, so they are read for a sample of pairs.
+Pairs are counted exactly, in a table on disk. Shared prefixes need the token ids of both twins, so
+they are read for a sample of pairs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from cbdata.disk_table import DiskTable
 from cbdata.export.pairs import shared_prefix
 from cbdata.lookup import Place, RecordFiles
 from cbdata.report.chart import Figure, Table, percent, plain
@@ -41,7 +41,8 @@ class PairTally:
     """
 
     def __init__(self, sample: int = SAMPLE) -> None:
-        self._ranks = {side: array("Q") for side in SIDES}
+        self._known = DiskTable(("completions",))
+        self._counts: Counter[str] = Counter()
         self._sample = sample
         self._places: dict[int, dict[Side, Place]] = {}
         self._highest: list[int] = []
@@ -55,8 +56,15 @@ class PairTally:
             render: Where its render stands.
         """
         side: Side = "ds" if category == "harmful" else "dr"
+        known = self._known.get(pair_id)
+        if known is None:
+            self._known.add(pair_id, side)
+            self._counts[side] += 1
+        elif known[0] not in (side, "pairs"):
+            self._known.set(pair_id, "pairs")
+            self._counts["pairs"] += 1
+            self._counts[known[0]] -= 1
         rank = _rank(pair_id)
-        self._ranks[side].append(rank)
         if rank not in self._places:
             if len(self._places) >= self._sample:
                 if rank >= -self._highest[0]:
@@ -68,9 +76,7 @@ class PairTally:
 
     def counts(self) -> dict[str, int]:
         """How many skeletons have both completions (``pairs``), only a ``ds`` and only a ``dr``."""
-        ds, dr = (np.unique(np.array(self._ranks[side], dtype=np.uint64)) for side in SIDES)
-        pairs = len(np.intersect1d(ds, dr, assume_unique=True))
-        return {"pairs": pairs, "ds": len(ds) - pairs, "dr": len(dr) - pairs}
+        return {name: self._counts[name] for name in ("pairs", *SIDES)}
 
     def sampled(self) -> list[tuple[Place, Place]]:
         """The places of both renders of the pairs of the sample, in the order of the files."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from cbdata.disk_table import DiskTable
 from cbdata.report.chart import Figure, Table, percent, plain
 from cbdata.report.roles import SHORT_NAMES, TRACE_ROLES, role_bar, role_legend, role_of
 from cbdata.report.tally import Tally
@@ -19,31 +16,26 @@ KINDS = ("user task", "named user task", "injection", "skeleton")
 MAX_SPLITS = 255
 
 
-def _short(text: str) -> int:
-    """The first 64 bits of a text's hash: two of a million texts agree in 1 of 37 million runs."""
-    return int.from_bytes(
-        hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "little"
-    )
-
-
-@dataclass
 class _Keys:
-    """Keys with the split of each trace that has them: nine bytes a trace."""
+    """Keys with the split of the first trace that has them, in a table on disk."""
 
-    keys: array[int] = field(default_factory=lambda: array("Q"))
-    splits: array[int] = field(default_factory=lambda: array("B"))
+    def __init__(self) -> None:
+        self._first = DiskTable(("split", "torn"))
+        self._torn = 0
 
-    def add(self, text: str, split: int) -> None:
-        self.keys.append(_short(text))
-        self.splits.append(split)
+    def add(self, text: str, split: str) -> None:
+        """Take in a key of a trace."""
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        if self._first.add(key, split, False):
+            return
+        found = self._first.get(key)
+        if found is not None and not found[1] and found[0] != split:
+            self._first.set(key, found[0], True)
+            self._torn += 1
 
     def torn(self) -> tuple[int, int]:
         """How many keys there are, and how many of them stand in more than one split."""
-        pairs = np.empty(len(self.keys), dtype=[("key", np.uint64), ("split", np.uint8)])
-        pairs["key"], pairs["split"] = self.keys, self.splits
-        distinct = np.unique(pairs)["key"]
-        keys, counts = np.unique(distinct, return_counts=True)
-        return len(keys), int((counts > 1).sum())
+        return len(self._first), self._torn
 
 
 class SplitTally:
@@ -56,19 +48,17 @@ class SplitTally:
 
     def __init__(self) -> None:
         self.traces = Tally(MAX_SPLITS)
-        self._numbers: dict[str, int] = {}
         self._keys = {kind: _Keys() for kind in KINDS}
 
     def add(self, trace: Mapping[str, Any]) -> None:
         """Count a trace."""
         split = trace["split"]
         self.traces.add((split,), role_of(trace))
-        number = self._numbers.setdefault(split, min(len(self._numbers), MAX_SPLITS))
         for kind, key in zip(KINDS, compared(trace), strict=False):
             if key is not None:
-                self._keys[kind].add(key, number)
+                self._keys[kind].add(key, split)
         for parent in (trace["links"].get("parent_trace_ids") or ())[:1]:
-            self._keys["skeleton"].add(parent, number)
+            self._keys["skeleton"].add(parent, split)
 
     def torn(self) -> dict[str, tuple[int, int]]:
         """For each of KINDS of which there is any: how many, and how many in more than one

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -98,3 +99,20 @@ def script_json(value: Any) -> str:
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return text
+
+
+def script_json_pieces(value: Mapping[str, Any]) -> Iterator[str]:
+    """``script_json`` of an object in pieces, one for each of its values and for each of the values
+    of an object in it, so that a large one is never in memory twice as text.
+    """
+    yield "{"
+    for number, (key, part) in enumerate(value.items()):
+        yield f"{',' if number else ''}{script_json(key)}:"
+        if isinstance(part, dict):
+            yield "{"
+            for at, (name, values) in enumerate(part.items()):
+                yield f"{',' if at else ''}{script_json(name)}:{script_json(values)}"
+            yield "}"
+        else:
+            yield script_json(part)
+    yield "}"

@@ -35,6 +35,8 @@ COLUMNS = (
     *("tokens", "tools", "preview", "block", "slot"),
 )
 """What the index has of every shown trace."""
+REPEATED = {"category", "class", "outcome", "split", *FACETS, "tools"}
+"""Columns of few values, each of which many traces have."""
 
 
 def _read_masks(entry: RenderedTrace, masks: RecordFiles) -> dict[str, dict[str, Any]]:
@@ -50,6 +52,7 @@ def _trace_columns(
             stratum = (number, entry.category, entry.class_id, entry.outcome)
             sample.add((number, entry.packed()), stratum, entry.trace_id, entry.tokens)
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    words: dict[str, str] = {}
     used: set[int] = set()
     policies = page_policies(registry)
     with RecordFiles() as files:
@@ -74,7 +77,10 @@ def _trace_columns(
                 "slot": slot,
             }
             for name in COLUMNS:
-                columns[name].append(row[name])
+                value = row[name]
+                if name in REPEATED:  # one text for all traces that have it
+                    value = words.setdefault(value, value)
+                columns[name].append(value)
     return columns, used
 
 

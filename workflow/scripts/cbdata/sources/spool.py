@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from cbdata.atomic_file import BUFFER_BYTES, FileError, naming, part_path, remove_part
-from cbdata.disk_table import naming_sqlite
+from cbdata.disk_table import naming_sorts, naming_sqlite, sort_in_tmpdir
 from cbdata.jsonl import dumps
 from cbdata.rejects import Reasons, Reject
 from cbdata.sources import SourceError
@@ -61,6 +65,16 @@ class Entry(NamedTuple):
     facts: tuple[tuple[str, str], ...]
     class_id: str = ""
     omitted: str | None = None
+
+
+@dataclass(slots=True)
+class _Copies:
+    """Traces of one id, the best first: a million of them take 24 MB."""
+
+    seqs: array[int] = field(default_factory=lambda: array("q"))
+    starts: array[int] = field(default_factory=lambda: array("q"))
+    lengths: array[int] = field(default_factory=lambda: array("q"))
+    verdicts: set[str] = field(default_factory=set)
 
 
 @contextlib.contextmanager
@@ -109,6 +123,7 @@ class Spool:
             with naming(lines):
                 self._lines = open(lines, "w+b", buffering=BUFFER_BYTES)  # noqa: SIM115 - closed by __exit__
             undo.callback(self._lines.close)
+            sort_in_tmpdir()
             with naming_sqlite(index):
                 self._db = sqlite3.connect(index, isolation_level=None)
                 undo.callback(self._db.close)
@@ -176,7 +191,7 @@ class Spool:
                 " written or downloaded whole; null in the config leaves the source out"
             )
         self._flush()
-        with naming(self._paths[0]), naming_sqlite(self._paths[1]):
+        with naming(self._paths[0]), naming_sorts(self._paths[1]):
             self._lines.flush()
             self._decide(alias_flag is not None)
         flagged = 0
@@ -211,7 +226,8 @@ class Spool:
             writer.emit_bytes(_amend(line, payload, alias_flag if ALIAS in fate else None))
         last = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM records").fetchone()[0]
         self._copy(writer, done_byte, self._end, last - done_seq)
-        counts = self._facts()
+        with naming_sorts(self._paths[1]):
+            counts = self._facts()
         if flagged and alias_flag:
             counts.setdefault("record_flags", Counter())[alias_flag] += flagged
         if omitted:
@@ -258,22 +274,21 @@ class Spool:
         self._db.execute(
             "CREATE TABLE copied AS SELECT id FROM records GROUP BY id HAVING COUNT(*) > 1"
         )
-        for group in self._groups():
-            verdicts = sorted({verdict for _, verdict, _, _ in group})
-            fates: list[tuple[int, str, str | None]]
-            if len(verdicts) > 1:
+        for copies in self._copies():
+            fates: Iterator[tuple[int, str, str | None]]
+            if len(copies.verdicts) > 1:
                 self.conflicts += 1
                 detail = (
-                    f"{len(group)} records with the same messages carry different labels:"
-                    f" {', '.join(verdicts)}"
+                    f"{len(copies.seqs)} records with the same messages carry different labels:"
+                    f" {', '.join(sorted(copies.verdicts))}"
                 )
-                fates = [(seq, CONFLICT, detail) for seq, _, _, _ in group]
+                fates = ((seq, CONFLICT, detail) for seq in copies.seqs)
             else:
-                twins = [_twin(self._read(start, length)) for _, _, start, length in group[1:]]
-                fates = [
-                    (group[0][0], KEEP, orjson.dumps(twins).decode()),
-                    *((seq, DROP, None) for seq, _, _, _ in group[1:]),
-                ]
+                twins = bytearray()
+                for place in zip(copies.starts[1:], copies.lengths[1:], strict=True):
+                    twins += b"," + orjson.dumps(_twin(self._read(*place)))
+                kept = (copies.seqs[0], KEEP, f"[{twins[1:].decode()}]")
+                fates = chain([kept], ((seq, DROP, None) for seq in copies.seqs[1:]))
             self._db.executemany("INSERT INTO fates VALUES (?, ?, ?)", fates)
         if aliases:
             self._db.execute(
@@ -294,22 +309,20 @@ class Spool:
                 (OMIT, CLASS_CAP, class_id, most),
             )
 
-    def _groups(self) -> Iterator[list[tuple[int, str, int, int]]]:
-        """(seq, verdict, start, length) of the copies of one id, best first."""
-        group: list[tuple[int, str, int, int]] = []
-        current = None
+    def _copies(self) -> Iterator[_Copies]:
+        """The traces of one id, of each id that several have."""
         rows = self._db.cursor().execute(
             "SELECT id, seq, verdict, start, length FROM records JOIN copied USING (id) ORDER BY"
             " id, omitted IS NOT NULL, rank, seq"
         )
-        for key, *member in rows:
-            if key != current and group:
-                yield group
-                group = []
-            current = key
-            group.append(tuple(member))
-        if group:
-            yield group
+        for _, group in groupby(rows, key=itemgetter(0)):
+            copies = _Copies()
+            for _, seq, verdict, start, length in group:
+                copies.seqs.append(seq)
+                copies.verdicts.add(verdict)
+                copies.starts.append(start)
+                copies.lengths.append(length)
+            yield copies
 
 
 def _twin(line: bytes) -> dict[str, Any]:
@@ -329,7 +342,7 @@ def _twin(line: bytes) -> dict[str, Any]:
 def _amend(line: bytes, twins: str | None, flag: str | None) -> bytes:
     trace = orjson.loads(line)
     if twins:
-        trace["links"]["duplicates"] = orjson.loads(twins)
+        trace["links"]["duplicates"] = orjson.Fragment(twins)
     if flag:
         trace["signal_hints"].setdefault("record_flags", []).append(flag)
     return dumps(trace)

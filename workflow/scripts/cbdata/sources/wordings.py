@@ -12,7 +12,11 @@ from pathlib import Path
 
 import orjson
 
+from cbdata.disk_table import DiskTable
 from cbdata.sources.splits import query_key
+
+REMEMBERED = 256
+"""So many of the last wordings are not joined again where they come again."""
 
 Task = tuple[str, str]
 """A user task, or the goal of an attack, by its names in the benchmark: the suite, and the id."""
@@ -55,12 +59,13 @@ def goal_key(goal: Task) -> str:
 class Wordings:
     """The wordings of named tasks. All that hang together, because they are of one task or because
     two tasks have one of them in common, have one key. The order in which they are joined does not
-    count.
+    count. They lie on disk, since every record may have words of its own.
     """
 
     def __init__(self) -> None:
-        self._parents: dict[Task | str, Task | str] = {}
-        self._keys: dict[Task | str, str] = {}
+        # Nodes are tasks and wordings as JSON; each hangs on its parent, and roots have keys.
+        self._parents, self._keys = DiskTable(("parent",)), DiskTable(("words",))
+        self._joined: set[tuple[Task, str]] = set()
 
     def join(self, task: Task, words: str) -> None:
         """Take a wording of a task.
@@ -69,6 +74,11 @@ class Wordings:
             task: The task's name.
             words: What one of its records has, with ``oldest`` applied.
         """
+        if (task, words) in self._joined:
+            return
+        if len(self._joined) >= REMEMBERED:
+            self._joined.clear()
+        self._joined.add((task, words))
         self._join(task, words)
         # Another source may have no other words of a task than the table's.
         for known in table().get("/".join(task), ())[:1]:
@@ -76,23 +86,26 @@ class Wordings:
 
     def _join(self, task: Task, words: str) -> None:
         one, other = self._root(task), self._root(words)
-        keys = [self._keys.pop(root) for root in (one, other) if root in self._keys]
+        keys = [row[0] for row in map(self._keys.get, (one, other)) if row is not None]
         if one != other:
-            self._parents[other] = one
+            self._parents.set(other, one)  # the key of what is no root any more is not read again
         # Words of the table go first, since other sources know no others of this task.
-        self._keys[one] = min([*keys, words], key=lambda key: (key not in _oldest(), key))
+        self._keys.set(one, min([*keys, words], key=lambda key: (key not in _oldest(), key)))
 
     def key(self, task: Task) -> str:
         """One of the wordings of a task, so that a source without names, which has the words alone,
         finds the same key. Where none was taken, the table's, or else its name.
         """
         name = "/".join(task)
-        return self._keys.get(self._root(task)) or (goal_key(task) if name in table() else name)
+        found = self._keys.get(self._root(task))
+        words: str = "" if found is None else found[0]
+        return words or (goal_key(task) if name in table() else name)
 
-    def _root(self, node: Task | str) -> Task | str:
+    def _root(self, of: Task | str) -> bytes:
+        node = orjson.dumps(of)
         while (parent := self._parents.get(node)) is not None:
-            above = self._parents.get(parent)
+            above = self._parents.get(parent[0])
             if above is not None:  # so that long chains grow short
-                self._parents[node] = above
-            node = parent
+                self._parents.set(node, *above)
+            node = parent[0]
         return node
