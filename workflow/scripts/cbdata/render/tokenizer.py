@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,16 +140,20 @@ def load_tokenizer(folder: Path, *, model_later: bool = False) -> PlainTokenizer
 
 def _reading(data: bytes) -> Callable[[], Tokenizer]:
     """A function that gives the tokenizer of a file's bytes, which encodes texts whole and as they
-    are; the bytes are held until it is called first.
+    are. It may be called by several threads; the bytes are held until they were read.
     """
-    waiting = [data]
+    waiting, made = [data], list[Tokenizer]()
+    lock = threading.Lock()
 
-    @functools.cache
     def read() -> Tokenizer:
-        model = read_tokenizer(waiting.pop())
-        model.no_truncation()
-        model.no_padding()
-        return model
+        with lock:
+            if waiting:
+                model = read_tokenizer(waiting[0])
+                model.no_truncation()
+                model.no_padding()
+                made.append(model)
+                waiting.clear()
+        return made[0]
 
     return read
 
