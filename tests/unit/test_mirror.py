@@ -88,7 +88,6 @@ WITHOUT: dict[str, str] = {
     "render/record.py": "test_oracle and test_stage",
     "render/renderer.py": "test_hugging_face and test_oracle",
     "render/settings.py": "test_tokenizer and test_stage",
-    "render/thinking.py": "test_generated, and test_stage for template renders",
     "render/turns.py": TYPES,
     "render/written_calls.py": "test_inline_calls",
     "report/build.py": "test_page",

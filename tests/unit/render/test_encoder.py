@@ -189,18 +189,39 @@ def test_a_text_on_its_way_is_not_asked_for_again(smollm2_renderer: Renderer) ->
     assert encoder.cached_characters == encoder.encoded_characters == 6
 
 
-def test_who_waits_for_a_refused_text_is_refused_and_may_ask_again(
+class Refusing:
+    """Refuses whatever is asked for together with ``bad``, once it is asked to answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def begin(self, texts: list[str]) -> Future[list[Ids]]:
+        self.asked.append(texts)
+        future: Future[list[Ids]] = Future()
+        if "bad" in texts:
+            future.set_exception(Reject("control_token_from_text", "bad"))
+        else:
+            future.set_result([Ids.of([len(text)]) for text in texts])
+        return future
+
+
+def test_who_waits_for_a_text_that_was_asked_for_with_a_refused_one_is_not_refused(
     smollm2_renderer: Renderer,
 ) -> None:
-    slow = Slow()
-    encoder = SegmentEncoder(smollm2_renderer.tokenizer, encoding=slow)
-    first, second = encoder.begin(["a", "b"]), encoder.begin(["b", "c"])
-    slow.begun[0][1].set_exception(Reject("control_token_from_text", "a"))
-    slow.answer(1)
-    for batch in (first, second, first):
-        with pytest.raises(Reject, match="control_token_from_text"):
+    refusing = Refusing()
+    encoder = SegmentEncoder(smollm2_renderer.tokenizer, encoding=refusing)
+    first, second, third = (
+        encoder.begin(texts) for texts in (["b", "bad"], ["b", "ccc"], ["ccc", "b", "bad"])
+    )
+    assert refusing.asked == [["b", "bad"], ["ccc"]]
+    found = second.segments()
+    assert {text: segment.packed.tolist() for text, segment in found.items()} == {
+        "b": [1],
+        "ccc": [3],
+    }
+    for batch in (first, third, first, third):
+        with pytest.raises(Reject, match="bad"):
             batch.segments()
-    again = encoder.begin(["b", "c"])
-    assert slow.begun[-1][0] == ["b"]
-    slow.answer(2)
-    assert set(again.segments()) == {"b", "c"}
+    assert second.segments() == found
+    assert refusing.asked[2:] == [["b"], ["bad"]]
+    assert set(encoder.begin(["b", "ccc"]).segments()) == {"b", "ccc"}

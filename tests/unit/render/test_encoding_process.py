@@ -11,11 +11,16 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import Future
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import psutil
 import pytest
+from tokenizers import Tokenizer
 
 from cbdata.rejects import Reject
 from cbdata.render.encoding_process import EncodingProcess
@@ -89,6 +94,64 @@ def test_a_broken_vocabulary_is_told_by_the_library(smollm2: Setup, tmp_path: Pa
         process.begin(["a"]).result(WAIT)
 
 
+class Panic(BaseException):
+    """What a library written in Rust raises where it gives up: no Exception."""
+
+
+def panic() -> Tokenizer:
+    raise Panic
+
+
+def test_whatever_fails_reaches_who_asked(
+    smollm2: Setup, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = EncodingProcess(replace(load_tokenizer(smollm2.folder), read=panic))
+    for _ in range(2):
+        with pytest.raises(Panic):
+            process.begin(["a"]).result(WAIT)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["send", "recv"])
+def test_a_line_that_fails_is_given_up(
+    smollm2: Setup, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """As where a long text does not fit into what is left of the memory."""
+    tokenizer = load_tokenizer(smollm2.folder)
+    process = EncodingProcess(tokenizer)
+    assert process.begin(["a"]).result(WAIT)
+    monkeypatch.setattr(Connection, way, MagicMock(side_effect=MemoryError))
+    begun = begin_each(process)
+    here = TextEncoder(tokenizer)
+    assert [future.result(WAIT) for future in begun] == [
+        here.encode([text, f"{text}!"]) for text in TEXTS
+    ]
+    process.process.join(WAIT)
+    assert process.process.exitcode is not None
+
+
+class Texts(list[str]):
+    """A list that can be watched."""
+
+
+def test_nothing_is_kept_of_what_was_encoded(smollm2: Setup) -> None:
+    process = EncodingProcess(load_tokenizer(smollm2.folder))
+    watched = []
+    for number in range(6):
+        if number == 3:
+            process.process.kill()
+            process.process.join(WAIT)
+        texts = Texts(["a"])
+        watched.append(weakref.ref(texts))
+        process.begin(texts).result(WAIT)
+        del texts
+    # Each of two threads may hold the last ones until it gets the next.
+    end = time.monotonic() + WAIT
+    while any(texts() is not None for texts in watched[:-1]):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -116,3 +179,32 @@ def test_it_ends_with_the_one_that_started_it(smollm2: Setup, repo: Path) -> Non
             break
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+FAILED = """
+import sys
+from pathlib import Path
+from cbdata.logs import configure_logging
+from cbdata.render.encoding_process import EncodingProcess
+from cbdata.render.tokenizer import load_tokenizer
+configure_logging(None)
+process = EncodingProcess(load_tokenizer(Path(sys.argv[1]), model_later=True))
+process.begin(["a"]).result()
+for number in range(20):
+    process.begin([f"{number} text " * 100_000])
+raise RuntimeError("the end of it")
+"""
+
+
+def test_the_reason_is_the_last_word_of_a_job_that_fails(smollm2: Setup, repo: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FAILED, str(smollm2.folder)],
+        env={**os.environ, "PYTHONPATH": str(repo / "workflow/scripts")},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=WAIT,
+    )
+    assert done.returncode == 1
+    *_, reason, end = done.stderr.splitlines()
+    assert reason.endswith("RuntimeError: the end of it")
+    assert end.endswith("the job failed")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
@@ -192,6 +194,14 @@ def test_tokenizer_json_of_another_writer(tmp_path: Path, smollm2: Setup) -> Non
         load_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["model", "added_tokens", '"model":', '"added_tokens": ['])
+def test_an_added_token_that_is_called_as_a_key_is(
+    tmp_path: Path, smollm2: Setup, text: str
+) -> None:
+    ours, whole = odd_tokenizer(tmp_path, smollm2.folder, {text: {}})
+    assert ours.control[text].id == whole.token_to_id(text)
+
+
 def test_one_whose_model_is_read_later_is_the_same(setup: Setup) -> None:
     at_once, later = (load_tokenizer(setup.folder, model_later=later) for later in (False, True))
     for field in fields(at_once):
@@ -205,3 +215,30 @@ def test_one_whose_model_is_read_later_is_the_same(setup: Setup) -> None:
         assert str(getattr(later.outline, part)) == str(getattr(at_once.outline, part))
     assert later.model.to_str() == at_once.model.to_str()
     assert later.model is later.model
+
+
+def test_two_threads_that_ask_at_once_get_one_model(
+    smollm2: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(data: bytes) -> Tokenizer:
+        time.sleep(0.1)
+        return Tokenizer.from_buffer(data)
+
+    later = load_tokenizer(smollm2.folder, model_later=True)
+    monkeypatch.setattr("cbdata.render.tokenizer.read_tokenizer", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (pool.submit(later.read) for _ in range(2))
+    assert first.result() is second.result()
+
+
+def test_a_broken_vocabulary_is_told_whenever_it_is_asked_for(
+    smollm2: Setup, tmp_path: Path
+) -> None:
+    shutil.copy(smollm2.folder / "tokenizer_config.json", tmp_path)
+    data = json.loads((smollm2.folder / "tokenizer.json").read_text())
+    data["model"]["merges"].append(["not", "in the vocabulary"])
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    later = load_tokenizer(tmp_path, model_later=True)
+    for _ in range(2):
+        with pytest.raises(Exception, match="out of vocabulary"):
+            later.read()

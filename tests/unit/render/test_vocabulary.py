@@ -42,6 +42,13 @@ def tokenizer_json(letters: Sequence[str], *, indent: int | None = None, **model
     return json.dumps(whole, ensure_ascii=False, indent=indent).encode()
 
 
+def behind_the_model(key: str) -> bytes:
+    whole = json.loads(tokenizer_json("ab"))
+    # As a sequence its end looks like the end of the merges.
+    whole[key] = {"type": "Sequence", f"{key}s".replace("_", ""): [whole.pop(key)]}
+    return json.dumps(whole).encode()
+
+
 @given(
     letters=st.lists(st.sampled_from(ODD) | WORDS, min_size=2),
     block=st.integers(1, 40),
@@ -106,9 +113,21 @@ def test_the_outline_is_the_vocabulary_and_what_stands_before_it(
         tokenizer_json("ab", vocab={}, merges=[]),
         tokenizer_json("ab")[:-30],
         tokenizer_json("ab").replace(b'"type": "NFC"', b'"type": "none of theirs"'),
+        behind_the_model("normalizer"),
+        behind_the_model("pre_tokenizer"),
+        behind_the_model("decoder"),
         b"{}",
     ],
-    ids=["another model", "no vocabulary", "cut short", "another normaliser", "no model"],
+    ids=[
+        "another model",
+        "no vocabulary",
+        "cut short",
+        "another normaliser",
+        "normaliser behind the model",
+        "pre-tokenizer behind the model",
+        "decoder behind the model",
+        "no model",
+    ],
 )
 def test_what_is_written_otherwise_has_no_outline(data: bytes) -> None:
     assert outline_of(data) is None

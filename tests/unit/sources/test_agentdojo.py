@@ -450,6 +450,15 @@ def test_a_run_that_was_stopped_is_rejected(convert_dojo, injected: bool, end: i
     assert f"the last of {end} messages is no answer" in done.rejects[0]["detail"]
 
 
+@pytest.mark.parametrize("said", [None, "", " \n", []])
+def test_a_last_turn_that_says_nothing_ends_no_run_without_a_verdict(convert_dojo, said) -> None:
+    silent = [*talk()[:4], {"role": "assistant", "content": said, "tool_calls": []}]
+    for verdict, reasons in ((None, ["stopped_run"]), (False, [])):
+        run = run_file(silent, utility=verdict, security=verdict)
+        done = convert_dojo({"runs/p/slack/u/none/none.json": orjson.dumps(run)})
+        assert done.reasons == reasons
+
+
 @pytest.mark.parametrize(
     ("changes", "outcome", "flags"),
     [

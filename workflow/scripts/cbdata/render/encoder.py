@@ -86,9 +86,20 @@ class Batch:
         self._encoder.take(self)
         if self.failed:
             raise self.failed
-        for text, batch in self.waits.items():
-            self.found[text] = batch.segments()[text]
+        for batch in self.waits.values():
+            self._encoder.take(batch)
+        self.found |= {
+            text: batch.found[text] for text, batch in self.waits.items() if text in batch.found
+        }
+        # An earlier batch may have failed for a text that is none of this one's.
+        again = [text for text in self.waits if text not in self.found]
         self.waits = {}
+        if again:
+            try:
+                self.found |= self._encoder.encode(again)
+            except Reject as error:
+                self.failed = error
+                raise
         return self.found
 
 

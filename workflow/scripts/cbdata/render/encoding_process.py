@@ -37,7 +37,7 @@ class EncodingProcess:
         Args:
             tokenizer: Best one whose model was not read yet.
         """
-        self._tokenizer = tokenizer
+        self._here = TextEncoder(tokenizer)
         # Two threads, so that neither process ever waits for the other to read.
         self._asked: SimpleQueue[_Texts] = SimpleQueue()
         self._begun: SimpleQueue[tuple[_Texts, Future[list[Ids]]]] = SimpleQueue()
@@ -63,28 +63,36 @@ class EncodingProcess:
         return future
 
     def _ask(self) -> None:
-        # Where the process is gone, the other thread meets it too.
-        with contextlib.suppress(OSError):
-            while True:
-                self._line.send(self._asked.get())
+        while True:
+            texts = self._asked.get()
+            try:
+                self._line.send(texts)
+            except Exception:
+                # The process is gone, or a text did not fit into memory: the other thread meets
+                # the end of the process then.
+                self.process.kill()
 
     def _take_answers(self) -> None:
-        here: TextEncoder | None = None
+        gone = False
         while True:
             texts, future = self._begun.get()
-            if here is None:
+            if not gone:
                 try:
                     answer: _Answer = self._line.recv()
-                except (EOFError, OSError):
+                except Exception as error:
+                    if not threading.main_thread().is_alive():  # the program ends, and so did it
+                        future.set_exception(error)
+                        continue
                     logger.warning("the process that encodes text is gone; its work is done here")
-                    here = TextEncoder(self._tokenizer)
+                    self.process.kill()  # where it was the line alone that failed
+                    gone = True
                 else:
                     if isinstance(answer, tuple):
                         future.set_exception(Reject(*answer))
                     else:
                         future.set_result(answer)
                     continue
-            settle(future, here, texts)
+            settle(future, self._here, texts)
 
 
 def _serve(tokenizer: PlainTokenizer, line: Connection, other_end: Connection) -> None:
@@ -92,8 +100,9 @@ def _serve(tokenizer: PlainTokenizer, line: Connection, other_end: Connection) -
     other_end.close()  # or the end of the other process would not be seen
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process ends, and with it this one
     encoder = TextEncoder(tokenizer)
-    # What fails here fails there too, where somebody is told.
-    with contextlib.suppress(Exception):
+    # What fails here fails there too, where somebody is told: a panic of the library, too, which is
+    # no Exception.
+    with contextlib.suppress(BaseException):
         _ = tokenizer.model
         while True:
             texts: _Texts = line.recv()

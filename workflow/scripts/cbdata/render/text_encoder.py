@@ -137,7 +137,7 @@ def settle(future: Future[list[Ids]], encoder: TextEncoder, texts: list[str]) ->
     """
     try:
         future.set_result(encoder.encode(texts))
-    except Exception as error:
+    except BaseException as error:  # a panic of the library is no Exception
         future.set_exception(error)
 
 

@@ -10,24 +10,24 @@ from cbdata.rejects import Reject
 from cbdata.render.traced_text import Part
 
 CLOSINGS = tuple(notation.closing for notation in NOTATIONS)
-_OPENED = re.compile(
-    "(?:"
-    + "|".join(re.escape(each.opening + each.label.rstrip()) for each in NOTATIONS)
-    + r")\s*\Z"
+_WORD = "(?i:think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad)"
+"""What templates of one's own call a tag around reasoning. Only what the template itself prints is
+looked at for these: in a content they are the model's words.
+"""
+_OPENINGS = "|".join(
+    [re.escape(each.opening + each.label.rstrip()) for each in NOTATIONS]
+    + [rf"<{_WORD}>", rf"\[{_WORD}\]"]
 )
+_CLOSING = "|".join([*map(re.escape, CLOSINGS), rf"</{_WORD}>", rf"\[/{_WORD}\]"])
+_OPENED = re.compile(rf"(?:{_OPENINGS})\s*\Z")
 _BEGUN = re.compile(rf"\s*(?:{'|'.join(re.escape(e.opening + e.label) for e in NOTATIONS)})")
-_CLOSED = re.compile(rf"\s*(?:{'|'.join(map(re.escape, CLOSINGS))})")
-_EMPTY = re.compile(
-    "|".join(
-        rf"\s*(?:{re.escape(each.opening + each.label.rstrip())}\s*)?{re.escape(each.closing)}\s*"
-        for each in NOTATIONS
-    )
-)
+_CLOSED = re.compile(rf"\s*(?:{_CLOSING})")
+_EMPTY = re.compile(rf"\s*(?:(?:{_OPENINGS})\s*)?(?:{_CLOSING})\s*")
 
 
 def may_reason(source: str) -> bool:
     """Whether a template's source has anything to do with reasoning."""
-    return any(closing in source for closing in CLOSINGS) or "reasoning" in source
+    return "reasoning" in source or re.search(_CLOSING, source) is not None
 
 
 def thinking_span(

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ from cbdata.render.settings import TokenizerError
 from cbdata.render.token_trie import any_word
 from cbdata.render.vocabulary import outline_of, read_tokenizer
 
-SPACE_LETTER = "\u2581"
-"""What SentencePiece writes for a space."""
+_ADDED = re.compile(rb'"added_tokens"\s*:\s*(?=\[)')
+_MODEL = re.compile(rb'"model"\s*:')
 
 OwnTemplate = str | Mapping[str, str] | None
 """What a tokenizer brings: a chat template, several by name (Hermes: ``default`` and
@@ -149,24 +150,28 @@ def _is_spelled(token: AddedToken, name: str | None, decoder: Any) -> bool:
     """Whether an added token stands for other letters than its own: the vocabulary has it by
     ``name``, and its letters for spaces are decoded as spaces.
     """
-    if SPACE_LETTER not in token.content or name != token.content or decoder is None:
+    if SPACE not in token.content or name != token.content or decoder is None:
         return False
-    spaces = token.content.replace(SPACE_LETTER, " ")
+    spaces = token.content.replace(SPACE, " ")
     return bool(decoder.decode(["x", token.content]) == "x" + spaces)
 
 
 def _reading(data: bytes) -> Callable[[], Tokenizer]:
     """A function that gives the tokenizer of a file's bytes, which encodes texts whole and as they
-    are; the bytes are held until it is called first.
+    are. It may be called by several threads; the bytes are held until they were read.
     """
-    waiting = [data]
+    waiting, made = [data], list[Tokenizer]()
+    lock = threading.Lock()
 
-    @functools.cache
     def read() -> Tokenizer:
-        model = read_tokenizer(waiting.pop())
-        model.no_truncation()
-        model.no_padding()
-        return model
+        with lock:
+            if waiting:
+                model = read_tokenizer(waiting[0])
+                model.no_truncation()
+                model.no_padding()
+                made.append(model)
+                waiting.clear()
+        return made[0]
 
     return read
 
@@ -175,15 +180,14 @@ def _own_tokens(data: bytes, file: Path) -> tuple[list[AddedToken], int, int]:
     """The added tokens and where their list stands in the file: cut out as bytes, since parsing all
     10 MB would take longer than the rest.
     """
-    key = data.find(b'"added_tokens"')
-    model = data.find(b'"model"')
-    if key < 0 or (0 <= model < key):
+    key, model = _ADDED.search(data), _MODEL.search(data)
+    if key is None or (model is not None and model.start() < key.start()):
         raise TokenizerError(
             f"{file}: expected the key added_tokens before model, as the tokenizers library writes"
             " it. Hint: load and save it once with tokenizers"
         )
-    start = data.index(b"[", key)
-    text = data[start : model if model > 0 else len(data)].decode("utf-8")
+    start = key.end()
+    text = data[start : model.start() if model else len(data)].decode("utf-8")
     added, length = json.JSONDecoder().raw_decode(text)
     return [AddedToken(**token) for token in added], start, start + len(text[:length].encode())
 

@@ -31,6 +31,7 @@ FIELDS = frozenset(
         "ignore_merges",
     )
 )
+PARTS = frozenset(("normalizer", "pre_tokenizer", "decoder"))
 _MODEL = re.compile(rb'"model"\s*:\s*(?={)')
 _ANY_MERGES = re.compile(rb'"merges"\s*:\s*\[')
 _MERGES = re.compile(rb'"merges"\s*:\s*\[(?=\s*\[)')
@@ -81,6 +82,8 @@ def outline_of(data: bytes, *, large: int = LARGE) -> Outline | None:
     if model is None or merges is None:
         return None
     try:
+        if PARTS - orjson.loads(data[: model.end()] + b"{}}").keys():  # behind the model, it may be
+            return None
         fields = orjson.loads(data[model.end() : merges.end()] + b"]}")
         if fields.get("type") != "BPE" or not fields.get("vocab"):
             return None

@@ -72,9 +72,11 @@ class Transcript:
 
     @property
     def finished(self) -> bool:
-        """Whether the model had the last word, and did not call a tool with it."""
+        """Whether the model had the last word, said something, and did not call a tool with it."""
         last = self.messages[-1]
-        return last["role"] == "assistant" and "tool_calls" not in last
+        if last["role"] != "assistant" or "tool_calls" in last:
+            return False
+        return bool(last["content"].strip() or last.get("thinking"))
 
     def source_fields(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The other fields of a record, and those of its messages as ``message_fields``. Raises
