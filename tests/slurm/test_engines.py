@@ -143,7 +143,7 @@ def test_the_time_limit_stops_the_engine_between_two_steps(
     assert run.wait(400) == 0, run.text()[-4000:]
     assert cluster.jobs()[first["JobId"]]["JobState"] == "TIMEOUT"
     log = world.pipeline.slurm_log(first["JobId"]).read_text()
-    assert re.search(r"SIG(TERM|USR1) received; \d+ completions of this run are kept", log)
+    assert re.search(r"SIG(TERM|USR2) received; \d+ completions of this run are kept", log)
     world.check()
 
 

@@ -253,28 +253,6 @@ def remove_parts_of_earlier_runs(jobs):
                 logger.warning(f"Parts of an earlier run stay: {error}")
 
 
-# Rules that make a whole file -> the stage whose parts are of no use then.
-MAKES_WHOLE = {
-    "render_traces": "render",
-    "apply_lossmask": "lossmask",
-    "merge_lossmasks": "lossmask",
-}
-
-
-def remove_parts_of_earlier_runs(jobs):
-    """Remove the parts of files that are whole now which a failed run with another render_shards
-    has left; those of this run are temporary outputs.
-    """
-    for job in jobs:
-        stage = MAKES_WHOLE.get(job.rule.name)
-        if stage is not None and workflow.dag.finished(job) and not workflow.touch:
-            folder = f"{OUT}/parts/{stage}/{job.wildcards.name}"
-            try:
-                remove_other_parts(folder, config["render_shards"])
-            except FileError as error:
-                logger.warning(f"Parts of an earlier run stay: {error}")
-
-
 wildcard_constraints:
     name=NAME,
     mode=r"ds|dr",

@@ -58,21 +58,21 @@ def submits_jobs():
     return workflow.non_local_exec
 
 
-def check_fill_quickly():
+def check_fill_quickly(settings=config):
     """The same without what takes seconds."""
-    check_place()
+    check_place(settings)
     check_fill(make_grammar=False)
 
 
-def check_fill_before_the_run():
+def check_fill_before_the_run(settings=config):
     """All of it."""
-    check_place()
+    check_place(settings)
     check_fill()
 
 
-def check_place():
-    """Raise WorkflowError where the jobs cannot be started from here."""
-    runtime = RuntimeSettings.of(config)
+def check_place(settings):
+    """Raise WorkflowError where jobs of these settings cannot be started from here."""
+    runtime = RuntimeSettings.of(settings)
     if problem := place_problem(FILL_BACKEND, runtime, submits_jobs(), os.environ):
         raise WorkflowError(problem)
 

@@ -3,12 +3,13 @@
 Input: the model. Output: gpu_check.txt, which `make gpu-check` shows.
 """
 
-BEFORE_THE_FIRST_JOB["gpu_check"] = check_fill_before_the_run
-IN_A_DRY_RUN["gpu_check"] = check_fill_quickly
-SHOWN_AT_THE_END.add("gpu_check")
-
 # One engine is looked at, whatever a fill job runs beside it.
-CHECK_NEEDS = job_needs(FILL_BACKEND, RuntimeSettings.of({**config, "engines_per_job": 1}))
+CHECK_CONFIG = {**config, "engines_per_job": 1}
+CHECK_NEEDS = job_needs(FILL_BACKEND, RuntimeSettings.of(CHECK_CONFIG))
+
+BEFORE_THE_FIRST_JOB["gpu_check"] = lambda: check_fill_before_the_run(CHECK_CONFIG)
+IN_A_DRY_RUN["gpu_check"] = lambda: check_fill_quickly(CHECK_CONFIG)
+SHOWN_AT_THE_END.add("gpu_check")
 
 
 rule gpu_check:

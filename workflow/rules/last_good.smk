@@ -96,7 +96,6 @@ onstart:
 onsuccess:
     put_outputs_back(RUN_JOBS)
     remove_parts_of_earlier_runs(RUN_JOBS)
-    remove_parts_of_earlier_runs(RUN_JOBS)
     if not workflow.touch:
         logger.info(what_came_out())
     for job in RUN_JOBS:
@@ -106,7 +105,6 @@ onsuccess:
 
 onerror:
     put_outputs_back(RUN_JOBS)
-    remove_parts_of_earlier_runs(RUN_JOBS)
     remove_parts_of_earlier_runs(RUN_JOBS)
     there = "" if workflow.touch or stopped_by_hand() else what_came_out(failed=True)
     if there:

@@ -107,8 +107,13 @@ def test_a_proof_is_of_no_use_to_who_overhears_it() -> None:
         line.close()
 
 
-@pytest.mark.parametrize("rank", ["one", True, 0, 3, -1, 1.0, None])
-@pytest.mark.parametrize("nonce", ["x", None, 7, "\ud83d"])
+@pytest.mark.parametrize(
+    ("rank", "nonce"),
+    [
+        *[(rank, "x") for rank in ("one", True, 0, 3, -1, 1.0, None)],
+        *[(1, nonce) for nonce in (None, 7, 1.5, True)],
+    ],
+)
 def test_a_hello_that_is_none_gets_no_answer(
     lines: tuple[Line, Line], rank: Any, nonce: Any
 ) -> None:
@@ -121,6 +126,15 @@ def test_a_hello_that_is_none_gets_no_answer(
         .encode()
     )
     assert meet_node(there, SECRET, 3) is None
+    there.close()
+    assert here.sock.recv(1) == b"", "nothing was sent"
+
+
+@pytest.mark.parametrize("nonce", [None, 7, [], [[[]]], {"a": 1}])
+def test_a_stranger_in_the_heads_place_gets_no_proof(lines: tuple[Line, Line], nonce: Any) -> None:
+    here, there = lines
+    there.send({"nonce": nonce, "proof": "x"})
+    assert not meet_head(here, SECRET, 1, "n2")
 
 
 def test_silence_is_not_waited_for(

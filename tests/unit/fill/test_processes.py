@@ -17,7 +17,7 @@ WAITS = """
 import pathlib, signal, sys, time
 def told(number, frame):
     raise SystemExit(number)
-for number in (signal.SIGTERM, signal.SIGUSR1):
+for number in (signal.SIGTERM, signal.SIGUSR2):
     signal.signal(number, told)
 pathlib.Path(sys.argv[1]).touch()
 time.sleep(60)
@@ -33,7 +33,7 @@ def test_every_process_ends_as_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("passed_as", "told"), [(None, 15), ({signal.SIGTERM: signal.SIGUSR1}, 10)]
+    ("passed_as", "told"), [(None, 15), ({signal.SIGTERM: signal.SIGUSR2}, 12)]
 )
 def test_a_stop_signal_reaches_all(
     tmp_path: Path, passed_as: dict[signal.Signals, signal.Signals] | None, told: int
@@ -64,6 +64,8 @@ def test_a_stop_signal_reaches_all(
         ([137], 75),
         ([0, 75, EXIT_WARNED], EXIT_WARNED),
         ([EXIT_WARNED, -9], 75),
+        ([EXIT_WARNED, -signal.SIGUSR1], EXIT_WARNED),
+        ([75, -signal.SIGUSR1], 75),
         ([EXIT_WARNED, 1], 1),
     ],
 )

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from cbdata.fill.backends.base import EngineDied
-from cbdata.fill.runner import StopFlag, Stopped
+from cbdata.fill.runner import STOP_SIGNALS, StopFlag, Stopped
 from cbdata.jsonl import read_records
 from tests.unit.fill.world import ToyBackend, World, failing_after, request_facts
 
@@ -41,7 +41,7 @@ def test_attempts_end_with_the_first_accepted_completion(world: World) -> None:
             assert per_item[row["record_id"], mode] == 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_flushes_and_stops(world: World, number: int) -> None:
     def before(generated: int) -> None:
         if generated == 40:
@@ -78,6 +78,15 @@ def test_a_second_signal_does_not_break_into_the_stop() -> None:
             os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested == "SIGTERM"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_warning_behind_the_end_does_not_bring_a_job_back(number: signal.Signals) -> None:
+    with StopFlag() as stop:
+        stop.at_once = False
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert stop.requested == number.name
 
 
 def test_a_dead_engine_fails_the_job_and_keeps_what_was_done(world: World) -> None:

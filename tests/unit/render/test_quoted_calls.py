@@ -128,6 +128,19 @@ def test_words_far_behind_a_marker_are_no_quoted_call(
     assert quoting(qwen_renderer, f"{opening} {between} {padded}", SENT) is not None
 
 
+def test_a_call_behind_a_long_one_in_an_unreadable_list(smollm2_renderer: Renderer) -> None:
+    """One marker opens them all, and the list is cut off, as a result that was too long is."""
+    reader, tokenizer = FORMATS["mistral_list"], smollm2_renderer.tokenizer
+    calls = [("write", {"text": "so it is " * 100}), ("send", {"to": "me@x.org", "n": "7"})]
+    whole = reader.write([*calls, ("look", {"x": "yyyy"})])
+    view, _ = Completion.spelled(reader.write(calls[1:]), tokenizer).view(reader, frozenset())
+    (own,) = reader.read(view, TEXT_TOOLS).calls
+    for quoted, expected in ((whole[: whole.index("yyyy")], True), (f"{whole[:200]}", False)):
+        theirs = QuotedCalls(reader, tokenizer, TEXT_TOOLS)
+        theirs.add(f"page: {quoted}")
+        assert theirs.has(own, view) is expected
+
+
 def test_one_of_several_repeated_calls(qwen_renderer: Renderer) -> None:
     """An own call beside the repeated one does not help it."""
     assert quoting(qwen_renderer, f"{LOOK}", f"{SENT}\n{LOOK}".replace("a b", "a  b")) is not None

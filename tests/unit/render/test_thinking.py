@@ -52,6 +52,80 @@ def test_markers_belong_to_reasoning(
         assert content == "\n\nYes.<|im_end|>"
 
 
+OWN_WORDS = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if m.reasoning_content %}{{ m.reasoning_content + '\n\n' }}{% endif %}"
+    "{{ m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "content", "said"),
+    [
+        ("why", "</thoughts>hello", "</thoughts>hello"),
+        ("why", "[/reason] hello", "[/reason] hello"),
+        ("", "<think>x</think>\n</analysis>\nhello", "\n</analysis>\nhello"),
+    ],
+)
+def test_a_content_that_begins_like_a_closing_marker_is_content(
+    smollm2: Setup, tmp_path: Path, thinking: str, content: str, said: str
+) -> None:
+    file = tmp_path / "own.jinja"
+    file.write_text(OWN_WORDS)
+    answer = {"role": "assistant", "content": content, "thinking": thinking}
+    draft = (
+        smollm2.renderer(chat_template=str(file))
+        .render([{"role": "user", "content": "Well?"}, answer])
+        .draft
+    )
+    turn = draft.turns[-1]
+    assert len(turn.thinking) == 1
+    assert draft.text[turn.content_start : turn.content_end].lstrip("\n").startswith(said.lstrip())
+
+
+APART = """{% for m in messages %}{% if m.role == 'assistant' %}
+{%- if m.reasoning_content or m.content %}<|im_start|>assistant
+{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>
+{% endif %}{{ m.content }}<|im_end|>
+{% endif %}{% if m.tool_calls %}<|im_start|>assistant
+EMPTY{% for c in m.tool_calls %}<tool_call>{"name": "{{ c.function.name }}", "arguments": {{
+c.function.arguments | tojson }}}</tool_call>{% endfor %}<|im_end|>
+{% endif %}{% else %}<|im_start|>{{ m.role }}
+{{ m.content }}<|im_end|>
+{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+@pytest.mark.parametrize("empty", ["", "<think>\n\n</think>\n\n"])
+@pytest.mark.parametrize(("said", "why"), [("said", ""), ("said", "why"), ("", "why")])
+def test_calls_behind_the_end_of_what_is_said_are_a_turn_of_their_own(
+    smollm2: Setup, tmp_path: Path, said: str, why: str, empty: str
+) -> None:
+    """No header lies in a turn, and a block that only the template wrote lies in no call."""
+    file = tmp_path / "own.jinja"
+    file.write_text(APART.replace("EMPTY", empty))
+    call = {"call_id": "c", "function": {"name": "f", "arguments": {"x": "y"}}}
+    answer = {"role": "assistant", "content": said, "tool_calls": [call]}
+    if why:
+        answer["thinking"] = why
+    draft = (
+        smollm2.renderer(chat_template=str(file))
+        .render([{"role": "user", "content": "Well?"}, answer])
+        .draft
+    )
+    turns = [turn for turn in draft.turns if turn.index == 1]
+    assert len(turns) == 2
+    assert [draft.text[turn.own_start : turn.end].count("<|im_start|>") for turn in turns] == [0, 0]
+    (placed_call,) = turns[1].calls
+    shown = draft.text[placed_call.start : placed_call.end]
+    assert shown == '<tool_call>{"name": "f", "arguments": {"x": "y"}}</tool_call>'
+    stretches = [
+        draft.text[each.start : each.end] for each in draft.stretches if each.kind == "call"
+    ]
+    assert stretches == [shown]
+
+
 @pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize("opening", TAGS)
 def test_an_empty_block_is_the_templates(

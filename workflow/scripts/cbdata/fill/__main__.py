@@ -2,8 +2,9 @@
 for several engines, or for one engine over several nodes.
 
 Exit status: 0 the shard is published; 75 stopped by a signal, or its servers or nodes are away, and
-1 failed, in all these cases with every finished completion kept; 2 the job file cannot be used. A
-module with a main guard, because the engine's processes import it again when they are spawned.
+1 failed, in all these cases with every finished completion kept; 2 the job file cannot be used; 79,
+of one of several engines alone, warned by the scheduler. A module with a main guard, because the
+engine's processes import it again when they are spawned.
 """
 
 from __future__ import annotations

@@ -111,11 +111,16 @@ class ShardLock:
             with _turn(self.path.with_name("locks"), LEAVE_S) as mine:
                 if mine:
                     _remove(self.path)
+                # In one's turn: over NFS a removed file goes when it is closed, and who opens it
+                # before gets an error.
+                os.close(fd)
+                fd = -1
         except OSError as error:
             # The work is done and on disk; the next one who looks clears up.
             logger.warning("%s: %s", self.path, error)
         finally:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
 
 
 @contextmanager

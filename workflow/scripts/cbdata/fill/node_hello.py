@@ -40,6 +40,8 @@ def meet_head(line: Line, secret: str, rank: int, name: str) -> bool:
         line.send({"rank": rank, "node": name, "nonce": mine})
     answer = line.read(HELLO_S, HELLO_BYTES) or {}
     theirs = answer.get("nonce")
+    if not isinstance(theirs, str):
+        return False
     if not _same(answer.get("proof"), _proof(secret, "head", rank, mine, theirs)):
         return False
     with contextlib.suppress(OSError):

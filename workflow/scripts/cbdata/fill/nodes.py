@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
-from signal import SIGTERM, SIGUSR1
+from signal import SIGTERM, SIGUSR2
 from typing import Any
 
 import orjson
@@ -143,7 +143,7 @@ def run_on_nodes(job: FillJob, job_file: str) -> int:
     logger.info("one engine over %d nodes: %s", count, " ".join(words))
     # Told to end, srun kills its processes at once; what it does not know it passes on to them.
     environ = {VARIABLE: orjson.dumps(asdict(told)).decode()}
-    (status,) = run_all([Command(words, environ)], {SIGTERM: SIGUSR1})
+    (status,) = run_all([Command(words, environ)], {SIGTERM: SIGUSR2})
     return status if status in (0, 1, 2) else EXIT_STOPPED
 
 

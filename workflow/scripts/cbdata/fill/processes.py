@@ -77,8 +77,10 @@ def joint_status(statuses: Sequence[int]) -> int:
         return 0
     if {1, 2} & set(statuses):
         return 1
-    stopped = EXIT_WARNED in statuses and {0, EXIT_STOPPED, EXIT_WARNED}.issuperset(statuses)
-    return EXIT_WARNED if stopped else EXIT_STOPPED
+    # One that is still starting, or has just stopped, may be killed by the warning itself: SLURM
+    # sends it to every process, and the job passes it on.
+    stopped = {0, EXIT_STOPPED, EXIT_WARNED, -signal.SIGUSR1}
+    return EXIT_WARNED if EXIT_WARNED in statuses and stopped.issuperset(statuses) else EXIT_STOPPED
 
 
 def kill_descendants() -> None:

@@ -19,9 +19,10 @@ from cbdata.fill.runner_report import Report
 
 logger = logging.getLogger(__name__)
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """SIGTERM ends a job (scancel, pre-emption, the time limit); SIGUSR1 is the warning that SLURM can
-send before it.
+send before it. SIGUSR2 is how a job over several nodes passes SIGTERM on through srun, which kills
+its processes at SIGTERM.
 """
 
 
@@ -53,7 +54,9 @@ class StopFlag:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         first = self.requested is None
-        self.requested = signal.Signals(number).name
+        # Who is told to end does not come back because a warning follows.
+        if first or number != signal.SIGUSR1:
+            self.requested = signal.Signals(number).name
         if first and self.at_once:
             raise Stopped(f"{self.requested} received before generation began")
 

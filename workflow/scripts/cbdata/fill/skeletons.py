@@ -79,8 +79,8 @@ def shard_skeletons(
 ) -> Iterator[Skeleton]:
     """Yield one shard's skeletons in file order; ``shard_records`` says which these are.
 
-    Only the shard's own records are validated: copies of an id are all in one shard, and every
-    record is in some shard.
+    Of the file, only the shard's own records are validated: copies of an id are all in one shard,
+    and every record is in some shard.
 
     Args:
         path: The skeleton file.

@@ -48,7 +48,7 @@ class AnswerStarts:
             if index == 0 or messages[index - 1]["role"] == "assistant":
                 return None
             inside = _runs_in(runs, gap)
-            key = self._shape(text, messages, index, inside, gap)
+            key = bool(tools), *self._shape(text, messages, index, inside, gap)
             if key not in self._known:
                 if len(self._known) >= SHAPES:
                     self._known.clear()

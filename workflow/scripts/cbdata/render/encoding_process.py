@@ -63,13 +63,18 @@ class EncodingProcess:
         return future
 
     def _ask(self) -> None:
+        broken = False
         while True:
             texts = self._asked.get()
+            # Later texts could be answered in the place of those that were not sent.
+            if broken:
+                continue
             try:
                 self._line.send(texts)
             except Exception:
                 # The process is gone, or a text did not fit into memory: the other thread meets
                 # the end of the process then.
+                broken = True
                 self.process.kill()
 
     def _take_answers(self) -> None:

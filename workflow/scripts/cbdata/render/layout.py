@@ -112,6 +112,9 @@ class _Layout:
                 turn.pieces = block.found.content
                 if block.found.names:
                     message = self.messages[block.index]
+                    if self.landmarks.reasons:
+                        named = (part.start for some in block.found.names.values() for part in some)
+                        turn.content_start = behind_empty_block(text, turn.own_start, min(named))
                     turn.calls = place_calls(text, message, block.found, turn, self.landmarks)
             else:
                 self._fill(turn, block.found)
@@ -284,7 +287,10 @@ class _Layout:
             said = [part for part in mine.content if part.start < part.end]
             first = min(part.start for part in (*printed, *said))
             begins = first == min(part.start for part in printed)
-            turn.thinking = [thinking_span(text, printed, turn.own_start, begins=begins)]
+            last = max(part.end for part in printed)
+            after = (part.start for part in said if part.start >= last)
+            until = min(after, default=turn.content_end)
+            turn.thinking = [thinking_span(text, printed, turn.own_start, until, begins=begins)]
             if begins:
                 turn.content_start = min(turn.thinking[0][1], turn.content_end)
         elif turn.role == "assistant" and self.landmarks.reasons:

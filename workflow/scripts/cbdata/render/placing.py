@@ -157,14 +157,17 @@ def split_rest(mine: Found, controls: Sequence[Control], landmarks: Landmarks) -
     called = [part for parts in mine.names.values() for part in parts]
     called += [part for parts in mine.arguments.values() for part in parts]
     said = [part for part in mine.content if part.start < part.end]
-    if mine.own is None or not called or not said:
+    if mine.own is None or not called:
         return
-    last, first = max(part.end for part in called), min(part.start for part in said)
+    last = max(part.end for part in called)
+    first = min((part.start for part in said), default=last)
     if _begins_anew(controls, last, first, landmarks.turn_ends, landmarks):
         mine.rest = Found(own=(first, mine.own[1]), content=mine.content, looped=mine.looped)
         mine.own, mine.content = (mine.own[0], last), []
         return
     said += [part for part in (*mine.thinking, *mine.inline) if part.start < part.end]
+    if not said:
+        return
     last, first = max(part.end for part in said), min(part.start for part in called)
     # Where the model does not stop at the end, it writes the header itself (gpt-oss).
     if _begins_anew(controls, last, first, {landmarks.eos}, landmarks):

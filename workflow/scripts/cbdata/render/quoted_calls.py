@@ -197,8 +197,13 @@ def _holds(window: str, call: Call, length: int) -> bool:
     """Whether the letters of a call's name and of all its values stand in a text, among the first
     ``length`` letters: what follows is no longer the quoted call, but the text behind it.
     """
-    letters = _letters(window)[:length]
-    return all(_letters(said) in letters for said in (call.name, *_values(call.arguments)))
+    letters, name = _letters(window), _letters(call.name)
+    wanted = [name, *map(_letters, _values(call.arguments))]
+    # Behind one marker there may be a list: a later call begins where its name is said to be one.
+    starts = [0, *(found.start() for found in re.finditer(f"name{re.escape(name)}", letters))]
+    return any(
+        all(letters.find(said, start, start + length) >= 0 for said in wanted) for start in starts
+    )
 
 
 def _letters(text: str) -> str:

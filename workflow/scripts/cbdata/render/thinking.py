@@ -31,7 +31,7 @@ def may_reason(source: str) -> bool:
 
 
 def thinking_span(
-    text: str, parts: Sequence[Part], own_start: int, *, begins: bool
+    text: str, parts: Sequence[Part], own_start: int, edge: int, *, begins: bool
 ) -> tuple[int, int]:
     """The characters ``[start, end)`` of a turn's reasoning with the markers around it, as far as
     the turn's own text has them.
@@ -41,12 +41,14 @@ def thinking_span(
         parts: The stretches that show the reasoning; at least one.
         own_start: Where the turn's own text starts: behind a marker that the generation prompt
             ends with.
+        edge: Where the message's content begins behind the reasoning: no marker is looked for
+            there, for it would be the model's words.
         begins: Whether the turn says nothing before: what the template prints before it opens it,
             in whatever notation.
     """
     start, end = min(part.start for part in parts), max(part.end for part in parts)
     opened = _OPENED.search(text, own_start, start)
-    closed = _CLOSED.match(text, end)
+    closed = _CLOSED.match(text, end, max(edge, end))
     if opened:
         start = opened.start()
     elif begins and own_start < start:

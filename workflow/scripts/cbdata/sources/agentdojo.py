@@ -51,7 +51,7 @@ REASONS: Reasons = {
     **MESSAGE_REASONS,
     "missing_messages": "the record has no list of messages",
     "empty_transcript": "the list of messages is empty",
-    "stopped_run": "the run has no verdict, and the model did not have the last word",
+    "stopped_run": "the run has no verdict, and does not end in an answer of the model",
     "bad_security": "an injected run whose security is neither true nor false",
 }
 
