@@ -60,7 +60,13 @@ class Jobs:
         self.job(shard, shards).save(file)
         return subprocess.Popen(
             [sys.executable, "-m", "cbdata.fill", str(file)],
-            env={**os.environ, "PYTHONPATH": str(REPO / "workflow/scripts"), **environ},
+            # TRL, once a test has imported it, lets this process's children log errors alone.
+            env={
+                **os.environ,
+                "VLLM_LOGGING_LEVEL": "INFO",
+                "PYTHONPATH": str(REPO / "workflow/scripts"),
+                **environ,
+            },
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
