@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import orjson
-import psutil
 import pytest
 from safetensors.torch import load_file, save_file
 
 from cbdata.fill.row_file import read_rows
+from tests.ended_processes import ended
 from tests.vllm.jobs import Jobs
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
@@ -79,7 +79,7 @@ def test_a_real_engine_over_two_nodes_loads_generates_and_ends_in_order(
     assert "this node's part of the model is loaded" in further
     assert "the engine's end: as planned" in further
     # No worker outlives the job, which vLLM's own would: it waits for the other node.
-    assert not [pid for pid in map(int, WORKER.findall(further)) if psutil.pid_exists(pid)]
+    assert all(ended(pid) for pid in map(int, WORKER.findall(further)))
     rows = [row for _, row in read_rows(jobs.job().sets[0].output)]
     assert rows[-1]["generated"] == len(stored)
 

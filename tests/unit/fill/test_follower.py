@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import psutil
 import pytest
 
 from cbdata.fill.follower import head_addresses, log_beside
@@ -24,6 +23,7 @@ from cbdata.fill.models import folder_fingerprint
 from cbdata.fill.node_hello import meet_node
 from cbdata.fill.node_line import Line
 from cbdata.fill.nodes import VARIABLE, NodesJob
+from tests.ended_processes import ended
 from tests.fill_settings import fill_settings, runtime_settings
 
 BACKEND = """
@@ -91,21 +91,6 @@ def following(folder: Path, repo: Path) -> Iterator[Follower]:
             finally:
                 run.kill()
         assert not list(folder.glob("cbfill-*")), "its own scratch folder is gone"
-
-
-def ended(pid: int) -> bool:
-    """Whether a process is gone, or was not yet fetched by its new parent, or will be at once: a
-    killed process takes a moment to die, and who killed it does not wait for that.
-    """
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def question(model: Path | str) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest.mock import MagicMock
 
-import psutil
 import pytest
 from tokenizers import Tokenizer
 
@@ -26,6 +25,7 @@ from cbdata.rejects import Reject
 from cbdata.render.encoding_process import EncodingProcess
 from cbdata.render.text_encoder import Ids, TextEncoder
 from cbdata.render.tokenizer import load_tokenizer
+from tests.ended_processes import ended
 from tests.unit.render.setups import Setup
 
 WAIT = 60
@@ -164,21 +164,21 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_it_ends_with_the_one_that_started_it(smollm2: Setup, repo: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(smollm2.folder)],
+def run_program(source: str, folder: Path, repo: Path) -> subprocess.CompletedProcess[str]:
+    """A program run to its end, with a tokenizer's folder as its argument."""
+    return subprocess.run(
+        [sys.executable, "-c", source, str(folder)],
         env={**os.environ, "PYTHONPATH": str(repo / "workflow/scripts")},
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=WAIT,
     )
+
+
+def test_it_ends_with_the_one_that_started_it(smollm2: Setup, repo: Path) -> None:
+    done = run_program(KILLED, smollm2.folder, repo)
     assert done.returncode == -signal.SIGKILL
-    end = time.monotonic() + WAIT
-    while psutil.pid_exists(int(done.stdout)):
-        if psutil.Process(int(done.stdout)).status() == psutil.STATUS_ZOMBIE:
-            break
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    assert ended(int(done.stdout), WAIT)
 
 
 FAILED = """
@@ -197,13 +197,7 @@ raise RuntimeError("the end of it")
 
 
 def test_the_reason_is_the_last_word_of_a_job_that_fails(smollm2: Setup, repo: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FAILED, str(smollm2.folder)],
-        env={**os.environ, "PYTHONPATH": str(repo / "workflow/scripts")},
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=WAIT,
-    )
+    done = run_program(FAILED, smollm2.folder, repo)
     assert done.returncode == 1
     *_, reason, end = done.stderr.splitlines()
     assert reason.endswith("RuntimeError: the end of it")
