@@ -194,16 +194,3 @@ def test_the_end_of_a_turn_whose_calls_are_closed_in_letters(
         assert all(each.end == each.content_end for each in own)
         for each in (call for turn in own for call in turn.calls):
             assert draft.text[each.start : each.end] == called[2:]
-
-
-def test_a_header_for_which_the_template_does_not_ask_is_said(smollm2_renderer: Renderer) -> None:
-    """As DiffusionGemma: behind a result it asks for nothing, and prints a header all the same."""
-    source = (
-        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
-        "{% if add_generation_prompt and messages[-1].role == 'user' %}<|assistant|>{% endif %}"
-    )
-    renderer = family_renderer(source, smollm2_renderer.tokenizer)
-    ask, done = {"role": "user", "content": "ask"}, {"role": "assistant", "content": "done"}
-    result = {"role": "tool", "content": "found", "tool_call_id": "call00001"}
-    with pytest.raises(Reject, match=r"spans_disagree.* prints a header here for which it"):
-        renderer.draft([ask, done, result, done])

@@ -7,6 +7,7 @@ the cost does not grow with the conversations.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,8 +28,11 @@ Messages = Sequence[Mapping[str, Any]]
 class AnswerStarts:
     """What a template says of where answers start, for the conversations of one renderer."""
 
-    def __init__(self, template: ChatTemplate, tokenizer: PlainTokenizer) -> None:
+    def __init__(
+        self, template: ChatTemplate, tokenizer: PlainTokenizer, landmarks: Landmarks
+    ) -> None:
         self._template, self._pattern = template, tokenizer.pattern
+        self._header = _unasked(landmarks)
         self._known: dict[tuple[Any, ...], tuple[int, int] | None] = {}
 
     def of(
@@ -106,6 +110,7 @@ class AnswerStarts:
         printed = text[start : gap.end]
         wanted = prompt[asked.end if asked else 0 :]
         common = _common(printed, wanted)
+        plain = None
         if common < len(wanted):
             # The template prints the conversation otherwise where an answer follows: what it adds
             # to ask for one may be the same for all that.
@@ -113,6 +118,9 @@ class AnswerStarts:
             added = prompt[len(plain) :] if prompt.startswith(plain) else ""
             place = printed.rfind(added) if added.strip() else -1
             common = place + len(added) if place >= 0 else self._whole(printed, common)
+        header = self._header.match(printed, common) if self._header else None
+        if header and prompt == (plain or render(messages, tools, hidden=hidden)[0]):
+            common = header.end()  # it asks for nothing
         return start + common
 
     def _whole(self, printed: str, common: int) -> int:
@@ -129,6 +137,21 @@ class AnswerStarts:
         ):
             common -= 1
         return common
+
+
+def _unasked(landmarks: Landmarks) -> re.Pattern[str] | None:
+    """The header of an answer, which a template may print where it adds nothing to ask for one.
+
+    DiffusionGemma does so behind a tool's result. The same text is the template's wherever it is
+    asked for, what reads completions expects none of it in them, and the tags for training
+    (``{% generation %}``) leave it out: it is not the model's here either. None for a template that
+    never asks.
+    """
+    header = landmarks.generation_prompt.lstrip()
+    if not header.strip():
+        return None
+    ends = "|".join(re.escape(end) for end in sorted(landmarks.turn_ends, reverse=True) if end)
+    return re.compile(rf"\s*(?:(?:{ends})\s*)?{re.escape(header)}" if ends else re.escape(header))
 
 
 def asked_of(run: Run) -> tuple[str, int, int]:

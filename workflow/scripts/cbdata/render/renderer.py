@@ -77,7 +77,7 @@ class Renderer:
         self.encoder = SegmentEncoder(tokenizer, cache_characters, encoding)
         self.speller = Speller(tokenizer)
         self._escaper = Escaper(tokenizer)
-        self._answers = AnswerStarts(template, tokenizer)
+        self._answers = AnswerStarts(template, tokenizer, landmarks)
         headers = learn_headers(self._answers, template, tokenizer, landmarks)
         self.landmarks = replace(landmarks, headers=headers)
         self._inline = InlineCalls(
