@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -168,12 +169,16 @@ CONTROL = (
 )
 
 
-def family_renderer(source: str, base: PlainTokenizer) -> Renderer:
-    """A template on a tokenizer that has its control tokens."""
+def family_renderer(
+    source: str, base: PlainTokenizer, eos: str = "<|end|>", more: Iterable[str] = ()
+) -> Renderer:
+    """A template on a tokenizer that has the families' control tokens and ``more``, and calls
+    ``eos`` its end of sequence.
+    """
     flags = dict.fromkeys(("special", "lstrip", "rstrip", "single_word", "normalized"), False)
     added = [
         {**flags, "id": base.model.get_vocab_size() + number, "content": text, "special": True}
-        for number, text in enumerate(CONTROL)
+        for number, text in enumerate(dict.fromkeys([*CONTROL, *more]))
     ]
     tokenizer = replace(
         base,
@@ -181,7 +186,7 @@ def family_renderer(source: str, base: PlainTokenizer) -> Renderer:
             each["content"]: ControlToken(each["id"], each["content"], True) for each in added
         },
         pattern=control_pattern(added),
-        special={"eos_token": "<|end|>"},
+        special={"eos_token": eos},
     )
     template = ChatTemplate(source, "made", {}, "26 Jul 2024")
     settings = default_settings(RenderSettings, tokenizer="made")

@@ -156,9 +156,6 @@ def test_calls_behind_an_end_of_turn_and_a_header_are_a_turn_of_their_own(
     assert headers.count("<|assistant|>") == 4
     spans = spans_of(draft.turns, renderer.render(messages).tokens)["message_spans"]
     assert [span["message_index"] for span in spans] == [0, 1, 2, 2, 3, 4, 5, 6, 7]
-    asked = replace(renderer.landmarks, eos="")
-    renderer.landmarks = asked
-    assert [turn.index for turn in renderer.draft(messages).turns] == [*range(8)]
 
 
 def test_positions_of_ends_are_the_ends_of_turns(

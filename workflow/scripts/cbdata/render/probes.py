@@ -312,5 +312,4 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         close,
         spelled_end=_spelled_end(template, tokenizer, tools),
         call_open=opening,
-        eos=tokenizer.special.get("eos_token", ""),
     )

@@ -29,6 +29,7 @@ from cbdata.render.locate import locate_tokenizer
 from cbdata.render.partition import partition
 from cbdata.render.probes import probe_landmarks
 from cbdata.render.settings import Prompt, RenderSettings
+from cbdata.render.stops import with_stops
 from cbdata.render.template import ChatTemplate, check_llama_tokens, template_source
 from cbdata.render.text_encoder import Encoding
 from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer, own_template
@@ -77,6 +78,7 @@ class Renderer:
         self.encoder = SegmentEncoder(tokenizer, cache_characters, encoding)
         self.speller = Speller(tokenizer)
         self._escaper = Escaper(tokenizer)
+        landmarks = with_stops(landmarks, template, tokenizer)
         self._answers = AnswerStarts(template, tokenizer, landmarks)
         headers = learn_headers(self._answers, template, tokenizer, landmarks)
         self.landmarks = replace(landmarks, headers=headers)
