@@ -154,6 +154,15 @@ FAMILIES = {
         "<|done|>{% endfor %}{% for c in (m.tool_calls or [])[-1:] %}<|called|>{% endfor %}"
         "{% endcall %}{% endfor %}" + ASK
     ),
+    # Turns are captured from the last one to the first, and put before the others
+    "from the end": (
+        "{% set ns = namespace(out='') %}{% for m in messages[::-1] %}{% set turn %}"
+        "<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}<|call|>{{ "
+        + CALL
+        + " }}<|done|>"
+        "{% endfor %}<|end|>{{ '\n' }}{% endset %}{% set ns.out = turn ~ ns.out %}{% endfor %}"
+        "{{ ns.out }}" + ASK
+    ),
     # Contents are lists of blocks
     "blocks": (
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content | map(attribute='text') | join('') }}"

@@ -277,6 +277,8 @@ def _mark_loop(loop: nodes.For) -> None:
                 for field in BRANCHES:
                     if isinstance(getattr(node, field, None), list):
                         setattr(node, field, marked(getattr(node, field)))
+            if isinstance(node, nodes.AssignBlock):  # its text may be printed anywhere
+                node.body = [*start, *node.body, *_printed(VISIT_END, names[::-1], line)]
             out.append(node)
             if (name := _target(node)) in looked_up:
                 out += _printed(MESSAGE_START, [str(name)], line)
@@ -284,7 +286,8 @@ def _mark_loop(loop: nodes.For) -> None:
                 out += _printed(VISIT_START, [str(name)], line)
         return out
 
-    loop.body = [*_printed(VISIT_START, names, line), *marked(loop.body), *end()]
+    start = _printed(VISIT_START, names, line)
+    loop.body = [*start, *marked(loop.body), *end()]
 
 
 def _target(node: nodes.Node, numbers: Sequence[str] | None = None) -> str | None:
