@@ -120,6 +120,11 @@ FAMILIES = {
         "{{ m.tool_calls | map(attribute='function') | list | tojson(indent=2) }}<|called|>"
         "{% endif %}<|end|>" + CLOSE + ASK
     ),
+    # The same as Python writes it
+    "python's list": (
+        LOOP + "{% else %}<|assistant|>{{ m.content }}{% if m.tool_calls %}<|calls|>"
+        "{{ m.tool_calls }}<|called|>{% endif %}<|end|>" + CLOSE + ASK
+    ),
     # Calls between tags that a filter joins them with
     "tags between": (
         LOOP + "{% else %}<|assistant|>{{ m.content }}{% if m.tool_calls %}{{ '<|calls|><|call|>'"

@@ -119,11 +119,14 @@ def test_a_template_that_takes_the_usual_field_too_is_given_that_alone(
     assert renderer.template.facts.reasoning == FIELDS
 
 
+@pytest.mark.parametrize("word", ["thinking", "thoughts"])
 @pytest.mark.parametrize("shown", ["m.content", "m.content | tojson", "m.content ~ ''"])
-def test_a_list_that_is_written_out_is_no_form(shown: str, smollm2_renderer: Renderer) -> None:
+def test_blocks_that_are_written_out_are_no_form(
+    shown: str, word: str, smollm2_renderer: Renderer
+) -> None:
     """The template speaks of thinking, and prints whatever a content is."""
     source = (
-        "{# thinking #}{% for m in messages %}<|{{ m.role }}|>{{ " + shown + " }}" + CALLS
+        f"{{# {word} #}}{{% for m in messages %}}<|{{{{ m.role }}}}|>{{{{ " + shown + " }}" + CALLS
     ) + "{% endfor %}"
     renderer = family_renderer(source + ASK, smollm2_renderer.tokenizer)
     assert renderer.template.facts.reasoning == FIELDS

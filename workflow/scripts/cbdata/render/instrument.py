@@ -68,6 +68,11 @@ class Marks:
         leave(self.scope, mark.parts[0].origin)
         return mark
 
+    def around(self, value: Any) -> tuple[str, str] | None:
+        """The empty texts that mark start and end of a message or call, without visiting it."""
+        start = self.start.get(id(value))
+        return None if start is None else (start, self.end[id(value)])
+
     def message_start(self, value: Any) -> str:
         """As ``visit_start``, for messages alone."""
         mark = self.start.get(id(value))

@@ -17,6 +17,8 @@ class ReasoningForm(NamedTuple):
         name: What it is called.
         word: What stands in the source of every template that takes it.
         give: Puts the reasoning into a message, of which everything else is there already.
+        in_blocks: Whether the content becomes blocks, which a template that knows none of them
+            would write out as they are.
         every: Whether every answer takes the form, if one of the conversation has reasoning: those
             without are given "". Calls then have their arguments as JSON text.
     """
@@ -24,6 +26,7 @@ class ReasoningForm(NamedTuple):
     name: str
     word: str
     give: Callable[[dict[str, Any], str], None]
+    in_blocks: bool = False
     every: bool = False
 
 
@@ -67,9 +70,9 @@ FORMS = {
         ReasoningForm(FIELDS, "", _in_fields("reasoning_content", "thinking")),
         ReasoningForm("reasoning", "reasoning", _in_fields("reasoning")),
         ReasoningForm("thought", "thought", _in_fields("thought")),
-        ReasoningForm("block", "thinking", _in_block),
-        ReasoningForm("nested block", "thinking", _in_nested_block),
-        ReasoningForm("mapping", "thoughts", _in_mapping, every=True),
+        ReasoningForm("block", "thinking", _in_block, in_blocks=True),
+        ReasoningForm("nested block", "thinking", _in_nested_block, in_blocks=True),
+        ReasoningForm("mapping", "thoughts", _in_mapping, in_blocks=True, every=True),
     )
 }
 """The forms by name, in the order in which they are tried: Solar takes ``reasoning``, Apriel 1.5
