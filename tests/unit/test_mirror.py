@@ -82,6 +82,7 @@ WITHOUT: dict[str, str] = {
     "render/chat.py": "test_locate and test_oracle",
     "render/draft.py": "test_oracle and test_fit_spans",
     "render/draft_encoder.py": "test_oracle and test_stage",
+    "render/drafter.py": "test_stage, row by row",
     "render/environment.py": "test_template and test_growing",
     "render/figures.py": "test_stage, by the stats",
     "render/instrument.py": "test_template and test_trl_templates",
