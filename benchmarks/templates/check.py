@@ -161,7 +161,7 @@ def check_turns(
             if start < tokens.first(turn.begin):
                 extra = tokens.spelled(start, tokens.first(turn.begin))
                 yield "start", f"{extra!r} is the prompt's"
-            missed = tokens.spelled(tokens.first(turn.begin), start)
+            missed = tokens.spelled(tokens.begins(turn.begin), start)
             thought = any(
                 word.text in missed for word in conversation.words if word.kind == "thinking"
             )
@@ -194,12 +194,18 @@ def _check_calls(calls: Sequence[Mapping[str, int]], tokens: Tokens) -> Iterator
     ]
     for text in texts:
         tag = TAG.match(text)
-        if tag and not text.rstrip().endswith(f"</{tag.group(1)}>"):
+        if tag and not text.rstrip().endswith(_closings(tag.group(1))):
             yield "call_cut", f"{text[-30:]!r} is the end of a call with {tag.group()!r}"
     for left, right in pairwise(calls):
         between = tokens.text[tokens.char(left["token_end"]) : tokens.char(right["token_start"])]
         if not SEPARATOR.fullmatch(between) and "<|start|>" not in between:
             yield "call_cut", f"{between!r} is between two calls"
+
+
+def _closings(tag: str) -> tuple[str, ...]:
+    """How a call may end that begins with a tag."""
+    ended = f"<end{tag.removeprefix('start')}>"
+    return (f"</{tag}>", ended) if tag.startswith("start_") else (f"</{tag}>",)
 
 
 def check_reasoning(

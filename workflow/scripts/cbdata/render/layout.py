@@ -133,6 +133,8 @@ class _Layout:
         asked = None
         if role == "assistant" and self.ask and not block.is_rest:
             asked = self.ask(index, self.runs, gap)
+            if asked is not None and behind <= asked < start and not text[asked:start].strip():
+                start = asked  # white space that is printed for the message before
         # What stands before the content may hold a whole turn of its own (a default system
         # message): it is nobody's.
         edge = first if asked is None else max(min(asked, first), start)
