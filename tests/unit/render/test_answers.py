@@ -86,7 +86,6 @@ def test_white_space_before_an_answer_that_is_printed_for_the_message_before(
     renderer = family_renderer(BETWEEN, smollm2_renderer.tokenizer)
     messages: list[dict[str, Any]] = [ASK, CALL, FOUND, DONE, MORE, LAST]
     draft = renderer.draft(messages)
-    assert renderer.prompt_text(messages[:3]) == "<|user|>ask<|end|><|assistant|>" + (
-        '<|call|>look{"x": 1}<|done|>\n<|tool|>found'
-    )
+    prompt = renderer.prompt_text(messages[:3])
+    assert prompt.endswith('<|assistant|><|call|>look{"x": 1}<|done|>\n<|tool|>found')
     assert own(draft)[1:] == ["\ndone<|end|>", "last<|end|>"]
