@@ -57,7 +57,6 @@ WITHOUT: dict[str, str] = {
     "export/counts.py": "test_card and test_parquet, which read what it counts",
     "export/dataset.py": "test_parquet and test_card, which read what it writes",
     "export/rows.py": "test_parquet and test_pairs",
-    "fill/backends/endpoint_server.py": "test_endpoint_backend, on a scripted server",
     "fill/reasons.py": TABLE,
     "judge/outcomes.py": TABLE,
     "judge/plain_text.py": "test_prose",
