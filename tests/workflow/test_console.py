@@ -75,6 +75,32 @@ def test_a_run_is_a_line_for_each_job_and_ends_with_what_came_of_the_data(
     assert "Building DAG" in whole.output and "Finished jobid" in whole.output
 
 
+@pytest.mark.parametrize("verbose", [(), ("--verbose",)])
+def test_a_run_whose_reader_goes_away_goes_on(
+    verbose: tuple[str, ...], repo: Path, config: dict[str, object], tmp_path: Path
+) -> None:
+    """As with ``| head``."""
+    values = [f"{key}={value}" for key, value in (config | {"max_length": 5}).items()]
+    run = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "snakemake", "--snakefile", repo / "Snakefile"),
+            *(*PROFILE, *verbose, "--cores", "2", "--directory", tmp_path, "--config", *values),
+        ],
+        cwd=repo,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert run.stderr is not None
+    run.stderr.readline()
+    run.stderr.close()
+    assert run.wait(timeout=100) == 1
+    assert (
+        "6 of 6 records rejected"
+        in (tmp_path / "logs/render_traces/agentdojo_complete.log").read_text()
+        + (tmp_path / "logs/apply_lossmask/agentdojo_complete.log").read_text()
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
