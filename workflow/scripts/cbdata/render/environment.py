@@ -22,7 +22,7 @@ from cbdata.render import instrument, traced_text
 from cbdata.render.growing import ENDS, GROW, Growing, ends, grow, stored
 from cbdata.render.instrument import Marks
 from cbdata.render.json_text import dump
-from cbdata.render.safe_text import mark_safe
+from cbdata.render.safe_text import escape_html, mark_safe
 from cbdata.render.short_code import DICT_ATTRIBUTES, ShortCode
 from cbdata.render.traced_json import Known, dump_json
 
@@ -45,6 +45,10 @@ class GenerationTag(Extension):
         return nodes.Scope(
             parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line
         )
+
+
+TRACEABLE = (traced_text.TracedText, list, dict)
+"""What may have origins when it is written as text."""
 
 
 class ChatEnvironment(ImmutableSandboxedEnvironment):
@@ -94,7 +98,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         text = value.__self__
 
         def wrapper(*args: Any, **kwargs: Any) -> str:
-            if any(isinstance(item, traced_text.TracedText) for item in (*args, *kwargs.values())):
+            if any(isinstance(item, TRACEABLE) for item in (*args, *kwargs.values())):
                 pieces = _formatted(text, args, kwargs)
                 if pieces is not None:
                     return traced_text.concat(pieces)
@@ -232,6 +236,7 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
         "indent": _indent,
         instrument.PERCENT: _percent_operator,
         "safe": mark_safe,
+        **dict.fromkeys(("e", "escape"), _unfolded(lambda value: escape_html(value, marks.hidden))),
         "string": traced_text.as_text,
         instrument.VISIT_START: marks.visit_start,
         instrument.VISIT_END: marks.visit_end,
