@@ -85,6 +85,33 @@ def test_a_call_without_a_closing_ends_with_its_turn(
     assert last_call(renderer, arguments) == f"<|call|>look{written(arguments)}"
 
 
+@pytest.mark.parametrize("content", ["", "I look.", 'I say </answer> and "}'])
+@pytest.mark.parametrize(
+    ("shown", "calls"),
+    [
+        ("{{ {'text': m.content} | tojson }}", "ONE"),
+        ("<answer>{{ m.content }}\n</answer>", "<|calls|>ONE<|called|>"),
+        ("<|text|>{{ m.content }}<|text_end|>", "ONE"),
+        ("<|text|>{{ m.content | trim }}<|text_end|>", "<|calls|>ONE"),
+    ],
+)
+def test_what_closes_a_content_is_no_call_s(
+    shown: str, calls: str, content: str, smollm2_renderer: Renderer
+) -> None:
+    one = "<|call|>{{ c.function.name }}{{ c.function.arguments | tojson }}<|done|>"
+    each = calls.replace("ONE", EACH.replace("ONE", one))
+    source = TURN.replace(
+        "{{ m.content }}CALLS", f"{shown}{{% if m.tool_calls %}}{each}{{% endif %}}"
+    )
+    renderer = family_renderer(source + ASK, smollm2_renderer.tokenizer)
+    turn = {"role": "assistant", "content": content, "tool_calls": [a_call(1, "look", x=1)]}
+    draft = renderer.draft([{"role": "user", "content": "ask"}, turn])
+    (span,) = draft.turns[1].calls
+    opening = calls.partition("ONE")[0]
+    assert draft.text[span.start : span.end] == f'{opening}<|call|>look{{"x": 1}}<|done|>'
+    assert draft.turns[1].content_start <= span.start
+
+
 def last_call(renderer: Renderer, arguments: dict[str, Any]) -> str:
     """The call with these arguments, alone and behind one with others, which must be the same."""
     found = set()

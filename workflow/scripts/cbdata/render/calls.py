@@ -62,6 +62,8 @@ def place_calls(
     for number, (call, core, (low, high)) in enumerate(zip(calls, cores, bounds, strict=True)):
         low = max([low, *(end for _, end in said if end <= core[0])])
         high = min([high, *(start for start, _ in said if start >= core[1])])
+        if number == 0:
+            low = _behind_content(text, low, core[0], turn, landmarks)
         low = _behind_header(text, low, core[0], landmarks)
         if number < len(cores) - 1:
             high = _before_end(text, core[1], high, landmarks)
@@ -100,9 +102,10 @@ def _is_whole(call: Any, mine: Found, number: int, end: int) -> bool:
     the rest of a list or mapping of which that character is printed one by one.
     """
     arguments = call["function"]["arguments"]
-    nested = [value for value in arguments.values() if isinstance(value, list | dict)]
+    if not any(isinstance(value, list | dict) for value in arguments.values()):
+        return True
     last = [part.origin.leaf for part in mine.arguments.get(number, ()) if part.end == end]
-    if not nested or not last or min(last) < 0:
+    if not last or min(last) < 0:
         return True
     leaf = 0
     for value in arguments.values():
@@ -155,6 +158,14 @@ def _closed(text: str, close: str, start: int, end: int, whole: bool) -> int:
     close = close.lstrip("'\"")
     found = text.rfind(close, start, end) if close else -1
     return found + len(close) if found >= 0 else 0
+
+
+def _behind_content(text: str, start: int, end: int, turn: Turn, landmarks: Landmarks) -> int:
+    """Behind what closes a content that stands before the calls, an empty one's too."""
+    close = landmarks.content_close
+    ends = (part.end for part in turn.pieces if close and part.end <= end)
+    closed = [at + len(close) for at in ends if text.startswith(close, at, end)]
+    return max([start, *closed])
 
 
 def _behind_header(text: str, start: int, end: int, landmarks: Landmarks) -> int:
