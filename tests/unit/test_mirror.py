@@ -78,7 +78,6 @@ WITHOUT: dict[str, str] = {
     "records/words.py": TYPES,
     "rejects.py": "test_reasons and every test of a reject",
     "render/answers.py": "test_partition",
-    "render/calls.py": "test_partition and test_layout",
     "render/chat.py": "test_locate and test_oracle",
     "render/draft.py": "test_oracle and test_fit_spans",
     "render/drafter.py": "test_stage, row by row",

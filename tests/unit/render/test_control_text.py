@@ -182,3 +182,23 @@ def test_what_python_writes_of_hidden_text_is_what_it_writes_of_the_text(
     assert text_of[call.start : call.end] == shown
     control = {token.id for token in renderer.tokenizer.control.values()}
     assert sum(token in control for token in rendered.tokens.ids()) == 6
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_arguments_are_sorted_as_they_were_written(
+    reverse: bool, smollm2_renderer: Renderer
+) -> None:
+    renderer = family_renderer(
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}"
+        "<|call|>{{ c.function.name }}{% for k, v in c.function.arguments"
+        f" | dictsort(reverse={reverse}) %}} {{{{ k }}}}={{{{ v | tojson }}}}{{% endfor %}}<|done|>"
+        "{% endfor %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        smollm2_renderer.tokenizer,
+    )
+    arguments = {"b": 1, "<|end|>": "x", "A": "<|call|>", "!": 2}
+    turn = {"role": "assistant", "content": "", "tool_calls": [a_call(1, "look", **arguments)]}
+    draft = renderer.draft([{"role": "user", "content": "ask"}, turn])
+    (call,) = draft.turns[1].calls
+    pairs = ["!=2", '<|end|>="x"', 'A="<|call|>"', "b=1"]
+    wanted = " ".join(reversed(pairs) if reverse else pairs)
+    assert draft.text[call.start : call.end] == f"<|call|>look {wanted}<|done|>"
