@@ -99,7 +99,7 @@ def test_the_place_of_the_model_and_the_version_are_recorded_in_one_line() -> No
     served = described(listed, "1\x1b[0m" + "x" * 500)
     assert (served.name, served.context, served.root) == ("m", None, "/models/a b")
     assert str(served).startswith("vllm 1\ufffd[0mxxx") and str(served).endswith(
-        ", m (/models/a b)"
+        "x (/models/a b), m"
     )
     assert len(str(served)) < 500 and str(served).isprintable()
     assert str(described({"data": [{"id": "m", "root": "m"}]}, [])) == "vllm [], m"

@@ -45,7 +45,7 @@ class ServedModel:
     def __str__(self) -> str:
         """For logs and for every trace."""
         origin = f" ({self.root})" if self.root not in ("", self.name) else ""
-        return f"{self.software}, {self.name}{origin}"
+        return f"{self.software}{origin}, {self.name}"
 
 
 class Server:
