@@ -80,6 +80,7 @@ WITHOUT: dict[str, str] = {
     "render/calls.py": "test_partition and test_layout",
     "render/chat.py": "test_locate and test_oracle",
     "render/draft.py": "test_oracle and test_fit_spans",
+    "render/drafter.py": "test_stage, row by row",
     "render/environment.py": "test_template and test_growing",
     "render/figures.py": "test_stage, by the stats",
     "render/instrument.py": "test_template and test_trl_templates",

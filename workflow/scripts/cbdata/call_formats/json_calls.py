@@ -165,6 +165,44 @@ def _wrapped(
     return replace(call, raw=view.text[start:end], raw_start=start, start=start, end=end)
 
 
+def read_named_call(
+    view: View, opening: re.Match[str], closing: re.Pattern[str], closing_name: str, markup: str
+) -> Call | Fault:
+    """A call whose name stands in its opening, before an object of arguments and a closing marker.
+
+    Args:
+        view: The completion.
+        opening: Found in the view's shape, up to the arguments. Group 1 is the name; white space at
+            its beginning is no part of the call.
+        closing: What stands behind the arguments.
+        closing_name: What a fault calls that.
+        markup: What ``Call.markup`` says.
+
+    Returns:
+        The call from its opening to its closing, or what is wrong with it.
+    """
+    found = read_arguments(view, opening.end())
+    if isinstance(found, Fault):
+        return found
+    arguments, end = found
+    close = closing.match(view.shape, end)
+    if close is None:
+        return Fault(end, f"no {closing_name} behind a call's arguments")
+    start = view.skip_space(opening.start())
+    return Call(
+        name=view.text[opening.start(1) : opening.end(1)],
+        arguments=arguments,
+        raw=view.text[start : close.end()],
+        raw_start=start,
+        start=start,
+        end=close.end(),
+        name_start=opening.start(1),
+        name_end=opening.end(1),
+        form="json",
+        markup=markup,
+    )
+
+
 def read_list(
     view: View, pos: int, keys: Keys, markup: str
 ) -> tuple[tuple[Call, ...], int] | Fault:

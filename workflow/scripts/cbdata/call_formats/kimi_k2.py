@@ -8,7 +8,7 @@ from typing import Any
 
 from cbdata.call_formats.base import NO_TOKENS, Block, Call, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import named_grammar
-from cbdata.call_formats.json_calls import dump, read_arguments
+from cbdata.call_formats.json_calls import dump, read_named_call
 from cbdata.call_formats.sections import Section, section_blocks
 from cbdata.tools import ToolSchema
 
@@ -61,22 +61,4 @@ def _call(view: View, pos: int) -> Call | Fault | None:
     opening = _CALL.match(view.shape, pos)
     if opening is None:
         return None
-    found = read_arguments(view, opening.end())
-    if isinstance(found, Fault):
-        return found
-    close = _CALL_END.match(view.shape, found[1])
-    if close is None:
-        return Fault(found[1], f"no {CALL_END} behind a call's arguments")
-    start = view.skip_space(opening.start())
-    return Call(
-        name=view.text[opening.start(1) : opening.end(1)],
-        arguments=found[0],
-        raw=view.text[start : close.end()],
-        raw_start=start,
-        start=start,
-        end=close.end(),
-        name_start=opening.start(1),
-        name_end=opening.end(1),
-        form="json",
-        markup="tool_calls_section",
-    )
+    return read_named_call(view, opening, _CALL_END, CALL_END, "tool_calls_section")

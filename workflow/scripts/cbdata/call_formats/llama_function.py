@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cbdata.call_formats.base import NO_TOKENS, Block, Call, CallFormat, Fault, Tokens, View, marker
+from cbdata.call_formats.base import NO_TOKENS, Block, CallFormat, Fault, Tokens, View, marker
 from cbdata.call_formats.grammars import named_grammar
-from cbdata.call_formats.json_calls import dump, read_arguments
+from cbdata.call_formats.json_calls import dump, read_named_call
 from cbdata.tools import ToolSchema
 
 OPEN, CLOSE = "<function=", "</function>"
@@ -30,25 +30,10 @@ class LlamaFunction(CallFormat):
         while opening := _OPEN.search(view.shape, pos):
             if opening[1] is None:
                 return Fault(opening.start(), f"{OPEN} without a name and an object behind it")
-            arguments = read_arguments(view, opening.end())
-            if isinstance(arguments, Fault):
-                return arguments
-            close = _CLOSE.match(view.shape, arguments[1])
-            if close is None:
-                return Fault(arguments[1], f"{OPEN} that is not closed behind its arguments")
-            call = Call(
-                name=opening[1],
-                arguments=arguments[0],
-                raw=view.text[opening.start() : close.end()],
-                raw_start=opening.start(),
-                start=opening.start(),
-                end=close.end(),
-                name_start=opening.start(1),
-                name_end=opening.end(1),
-                form="json",
-                markup="function",
-            )
-            pos = close.end()
+            call = read_named_call(view, opening, _CLOSE, CLOSE, "function")
+            if isinstance(call, Fault):
+                return call
+            pos = call.end
             found.append(Block(opening.start(), pos, (call,)))
         return found
 

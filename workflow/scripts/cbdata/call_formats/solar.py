@@ -21,7 +21,7 @@ from cbdata.call_formats.base import (
     marker,
 )
 from cbdata.call_formats.grammars import named_grammar
-from cbdata.call_formats.json_calls import dump, read_arguments
+from cbdata.call_formats.json_calls import dump, read_named_call
 from cbdata.call_formats.reasoning import SOLAR
 from cbdata.tools import ToolSchema
 
@@ -115,25 +115,9 @@ def _section(view: View, start: int, pos: int) -> Block | Fault:
     """The calls behind a header ``[start, pos)``; at least one."""
     calls: list[Call] = []
     while opening := _CALL.match(view.shape, pos):
-        found = read_arguments(view, opening.end())
-        if isinstance(found, Fault):
-            return found
-        close = _CALL_END.match(view.shape, found[1])
-        if close is None:
-            return Fault(found[1], f"no {CALL_END} behind a call's arguments")
-        pos, begin = close.end(), view.skip_space(opening.start())
-        calls.append(
-            Call(
-                name=view.text[opening.start(1) : opening.end(1)],
-                arguments=found[0],
-                raw=view.text[begin:pos],
-                raw_start=begin,
-                start=begin,
-                end=pos,
-                name_start=opening.start(1),
-                name_end=opening.end(1),
-                form="json",
-                markup="tool_calls",
-            )
-        )
+        call = read_named_call(view, opening, _CALL_END, CALL_END, "tool_calls")
+        if isinstance(call, Fault):
+            return call
+        calls.append(call)
+        pos = call.end
     return Block(start, pos, tuple(calls)) if calls else Fault(pos, f"{CALLS} without a call")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -14,21 +13,18 @@ from cbdata.jsonl import read_records
 from cbdata.parts import WHOLE, Part
 from cbdata.progress import Progress
 from cbdata.records import Trace
-from cbdata.records.words import ROLES
 from cbdata.rejects import Reject
 from cbdata.render.ahead import Ahead, begin
 from cbdata.render.draft import Draft, Rendered
+from cbdata.render.drafter import NOT_A_TRACE, Drafter, Pending, invalid
 from cbdata.render.encoder import Batch
 from cbdata.render.figures import Figures, rendered_with
-from cbdata.render.generated import spell_completion
 from cbdata.render.reasons import REASONS
 from cbdata.render.record import Row, RowWriter
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, RenderStageSettings
 from cbdata.render.trace_tools import TraceTools
-from cbdata.schemas import all_errors
 from cbdata.stage import NothingRead, StageFiles, StageWriter
-from cbdata.tools import ToolSchema
 from cbdata.traces.class_caps import ClassCaps
 
 logger = logging.getLogger(__name__)
@@ -38,32 +34,7 @@ IN_FLIGHT = 8
 """Chunks that are rendered and not yet written: as many as are rendered while a vocabulary is read.
 """
 
-NOT_A_TRACE = (KeyError, TypeError, AttributeError, IndexError)
-"""What reading a field that is not there, or is of another type, raises."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A row on its way: ``draft`` is tokenised together with those of its chunk, or is the error of
-    one that has none. ``turn``: the assistant message that the row ends with, if it is not the
-    whole trace.
-    """
-
-    line: int
-    trace: Trace
-    draft: Draft | Reject | Rendered
-    schema: ToolSchema | None = None
-    tools_included: bool = False
-    turn: int | None = None
-
-    @property
-    def completes(self) -> bool:
-        """Whether the row ends with a completion that was made here."""
-        last = self.turn is None or self.turn == len(self.trace["messages"]) - 1
-        return last and "generation" in self.trace["raw_metadata"]
-
-
-_Encoding = tuple[list[_Pending], Batch | None]
+_Encoding = tuple[list[Pending], Batch | None]
 
 
 def render_traces(
@@ -162,9 +133,6 @@ def tell_of_no_traces(traces: str | Path, figures: Figures, expected: bool) -> N
     logger.warning("%s holds no trace, so there is nothing to render", traces)
 
 
-_NOT_DRAFTED = Reject("invalid_trace", "not drafted yet")
-
-
 class _FileRenderer:
     """One trace file on its way through the renderer."""
 
@@ -177,14 +145,9 @@ class _FileRenderer:
         file: str,
         options: RenderStageSettings,
     ) -> None:
-        self.renderer, self.rows, self.tools, self.writer, self.file, self.options = (
-            renderer,
-            rows,
-            tools,
-            writer,
-            file,
-            options,
-        )
+        self.renderer, self.rows, self.tools = renderer, rows, tools
+        self.writer, self.file, self.options = writer, file, options
+        self.drafter = Drafter(renderer, tools, options)
         # Chunks that are being tokenised, and ones of which some rows are again, without their
         # tools.
         self._first: deque[_Encoding] = deque()
@@ -192,12 +155,12 @@ class _FileRenderer:
         self.figures = Figures()
         self.totals = self.figures.totals
 
-    def chunks(self, traces: str | Path, size: int, part: Part) -> Iterator[list[_Pending]]:
+    def chunks(self, traces: str | Path, size: int, part: Part) -> Iterator[list[Pending]]:
         """Drafts of a part of a trace file, at most ``size`` at a time and fewer where they are
         long.
         """
         caps = ClassCaps(traces, self.options.class_caps)
-        chunk: list[_Pending] = []
+        chunk: list[Pending] = []
         characters = 0
         for line, trace in read_records(traces, part):
             self.totals["traces"] += 1
@@ -205,7 +168,7 @@ class _FileRenderer:
                 self.writer.take()
                 self.writer.not_selected()
                 continue
-            for item in self.items(line, cast("Trace", trace)):
+            for item in self.drafter.items(line, cast("Trace", trace)):
                 self.writer.take()
                 chunk.append(item)
                 characters += len(item.draft.text) if isinstance(item.draft, Draft) else 0
@@ -215,74 +178,12 @@ class _FileRenderer:
         if chunk:
             yield chunk
 
-    def items(self, line: int, trace: Trace) -> Iterator[_Pending]:
-        """The rows to be of a trace, rendered and laid out; one with an error where it has none."""
-        try:
-            schema, included = self._check(trace)
-            turns: list[int | None] = [None]
-            if self.options.rows == "turn":
-                turns = [*_assistant_turns(trace)] or turns
-        except Reject as error:
-            yield _Pending(line, trace, error)
-            return
-        except NOT_A_TRACE as error:
-            yield _Pending(line, trace, _invalid(trace, error))
-            return
-        for turn in turns:
-            item = _Pending(line, trace, _NOT_DRAFTED, schema, included, turn)
-            try:
-                item.draft = self._draft(item)
-            except Reject as error:
-                item.draft = error
-            except NOT_A_TRACE as error:
-                item.draft = _invalid(trace, error)
-            yield item
-
-    def _check(self, trace: Trace) -> tuple[ToolSchema | None, bool]:
-        """The tools of a trace and whether they are shown. Raises Reject for one that cannot be
-        rendered.
-        """
-        if not self.options.allow_skeleton and (
-            trace["completeness"] == "skeleton" or not _assistant_turns(trace)
-        ):
-            raise Reject(
-                "skeleton_not_allowed", "the trace has no completion, and allow_skeleton is false"
-            )
-        if not trace["messages"]:
-            raise Reject("no_messages", "the trace has no message")
-        if any(message["role"] not in ROLES for message in trace["messages"]):
-            raise Reject("invalid_trace", all_errors("trace_v1", dict(trace)))
-        return self.tools.of(trace)
-
-    def _draft(self, item: _Pending) -> Draft:
-        trace, renderer, kept = item.trace, self.renderer, self.options.earlier_thinking
-        tools = item.schema.shared if item.schema and item.tools_included else None
-        if item.completes and self.options.completion_tokens == "generated":
-            written, spans = spell_completion(trace, renderer.speller)
-            return renderer.draft_written(
-                trace["messages"], tools, written, spans, earlier_thinking=kept
-            )
-        if item.turn is None:
-            split = "generation" in trace["raw_metadata"]
-            return renderer.draft(
-                trace["messages"], tools, split_prompt=split, earlier_thinking=kept
-            )
-        messages = trace["messages"][: item.turn + 1]
-        draft = renderer.draft(messages, tools, split_prompt=True, earlier_thinking=kept)
-        asked = renderer.prompt_text(messages[:-1], tools)
-        if draft.prompt_end() != len(asked) or not draft.text.startswith(asked):
-            raise Reject(
-                "turn_not_behind_prompt",
-                f"message {item.turn}: the prompt that asks for it ends with {asked[-60:]!r}",
-            )
-        return draft
-
     @property
     def in_flight(self) -> int:
         """Chunks that were begun and not written."""
         return len(self._first) + len(self._again)
 
-    def begin(self, chunk: list[_Pending]) -> None:
+    def begin(self, chunk: list[Pending]) -> None:
         """Have a chunk tokenised, while the next one is rendered here."""
         self._first.append((chunk, self._encode(chunk)))
 
@@ -303,12 +204,12 @@ class _FileRenderer:
         self._write(chunk, batch)
         return len(chunk)
 
-    def _encode(self, chunk: list[_Pending]) -> Batch | None:
+    def _encode(self, chunk: list[Pending]) -> Batch | None:
         """Have the drafts of a chunk tokenised."""
         drafts = _drafts(chunk)
         return self.renderer.begin(drafts) if drafts else None
 
-    def _without_tools(self, chunk: list[_Pending], batch: Batch | None) -> _Encoding:
+    def _without_tools(self, chunk: list[Pending], batch: Batch | None) -> _Encoding:
         """Take over what came of a chunk's drafts, and begin again without tools where they alone
         make a row too long and nobody asked for them: a suite's tools are longer than most
         transcripts, whose end would be cut off for them.
@@ -322,18 +223,18 @@ class _FileRenderer:
                 item.tools_included = False
                 self.totals["tools_left_out"] += 1
                 try:
-                    item.draft = self._draft(item)
+                    item.draft = self.drafter.draft(item)
                 except Reject as error:
                     item.draft = error
         return chunk, self._encode(chunk)
 
-    def _take_over(self, chunk: list[_Pending], batch: Batch | None) -> None:
+    def _take_over(self, chunk: list[Pending], batch: Batch | None) -> None:
         outcomes = iter(self.renderer.finish(_drafts(chunk), batch) if batch else ())
         for item in chunk:
             if isinstance(item.draft, Draft):
                 item.draft = next(outcomes)
 
-    def _write(self, chunk: list[_Pending], batch: Batch | None) -> None:
+    def _write(self, chunk: list[Pending], batch: Batch | None) -> None:
         """Write the rows and rejects of a chunk, in order; ``batch`` is of the drafts that are left
         in it.
         """
@@ -350,12 +251,12 @@ class _FileRenderer:
                 self._reject(item, error)
                 continue
             except NOT_A_TRACE as error:
-                self._reject(item, _invalid(item.trace, error))
+                self._reject(item, invalid(item.trace, error))
                 continue
             self.writer.emit_bytes(row.line)
             self.figures.count(row, outcome)
 
-    def _row(self, item: _Pending, rendered: Rendered) -> Row:
+    def _row(self, item: Pending, rendered: Rendered) -> Row:
         if item.completes:
             generation = item.trace["raw_metadata"]["generation"]
             length = rendered.prompt_length() or 0
@@ -379,7 +280,7 @@ class _FileRenderer:
             turn_index=item.turn,
         )
 
-    def _reject(self, item: _Pending, error: Reject) -> None:
+    def _reject(self, item: Pending, error: Reject) -> None:
         record_id = item.trace.get("id")
         self.writer.reject(
             error,
@@ -389,26 +290,10 @@ class _FileRenderer:
         )
 
 
-def _drafts(chunk: list[_Pending]) -> list[Draft]:
+def _drafts(chunk: list[Pending]) -> list[Draft]:
     return [item.draft for item in chunk if isinstance(item.draft, Draft)]
 
 
 def _is_ready(encoding: _Encoding) -> bool:
     _, batch = encoding
     return batch is None or batch.is_ready
-
-
-def _assistant_turns(trace: Trace) -> list[int]:
-    return [
-        index for index, message in enumerate(trace["messages"]) if message["role"] == "assistant"
-    ]
-
-
-def _invalid(trace: Trace, error: Exception) -> Reject:
-    """The reject of a record that trace_v1 does not allow; another error is raised again, because
-    then the fault is here.
-    """
-    wrong = all_errors("trace_v1", dict(trace))
-    if not wrong:
-        raise error
-    return Reject("invalid_trace", f"{wrong} ({type(error).__name__}: {error})")
