@@ -16,6 +16,8 @@ What plugin 2.8.0 does, and what this changes:
   cannot pass end the run with the site's own words.
 - For a job over several nodes ``sbatch`` gets ``--gpus``, which may come unevenly. Here it gets
   ``--gpus-per-node``.
+- A folder for logs with ``%`` or a backslash in its name makes every job fail without a word. Here
+  the run says so at once.
 - Paths with ``'``, ``$`` or a backtick do not reach the job as they are. Here they do
   (``patient_slurm.shell_words``).
 - Ctrl-C cancels the jobs on the list, which is empty while they are being looked at, and submits
@@ -38,6 +40,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from patient_slurm.even_gpus import even_gpus
+from patient_slurm.log_folder import log_folder_problem
 from patient_slurm.refusals import Refusal, own_words, refusal_of
 from patient_slurm.shell_words import guarded
 
@@ -107,6 +110,8 @@ class Executor(plugin.Executor):  # type: ignore[misc]
         self._live: dict[str, SubmittedJobInfo] = {}
         self._registered: set[str] = set()
         self._accounting: bool | None = None
+        if problem := log_folder_problem(plugin._select_logdir(workflow)):
+            raise WorkflowError(problem)
         super().__init__(workflow, logger)
 
     # ---- looking at jobs
