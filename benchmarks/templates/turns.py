@@ -130,7 +130,7 @@ def own_texts(
                     printed.text,
                     _begin(messages[:index], printed, reference, index, shown),
                     first,
-                    usual if messages[index - 1]["role"] == "assistant" else "",
+                    usual if _asks_for_nothing(messages[:index], reference, shown) else "",
                 ),
                 first,
                 last,
@@ -202,9 +202,21 @@ def _usual_prompt(
     return asked[len(plain) :] if asked.startswith(plain) else ""
 
 
+def _asks_for_nothing(
+    before: Sequence[Mapping], reference: Reference, shown: Sequence[Mapping]
+) -> bool:
+    """Whether the template adds nothing to ask for an answer, as behind an answer."""
+    if before[-1]["role"] == "assistant":
+        return True
+    try:
+        return reference.text(before, shown) == reference.text(before, shown, asking=True)
+    except Refused:
+        return False
+
+
 def _behind_header(text: str, begin: int | None, first: int, usual: str) -> int | None:
-    """Where an answer behind an answer begins: behind the text that the template usually asks
-    with, if it prints that there, for it is not asked for two answers in a row.
+    """Where an answer begins for which the template asks with nothing: behind the text that it
+    usually asks with, if it prints that there.
     """
     if begin is not None and usual.strip() and text.startswith(usual, begin, first):
         return begin + len(usual)

@@ -30,8 +30,11 @@ _NOUGHTS = str.maketrans("123456789", "000000000")
 class AnswerStarts:
     """What a template says of where answers start, for the conversations of one renderer."""
 
-    def __init__(self, template: ChatTemplate, tokenizer: PlainTokenizer) -> None:
+    def __init__(
+        self, template: ChatTemplate, tokenizer: PlainTokenizer, landmarks: Landmarks
+    ) -> None:
         self._template, self._pattern = template, tokenizer.pattern
+        self._header = _unasked(landmarks)
         self._known: dict[tuple[Any, ...], tuple[int, int] | None] = {}
 
     def of(
@@ -111,19 +114,23 @@ class AnswerStarts:
         printed = text[start : gap.end]
         wanted = prompt[asked.end if asked else 0 :]
         common = _common(printed, wanted)
+        plain = None
         if common < len(wanted):
             # The template prints the conversation otherwise where an answer follows: what it adds
             # to ask for one may be the same for all that.
             plain = render(messages, tools, hidden=hidden)[0]
             added = prompt[len(plain) :] if prompt.startswith(plain) else ""
             common = self._behind(printed, added) or self._whole(printed, common)
-            header = self._pattern.search(added)
-            if header and header.group().strip() in printed[common:]:
+            asks = self._pattern.search(added)
+            if asks and asks.group().strip() in printed[common:]:
                 raise Reject(
                     "spans_disagree",
                     f"message {len(messages)}: the template asks for an answer with {added!r}, and"
                     f" prints {printed!r} before one",
                 )
+        header = self._header.match(printed, common) if self._header else None
+        if header and prompt == (plain or render(messages, tools, hidden=hidden)[0]):
+            common = header.end()  # it asks for nothing
         return start + common
 
     def _behind(self, printed: str, added: str) -> int:
@@ -161,6 +168,21 @@ class AnswerStarts:
 def _without_numbers(key: tuple[Any, ...]) -> tuple[Any, ...]:
     """The shape with nought for each digit: some templates count calls or turns."""
     return tuple(part.translate(_NOUGHTS) if isinstance(part, str) else part for part in key)
+
+
+def _unasked(landmarks: Landmarks) -> re.Pattern[str] | None:
+    """The header of an answer, which a template may print where it adds nothing to ask for one.
+
+    DiffusionGemma does so behind a tool's result. The same text is the template's wherever it is
+    asked for, what reads completions expects none of it in them, and the tags for training
+    (``{% generation %}``) leave it out: it is not the model's here either. None for a template that
+    never asks.
+    """
+    header = landmarks.generation_prompt.lstrip()
+    if not header.strip():
+        return None
+    ends = "|".join(re.escape(end) for end in sorted(landmarks.turn_ends, reverse=True) if end)
+    return re.compile(rf"\s*(?:(?:{ends})\s*)?{re.escape(header)}" if ends else re.escape(header))
 
 
 def asked_of(run: Run) -> tuple[str, int, int]:
