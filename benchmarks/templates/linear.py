@@ -4,7 +4,7 @@ some folders.
 usage: python benchmarks/templates/linear.py [FOLDER ...] [--messages 500] [--times 4]
 
 CPU time of this process, the least of some repetitions, each with texts of its own, so that no
-cache has seen them:
+cache has seen them. All templates are put on one tokenizer, which has the control tokens of all:
 
 - draft: the template, run with marks, and the layout of its text, as the render stage does both;
 - row: the same, tokenised, and made into a line of a render file;
@@ -27,7 +27,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cbdata.render.tokenizer import PlainTokenizer
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -129,15 +132,14 @@ def per_message(
 
 
 def measure(
-    name: str, source: str, base: Any, folder: Path, sizes: Sequence[int], repetitions: int
+    name: str, source: str, tokenizer: PlainTokenizer, sizes: Sequence[int], repetitions: int
 ) -> Cost:
     """What one template costs.
 
     Args:
         name: Its name.
         source: Its text.
-        base: The tokenizer to put it on.
-        folder: A folder for the tokenizer's files.
+        tokenizer: A tokenizer with its control tokens.
         sizes: Messages of the short and the long conversation.
         repetitions: As for ``per_message``.
     """
@@ -146,14 +148,18 @@ def measure(
     from cbdata.config import default_settings
     from cbdata.garbage import rare_collections
     from cbdata.rejects import Reject
+    from cbdata.render.probes import probe_landmarks
     from cbdata.render.record import RowWriter
     from cbdata.render.renderer import Renderer
     from cbdata.render.settings import RenderSettings, RowSettings
+    from cbdata.render.template import ChatTemplate
 
-    base.write(source, folder)
-    settings = {"chat_template": None, "template_date": DATE, "tokenizer": str(folder)}
+    settings = default_settings(RenderSettings, template_date=DATE, tokenizer=name)
     try:
-        renderer = Renderer.load(default_settings(RenderSettings, **settings))
+        template = ChatTemplate(source, name, tokenizer.special, DATE)
+        renderer = Renderer(
+            settings, tokenizer, "tokenizer", template, probe_landmarks(template, tokenizer)
+        )
     except ValueError as error:
         return Cost(name, unusable=str(error))
     rows = RowWriter(
@@ -268,14 +274,15 @@ def closing(costs: Sequence[Cost], limit: float) -> str:
 
 
 def main() -> None:
-    from prepare import BaseTokenizer, best_tokenizer
+    from prepare import BaseTokenizer
     from reference import stop_the_clock
     from run import SHARED, WORK, sources, trl_templates
 
+    from cbdata.render.tokenizer import load_tokenizer
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("folders", nargs="*", type=Path, help="folders of chat templates")
-    parser.add_argument("--tokenizers", type=Path, default=SHARED / "tokenizers")
-    parser.add_argument("--tokenizer", help="put every template on this tokenizer")
+    parser.add_argument("--tokenizer", type=Path, default=SHARED / "tokenizers" / "qwen3")
     parser.add_argument("--only", default="", help="a regular expression that names must match")
     parser.add_argument("--messages", type=int, default=500, help="of the short conversation")
     parser.add_argument("--times", type=int, default=4, help="as many in the long one")
@@ -286,21 +293,16 @@ def main() -> None:
     logging.disable(logging.WARNING)
     stop_the_clock()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    tokenizers = [
-        BaseTokenizer(folder)
-        for folder in sorted(arguments.tokenizers.iterdir())
-        if (folder / "tokenizer.json").is_file()
-        and (not arguments.tokenizer or folder.name == arguments.tokenizer)
-    ]
-    templates = sources(arguments.folders or trl_templates(), tokenizers, arguments.only)
+    templates = sources(arguments.folders or trl_templates(), (), arguments.only)
     sizes = arguments.messages, arguments.messages * arguments.times
+    with tempfile.TemporaryDirectory() as folder:
+        BaseTokenizer(arguments.tokenizer).write("\n".join(templates.values()), Path(folder))
+        tokenizer = load_tokenizer(Path(folder))
     costs = []
     print(f"{HEADER}\n{'|---' * 8}|")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, source in templates.items():
-            base = best_tokenizer(source, tokenizers)
-            costs.append(measure(name, source, base, Path(folder), sizes, arguments.repetitions))
-            print(row_of(costs[-1]), flush=True)
+    for name, source in templates.items():
+        costs.append(measure(name, source, tokenizer, sizes, arguments.repetitions))
+        print(row_of(costs[-1]), flush=True)
     last = closing(costs, arguments.limit)
     print(f"\n{last}\nwritten to {arguments.out}")
     lines = [HEADER, "|---" * 8 + "|", *map(row_of, costs), "", last]

@@ -163,17 +163,19 @@ def _header_tokens(
     except Refused:
         return set()
     control = _pattern(reference.control)
-    behind = control.findall(asked, max(_said(conversation, asked), 0))[1:]
-    first = min(_places(conversation, asked), default=0)
-    begun = set(control.findall(asked, max(first - HEADER, 0), first))
-    # Some templates print a part of the header, or all of it, whether they are asked or not.
-    shared = next((token for token in behind if token in begun), "")
-    if shared:
-        return {shared}
+    # Some templates print a part of the header, or all of it, whether they are asked or not: what
+    # begins the question too, with something behind it.
+    first = min(_places(conversation, plain), default=0)
+    begun = set(control.findall(plain, max(first - HEADER, 0), first))
+    behind = list(control.finditer(plain, max(_said(conversation, plain), 0)))[1:]
+    shared = [each for each in behind if each.group() in begun][-1:]
+    if shared and plain[shared[0].end() :].strip():
+        return {shared[0].group()}
     if asked.startswith(plain) and asked != plain:
         return set(control.findall(asked[len(plain) :])[:1])
     # Some templates always ask: that is what follows the end of the last message.
-    return set(behind[:1]) if _said(conversation, asked) >= 0 else set()
+    said = _said(conversation, asked)
+    return set(control.findall(asked, said)[1:2]) if said >= 0 else set()
 
 
 def _places(conversation: Conversation, text: str) -> list[int]:

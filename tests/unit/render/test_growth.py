@@ -129,3 +129,19 @@ def test_twice_the_lines_cost_twice_as_much(shown: str, base: PlainTokenizer) ->
 
 def test_a_cost_that_grows_with_the_square_is_seen() -> None:
     assert exponent(lambda messages: [a is b for a in messages for b in messages], "") > 1.9
+
+
+def test_a_template_that_counts_is_not_asked_for_each_number(base: PlainTokenizer) -> None:
+    """Cohere's number the calls of a conversation before they name them."""
+    source = (
+        "{% set ns = namespace(n=10) %}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}<|call|>{{ ns.n }}: {{ c.function.name }}"
+        "{{ c.function.arguments | tojson }}<|done|>{% set ns.n = ns.n + 1 %}{% endfor %}<|end|>"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+
+    def cost(rounds: int) -> int:
+        new = family_renderer(source, base)
+        return bytecodes(lambda: new.draft(conversation(rounds, "")))
+
+    assert log2(cost(2 * ROUNDS) / cost(ROUNDS)) <= EXPONENT

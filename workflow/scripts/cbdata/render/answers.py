@@ -24,6 +24,7 @@ from cbdata.render.turns import Landmarks
 
 SHAPES = 4096  # kept; a data set has a few dozen
 Messages = Sequence[Mapping[str, Any]]
+_NOUGHTS = str.maketrans("123456789", "000000000")
 
 
 class AnswerStarts:
@@ -54,6 +55,8 @@ class AnswerStarts:
                 return None
             inside = _runs_in(runs, gap)
             key = bool(tools), *self._shape(text, messages, index, inside, gap)
+            if key not in self._known:
+                key = _without_numbers(key)
             if key not in self._known:
                 if len(self._known) >= SHAPES:
                     self._known.clear()
@@ -160,6 +163,11 @@ class AnswerStarts:
         ):
             common -= 1
         return common
+
+
+def _without_numbers(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The shape with nought for each digit: some templates count calls or turns."""
+    return tuple(part.translate(_NOUGHTS) if isinstance(part, str) else part for part in key)
 
 
 def _unasked(landmarks: Landmarks) -> re.Pattern[str] | None:

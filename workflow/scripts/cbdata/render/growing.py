@@ -16,19 +16,69 @@ from cbdata.render import traced_text
 GROW, ENDS = "cb_grow", "cb_ends"
 
 
-class Growing:
-    """A text in pieces."""
+class GrownText(traced_text.TracedText):
+    """The text that pieces have come to. Its stretches are put together when they are asked for:
+    a template may read the text for each piece, and mostly asks only whether there is any.
+    """
 
-    __slots__ = ("pieces",)
+    __slots__ = ("_count", "_joined", "_known")
+    _count: int
+    _joined: _Joined
+    _known: tuple[traced_text.Part, ...] | None
+
+    def __new__(cls, text: str, joined: _Joined, count: int) -> GrownText:
+        """The text of the first ``count`` of the pieces that ``joined`` puts together."""
+        made = super().__new__(cls, text)
+        made._joined, made._count, made._known = joined, count, None
+        return made
+
+    @property
+    def parts(self) -> tuple[traced_text.Part, ...]:  # type: ignore[override]
+        """The stretches of the pieces."""
+        if self._known is None:
+            self._known = self._joined.up_to(self._count)
+        return self._known
+
+
+class _Joined:
+    """The stretches of pieces that become more, put together once."""
+
+    __slots__ = ("count", "parts", "pieces", "position")
 
     def __init__(self, pieces: list[str]) -> None:
         self.pieces = pieces
+        self.parts: list[traced_text.Part] = []
+        self.count = self.position = 0
+
+    def up_to(self, count: int) -> tuple[traced_text.Part, ...]:
+        """The stretches of the first ``count`` pieces."""
+        if count < self.count:
+            joined = traced_text.join("", self.pieces[:count])
+            return joined.parts if isinstance(joined, traced_text.TracedText) else ()
+        for piece in self.pieces[self.count : count]:
+            traced_text.add_parts(self.parts, piece, self.position)
+            self.position += len(piece)
+        self.count = count
+        return tuple(self.parts)
+
+
+class Growing:
+    """A text in pieces."""
+
+    __slots__ = ("_joined", "_read", "_text", "pieces")
+
+    def __init__(self, pieces: list[str]) -> None:
+        self.pieces = pieces
+        self._joined = _Joined(pieces)
+        self._text, self._read = pieces[0], 1
 
     def text(self) -> str:
         """The whole text."""
-        if len(self.pieces) > 1:
-            self.pieces = [traced_text.join("", self.pieces)]
-        return self.pieces[0]
+        if self._read < len(self.pieces):
+            plain = map(str.__str__, [self._text, *self.pieces[self._read :]])
+            self._read = len(self.pieces)
+            self._text = GrownText("".join(plain), self._joined, self._read)
+        return self._text
 
     def endswith(self, ending: Any) -> bool:
         """Whether the text ends so; reads no more of it than it must."""

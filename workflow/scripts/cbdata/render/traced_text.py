@@ -100,6 +100,8 @@ class TracedText(str):
         """Characters ``[start, end)``, 0 <= start <= end <= len; empty stretches on the edges
         stay. ``among``: the parts that the stretch can have something of; None: all of them.
         """
+        if end - start == len(self):
+            return self
         parts = []
         for a, b, origin, source, escape, in_ascii in self.parts if among is None else among:
             if a <= end and b >= start:
@@ -232,14 +234,20 @@ def join(separator: str, pieces: Iterable[str]) -> str:
     for index, piece in enumerate(pieces):
         if index:
             position += len(separator)
-        if isinstance(piece, TracedText):
-            if piece or len(piece.parts) != 1:
-                parts.extend(shifted(piece.parts, position))
-            else:
-                add_mark(parts, piece.parts[0].origin, position)
+        add_parts(parts, piece, position)
         position += len(piece)
     text = separator.join([str.__str__(piece) for piece in pieces])
     return with_parts(text, tuple(parts)) if parts else text
+
+
+def add_parts(parts: list[Part], piece: str, position: int) -> None:
+    """Append the parts of a piece of a text, which stands at character ``position``."""
+    if isinstance(piece, TracedText):
+        own = piece.parts
+        if piece or len(own) != 1:
+            parts.extend(shifted(own, position) if position else own)
+        else:
+            add_mark(parts, own[0].origin, position)
 
 
 Around = Callable[[dict[Any, Any]], tuple[str, str] | None]
