@@ -112,6 +112,19 @@ def test_what_closes_a_content_is_no_call_s(
     assert draft.turns[1].content_start <= span.start
 
 
+@pytest.mark.parametrize("content", ["", "I look."])
+def test_a_header_for_which_no_template_asks_is_no_call_s(
+    content: str, smollm2_renderer: Renderer
+) -> None:
+    one = "<|call|>{{ c.function.name }}{{ c.function.arguments | tojson }}<|done|>"
+    source = TURN.replace("CALLS", EACH.replace("ONE", one))
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    turn = {"role": "assistant", "content": content, "tool_calls": [a_call(1, "look", x=1)]}
+    draft = renderer.draft([{"role": "user", "content": "ask"}, turn])
+    (span,) = draft.turns[1].calls
+    assert draft.text[span.start : span.end] == '<|call|>look{"x": 1}<|done|>'
+
+
 def last_call(renderer: Renderer, arguments: dict[str, Any]) -> str:
     """The call with these arguments, alone and behind one with others, which must be the same."""
     found = set()

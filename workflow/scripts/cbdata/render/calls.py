@@ -61,7 +61,9 @@ def place_calls(
         ]
         starts = [begin, *(start for _, start in inner)]
         bounds = list(zip(starts, [*(end for end, _ in inner), limit], strict=True))
-    pieces = ((part.start, part.end) for part in turn.pieces if part.start < part.end)
+    # Where the template asks for no answer, an empty content says where its header ends.
+    empty = not landmarks.generation_prompt
+    pieces = ((part.start, part.end) for part in turn.pieces if part.start < part.end or empty)
     said = [*turn.thinking, *pieces]
     spans = []
     placed = zip(calls, cores, bounds, strict=True)
