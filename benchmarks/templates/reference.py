@@ -40,8 +40,8 @@ class Refused(ValueError):
 @dataclass(frozen=True)
 class Form:
     """What a template wants: contents as lists of blocks, arguments as JSON text, and reasoning in
-    one of ``REASONINGS``: under a key of that name (the first one stands for both usual keys), or
-    as a block of the content.
+    one of ``REASONINGS``: under a key of that name (the first one stands for both usual keys), as a
+    block of the content, or as a block of a mapping that every answer's content is.
     """
 
     blocks: bool = False
@@ -49,7 +49,7 @@ class Form:
     reasoning: str = "reasoning_content"
 
 
-REASONINGS = ("reasoning_content", "reasoning", "thought", "block", "nested block")
+REASONINGS = ("reasoning_content", "reasoning", "thought", "block", "nested block", "mapping")
 FORMS = tuple(Form(blocks, strings) for blocks in (False, True) for strings in (False, True))
 
 
@@ -179,6 +179,7 @@ def as_openai(messages: Sequence[Mapping[str, Any]], form: Form) -> list[dict[st
         form: In which form the template wants them.
     """
     out = []
+    mapping = form.reasoning == "mapping" and any(each.get("thinking") for each in messages)
     for message in messages:
         content: Any = message["content"]
         if form.blocks:
@@ -193,7 +194,7 @@ def as_openai(messages: Sequence[Mapping[str, Any]], form: Form) -> list[dict[st
             shown = nested if form.reasoning == "nested block" else thinking
             said = [{"type": "text", "text": message["content"]}] if message["content"] else []
             item["content"] = [{"type": "thinking", "thinking": shown}, *said]
-        elif thinking:
+        elif thinking and not mapping:
             item[form.reasoning] = thinking
             if form.reasoning == "reasoning_content":
                 item["thinking"] = thinking
@@ -205,12 +206,21 @@ def as_openai(messages: Sequence[Mapping[str, Any]], form: Form) -> list[dict[st
                     "function": {
                         "name": call["function"]["name"],
                         "arguments": json.dumps(arguments, ensure_ascii=False)
-                        if form.string_arguments
+                        if form.string_arguments or mapping
                         else arguments,
                     },
                 }
                 for call in message["tool_calls"]
                 for arguments in [call["function"]["arguments"]]
             ]
-        out.append(item)
+        out.append(_as_mapping(item, thinking) if mapping and item["role"] == "assistant" else item)
     return out
+
+
+def _as_mapping(item: dict[str, Any], thinking: str | None) -> dict[str, Any]:
+    """A message whose reasoning, content and calls are blocks of a mapping (Apertus)."""
+    blocks = [{"type": "thoughts", "text": thinking}] if thinking else []
+    blocks += [{"type": "response", "text": item["content"]}] if item["content"] else []
+    calls = [call["function"] for call in item.get("tool_calls") or ()]
+    blocks += [{"type": "tool_calls", "calls": calls}] if calls else []
+    return {"role": item["role"], "content": {"blocks": blocks}}

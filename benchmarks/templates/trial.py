@@ -18,7 +18,7 @@ from reference import FORMS as MESSAGE_FORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 200_000  # tokens; no transcript is cut
-WRITTEN_BLOCK = re.compile(r"""["']type["']: ?["']thinking["']""")
+WRITTEN_BLOCK = re.compile(r"""["']type["']: ?["'](?:thinking|thoughts)["']""")
 FORMS = ("as it is", "with words", "with words and reasoning", "without calls")
 
 

@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -119,6 +120,11 @@ FAMILIES = {
         "{{ m.tool_calls | map(attribute='function') | list | tojson(indent=2) }}<|called|>"
         "{% endif %}<|end|>" + CLOSE + ASK
     ),
+    # The same as Python writes it
+    "python's list": (
+        LOOP + "{% else %}<|assistant|>{{ m.content }}{% if m.tool_calls %}<|calls|>"
+        "{{ m.tool_calls }}<|called|>{% endif %}<|end|>" + CLOSE + ASK
+    ),
     # Calls between tags that a filter joins them with
     "tags between": (
         LOOP + "{% else %}<|assistant|>{{ m.content }}{% if m.tool_calls %}{{ '<|calls|><|call|>'"
@@ -153,6 +159,15 @@ FAMILIES = {
         "<|done|>{% endfor %}{% for c in (m.tool_calls or [])[-1:] %}<|called|>{% endfor %}"
         "{% endcall %}{% endfor %}" + ASK
     ),
+    # Turns are captured from the last one to the first, and put before the others
+    "from the end": (
+        "{% set ns = namespace(out='') %}{% for m in messages[::-1] %}{% set turn %}"
+        "<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}<|call|>{{ "
+        + CALL
+        + " }}<|done|>"
+        "{% endfor %}<|end|>{{ '\n' }}{% endset %}{% set ns.out = turn ~ ns.out %}{% endfor %}"
+        "{{ ns.out }}" + ASK
+    ),
     # Contents are lists of blocks
     "blocks": (
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content | map(attribute='text') | join('') }}"
@@ -168,12 +183,16 @@ CONTROL = (
 )
 
 
-def family_renderer(source: str, base: PlainTokenizer) -> Renderer:
-    """A template on a tokenizer that has its control tokens."""
+def family_renderer(
+    source: str, base: PlainTokenizer, eos: str = "<|end|>", more: Iterable[str] = ()
+) -> Renderer:
+    """A template on a tokenizer that has the families' control tokens and ``more``, and calls
+    ``eos`` its end of sequence.
+    """
     flags = dict.fromkeys(("special", "lstrip", "rstrip", "single_word", "normalized"), False)
     added = [
         {**flags, "id": base.model.get_vocab_size() + number, "content": text, "special": True}
-        for number, text in enumerate(CONTROL)
+        for number, text in enumerate(dict.fromkeys([*CONTROL, *more]))
     ]
     tokenizer = replace(
         base,
@@ -181,7 +200,7 @@ def family_renderer(source: str, base: PlainTokenizer) -> Renderer:
             each["content"]: ControlToken(each["id"], each["content"], True) for each in added
         },
         pattern=control_pattern(added),
-        special={"eos_token": "<|end|>"},
+        special={"eos_token": eos},
     )
     template = ChatTemplate(source, "made", {}, "26 Jul 2024")
     settings = default_settings(RenderSettings, tokenizer="made")

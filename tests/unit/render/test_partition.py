@@ -156,9 +156,6 @@ def test_calls_behind_an_end_of_turn_and_a_header_are_a_turn_of_their_own(
     assert headers.count("<|assistant|>") == 4
     spans = spans_of(draft.turns, renderer.render(messages).tokens)["message_spans"]
     assert [span["message_index"] for span in spans] == [0, 1, 2, 2, 3, 4, 5, 6, 7]
-    asked = replace(renderer.landmarks, eos="")
-    renderer.landmarks = asked
-    assert [turn.index for turn in renderer.draft(messages).turns] == [*range(8)]
 
 
 def test_positions_of_ends_are_the_ends_of_turns(
@@ -328,24 +325,56 @@ def test_control_token_text_in_ascii_json_is_what_it_would_be_without_its_meanin
     assert rendered.tokens.ids().count(ends) == 2
 
 
+ASKS_AFTER_USERS = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}{% if messages[-1].role == 'user' %}<|assistant|>"
+    "{% else %}ASKS{% endif %}{% endif %}"
+)
+ANSWERED = [
+    {"role": "user", "content": "ask"},
+    {"role": "assistant", "content": ""},
+    a_result(1, "put_it", "found"),
+    {"role": "assistant", "content": "yes"},
+]
+
+
+@pytest.mark.parametrize("asks", ["<|calls|>", "<|user|>", "answer:"])
 def test_a_template_that_asks_otherwise_than_it_prints_is_a_reject(
-    smollm2_renderer: Renderer,
+    asks: str, smollm2_renderer: Renderer
 ) -> None:
-    source = (
-        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
-        "{% if add_generation_prompt %}{% if messages[-1].role == 'user' %}<|assistant|>"
-        "{% endif %}{% endif %}"
-    )
+    source = ASKS_AFTER_USERS.replace("ASKS", asks)
     renderer = family_renderer(source, smollm2_renderer.tokenizer)
-    messages = [
-        {"role": "user", "content": "ask"},
-        {"role": "assistant", "content": "", "tool_calls": CALLS[1:]},
-        a_result(1, "put_it", "found"),
-        {"role": "assistant", "content": "yes"},
-    ]
-    del messages[1]["tool_calls"]
-    with pytest.raises(Reject, match="spans_disagree: message 3"):
-        renderer.draft(messages)
+    with pytest.raises(Reject, match=r"spans_disagree: message 3.* for which it does not ask"):
+        renderer.draft(ANSWERED)
+
+
+@pytest.mark.parametrize("end", ["", "<|end|>", "<|end|>\n", "\n"])
+def test_a_header_is_the_template_s_where_it_asks_for_nothing(
+    end: str, smollm2_renderer: Renderer
+) -> None:
+    """As DiffusionGemma: it asks behind users alone, and prints the same header behind results; the
+    end of the result, too, where an answer follows it.
+    """
+    source = ASKS_AFTER_USERS.replace("ASKS", "").replace(
+        "<|end|>{% endfor %}",
+        "{% if m.role != 'tool' %}<|end|>{% elif not loop.last %}END{% endif %}{% endfor %}",
+    )
+    source = source.replace("END", "{{ " + repr(end) + " }}")  # a newline behind a tag is trimmed
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    assert renderer.prompt_text(ANSWERED[:3]).endswith("<|tool|>found")
+    turn = renderer.draft(ANSWERED).turns[3]
+    text = f"<|user|>ask<|end|><|assistant|><|end|><|tool|>found{end}<|assistant|>yes<|end|>"
+    assert renderer.draft(ANSWERED).text == text
+    assert text[turn.own_start : turn.content_end] == "yes<|end|>"
+    assert text[turn.start : turn.own_start] == "<|assistant|>"
+
+
+def test_a_template_that_never_asks_has_no_header_to_know(smollm2_renderer: Renderer) -> None:
+    """The prompt ends before it, so that only the model can write it."""
+    source = ASKS_AFTER_USERS[: ASKS_AFTER_USERS.index("{% if add")]
+    draft = family_renderer(source, smollm2_renderer.tokenizer).draft(ANSWERED)
+    turn = draft.turns[3]
+    assert draft.text[turn.own_start : turn.content_end] == "<|assistant|>yes<|end|>"
 
 
 def test_an_earlier_message_that_is_printed_again_is_a_reject(smollm2_renderer: Renderer) -> None:

@@ -85,7 +85,8 @@ def source(name: str) -> str:
 @pytest.fixture(scope="module", params=NAMES)
 def renderer(request: pytest.FixtureRequest, smollm2_renderer: Renderer) -> Renderer:
     text = source(request.param)
-    made = family_renderer(text, smollm2_renderer.tokenizer)
+    control = re.findall(r"<\|[a-z_:]+\|>", text)
+    made = family_renderer(text, smollm2_renderer.tokenizer, "", control)
     made.template.name = request.param
     return made
 

@@ -30,12 +30,30 @@ def in_block(value: str) -> str:
     return LOOP + "{% else %}" + said + CALLS + CLOSE + ASK
 
 
+IN_MAPPING = (
+    "{% set ns = namespace(form='') %}"
+    + LOOP
+    + "{% else %}<|assistant|>{% set form = 'text' if m.content is string else 'blocks' %}"
+    "{% if ns.form and ns.form != form %}{{ raise_exception('expected ' + ns.form) }}{% endif %}"
+    "{% set ns.form = form %}{% if m.content is string %}{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<|call|>{{ " + CALL + " }}<|done|>{% endfor %}{% else %}"
+    "{% for b in m.content.blocks %}{% if b.type == 'thoughts' %}<think>{{ b.text }}</think>"
+    "{% elif b.type == 'response' %}{{ b.text }}{% else %}{% for c in b.calls %}"
+    "<|call|>{{ "
+    + CALL.replace("c.function.name", "c.name").replace(
+        "c.function.arguments | tojson", "c.arguments"
+    )
+    + " }}<|done|>"
+    "{% endfor %}{% endif %}{% endfor %}{% endif %}<|end|>" + CLOSE + ASK
+)
+"""Answers are texts alone, or mappings alone."""
 TEMPLATES = {
     "fields": in_field("reasoning_content"),
     "reasoning": in_field("reasoning"),
     "thought": in_field("thought"),
     "block": in_block("b['thinking']"),
     "nested block": in_block("b.thinking | map(attribute='text') | join('')"),
+    "mapping": IN_MAPPING,
 }
 MESSAGES = [
     {"role": "user", "content": "what is up"},
@@ -73,6 +91,25 @@ def test_reasoning_is_printed_and_placed(form: str, smollm2_renderer: Renderer) 
     assert text[draft.turns[5].content_start :].startswith("blue and grey")
 
 
+def test_answers_that_are_all_mappings_are_those_that_are_all_texts(
+    smollm2_renderer: Renderer,
+) -> None:
+    """The same calls and texts in both, reasoning aside."""
+    renderer = family_renderer(IN_MAPPING, smollm2_renderer.tokenizer)
+    plain = [{**each, "thinking": ""} for each in MESSAGES]
+    drafts = [renderer.draft(messages) for messages in (plain, MESSAGES)]
+    said = [
+        [
+            (turn.index, draft.text[turn.content_start : turn.content_end], len(turn.calls))
+            for turn in draft.turns
+        ]
+        for draft in drafts
+    ]
+    assert said[0] == said[1]
+    shown = '<|call|>{"name": "look", "arguments": {"word": "sea"}}<|done|>'
+    assert said[1][3] == (3, f"so far{shown}<|end|>", 1)
+
+
 def test_a_template_that_takes_the_usual_field_too_is_given_that_alone(
     smollm2_renderer: Renderer,
 ) -> None:
@@ -82,11 +119,14 @@ def test_a_template_that_takes_the_usual_field_too_is_given_that_alone(
     assert renderer.template.facts.reasoning == FIELDS
 
 
+@pytest.mark.parametrize("word", ["thinking", "thoughts"])
 @pytest.mark.parametrize("shown", ["m.content", "m.content | tojson", "m.content ~ ''"])
-def test_a_list_that_is_written_out_is_no_form(shown: str, smollm2_renderer: Renderer) -> None:
+def test_blocks_that_are_written_out_are_no_form(
+    shown: str, word: str, smollm2_renderer: Renderer
+) -> None:
     """The template speaks of thinking, and prints whatever a content is."""
     source = (
-        "{# thinking #}{% for m in messages %}<|{{ m.role }}|>{{ " + shown + " }}" + CALLS
+        f"{{# {word} #}}{{% for m in messages %}}<|{{{{ m.role }}}}|>{{{{ " + shown + " }}" + CALLS
     ) + "{% endfor %}"
     renderer = family_renderer(source + ASK, smollm2_renderer.tokenizer)
     assert renderer.template.facts.reasoning == FIELDS

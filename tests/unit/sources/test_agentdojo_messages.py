@@ -274,6 +274,19 @@ def test_null_arguments_are_empty_and_flagged() -> None:
     }
 
 
+@pytest.mark.parametrize("written", ["null", " null\n"])
+def test_null_as_text_is_no_arguments_and_kept(written: str) -> None:
+    """Clients that hold None for a call without arguments write it so."""
+    call = {"id": "a", "function": {"name": "f", "arguments": written}}
+    talk = normalise([assistant(None, call), result("r", "a")])
+    assert talk.messages[0]["tool_calls"][0]["function"] == {
+        "name": "f",
+        "arguments": {},
+        "arguments_json": written,
+    }
+    assert talk.flags == {"call_without_arguments"}
+
+
 def test_fields_that_are_not_known_are_flagged() -> None:
     assert normalise([{"role": "user", "content": "u", "weight": 1}]).flags == {
         "unknown_message_field"

@@ -23,6 +23,7 @@ MINIMAX_M3 = Notation("<mm:think>", "</mm:think>")
 SEED_OSS = Notation("<seed:think>", "</seed:think>")
 SOLAR = Notation("<|think|>", "<|end|>")
 HARMONY = Notation("<|channel|>analysis", "<|end|>", label="<|message|>")
+APERTUS = Notation("<|inner_prefix|>", "<|inner_suffix|>")
 
-NOTATIONS = (THINK, COMMAND_R, GEMMA4, MINIMAX_M3, MISTRAL, SEED_OSS, SOLAR, HARMONY)
+NOTATIONS = (THINK, COMMAND_R, GEMMA4, MINIMAX_M3, MISTRAL, SEED_OSS, SOLAR, HARMONY, APERTUS)
 """Every notation, those of the registered formats among them."""

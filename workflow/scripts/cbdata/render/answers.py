@@ -7,6 +7,8 @@ the cost does not grow with the conversations.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,8 +29,11 @@ Messages = Sequence[Mapping[str, Any]]
 class AnswerStarts:
     """What a template says of where answers start, for the conversations of one renderer."""
 
-    def __init__(self, template: ChatTemplate, tokenizer: PlainTokenizer) -> None:
+    def __init__(
+        self, template: ChatTemplate, tokenizer: PlainTokenizer, landmarks: Landmarks
+    ) -> None:
         self._template, self._pattern = template, tokenizer.pattern
+        self._header = _unasked(landmarks)
         self._known: dict[tuple[Any, ...], tuple[int, int] | None] = {}
 
     def of(
@@ -106,14 +111,40 @@ class AnswerStarts:
         printed = text[start : gap.end]
         wanted = prompt[asked.end if asked else 0 :]
         common = _common(printed, wanted)
+        plain = None
         if common < len(wanted):
             # The template prints the conversation otherwise where an answer follows: what it adds
             # to ask for one may be the same for all that.
             plain = render(messages, tools, hidden=hidden)[0]
             added = prompt[len(plain) :] if prompt.startswith(plain) else ""
-            place = printed.rfind(added) if added.strip() else -1
-            common = place + len(added) if place >= 0 else self._whole(printed, common)
+            common = self._behind(printed, added) or self._whole(printed, common)
+            asks = self._pattern.search(added)
+            if asks and asks.group().strip() in printed[common:]:
+                raise Reject(
+                    "spans_disagree",
+                    f"message {len(messages)}: the template asks for an answer with {added!r}, and"
+                    f" prints {printed!r} before one",
+                )
+        header = self._header.match(printed, common) if self._header else None
+        if header and prompt == (plain or render(messages, tools, hidden=hidden)[0]):
+            common = header.end()  # it asks for nothing
         return start + common
+
+    def _behind(self, printed: str, added: str) -> int:
+        """Behind what asks for an answer, if that is printed there, with other white space or the
+        same; 0 where it is not.
+        """
+        place = printed.rfind(added) if added.strip() else -1
+        if place >= 0:
+            return place + len(added)
+        words = [word for piece in self._pattern.split(added) for word in (piece or "").split()]
+        if not words:
+            return 0
+        found = list(re.finditer(r"\s*".join(map(re.escape, words)), printed))
+        if not found:
+            return 0
+        end, white = found[-1].end(), added[len(added.rstrip()) :]
+        return end + len(os.path.commonprefix([printed[end:], white]))  # noqa: RUF071 (no paths)
 
     def _whole(self, printed: str, common: int) -> int:
         """The last place up to ``common`` at which no word or marker is cut through."""
@@ -129,6 +160,21 @@ class AnswerStarts:
         ):
             common -= 1
         return common
+
+
+def _unasked(landmarks: Landmarks) -> re.Pattern[str] | None:
+    """The header of an answer, which a template may print where it adds nothing to ask for one.
+
+    DiffusionGemma does so behind a tool's result. The same text is the template's wherever it is
+    asked for, what reads completions expects none of it in them, and the tags for training
+    (``{% generation %}``) leave it out: it is not the model's here either. None for a template that
+    never asks.
+    """
+    header = landmarks.generation_prompt.lstrip()
+    if not header.strip():
+        return None
+    ends = "|".join(re.escape(end) for end in sorted(landmarks.turn_ends, reverse=True) if end)
+    return re.compile(rf"\s*(?:(?:{ends})\s*)?{re.escape(header)}" if ends else re.escape(header))
 
 
 def asked_of(run: Run) -> tuple[str, int, int]:

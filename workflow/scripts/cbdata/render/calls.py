@@ -10,32 +10,36 @@ from itertools import pairwise
 from typing import Any
 
 from cbdata.rejects import Reject
-from cbdata.render.placing import Found
+from cbdata.render.placing import Block, Found
 from cbdata.render.thinking import left_out
 from cbdata.render.traced_text import Part, leaves_of
 from cbdata.render.turns import CallSpan, Landmarks, Turn
 
 
 def place_calls(
-    text: str, message: Mapping[str, Any], mine: Found, turn: Turn, landmarks: Landmarks
+    text: str, message: Mapping[str, Any], block: Block, turn: Turn, landmarks: Landmarks
 ) -> list[CallSpan]:
     """The calls of a turn, in order and disjoint.
 
     Args:
         text: The rendered text.
         message: The message that makes the calls.
-        mine: What is known of where it is printed.
+        block: What is known of where the turn is printed.
         turn: The turn, with its reasoning and its end.
         landmarks: What is known of the template beforehand.
 
     Raises:
         Reject: A call, its name or something of its arguments cannot be placed.
     """
-    calls = message.get("tool_calls") or ()
-    if not calls:
+    mine, numbers = block.found, _numbers(message, block)
+    if not numbers:
         return []
-    cores = [_core(turn.index, number, call, mine) for number, call in enumerate(calls)]
-    for number, (left, right) in enumerate(pairwise(cores), start=1):
+    calls = [message["tool_calls"][number] for number in numbers]
+    first = numbers[0]
+    cores = [
+        _core(turn.index, number, call, mine) for number, call in zip(numbers, calls, strict=True)
+    ]
+    for number, (left, right) in enumerate(pairwise(cores), start=first + 1):
         if right[0] < left[1]:
             raise Reject(
                 "calls_overlap",
@@ -49,17 +53,19 @@ def place_calls(
     if len(cores) > 1:
         inner = [
             _between(text, mine, turn.index, number, left[1], right[0], landmarks)
-            for number, (left, right) in enumerate(pairwise(cores))
+            for number, (left, right) in enumerate(pairwise(cores), start=first)
         ]
         starts = [begin, *(start for _, start in inner)]
         bounds = list(zip(starts, [*(end for end, _ in inner), limit], strict=True))
-    said = [*turn.thinking, *((part.start, part.end) for part in turn.pieces)]
+    pieces = ((part.start, part.end) for part in turn.pieces if part.start < part.end)
+    said = [*turn.thinking, *pieces]
     spans = []
-    for number, (call, core, (low, high)) in enumerate(zip(calls, cores, bounds, strict=True)):
+    placed = zip(calls, cores, bounds, strict=True)
+    for number, (call, core, (low, high)) in enumerate(placed, start=first):
         low = max([low, *(end for _, end in said if end <= core[0])])
         high = min([high, *(start for start, _ in said if start >= core[1])])
         low = _behind_header(text, low, core[0], landmarks)
-        if number < len(cores) - 1:
+        if number < numbers[-1]:
             high = _before_end(text, core[1], high, landmarks)
         else:
             high = _own_end(text, mine.scopes.get(number, ()), core[1], high, landmarks)
@@ -75,6 +81,17 @@ def place_calls(
         _check_arguments(text[low:high], call["function"]["arguments"], mine, turn.index, number)
         spans.append(CallSpan(number, call["function"]["name"], low, high, name.start, name.end))
     return spans
+
+
+def _numbers(message: Mapping[str, Any], block: Block) -> Sequence[int]:
+    """The numbers of the calls that stand in a turn; what is in none is the first one's."""
+    if block.is_rest:
+        return sorted(block.found.names)
+    every = range(len(message.get("tool_calls") or ()))
+    if block.found.rest is None:
+        return every
+    apart = {number for turn in [*block.found.turns()][1:] for number in turn.names}
+    return [number for number in every if number not in apart]
 
 
 def _core(index: int, number: int, call: Any, mine: Found) -> tuple[int, int]:

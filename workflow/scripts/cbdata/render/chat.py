@@ -138,6 +138,8 @@ class TemplateInput:
         self.marks, self.facts = marks, facts
         marks.clear()
         marks.hidden = hidden or {}
+        self._form = FORMS[facts.reasoning]
+        self._every = self._form.every and any(each.get("thinking") for each in messages)
         self.tools = shown_tools(tools, marks) if tools and facts.tools_known else None
         self.messages = [self._message(index, message) for index, message in enumerate(messages)]
         if tools and not facts.tools_known:
@@ -167,22 +169,23 @@ class TemplateInput:
         for key in ("name", "tool_call_id"):
             if message.get(key):
                 out[key] = traced(message[key], Origin("id", index))
-        if message.get("thinking"):
-            thinking = traced(message["thinking"], Origin("thinking", index))
-            FORMS[self.facts.reasoning].give(out, thinking)
         if calls and self.facts.calls_known:
             out["tool_calls"] = [
                 self._call(index, number, call) for number, call in enumerate(calls)
             ]
             if self.facts.null_content and not out["content"]:
                 out["content"] = None
+        if message.get("thinking"):
+            self._form.give(out, traced(message["thinking"], Origin("thinking", index)))
+        elif self._every and message["role"] == "assistant":
+            self._form.give(out, "")
         return out
 
     def _call(self, index: int, number: int, call: Message) -> dict[str, Any]:
         marks = self.marks
         given, origin = call["function"]["arguments"], Origin("arguments", index, number)
         arguments: Any
-        if self.facts.string_arguments:
+        if self.facts.string_arguments or self._every:
             arguments = traced(dump(given, marks.hidden), origin)
         else:
             arguments = traced_leaves(given, origin) if self.facts.leaves else dict(given)

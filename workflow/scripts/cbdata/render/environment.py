@@ -128,12 +128,6 @@ def _formatted(text: str, args: Any, kwargs: Any) -> list[Any] | None:
     return pieces
 
 
-def _printed(value: Any) -> str:
-    """A value as Jinja prints it: lists and mappings as Python writes them, with origins kept."""
-    kind = type(value)
-    return value if kind is traced_text.TracedText or kind is str else traced_text.as_text(value)
-
-
 def _percent(value: str, *args: Any, **kwargs: Any) -> str:
     """Jinja's ``format`` filter with origins kept where the format has nothing but ``%s``."""
     found = None if kwargs else _filled(str(value), args)
@@ -164,14 +158,6 @@ def _indent(value: str, width: Any = 4, first: bool = False, blank: bool = False
     head, *lines = (value + "\n").splitlines()
     rest = [margin + line if line or blank else line for line in lines]
     return (margin if first else "") + traced_text.join("\n", [head, *rest])
-
-
-@pass_environment
-def _join(env: jinja2.Environment, value: Any, d: str = "", attribute: Any = None) -> str:
-    """Jinja's ``join`` with origins kept."""
-    if attribute is not None:
-        value = map(make_attrgetter(env, attribute), value)
-    return traced_text.join(str(d), map(traced_text.as_text, value))
 
 
 def _unfolded(mark: Callable[[Any], str]) -> Callable[[Any, Any], str]:
@@ -219,26 +205,40 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
             return marks.tools.text(value, options, dumps)
         return dump_json(value, dumps, Known(marks.values, marks.start, marks.end))
 
+    as_text = partial(traced_text.as_text, around=marks.around)
+
+    def printed(value: Any) -> str:
+        """As Jinja prints it: lists and mappings as Python writes them, with origins kept."""
+        kind = type(value)
+        return value if kind is traced_text.TracedText or kind is str else as_text(value)
+
+    @pass_environment
+    def join(env: jinja2.Environment, value: Any, d: str = "", attribute: Any = None) -> str:
+        """Jinja's filter with origins kept."""
+        if attribute is not None:
+            value = map(make_attrgetter(env, attribute), value)
+        return traced_text.join(str(d), map(as_text, value))
+
     env = ChatEnvironment(
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=[GenerationTag, loopcontrols],
-        finalize=_printed,
+        finalize=printed,
     )
     env.filters |= {
         "tojson": tojson,
-        "join": _join,
+        "join": join,
         "format": _percent,
         "indent": _indent,
         instrument.PERCENT: _percent_operator,
         "safe": mark_safe,
-        "string": traced_text.as_text,
+        "string": as_text,
         instrument.VISIT_START: marks.visit_start,
         instrument.VISIT_END: marks.visit_end,
         instrument.MESSAGE_START: marks.message_start,
         instrument.MESSAGE_END: marks.message_end,
         instrument.LITERAL: _unfolded(marks.literal),
-        instrument.CONCAT: traced_text.concat,
+        instrument.CONCAT: lambda pieces: traced_text.join("", map(as_text, pieces)),
         GROW: grow,
         ENDS: ends,
     }

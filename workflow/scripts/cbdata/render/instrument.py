@@ -68,6 +68,11 @@ class Marks:
         leave(self.scope, mark.parts[0].origin)
         return mark
 
+    def around(self, value: Any) -> tuple[str, str] | None:
+        """The empty texts that mark start and end of a message or call, without visiting it."""
+        start = self.start.get(id(value))
+        return None if start is None else (start, self.end[id(value)])
+
     def message_start(self, value: Any) -> str:
         """As ``visit_start``, for messages alone."""
         mark = self.start.get(id(value))
@@ -277,6 +282,8 @@ def _mark_loop(loop: nodes.For) -> None:
                 for field in BRANCHES:
                     if isinstance(getattr(node, field, None), list):
                         setattr(node, field, marked(getattr(node, field)))
+            if isinstance(node, nodes.AssignBlock):  # its text may be printed anywhere
+                node.body = [*start, *node.body, *_printed(VISIT_END, names[::-1], line)]
             out.append(node)
             if (name := _target(node)) in looked_up:
                 out += _printed(MESSAGE_START, [str(name)], line)
@@ -284,7 +291,8 @@ def _mark_loop(loop: nodes.For) -> None:
                 out += _printed(VISIT_START, [str(name)], line)
         return out
 
-    loop.body = [*_printed(VISIT_START, names, line), *marked(loop.body), *end()]
+    start = _printed(VISIT_START, names, line)
+    loop.body = [*start, *marked(loop.body), *end()]
 
 
 def _target(node: nodes.Node, numbers: Sequence[str] | None = None) -> str | None:

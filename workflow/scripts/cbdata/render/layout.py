@@ -8,10 +8,10 @@ never a guess.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from cbdata.rejects import Reject
+from cbdata.render.apart import end_before_header, split_apart
 from cbdata.render.calls import place_calls
 from cbdata.render.placing import (
     Block,
@@ -21,7 +21,6 @@ from cbdata.render.placing import (
     blocks_of,
     gather,
     share,
-    split_rest,
 )
 from cbdata.render.runs import Run, flatten
 from cbdata.render.thinking import (
@@ -69,8 +68,10 @@ def lay_out(
     runs = flatten(parts, len(text))
     found = gather(runs, len(messages))
     for message, mine in zip(messages, found, strict=True):
-        if message.get("tool_calls") and mine.rest is None:
-            split_rest(mine, controls, landmarks)
+        if message["role"] == "assistant" and (
+            message.get("tool_calls") or mine.thinking or mine.inline
+        ):
+            split_apart(text, mine, landmarks)
     blocks = blocks_of(found, messages, controls)
     return _Layout(text, runs, messages, controls, landmarks, thinking_from, ask).turns(blocks)
 
@@ -107,17 +108,10 @@ class _Layout:
                 gap.opened = turns[-1].end
             turn = self._open(block, gap, turns[-1].end if turns else gap.start)
             following, cursor = share(self.runs, cursor, block, after, length)
+            if after and after.index == block.index and after.found.begins is not None:
+                following.closed = min(following.closed, after.found.begins)
             self._close(turn, block.found, following, after)
-            if block.is_rest:
-                turn.pieces = block.found.content
-                if block.found.names:
-                    message = self.messages[block.index]
-                    if self.landmarks.reasons:
-                        named = (part.start for some in block.found.names.values() for part in some)
-                        turn.content_start = behind_empty_block(text, turn.own_start, min(named))
-                    turn.calls = place_calls(text, message, block.found, turn, self.landmarks)
-            else:
-                self._fill(turn, block.found)
+            self._fill(turn, block)
             turns.append(turn)
             gap = following
         return turns
@@ -133,6 +127,8 @@ class _Layout:
         asked = None
         if role == "assistant" and self.ask and not block.is_rest:
             asked = self.ask(index, self.runs, gap)
+            if asked is not None and behind <= asked < start and not text[asked:start].strip():
+                start = asked  # white space that is printed for the message before
         # What stands before the content may hold a whole turn of its own (a default system
         # message): it is nobody's.
         edge = first if asked is None else max(min(asked, first), start)
@@ -167,6 +163,13 @@ class _Layout:
             headers = [h for h in self.landmarks.headers if text.startswith(h, start, first)]
             if headers:
                 return start + max(map(len, headers))
+            if block.found.begins is not None:
+                raise Reject(
+                    "spans_disagree",
+                    f"message {block.index}: behind an end of turn the template prints"
+                    f" {text[start:first][:60]!r}, with which it does not ask for an answer: who"
+                    " writes it cannot be told",
+                )
             scopes = [low for low, _ in block.found.scopes.get(0, ()) if start <= low < first]
             return min([first, *scopes]) if not _says(block.found) else first
         if not start <= asked <= first or proven not in (None, asked):
@@ -189,12 +192,14 @@ class _Layout:
         """The end of a turn whose own text ends where the gap before block ``after`` starts."""
         text, last = self.text, gap.start
         ending: Control | None = None
+        behind = end_before_header(text, last, gap.closed, self.landmarks)
+        if behind is not None:  # R1's distils print an empty answer behind a turn of calls
+            gap.closed = behind
         there = self._controls(last, gap.closed)
         if mine.looped or any(each[2] in self.landmarks.turn_ends for each in there):
-            own = self._before_header(there)
             turn.content_end = turn.end = last + len(text[last : gap.closed].rstrip())
-            if own and (len(own) < len(there) or not text[own[-1][1] : gap.closed].strip()):
-                ending = own[-1]
+            if there and not text[there[-1][1] : gap.closed].strip():
+                ending = there[-1]
         else:
             turn.content_end = turn.end = last + len(text[last : gap.closed].rstrip())
             own = self._controls(last, gap.opened if gap.marked else gap.end)
@@ -204,9 +209,8 @@ class _Layout:
         ):
             if ending is not None:
                 turn.content_end = turn.end = ending[1]
-            ending = None
-            if after is None or self.messages[after.index]["role"] != "assistant":
-                ending = self._stops_behind(gap)
+            goes_on = after is not None and self.messages[after.index]["role"] == "assistant"
+            ending = self._stops_behind(gap, goes_on=goes_on)
         spelled = self._spelled_end(turn, mine, gap) if turn.role == "assistant" else None
         if spelled is not None and (
             ending is None or ending[1] < spelled or text[spelled : ending[0]].strip()
@@ -227,30 +231,30 @@ class _Layout:
             at = later
         return at + len(end) if at >= 0 else None
 
-    def _before_header(self, own: list[Control]) -> list[Control]:
-        """Control tokens up to the one that ends a turn behind which the template begins another
-        answer: R1's distils print an empty one behind a turn of calls.
-        """
-        ends, prompt = self.landmarks.turn_ends, self.landmarks.generation_prompt.lstrip()
-        for place, (left, right) in enumerate(pairwise(own), start=1):
-            if left[2] in ends and prompt.startswith(right[2]):
-                return own[:place]
-        return own
-
-    def _stops_behind(self, gap: Gap) -> Control | None:
+    def _stops_behind(self, gap: Gap, *, goes_on: bool = False) -> Control | None:
         """The control token with which the next message begins, where the template prints none at
         the end of an answer: the one that the model stops with.
+
+        Args:
+            gap: What stands behind the answer.
+            goes_on: Whether the next message is an answer too: the token ends this one only where
+                a header stands behind it.
         """
-        ahead = self._controls(gap.closed, gap.end)[:1]
+        ahead = self._controls(gap.closed, gap.end)
         if not ahead or self.landmarks.spelled_end or self.text[gap.closed : ahead[0][0]].strip():
             return None
+        prompt = self.landmarks.generation_prompt
         # What asks for an answer ends none.
-        return None if ahead[0][2] in self.landmarks.generation_prompt else ahead[0]
+        if ahead[0][2] in prompt:
+            return None
+        if goes_on and not (ahead[1:] and prompt.lstrip().startswith(ahead[1][2])):
+            return None
+        return ahead[0]
 
     def _is_markup(self, turn: Turn, ending: Control) -> bool:
         """Whether a control token that an answer ends with belongs to its reasoning or call."""
         start, _, token = ending
-        if token in self.landmarks.answer_ends:
+        if token in self.landmarks.answer_ends or token in self.landmarks.stops:
             return False
         if token in CLOSINGS:
             return True
@@ -276,9 +280,9 @@ class _Layout:
                 high = middle
         return self.runs[low : low + 1]
 
-    def _fill(self, turn: Turn, mine: Found) -> None:
+    def _fill(self, turn: Turn, block: Block) -> None:
         """Reasoning, content and calls of a turn."""
-        text, message = self.text, self.messages[turn.index]
+        text, message, mine = self.text, self.messages[turn.index], block.found
         turn.pieces = mine.content
         if turn.role != "assistant" and not (message.get("thinking") or message.get("tool_calls")):
             return
@@ -294,17 +298,17 @@ class _Layout:
             if begins:
                 turn.content_start = min(turn.thinking[0][1], turn.content_end)
         elif turn.role == "assistant" and self.landmarks.reasons:
-            starts = [part.start for part in mine.content]
-            edge = min(starts, default=turn.content_end)
+            said = mine.content or [part for some in mine.names.values() for part in some]
+            edge = min((part.start for part in said), default=turn.content_end)
             if turn.own_start < edge:
                 behind = behind_empty_block(text, turn.own_start, edge)
                 turn.content_start = min(behind, turn.content_end)
-        for reasoning, parts in _reasoning(message, mine):
+        if not block.is_rest:
             shown, may_drop = text[turn.start : turn.end], turn.index < self.thinking_from
-            if not is_printed(reasoning, parts, turn.index, shown, may_drop=may_drop):
-                turn.thinking_left_out = True
-        if mine.rest is None or not mine.rest.names:
-            turn.calls = place_calls(text, message, mine, turn, self.landmarks)
+            for reasoning, parts in _reasoning(message, mine):
+                if not is_printed(reasoning, parts, turn.index, shown, may_drop=may_drop):
+                    turn.thinking_left_out = True
+        turn.calls = place_calls(text, message, block, turn, self.landmarks)
 
     def _controls(self, start: int, end: int) -> list[Control]:
         """The control tokens in a stretch; stretches come in the order of the text."""
@@ -331,12 +335,14 @@ def _reasoning(message: Mapping[str, Any], mine: Found) -> Iterator[tuple[str, l
     """The reasoning of a message, beside its content and at its beginning, with the parts of
     each.
     """
+    turns = list(mine.turns())
     if message.get("thinking"):
-        yield message["thinking"], mine.thinking
+        yield message["thinking"], [part for each in turns for part in each.thinking]
     found = inline_reasoning(message["content"]) if message["role"] == "assistant" else None
     if found:
         _, opened, closed, _ = found
-        yield message["content"][opened:closed], _from(mine.inline, opened)
+        inline = [part for each in turns for part in each.inline]
+        yield message["content"][opened:closed], _from(inline, opened)
 
 
 def _from(parts: Sequence[Part], start: int) -> list[Part]:

@@ -4,8 +4,7 @@ and how the template's text between two messages is shared.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 from cbdata.rejects import Reject
 from cbdata.render.runs import Run
 from cbdata.render.traced_text import Part
-from cbdata.render.turns import Landmarks
 
 Control = tuple[int, int, str]
 
@@ -26,8 +24,8 @@ class Found:
     of it is printed, ``visited``: the template's text that is printed for it. For its calls, by
     number: ``names``, ``arguments``, ``ids``; ``scopes``: the template's text that is printed for
     the call. ``looped``: marks say which text is printed for the message, and not only which is
-    printed for its calls. ``rest``: its content, where that is a turn of its own behind its calls,
-    or its calls, where they are one behind its content.
+    printed for its calls. ``rest``: what of it stands in a turn of its own behind this, of which
+    ``begins`` is the start where an end of turn stands before it.
     """
 
     own: tuple[int, int] | None = None
@@ -42,11 +40,21 @@ class Found:
     scopes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     looped: bool = False
     rest: Found | None = None
+    begins: int | None = None
+
+    def turns(self) -> Iterator[Found]:
+        """This and what stands in turns of their own behind it."""
+        turn: Found | None = self
+        while turn:
+            yield turn
+            turn = turn.rest
 
     @property
     def whole_content(self) -> list[Part]:
         """Its content, wherever it stands."""
-        return self.content + self.rest.content if self.rest else self.content
+        if self.rest is None:
+            return self.content
+        return [part for turn in self.turns() for part in turn.content]
 
 
 @dataclass(slots=True)
@@ -144,59 +152,6 @@ def _begins_rest(mine: Found, part: Part) -> bool:
     )
 
 
-def split_rest(mine: Found, controls: Sequence[Control], landmarks: Landmarks) -> None:
-    """Make content a turn of its own that stands behind the calls of its message, and behind the
-    end of a turn and a header, as R1's distils print it; and likewise calls behind content, if the
-    model stops between them.
-
-    Args:
-        mine: What is known of a message with calls; changed.
-        controls: The control tokens of the text.
-        landmarks: What is known of the template beforehand.
-    """
-    called = [part for parts in mine.names.values() for part in parts]
-    called += [part for parts in mine.arguments.values() for part in parts]
-    said = [part for part in mine.content if part.start < part.end]
-    if mine.own is None or not called:
-        return
-    last = max(part.end for part in called)
-    first = min((part.start for part in said), default=last)
-    if _begins_anew(controls, last, first, landmarks.turn_ends, landmarks):
-        mine.rest = Found(own=(first, mine.own[1]), content=mine.content, looped=mine.looped)
-        mine.own, mine.content = (mine.own[0], last), []
-        return
-    said += [part for part in (*mine.thinking, *mine.inline) if part.start < part.end]
-    if not said:
-        return
-    last, first = max(part.end for part in said), min(part.start for part in called)
-    # Where the model does not stop at the end, it writes the header itself (gpt-oss).
-    if _begins_anew(controls, last, first, {landmarks.eos}, landmarks):
-        mine.rest = Found(
-            own=(first, mine.own[1]),
-            names=mine.names,
-            arguments=mine.arguments,
-            ids=mine.ids,
-            scopes=mine.scopes,
-            looped=mine.looped,
-        )
-        mine.own = mine.own[0], last
-        mine.names, mine.arguments, mine.ids, mine.scopes = {}, {}, {}, {}
-
-
-def _begins_anew(
-    controls: Sequence[Control],
-    start: int,
-    end: int,
-    ends: Container[str],
-    landmarks: Landmarks,
-) -> bool:
-    """Whether a token that ends a turn and behind it the header of an answer stand in a stretch."""
-    low = bisect_left(controls, (start,))
-    between = controls[low : bisect_left(controls, (end,), lo=low)]
-    prompt = landmarks.generation_prompt.lstrip()
-    return any(left[2] in ends and prompt.startswith(right[2]) for left, right in pairwise(between))
-
-
 def blocks_of(
     found: Sequence[Found],
     messages: Sequence[Mapping[str, Any]],
@@ -222,8 +177,9 @@ def blocks_of(
             raise Reject("message_not_rendered", f"the template prints nothing for message {index}")
         blocks.append(Block(index, first, last, mine))
         behind = max(behind, last)
-        if mine.rest and mine.rest.own:
-            blocks.append(Block(index, *mine.rest.own, mine.rest, is_rest=True))
+        if mine.rest:
+            rest = list(mine.turns())[1:]
+            blocks += [Block(index, *each.own, each, is_rest=True) for each in rest if each.own]
     if all(left.last <= right.first for left, right in pairwise(blocks)):
         return blocks
     return sorted(blocks, key=lambda block: (block.first, block.last))

@@ -155,7 +155,7 @@ def _unwritten(
     """The stretches of a kind, without those in a block of a content that a template which knows no
     blocks writes out as it is.
     """
-    blocks = template.facts.blocks or "block" in template.facts.reasoning
+    blocks = template.facts.blocks or FORMS[template.facts.reasoning].in_blocks
     for part in parts:
         before = text[max(part.start - 16, 0) : part.start]
         written = blocks and _WRITTEN_BLOCK.search(before)
@@ -312,5 +312,4 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         close,
         spelled_end=_spelled_end(template, tokenizer, tools),
         call_open=opening,
-        eos=tokenizer.special.get("eos_token", ""),
     )

@@ -16,12 +16,18 @@ class ReasoningForm(NamedTuple):
     Attributes:
         name: What it is called.
         word: What stands in the source of every template that takes it.
-        give: Puts the reasoning into a message; the message's content is there already.
+        give: Puts the reasoning into a message, of which everything else is there already.
+        in_blocks: Whether the content becomes blocks, which a template that knows none of them
+            would write out as they are.
+        every: Whether every answer takes the form, if one of the conversation has reasoning: those
+            without are given "". Calls then have their arguments as JSON text.
     """
 
     name: str
     word: str
     give: Callable[[dict[str, Any], str], None]
+    in_blocks: bool = False
+    every: bool = False
 
 
 def _in_fields(*keys: str) -> Callable[[dict[str, Any], str], None]:
@@ -44,6 +50,19 @@ def _in_nested_block(message: dict[str, Any], thinking: str) -> None:
     _in_block(message, [{"type": "text", "text": thinking}])
 
 
+def _in_mapping(message: dict[str, Any], thinking: str) -> None:
+    """Reasoning, content and calls as blocks of a mapping, which takes the content's place."""
+    blocks: list[dict[str, Any]] = []
+    if thinking:
+        blocks.append({"type": "thoughts", "text": thinking})
+    if message["content"]:
+        blocks.append({"type": "response", "text": message["content"]})
+    if calls := message.pop("tool_calls", ()):
+        made = [call["function"] for call in calls]
+        blocks.append({"type": "tool_calls", "calls": made})
+    message["content"] = {"blocks": blocks}
+
+
 FIELDS = "fields"
 FORMS = {
     form.name: form
@@ -51,10 +70,11 @@ FORMS = {
         ReasoningForm(FIELDS, "", _in_fields("reasoning_content", "thinking")),
         ReasoningForm("reasoning", "reasoning", _in_fields("reasoning")),
         ReasoningForm("thought", "thought", _in_fields("thought")),
-        ReasoningForm("block", "thinking", _in_block),
-        ReasoningForm("nested block", "thinking", _in_nested_block),
+        ReasoningForm("block", "thinking", _in_block, in_blocks=True),
+        ReasoningForm("nested block", "thinking", _in_nested_block, in_blocks=True),
+        ReasoningForm("mapping", "thoughts", _in_mapping, in_blocks=True, every=True),
     )
 }
 """The forms by name, in the order in which they are tried: Solar takes ``reasoning``, Apriel 1.5
-``thought``, Ministral and Magistral blocks.
+``thought``, Ministral and Magistral blocks, Apertus a mapping.
 """

@@ -14,21 +14,23 @@ from cbdata.ids import token_ids_sha256
 from cbdata.records import CompletionSpans, EarlierThinking
 from cbdata.rejects import Reject
 from cbdata.render.ahead import Ahead
-from cbdata.render.align import TokenizedText, assemble, split
+from cbdata.render.align import assemble, split
 from cbdata.render.answers import AnswerStarts, learn_headers
 from cbdata.render.draft import Draft, Rendered, split_at
-from cbdata.render.encoder import CACHE_CHARACTERS, Batch, Segment, SegmentEncoder
+from cbdata.render.draft_encoder import DraftEncoder
+from cbdata.render.encoder import CACHE_CHARACTERS, SegmentEncoder
 from cbdata.render.escape import Escaper, first_with
 from cbdata.render.fit_advice import admitted, advised
 from cbdata.render.fit_spans import restored
 from cbdata.render.fits import REPORT, Fitting, fit
-from cbdata.render.generated import WrittenText, completion_turn
+from cbdata.render.generated import completion_turn
 from cbdata.render.inline_calls import InlineCalls
 from cbdata.render.layout import lay_out
 from cbdata.render.locate import locate_tokenizer
 from cbdata.render.partition import partition
 from cbdata.render.probes import probe_landmarks
 from cbdata.render.settings import Prompt, RenderSettings
+from cbdata.render.stops import with_stops
 from cbdata.render.template import ChatTemplate, check_llama_tokens, template_source
 from cbdata.render.text_encoder import Encoding
 from cbdata.render.tokenizer import PlainTokenizer, load_tokenizer, own_template
@@ -42,7 +44,7 @@ Messages = Sequence[Mapping[str, Any]]
 Tools = Sequence[Mapping[str, Any]]
 
 
-class Renderer:
+class Renderer(DraftEncoder):
     """Renders conversations with one tokenizer and one chat template; nothing is downloaded and no
     model library imported.
     """
@@ -74,10 +76,11 @@ class Renderer:
             tokenizer_id,
             template,
         )
-        self.encoder = SegmentEncoder(tokenizer, cache_characters, encoding)
+        super().__init__(SegmentEncoder(tokenizer, cache_characters, encoding))
         self.speller = Speller(tokenizer)
         self._escaper = Escaper(tokenizer)
-        self._answers = AnswerStarts(template, tokenizer)
+        landmarks = with_stops(landmarks, template, tokenizer)
+        self._answers = AnswerStarts(template, tokenizer, landmarks)
         headers = learn_headers(self._answers, template, tokenizer, landmarks)
         self.landmarks = replace(landmarks, headers=headers)
         self._inline = InlineCalls(
@@ -322,35 +325,6 @@ class Renderer:
         whole = "".join(pieces) if hidden else text
         return Draft(whole, parts, pieces, turns, control_text, None, fitting.applied, stretches)
 
-    def begin(self, drafts: Sequence[Draft]) -> Batch:
-        """Have the texts of drafts tokenised together; ``finish`` takes what comes of it."""
-        return self.encoder.begin(piece for draft in drafts for piece in draft.plain())
-
-    def finish(self, drafts: Sequence[Draft], batch: Batch) -> list[Rendered | Reject]:
-        """The drafts with their tokens; a draft whose text cannot be tokenised exactly gives its
-        error in its place.
-
-        Args:
-            drafts: The drafts.
-            batch: What ``begin`` gave for them.
-        """
-        try:
-            segments = batch.segments()
-            return [Rendered(draft, self._tokens(draft, segments)) for draft in drafts]
-        except Reject as error:
-            if len(drafts) == 1:
-                return [error]
-            return [self._tokenised(draft) for draft in drafts]
-
-    def _tokenised(self, draft: Draft) -> Rendered | Reject:
-        return self.finish([draft], self.begin([draft]))[0]
-
-    def _tokens(self, draft: Draft, segments: Mapping[str, Segment]) -> TokenizedText:
-        tokens = assemble(draft.pieces, segments, self.encoder)
-        if draft.written is None:
-            return tokens
-        return WrittenText(tokens, draft.prompt_end() or 0, draft.written, self.encoder)
-
     def render(
         self, messages: Messages, tools: Tools | None = None, *, split_prompt: bool = False
     ) -> Rendered:
@@ -364,7 +338,7 @@ class Renderer:
         Raises:
             Reject: The conversation cannot be rendered or tokenised exactly.
         """
-        outcome = self._tokenised(self.draft(messages, tools, split_prompt=split_prompt))
+        outcome = self.encoded(self.draft(messages, tools, split_prompt=split_prompt))
         if isinstance(outcome, Reject):
             raise outcome
         return outcome

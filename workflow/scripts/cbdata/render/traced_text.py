@@ -235,6 +235,10 @@ def join(separator: str, pieces: Iterable[str]) -> str:
     return with_parts(text, tuple(parts)) if parts else text
 
 
+Around = Callable[[dict[Any, Any]], tuple[str, str] | None]
+"""The empty texts that mark where a mapping is written out; None for one that is not known."""
+
+
 def add_mark(parts: list[Part], origin: Origin, position: int) -> None:
     """Append an empty part; a visit in which nothing was printed leaves nothing behind."""
     if parts and origin[0] == "visit_end":
@@ -252,16 +256,18 @@ def concat(pieces: Iterable[Any]) -> str:
     return join("", map(as_text, pieces))
 
 
-def as_text(value: Any) -> str:
-    """``str(value)``, keeping the origins of the texts in lists and mappings."""
+def as_text(value: Any, around: Around | None = None) -> str:
+    """``str(value)``, keeping the origins of the texts in lists and mappings. ``around`` finds what
+    to put around a mapping.
+    """
     if type(value) not in (list, dict) or not any(
         isinstance(leaf, TracedText) for leaf in leaves_of(value)
     ):
         return str(value)
-    return _written(value)
+    return _written(value, around)
 
 
-def _written(value: Any) -> str:
+def _written(value: Any, around: Around | None) -> str:
     """``repr(value)`` with the origins of the texts in it."""
     if isinstance(value, TracedText):
         text = repr(str.__str__(value))
@@ -269,12 +275,13 @@ def _written(value: Any) -> str:
     pieces: list[str] = []
     if type(value) is list:
         for item in value:
-            pieces += [", ", _written(item)]
+            pieces += [", ", _written(item, around)]
         return join("", ["[", *pieces[1:], "]"])
     if type(value) is dict:
         for key, item in value.items():
-            pieces += [", ", _written(key), ": ", _written(item)]
-        return join("", ["{", *pieces[1:], "}"])
+            pieces += [", ", _written(key, around), ": ", _written(item, around)]
+        start, end = (around and around(value)) or ("", "")
+        return join("", [start, "{", *pieces[1:], "}", end])
     return repr(value)
 
 

@@ -57,7 +57,8 @@ class Landmarks:
     the last one, ``call_open``: what it prints before a call that is not the first one, "" where
     only its loops say it; ``headers``: what it prints before an answer; ``spelled_end``: the
     letters with which it ends answers, "" where it ends them with a control token or nothing;
-    ``eos``: the tokenizer's end of sequence, at which every model stops, "" where it names none.
+    ``stops``: the tokens at which the model stops; ``head``: what every header of an answer begins
+    with, "" where it asks for none.
     """
 
     generation_prompt: str = ""
@@ -69,4 +70,5 @@ class Landmarks:
     headers: frozenset[str] = frozenset()
     spelled_end: str = ""
     call_open: str = ""
-    eos: str = ""
+    stops: frozenset[str] = frozenset()
+    head: str = ""

@@ -238,6 +238,10 @@ def _calls(
         body: dict[str, Any] = {"name": name}
         if type(arguments) is dict:
             body["arguments"] = arguments
+        elif type(arguments) is str and arguments.strip() == "null":
+            # Clients write a call without arguments so, where they hold None.
+            body["arguments"], body["arguments_json"] = {}, arguments
+            flags.add("call_without_arguments")
         elif type(arguments) is str and arguments.strip():
             body["arguments"] = _parsed(arguments, _at(index, number))
             body["arguments_json"] = arguments
