@@ -108,15 +108,18 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(script: Script, port: int = 0) -> Iterator[str]:
+def serving(
+    script: Script, port: int = 0, handler: type[Handler] = Handler, host: str = "127.0.0.1"
+) -> Iterator[str]:
     """Serve until the block ends; gives the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    kind = type("Server", (ThreadingHTTPServer,), {"address_family": socket.AF_INET6})
+    server = (kind if ":" in host else ThreadingHTTPServer)((host, port), handler)
     server.script = script  # type: ignore[attr-defined]
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -162,7 +162,7 @@ def check_turns(
             if start < tokens.first(turn.begin):
                 extra = tokens.spelled(start, tokens.first(turn.begin))
                 yield "start", f"{extra!r} is the prompt's"
-            missed = tokens.spelled(tokens.first(turn.begin), start)
+            missed = tokens.spelled(tokens.begins(turn.begin), start)
             thought = any(
                 word.text in missed for word in conversation.words if word.kind == "thinking"
             )
@@ -189,18 +189,26 @@ def _check_calls(calls: Sequence[Mapping[str, int]], tokens: Tokens) -> Iterator
     """Nothing but a comma stands between two calls that follow each other in one turn, and a call
     that begins with a tag ends with it.
     """
-    texts = [
-        tokens.text[tokens.char(call["token_start"]) : tokens.char(call["token_end"])]
-        for call in calls
-    ]
-    for text in texts:
+    for call in calls:
+        text = tokens.text[tokens.char(call["token_start"]) : tokens.char(call["token_end"])]
         tag = TAG.match(text)
-        if tag and not text.rstrip().endswith(f"</{tag.group(1)}>"):
+        if not tag:
+            continue
+        ended = max(text.rfind(each) + len(each) for each in _closings(tag.group(1)))
+        # The last token may hold the beginning of what is behind the call
+        last = tokens.char(call["token_end"] - 1) - tokens.char(call["token_start"])
+        if text[ended:].strip() and ended <= last:
             yield "call_cut", f"{text[-30:]!r} is the end of a call with {tag.group()!r}"
     for left, right in pairwise(calls):
         between = tokens.text[tokens.char(left["token_end"]) : tokens.char(right["token_start"])]
         if not SEPARATOR.fullmatch(between) and "<|start|>" not in between:
             yield "call_cut", f"{between!r} is between two calls"
+
+
+def _closings(tag: str) -> tuple[str, ...]:
+    """How a call may end that begins with a tag."""
+    ends = (f"</{tag}>",)
+    return (*ends, f"<end{tag.removeprefix('start')}>") if tag.startswith("start_") else ends
 
 
 def check_reasoning(

@@ -18,6 +18,7 @@ from reference import Reference, Refused
 
 REASONING = re.compile(r"think|THINK|analysis|reason|RESPONSE|<channel\|>|<\|channel>thought")
 WHITE = re.compile(r"\s*")
+HEADER = 80  # characters; the longest header before a message
 OPENED = re.compile(r"\s*(?:<think>|\[THINK\]|<seed:think>|<\|START_THINKING\|>)\s*\Z")
 
 
@@ -162,11 +163,27 @@ def _header_tokens(
     except Refused:
         return set()
     control = _pattern(reference.control)
+    behind = control.findall(asked, max(_said(conversation, asked), 0))[1:]
+    first = min(_places(conversation, asked), default=0)
+    begun = set(control.findall(asked, max(first - HEADER, 0), first))
+    # Some templates print a part of the header, or all of it, whether they are asked or not.
+    shared = next((token for token in behind if token in begun), "")
+    if shared:
+        return {shared}
     if asked.startswith(plain) and asked != plain:
         return set(control.findall(asked[len(plain) :])[:1])
     # Some templates always ask: that is what follows the end of the last message.
-    said = max((asked.rfind(word.text) for word in conversation.words), default=-1)
-    return set(control.findall(asked, said)[1:2]) if said >= 0 else set()
+    return set(behind[:1]) if _said(conversation, asked) >= 0 else set()
+
+
+def _places(conversation: Conversation, text: str) -> list[int]:
+    """Where words of a conversation stand in a text."""
+    return [at for word in conversation.words if (at := text.find(word.text)) >= 0]
+
+
+def _said(conversation: Conversation, text: str) -> int:
+    """Where the last word of a conversation stands in a text; -1 where there is none."""
+    return max((text.rfind(word.text) for word in conversation.words), default=-1)
 
 
 def _usual_prompt(
@@ -257,6 +274,11 @@ def _begin(
         return None
     added = asked[len(plain) :]
     floor = max((end for number, (_, end) in printed.anchors.items() if number < index), default=0)
+    words = [word for piece in _split(added, reference.control) for word in piece.split()]
+    loosely = re.compile(r"\s*".join(map(re.escape, words)) or r"(?!)")
+    found = list(loosely.finditer(text, floor, first))
+    if found:
+        return found[-1].end()
     for prompt in (added, OPENED.sub("", added), OPENED.sub("", added).rstrip()):
         at = text.find(prompt, floor, first) if prompt.strip() else -1
         if at >= 0:
@@ -305,6 +327,11 @@ def _ends(
     if unmarked or not own:
         return following
     return (last + own[-1].end(), *following)
+
+
+def _split(text: str, control: set[str]) -> list[str]:
+    """A text cut before and behind its control tokens."""
+    return re.split(f"({_pattern(control).pattern})", text)
 
 
 def _pattern(control: set[str]) -> re.Pattern[str]:

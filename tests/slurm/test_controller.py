@@ -128,6 +128,18 @@ def test_a_job_that_slurm_forgot_before_it_was_asked_is_done_again(
     assert runs(session) == ["once"] * 2
 
 
+def test_no_job_is_forgotten_where_slurm_forgets_soon_and_keeps_no_accounts(
+    cluster: Cluster, new_session: NewSession, repo: Path
+) -> None:
+    """With the profile's own 65 s to the first look."""
+    session = make_session(new_session, cluster, repo, seconds=1)
+    session.arguments += ["--slurm-init-seconds-before-status-checks", "65"]
+    with cluster.remembering(10):
+        run = session.spawn()
+        assert run.wait(120) == 0, run.text()[-4000:]
+    assert runs(session) == ["once"] * 3
+
+
 def test_a_partition_that_is_closed_for_a_while_is_waited_for(
     cluster: Cluster, new_session: NewSession, repo: Path
 ) -> None:

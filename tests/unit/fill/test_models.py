@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from cbdata.fill.models import (
     context_length,
     find_model,
     folder_fingerprint,
+    vocabulary_size,
     weight_files,
 )
 
@@ -79,6 +81,24 @@ def test_context_length_of_text_and_multimodal_models() -> None:
     )
     assert context_length({"n_positions": 1024}) == 1024
     assert context_length({}) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        ({"vocab_size": 10}, 10),
+        ({"vocab_size": 10, "text_config": {"vocab_size": 12}}, 12),
+        ({"text_config": {}, "vocab_size": 10}, 10),
+        ({"vocab_size": "10"}, None),
+        ([], None),
+    ],
+)
+def test_how_many_tokens_a_model_can_write(
+    config: object, size: int | None, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert vocabulary_size(tmp_path) == size
+    assert vocabulary_size(tmp_path / "nowhere") is None
 
 
 def test_the_weights_are_those_that_an_engine_loads(model_folder: Path) -> None:

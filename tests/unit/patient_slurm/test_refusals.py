@@ -20,6 +20,12 @@ FAILED = "sbatch: error: Batch job submission failed: "
         f"{FAILED}Requested partition configuration not available now",
         f"{FAILED}Resource temporarily unavailable",
         f"{FAILED}Slurm backup controller in standby mode",
+        f"{FAILED}Message send failure",
+        f"{FAILED}Required node not available (down, drained or reserved)",
+        f"{FAILED}I/O error writing script/environment to file",
+        "sbatch: fatal: Could not establish a configuration source",
+        f"sbatch: error: Munge encode failed\n{FAILED}Protocol authentication error",
+        f"sbatch: error: Temporary failure in name resolution\n{FAILED}Unspecified error",
         "The 'sacctmgr' reported: 'Unable to test the validity: error: Connection refused'",
     ],
 )
@@ -33,6 +39,8 @@ def test_what_passes_is_waited_for(words: str) -> None:
         f"{FAILED}Socket timed out on send/recv operation",
         f"{FAILED}Zero Bytes were transmitted or received",
         f"{FAILED}Unable to contact slurm controller (receive failure)",
+        f"{FAILED}Communication shutdown failure",
+        f"{FAILED}Connection reset by peer",
     ],
 )
 def test_an_answer_that_got_lost_may_have_been_a_yes(words: str) -> None:
@@ -46,6 +54,10 @@ def test_an_answer_that_got_lost_may_have_been_a_yes(words: str) -> None:
         f"sbatch: error: invalid partition specified: a\n{FAILED}Invalid partition name specified",
         f"{FAILED}Invalid qos specification",
         f"{FAILED}User's group not permitted to use this partition",
+        f"{FAILED}Account not permitted to use this partition",
+        f"{FAILED}Invalid wckey specification",
+        f"{FAILED}Requested reservation is invalid",
+        f"{FAILED}Access denied to requested reservation",
         "The given account def-nobody appears to be invalid. Available accounts:\ndef-mygroup",
     ],
 )

@@ -194,3 +194,39 @@ def test_the_end_of_a_turn_whose_calls_are_closed_in_letters(
         assert all(each.end == each.content_end for each in own)
         for each in (call for turn in own for call in turn.calls):
             assert draft.text[each.start : each.end] == called[2:]
+
+
+def test_the_opening_of_calls_stands_around_an_empty_content(smollm2_renderer: Renderer) -> None:
+    """As Llama 4 in transformers prints it: what begins a turn of calls begins the first call."""
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.tool_calls %}<|calls|>{{ m.content }}"
+        "<|called|>{% for c in m.tool_calls %}{{ c.function.name }}"
+        "{{ c.function.arguments | tojson }}{% endfor %}{% else %}{{ m.content }}{% endif %}<|end|>"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    ask = {"role": "user", "content": "ask"}
+    for said, opening in (("", "<|calls|><|called|>"), ("so", "<|called|>")):
+        turn = {"role": "assistant", "content": said, "tool_calls": [a_call(1, "put", y=2)]}
+        draft = renderer.draft([ask, turn])
+        (call,) = draft.turns[1].calls
+        assert draft.text[call.start : call.end] == f'{opening}put{{"y": 2}}'
+
+
+def test_an_answer_behind_an_answer_ends_with_what_the_next_one_begins_with(
+    smollm2_renderer: Renderer,
+) -> None:
+    """As Jamba: the end of a turn is printed for the next message, whoever says that."""
+    source = (
+        "{% for m in messages %}{% if not loop.first %}<|end|>{% endif %}"
+        "<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}<|call|>"
+        "{{ c.function.name }}{{ c.function.arguments | tojson }}<|done|>{% endfor %}{% endfor %}"
+        "<|end|>{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    ask, done = {"role": "user", "content": "ask"}, {"role": "assistant", "content": "done"}
+    turn = {"role": "assistant", "content": "", "tool_calls": [a_call(1, "put", y=2)]}
+    draft = renderer.draft([ask, done, turn, done, ask, done])
+    own = [each for each in draft.turns if each.role == "assistant"]
+    shown = [draft.text[each.content_start : each.content_end] for each in own]
+    assert shown == ["done<|end|>", '<|call|>put{"y": 2}<|done|><|end|>', *["done<|end|>"] * 2]

@@ -10,7 +10,8 @@ What plugin 2.8.0 does, and what this changes:
 - ``sacct`` says "CANCELLED by 1000" of a job, which the plugin takes for a running one. Here it is
   a cancelled one.
 - Jobs that SLURM has forgotten (``squeue`` shows them ``MinJobAge`` seconds after their end) are
-  waited for. Here they count as failed, and are tried again, once nobody knows them any more.
+  waited for. Here they count as failed, and are tried again, once nobody knows them any more; and
+  where there is no accounting, jobs are looked at often enough that none is forgotten unseen.
 - Every refused ``sbatch`` is a failed try. Here refusals that pass are waited out, and those that
   cannot pass end the run with the site's own words.
 - For a job over several nodes ``sbatch`` gets ``--gpus``, which may come unevenly. Here it gets
@@ -47,6 +48,9 @@ FORGOTTEN_LOOKS, FORGOTTEN_S = 3, 120.0
 """A job counts as forgotten after so many looks in a row, and so many seconds, in which SLURM
 answered and did not name it. A job that was just submitted may be missing for a moment.
 """
+
+SHORTEST_LOOK_S = 2.0
+"""Seconds between two looks at least, however soon SLURM forgets."""
 
 CANCEL_S = 60.0
 """How long Ctrl-C tries to reach a controller that does not answer."""
@@ -102,6 +106,7 @@ class Executor(plugin.Executor):  # type: ignore[misc]
         self._missing: dict[str, tuple[int, float]] = {}
         self._live: dict[str, SubmittedJobInfo] = {}
         self._registered: set[str] = set()
+        self._accounting: bool | None = None
         super().__init__(workflow, logger)
 
     # ---- looking at jobs
@@ -208,11 +213,23 @@ class Executor(plugin.Executor):  # type: ignore[misc]
 
     async def sleep(self) -> None:
         """Wait until the next look; a run that ends is not waited for."""
-        end = time.monotonic() + self.next_seconds_between_status_checks
+        end = time.monotonic() + self._seconds_to_the_next_look()
         if self._away_since is not None:
             end = min(end, time.monotonic() + LONGEST_WAIT_S / 4)
         while self.wait and (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.5))
+
+    def _seconds_to_the_next_look(self) -> float:
+        """What the plugin wants, or sooner where ``squeue`` alone knows how a job ended and would
+        forget it before.
+        """
+        seconds: float = self.next_seconds_between_status_checks
+        age = _min_job_age or get_min_job_age()
+        if age is None or age >= 1.5 * seconds:
+            return seconds
+        if self._accounting is None:
+            self._accounting = _output("sacct -X -n -o JobID") is not None
+        return seconds if self._accounting else min(seconds, max(SHORTEST_LOOK_S, age / 2))
 
     # ---- submitting
 

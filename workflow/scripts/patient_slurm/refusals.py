@@ -22,7 +22,8 @@ class Refusal(Enum):
 # The words are those of SLURM's table of errors (slurm_errno.c) and of its names for limits
 # (job_reason_str), which sbatch prints in a line before it.
 _PERMANENT = re.compile(
-    r"invalid account|invalid partition|invalid qos|invalid user id|invalid cluster"
+    r"invalid account|invalid partition|invalid qos|invalid user id|invalid cluster|invalid wckey"
+    r"|requested reservation is invalid|access denied to requested reservation"
     r"|not permitted to use this partition"
     r"|access/permission denied"
     # Words of the plugin, which asks sacctmgr for the account before it submits.
@@ -32,7 +33,8 @@ _PERMANENT = re.compile(
 _UNCERTAIN = re.compile(
     # "(receive failure)" is what a lost answer of the controller is called.
     r"\((?:receive|shutdown) failure\)|timed out on send/recv|zero bytes were transmitted"
-    r"|message receive failure|unexpected message received",
+    r"|message receive failure|communication shutdown failure|unexpected message received"
+    r"|connection reset by peer|insane message length",
     re.IGNORECASE,
 )
 _TEMPORARY = re.compile(
@@ -40,6 +42,13 @@ _TEMPORARY = re.compile(
     # how many jobs may be in the queue. Limits of a job's size or time never pass by waiting.
     r"\b(?:assoc|qos)\w*submit\w*"
     r"|unable to contact slurm controller|connection refused|communication connection failure"
+    r"|message send failure|connection timed out|no route to host|network is unreachable"
+    # A site whose nodes have their configuration from the controller, and names from a server.
+    r"|could not establish a configuration source|temporary failure in name resolution"
+    # munged is started anew, or a clock is off.
+    r"|munge (?:encode|decode) failed|protocol authentication error"
+    # The controller's disk is full.
+    r"|i/o error writing script/environment"
     r"|temporarily (?:unable|unavailable)|standby mode|slurmdbd? (?:is )?(?:down|unavailable)"
     r"|job queue (?:is )?full|queue full|slurm job queue full"
     # A partition that is DOWN, DRAIN or INACTIVE.

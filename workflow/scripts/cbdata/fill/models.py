@@ -78,6 +78,19 @@ def context_length(config: dict[str, Any]) -> int | None:
     return None
 
 
+def vocabulary_size(folder: Path) -> int | None:
+    """How many tokens a model can write, by its ``config.json``; None where that does not say."""
+    try:
+        config = read_config(folder)
+    except ModelMissing:
+        return None
+    for part in (config.get("text_config"), config):
+        value = part.get("vocab_size") if isinstance(part, dict) else None
+        if isinstance(value, int):
+            return value
+    return None
+
+
 def find_model(
     model: str,
     revision: str | None,

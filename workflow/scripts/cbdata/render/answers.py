@@ -7,6 +7,7 @@ the cost does not grow with the conversations.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -116,12 +117,34 @@ class AnswerStarts:
             # to ask for one may be the same for all that.
             plain = render(messages, tools, hidden=hidden)[0]
             added = prompt[len(plain) :] if prompt.startswith(plain) else ""
-            place = printed.rfind(added) if added.strip() else -1
-            common = place + len(added) if place >= 0 else self._whole(printed, common)
+            common = self._behind(printed, added) or self._whole(printed, common)
+            asks = self._pattern.search(added)
+            if asks and asks.group().strip() in printed[common:]:
+                raise Reject(
+                    "spans_disagree",
+                    f"message {len(messages)}: the template asks for an answer with {added!r}, and"
+                    f" prints {printed!r} before one",
+                )
         header = self._header.match(printed, common) if self._header else None
         if header and prompt == (plain or render(messages, tools, hidden=hidden)[0]):
             common = header.end()  # it asks for nothing
         return start + common
+
+    def _behind(self, printed: str, added: str) -> int:
+        """Behind what asks for an answer, if that is printed there, with other white space or the
+        same; 0 where it is not.
+        """
+        place = printed.rfind(added) if added.strip() else -1
+        if place >= 0:
+            return place + len(added)
+        words = [word for piece in self._pattern.split(added) for word in (piece or "").split()]
+        if not words:
+            return 0
+        found = list(re.finditer(r"\s*".join(map(re.escape, words)), printed))
+        if not found:
+            return 0
+        end, white = found[-1].end(), added[len(added.rstrip()) :]
+        return end + len(os.path.commonprefix([printed[end:], white]))  # noqa: RUF071 (no paths)
 
     def _whole(self, printed: str, common: int) -> int:
         """The last place up to ``common`` at which no word or marker is cut through."""

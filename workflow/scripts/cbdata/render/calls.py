@@ -57,7 +57,8 @@ def place_calls(
         ]
         starts = [begin, *(start for _, start in inner)]
         bounds = list(zip(starts, [*(end for end, _ in inner), limit], strict=True))
-    said = [*turn.thinking, *((part.start, part.end) for part in turn.pieces)]
+    pieces = ((part.start, part.end) for part in turn.pieces if part.start < part.end)
+    said = [*turn.thinking, *pieces]
     spans = []
     placed = zip(calls, cores, bounds, strict=True)
     for number, (call, core, (low, high)) in enumerate(placed, start=first):

@@ -127,6 +127,8 @@ class _Layout:
         asked = None
         if role == "assistant" and self.ask and not block.is_rest:
             asked = self.ask(index, self.runs, gap)
+            if asked is not None and behind <= asked < start and not text[asked:start].strip():
+                start = asked  # white space that is printed for the message before
         # What stands before the content may hold a whole turn of its own (a default system
         # message): it is nobody's.
         edge = first if asked is None else max(min(asked, first), start)
@@ -207,9 +209,8 @@ class _Layout:
         ):
             if ending is not None:
                 turn.content_end = turn.end = ending[1]
-            ending = None
-            if after is None or self.messages[after.index]["role"] != "assistant":
-                ending = self._stops_behind(gap)
+            goes_on = after is not None and self.messages[after.index]["role"] == "assistant"
+            ending = self._stops_behind(gap, goes_on=goes_on)
         spelled = self._spelled_end(turn, mine, gap) if turn.role == "assistant" else None
         if spelled is not None and (
             ending is None or ending[1] < spelled or text[spelled : ending[0]].strip()
@@ -230,15 +231,25 @@ class _Layout:
             at = later
         return at + len(end) if at >= 0 else None
 
-    def _stops_behind(self, gap: Gap) -> Control | None:
+    def _stops_behind(self, gap: Gap, *, goes_on: bool = False) -> Control | None:
         """The control token with which the next message begins, where the template prints none at
         the end of an answer: the one that the model stops with.
+
+        Args:
+            gap: What stands behind the answer.
+            goes_on: Whether the next message is an answer too: the token ends this one only where
+                a header stands behind it.
         """
-        ahead = self._controls(gap.closed, gap.end)[:1]
+        ahead = self._controls(gap.closed, gap.end)
         if not ahead or self.landmarks.spelled_end or self.text[gap.closed : ahead[0][0]].strip():
             return None
+        prompt = self.landmarks.generation_prompt
         # What asks for an answer ends none.
-        return None if ahead[0][2] in self.landmarks.generation_prompt else ahead[0]
+        if ahead[0][2] in prompt:
+            return None
+        if goes_on and not (ahead[1:] and prompt.lstrip().startswith(ahead[1][2])):
+            return None
+        return ahead[0]
 
     def _is_markup(self, turn: Turn, ending: Control) -> bool:
         """Whether a control token that an answer ends with belongs to its reasoning or call."""

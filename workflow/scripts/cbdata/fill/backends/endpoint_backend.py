@@ -19,14 +19,15 @@ from cbdata.fill.backends.base import (
     Refusal,
     RequestQueue,
 )
-from cbdata.fill.backends.endpoint_server import (
+from cbdata.fill.backends.endpoint_http import (
     NotNow,
     Refused,
-    ServedModel,
-    Server,
     base_url,
     url_problem,
+    without_secrets,
 )
+from cbdata.fill.backends.endpoint_server import ServedModel, Server
+from cbdata.fill.models import vocabulary_size
 from cbdata.fill.requests import Request
 from cbdata.fill.settings import EngineSettings, RuntimeSettings
 from cbdata.records import BackendName
@@ -38,6 +39,11 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 
 TRIES_OF_ONE = 6
 """How often one request may fail at a server that answers others, before it counts as refused."""
+
+BUSY_PATIENCE = 4
+"""Servers that answer questions and are too busy for completions may be silent so many times
+``endpoint_patience``: others may use them.
+"""
 
 WAIT_STEP_S = 1.0
 """How soon a stop signal is noticed while no completion comes in."""
@@ -60,7 +66,7 @@ class EndpointBackend:
     def option_problems(self, engine: EngineSettings, runtime: RuntimeSettings) -> list[str]:
         """See Backend.option_problems."""
         problems = [
-            f"endpoint_urls: {url!r}: {problem}"
+            f"endpoint_urls: {without_secrets(url)!r}: {problem}"
             for url in runtime.endpoint_urls
             if (problem := url_problem(url)) is not None
         ]
@@ -79,7 +85,8 @@ class EndpointBackend:
     def look(self, runtime: RuntimeSettings, held: str | None) -> EngineHere:
         """See Backend.look. The servers are asked when the engine is opened."""
         # Weights are loaded elsewhere, in the type that the server chose.
-        return EngineHere("cuda", f"servers at {', '.join(map(base_url, runtime.endpoint_urls))}")
+        places = ", ".join(without_secrets(base_url(url)) for url in runtime.endpoint_urls)
+        return EngineHere("cuda", f"servers at {places}")
 
     def open(self, options: EngineOptions) -> EndpointEngine:
         """See Backend.open."""
@@ -98,46 +105,85 @@ class EndpointEngine:
         self._stops = options.stop_token_ids
         self._model = options.served_name
         self._patience = runtime.endpoint_patience
+        self._context = options.max_model_len
+        vocabulary = vocabulary_size(options.model)
         self._servers = [
-            Server(url, runtime.endpoint_timeout, runtime.endpoint_concurrency)
+            Server(
+                url,
+                runtime.endpoint_timeout,
+                runtime.endpoint_concurrency,
+                vocabulary=vocabulary,
+            )
             for url in runtime.endpoint_urls
         ]
         self._slots = runtime.endpoint_concurrency * len(self._servers)
         self._closing = threading.Event()
-        self._heard = time.monotonic()
-        self._told_away = False
+        self._heard = self._seen = time.monotonic()
+        self._told_away = self._told_short = False
+        self._described: set[str] = set()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(self._slots, thread_name_prefix="endpoint")
-        self.version = "; ".join(sorted(set(self._look(options))))
+        self._look()
         logger.info("the servers generate with: %s", self.version)
 
-    def _look(self, options: EngineOptions) -> list[str]:
-        """Wait until one server answers, check what those that answer serve, and say what they are.
-        The others rest, and are sent requests later.
+    @property
+    def version(self) -> str:
+        """See Engine.version: of all servers that have answered so far."""
+        return "; ".join(sorted(self._described))
+
+    def _look(self) -> None:
+        """Wait until one server answers, and check what those that answer serve. The others rest,
+        and are looked at before they are sent requests.
         """
         for attempt in count():
-            said, missing = [], None
+            missing = None
             for server in self._servers:
                 try:
-                    served = server.describe(self._model)
+                    self._look_at(server)
                 except NotNow as error:
                     missing = error
                     self._rest(server, error)
-                else:
-                    self._check(server, served, options)
-                    said.append(f"{served.software}, {served.name}")
-            if said:
-                return said
+            if self._described:
+                self._hear()
+                return
             self._not_heard(missing)
             self._closing.wait(_pause(attempt, missing.wait if missing else None))
-        raise EngineDied("no server was asked")
 
-    def _check(self, server: Server, served: ServedModel, options: EngineOptions) -> None:
-        self._hear()
-        if served.context is not None and served.context < options.max_model_len:
+    def _look_at(self, server: Server) -> None:
+        """See what a server serves before its first request, and again where the connection to it
+        was lost: it may have been started anew with something else.
+
+        Raises:
+            NotNow: It does not answer.
+            EngineDied: It cannot do the requests of this job, or has another model than before.
+        """
+        with server.looking:
+            if not server.to_be_looked_at:
+                return
+            asked, answer = server.in_vain
+            if time.monotonic() - asked < FIRST_WAIT_S:
+                # Another request has just asked, which may have taken long.
+                raise NotNow(answer, lost=True)
+            try:
+                served = server.describe(self._model)
+            except NotNow as error:
+                server.in_vain = time.monotonic(), str(error)
+                raise
+            self._check(server, served)
+            server.served, server.to_be_looked_at = served, False
+        with self._lock:
+            self._described = self._described | {str(served)}
+
+    def _check(self, server: Server, served: ServedModel) -> None:
+        if served.context is not None and served.context < self._context:
             raise EngineDied(
                 f"{server.url} takes {served.context} tokens, and the longest request of this job"
-                f" needs {options.max_model_len}. Fix: set max_model_len={served.context}"
+                f" needs {self._context}. Fix: set max_model_len={served.context}"
+            )
+        if server.served is not None and served.root != server.served.root:
+            raise EngineDied(
+                f"{server.url} was started anew with another model: {served}, before it was"
+                f" {server.served}. Fix: start it with the model that the run began with"
             )
 
     # ---- completions
@@ -164,20 +210,31 @@ class EndpointEngine:
             server = self._free_server()
             pause = None
             try:
+                self._look_at(server)
                 ids, finish, cached = server.complete(request, self._model, self._stops)
             except NotNow as error:
                 pause = error.wait
                 self._rest(server, error)
                 failures += error.counts
-                if failures >= TRIES_OF_ONE and server.generates(request, self._model):
-                    self._hear()
-                    return Refusal(request, f"failed {failures} times, the last time: {error}")
+                if failures >= TRIES_OF_ONE:
+                    if server.generates(request, self._model):
+                        self._hear()
+                        return Refusal(request, f"failed {failures} times, the last time: {error}")
+                    # The server is at fault, not the request.
+                    failures = 0
                 self._not_heard(error)
             except Refused as error:
-                self._hear()
-                return Refusal(request, str(error))
+                if (generates := server.generates(request, self._model)) is False:
+                    raise EngineDied(
+                        f"{server.url} takes no request of this job: {error}"
+                    ) from error
+                if generates:
+                    self._hear()
+                    return Refusal(request, str(error))
             else:
                 self._hear()
+                if finish == "length" and len(ids) < request.max_tokens:
+                    self._tell_of_a_limit(server, len(ids), request.max_tokens)
                 return Generated(request, ids, finish, cached)
             finally:
                 with self._lock:
@@ -198,7 +255,24 @@ class EndpointEngine:
 
     def _rest(self, server: Server, error: NotNow) -> None:
         """Let others have the next requests, where there are others."""
-        server.resting_until = time.monotonic() + (error.wait or FIRST_WAIT_S * 4)
+        if error.lost:
+            server.to_be_looked_at = True
+        pause = min(LONGEST_WAIT_S, error.wait or FIRST_WAIT_S * 4)
+        server.resting_until = time.monotonic() + pause
+
+    def _tell_of_a_limit(self, server: Server, written: int, asked: int) -> None:
+        """Say once that completions are cut by a limit of the server's own."""
+        with self._lock:
+            told, self._told_short = self._told_short, True
+        if not told:
+            logger.warning(
+                "%s ended a completion after %d of %d tokens: it has a limit of its own, such as"
+                " max_new_tokens in the model's generation_config.json. Such completions count as"
+                " truncated",
+                server.url,
+                written,
+                asked,
+            )
 
     def _hear(self) -> None:
         with self._lock:
@@ -208,21 +282,24 @@ class EndpointEngine:
                 logger.info("the servers answer again")
 
     def _not_heard(self, error: NotNow | None) -> None:
-        """Raise EngineAway once no server has completed anything for ``endpoint_patience``, unless
-        one is at work.
+        """Raise EngineAway once no server has completed anything for ``endpoint_patience``; where
+        one is only busy, for BUSY_PATIENCE times that.
         """
         detail = str(error)
         with self._lock:
-            silence = time.monotonic() - self._heard
+            now = time.monotonic()
+            idle, silence = now - self._heard, now - max(self._heard, self._seen)
             if not self._told_away:
                 self._told_away = True
                 logger.warning("no answer, trying again for up to %g s: %s", self._patience, detail)
         if silence >= self._patience:
             # One that answers questions and fails at completions is no use.
-            if not (error and error.counts) and any(server.alive() for server in self._servers):
-                self._hear()
+            waits = not (error and error.counts) and idle < BUSY_PATIENCE * self._patience
+            if waits and any(server.alive() for server in self._servers):
+                with self._lock:
+                    self._seen = time.monotonic()
                 return
-            raise EngineAway(f"no server answered for {silence:.0f} s; the last one: {detail}")
+            raise EngineAway(f"no server answered for {idle:.0f} s; the last one: {detail}")
 
     def close(self) -> None:
         """See Engine.close. What is in flight is given up."""

@@ -4,64 +4,48 @@ of.
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from cbdata.fill.backends.base import EngineDied
+from cbdata.fill.backends.endpoint_http import (
+    KEY_VARIABLE,
+    JsonClient,
+    NotNow,
+    Refused,
+    base_url,
+    printable,
+    url_problem,
+)
 from cbdata.fill.requests import Request
 
-KEY_VARIABLE = "CB_ENDPOINT_KEY"
-"""Environment variable with the servers' key. It is in no file, log or hash."""
-
-PASSING_STATUS = frozenset({408, 409, 425, 429, 502, 503, 504})
-"""HTTP statuses that say nothing of the request: later, the same one may be answered."""
+__all__ = ["KEY_VARIABLE", "NotNow", "Refused", "ServedModel", "Server", "base_url", "url_problem"]
 
 FINISH_REASONS = frozenset({"stop", "length"})
 
-LOOK_TIMEOUT_S = 20.0
-"""How long a question that needs no generation may take."""
-
-
-class NotNow(RuntimeError):
-    """The server gave no whole answer. ``counts`` where it failed at this very request, which may
-    therefore be the cause; ``wait`` is how many seconds the server asked for, if it did.
-    """
-
-    def __init__(self, detail: str, counts: bool = False, wait: float | None = None) -> None:
-        super().__init__(detail)
-        self.counts, self.wait = counts, wait
-
-
-class Refused(RuntimeError):
-    """The server will never take this request."""
+SHOWN_NAME = 200
+"""Characters of a name or version that a server gives which are kept."""
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What a server says: the model's name, its longest sequence in tokens, and the software."""
+    """What a server says: the model's name, its longest sequence in tokens, the software, and where
+    the server has the model from (``root``), empty where it does not say.
+    """
 
     name: str
     context: int | None
     software: str
+    root: str = ""
 
-
-def base_url(url: str) -> str:
-    """A server's address up to and with ``/v1``, whether or not it was given so."""
-    stripped = url.rstrip("/")
-    return stripped if stripped.endswith("/v1") else f"{stripped}/v1"
-
-
-def url_problem(url: str) -> str | None:
-    """Why an address cannot be used; None if it can. A name or key in it would get into logs."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return "expected http://host:port or https://host"
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        return f"expected no user, key or query in it; a key belongs in {KEY_VARIABLE}"
-    return None
+    def __str__(self) -> str:
+        """For logs and for every trace."""
+        origin = f" ({self.root})" if self.root not in ("", self.name) else ""
+        return f"{self.software}, {self.name}{origin}"
 
 
 class Server:
@@ -72,6 +56,10 @@ class Server:
         timeout: Seconds that one completion may take.
         connections: Completions in flight at most.
         environ: Where the key is looked up.
+        vocabulary: How many tokens the model has; None where that is not known.
+
+    Raises:
+        EngineDied: No header can hold the key.
     """
 
     def __init__(
@@ -80,19 +68,17 @@ class Server:
         timeout: float,
         connections: int,
         environ: Mapping[str, str] = os.environ,
+        vocabulary: int | None = None,
     ) -> None:
-        # Imported here and below: a plan of jobs looks at every backend, and few use a server.
-        import httpx
-
         self.url = base_url(url)
         self.in_flight = 0
         self.resting_until = 0.0
-        key = environ.get(KEY_VARIABLE)
-        self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(timeout, connect=LOOK_TIMEOUT_S, pool=None),
-            limits=httpx.Limits(max_connections=connections + 1),
-        )
+        self.served: ServedModel | None = None
+        self.to_be_looked_at = True
+        self.looking = threading.Lock()
+        self.in_vain = -math.inf, ""
+        self._vocabulary = vocabulary
+        self._client = JsonClient(self.url, timeout, connections, environ)
 
     def describe(self, wanted: str) -> ServedModel:
         """Ask which models there are, and find the wanted one.
@@ -104,46 +90,59 @@ class Server:
             NotNow: The server does not answer.
             EngineDied: It answers, and does not serve this model or does not let us in.
         """
-        listed = self._ask("GET", f"{self.url}/models").get("data")
+        try:
+            listed = self._client.ask("GET", f"{self.url}/models").get("data")
+        except Refused as error:
+            raise EngineDied(str(error)) from error
         models = {
             str(model.get("id")): model
             for model in (listed if isinstance(listed, list) else [])
             if isinstance(model, dict)
         }
         if wanted not in models:
+            names = ", ".join(printable(name, SHOWN_NAME) for name in sorted(models)[:20])
             raise EngineDied(
-                f"{self.url} serves {', '.join(sorted(models)) or 'no model'}, not {wanted}. Fix:"
-                " set endpoint_model to the name that the server gives the model"
+                f"{self.url} serves {names or 'no model'}, not {wanted}. Fix: set endpoint_model to"
+                " the name that the server gives the model"
             )
-        context = models[wanted].get("max_model_len")
-        return ServedModel(wanted, context if isinstance(context, int) else None, self._software())
+        model = models[wanted]
+        context, root = model.get("max_model_len"), model.get("root")
+        return ServedModel(
+            wanted,
+            context if type(context) is int else None,
+            self._software(),
+            printable(root, SHOWN_NAME) if isinstance(root, str) else "",
+        )
 
     def _software(self) -> str:
         """Name and version, as far as the server says them: vLLM does at ``/version``."""
         try:
-            answer = self._ask("GET", f"{self.url.removesuffix('/v1')}/version")
+            answer = self._client.ask("GET", f"{self.url.removesuffix('/v1')}/version")
         except (NotNow, EngineDied, Refused):
             return "unknown"
-        return f"vllm {answer['version']}" if "version" in answer else "unknown"
+        version = printable(answer.get("version", ""), SHOWN_NAME)
+        return f"vllm {version}" if version else "unknown"
 
     def alive(self) -> bool:
         """Whether it answers a question that needs no generation."""
         try:
-            self._ask("GET", f"{self.url}/models")
+            self._client.ask("GET", f"{self.url}/models")
         except (NotNow, EngineDied, Refused):
             return False
         return True
 
-    def generates(self, request: Request, model: str) -> bool:
+    def generates(self, request: Request, model: str) -> bool | None:
         """Whether it completes the first token of a request: then the request itself is at fault
-        where it fails.
+        where it fails. None where it gives no answer for the moment.
         """
         short = replace(
             request, prompt_ids=request.prompt_ids[:1], max_tokens=1, grammar=None, seed=0
         )
         try:
             self.complete(short, model, ())
-        except (NotNow, EngineDied, Refused):
+        except NotNow:
+            return None
+        except (EngineDied, Refused):
             return False
         return True
 
@@ -181,13 +180,14 @@ class Server:
         }
         if request.grammar is not None:
             body["structured_outputs"] = {"grammar": request.grammar}
-        answer = self._ask("POST", f"{self.url}/completions", body)
+        answer = self._client.ask("POST", f"{self.url}/completions", body)
         choices = answer.get("choices")
         choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
         if not isinstance(choice, dict):
             raise NotNow("an answer without one choice", counts=True)
         ids, finish = choice.get("token_ids"), choice.get("finish_reason")
-        if ids is None and finish in FINISH_REASONS:
+        ended = isinstance(finish, str) and finish in FINISH_REASONS
+        if ids is None and ended:
             raise EngineDied(
                 f"{self.url} returns no token ids (return_token_ids), so what it wrote cannot be"
                 " known to the token. Fix: serve the model with a vLLM that has return_token_ids"
@@ -195,62 +195,43 @@ class Server:
         usage = _object(answer.get("usage"))
         counted = usage.get("completion_tokens")
         cached = _object(usage.get("prompt_tokens_details")).get("cached_tokens")
-        if (
-            finish not in FINISH_REASONS
-            or not isinstance(ids, list)
-            or not all(type(token) is int for token in ids)
-            or counted not in (None, len(ids))
-        ):
-            raise NotNow(f"half an answer (finish_reason {finish!r})", counts=True)
-        if choice.get("prompt_token_ids") not in (None, prompt):
+        if not ended or not isinstance(ids, list) or not _token_ids(ids, counted):
+            why = printable(repr(finish), SHOWN_NAME)
+            raise NotNow(f"half an answer (finish_reason {why})", counts=True)
+        if len(ids) > request.max_tokens:
+            detail = f"an answer of {len(ids)} tokens, where {request.max_tokens} were asked for"
+            raise NotNow(detail, counts=True)
+        self._check_model(ids)
+        if choice.get("prompt_token_ids") not in (None, prompt) or usage.get(
+            "prompt_tokens"
+        ) not in (None, len(prompt)):
             raise EngineDied(
                 f"{self.url} completed another prompt than it was sent: it changes token ids. Fix:"
                 " send to the server itself, not to a router that works on text"
             )
-        return tuple(ids), str(finish), cached if isinstance(cached, int) else None
+        return tuple(ids), str(finish), cached if type(cached) is int else None
 
-    def _ask(self, method: str, url: str, body: Any = None) -> dict[str, Any]:
-        """A JSON object from the server. Raises as ``complete`` does."""
-        import httpx
-
-        look = httpx.USE_CLIENT_DEFAULT if body is not None else httpx.Timeout(LOOK_TIMEOUT_S)
-        try:
-            response = self._client.request(method, url, json=body, timeout=look)
-        except httpx.HTTPError as error:
-            detail = f"{self.url}: {type(error).__name__}: {error}"
-            raise NotNow(detail, counts=isinstance(error, httpx.ReadTimeout)) from error
-        status = response.status_code
-        said = f"{self.url} answers {status}: {response.text[:300].strip()}"
-        if status in PASSING_STATUS:
-            raise NotNow(said, wait=_seconds(response.headers.get("retry-after")))
-        if status >= 500:
-            raise NotNow(said, counts=True)
-        if status in {400, 413, 422}:
-            raise Refused(said)
-        if status != 200:
-            hint = f" Fix: put the key into {KEY_VARIABLE}" if status in {401, 403} else ""
-            raise EngineDied(f"{said}.{hint}")
-        try:
-            answer = response.json()
-        except ValueError as error:
-            raise NotNow(f"{self.url}: half an answer ({error})", counts=True) from error
-        if not isinstance(answer, dict):
-            raise NotNow(f"{self.url}: an answer that is no object", counts=True)
-        return answer
+    def _check_model(self, ids: Sequence[int]) -> None:
+        if self._vocabulary is not None and max(ids) >= self._vocabulary:
+            raise EngineDied(
+                f"{self.url} wrote the token {max(ids)}, and the model here has {self._vocabulary}"
+                " tokens: it serves another model under this name. Fix: set model and tokenizer to"
+                " the one that it serves"
+            )
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
 
+def _token_ids(values: list[Any], counted: Any) -> bool:
+    """Whether these are the ids of a whole completion, which has at least its end; ``counted`` is
+    how many the server says there are, if it does.
+    """
+    known = all(type(token) is int and 0 <= token < 1 << 31 for token in values)
+    return known and len(values) > 0 and counted in (None, len(values))
+
+
 def _object(value: Any) -> dict[str, Any]:
     """A JSON object, empty for anything else."""
     return value if isinstance(value, dict) else {}
-
-
-def _seconds(header: str | None) -> float | None:
-    """The seconds of a Retry-After header; None where it has none or a date."""
-    try:
-        return max(0.0, float(header)) if header else None
-    except ValueError:
-        return None
