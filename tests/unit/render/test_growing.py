@@ -20,6 +20,9 @@ SOURCES = {
     "number": "{% set ns.n = ns.n + 1 + 2 %}",
     "list": "{% set ns.l = ns.l + [x] %}",
     "read": "{% set ns.t = ns.t + x %}{{ ns.t | length }}{{ ns['t'] }}",
+    "front": "{% set ns.t = x ~ '-' ~ ns.t %}{% if loop.last %}{% set ns.t = ns.t ~ 1 %}"
+    "{% endif %}",
+    "both ends": "{% set ns.t = ns.t ~ x %}{% set ns.t = x ~ ns.t %}{{ ns.t.endswith('aa') }}",
     "asked": "{% if ns.t %}{% set ns.t = ns.t ~ '-' %}{% endif %}{% set ns.t = ns.t ~ x %}",
     "kept": "{% set ns.t = ns.t + x %}{% set ns.l = ns.l + [ns.t] %}{% set ns.t = ns.t + '.' %}",
     "ends": "{% set ns.t = ns.t + x %}{{ ns.t.endswith('ab') }}{{ ns.t.endswith('bcd') }}",

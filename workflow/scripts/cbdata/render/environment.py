@@ -19,7 +19,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 from cbdata.render import instrument, traced_text
-from cbdata.render.growing import ENDS, GROW, Growing, ends, grow, stored
+from cbdata.render.growing import (
+    ENDS,
+    GROW,
+    GROW_FRONT,
+    Growing,
+    ends,
+    grow,
+    grow_front,
+    stored,
+)
 from cbdata.render.instrument import Marks
 from cbdata.render.json_text import dump, shown
 from cbdata.render.safe_text import escape_html, mark_safe
@@ -263,6 +272,7 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
         instrument.LITERAL: _unfolded(marks.literal),
         instrument.CONCAT: lambda pieces: traced_text.join("", map(as_text, pieces)),
         GROW: grow,
+        GROW_FRONT: grow_front,
         ENDS: ends,
     }
     env.globals["raise_exception"] = raise_exception

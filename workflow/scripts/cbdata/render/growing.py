@@ -13,7 +13,7 @@ from jinja2.utils import Namespace
 
 from cbdata.render import traced_text
 
-GROW, ENDS = "cb_grow", "cb_ends"
+GROW, GROW_FRONT, ENDS = "cb_grow", "cb_grow_front", "cb_ends"
 
 
 class GrownText(traced_text.TracedText):
@@ -65,15 +65,22 @@ class _Joined:
 class Growing:
     """A text in pieces."""
 
-    __slots__ = ("_joined", "_read", "_text", "pieces")
+    __slots__ = ("_joined", "_read", "_text", "before", "pieces")
 
     def __init__(self, pieces: list[str]) -> None:
-        self.pieces = pieces
-        self._joined = _Joined(pieces)
+        self.before: list[str] = []  # pieces put before the others, the first of them last
+        self._take(pieces)
+
+    def _take(self, pieces: list[str]) -> None:
+        self.pieces, self._joined = pieces, _Joined(pieces)
         self._text, self._read = pieces[0], 1
 
     def text(self) -> str:
         """The whole text."""
+        if self.before:
+            pieces = [*self.before[::-1], *self.pieces]
+            self.before = []
+            self._take(pieces)
         if self._read < len(self.pieces):
             plain = map(str.__str__, [self._text, *self.pieces[self._read :]])
             self._read = len(self.pieces)
@@ -108,6 +115,22 @@ def grown_attribute(assign: nodes.Assign) -> tuple[str, str] | None:
     return None
 
 
+def grown_front(assign: nodes.Assign) -> list[nodes.Expr] | None:
+    """What an assignment puts before an attribute of a namespace with ``~``; None for another."""
+    target, value = assign.target, assign.node
+    if not (isinstance(target, nodes.NSRef) and isinstance(value, nodes.Concat)):
+        return None
+    last = value.nodes[-1]
+    if (
+        isinstance(last, nodes.Getattr)
+        and last.attr == target.attr
+        and isinstance(last.node, nodes.Name)
+        and last.node.name == target.name
+    ):
+        return value.nodes[:-1]
+    return None
+
+
 def stored(namespace: Namespace, attribute: str) -> Any:
     """An attribute of a namespace, with a growing text as such. Raises AttributeError."""
     return Namespace.__getattribute__(namespace, attribute)
@@ -131,6 +154,21 @@ def grow(namespace: Any, attribute: str, pieces: list[Any], concats: list[bool])
             value.pieces.append(traced_text.as_text(piece))
         else:
             value = (value.text() if isinstance(value, Growing) else value) + piece
+    return value
+
+
+def grow_front(namespace: Any, attribute: str, pieces: list[Any]) -> Any:
+    """What a namespace's attribute becomes with pieces put before it with ``~``.
+
+    Args:
+        namespace: The namespace.
+        attribute: Its attribute's name.
+        pieces: What comes before it.
+    """
+    value = stored(namespace, attribute)
+    if not isinstance(value, Growing):
+        value = Growing([traced_text.as_text(value)])
+    value.before += [traced_text.as_text(piece) for piece in reversed(pieces)]
     return value
 
 

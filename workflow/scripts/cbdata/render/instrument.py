@@ -18,7 +18,7 @@ import jinja2
 from jinja2 import nodes
 
 from cbdata.render import traced_text
-from cbdata.render.growing import ENDS, GROW, grown_attribute
+from cbdata.render.growing import ENDS, GROW, GROW_FRONT, grown_attribute, grown_front
 from cbdata.render.known_json import KnownJson
 
 VISIT_START, VISIT_END, CONCAT = "cb_visit_start", "cb_visit_end", "cb_concat"
@@ -126,6 +126,8 @@ def compile_marked(env: jinja2.Environment, source: str) -> jinja2.Template:
         if attribute:
             grown.add(attribute)
             _grow(assign)
+        elif (before := grown_front(assign)) is not None:
+            _grow_front(assign, before)
     for call in list(tree.find_all(nodes.Call)):
         method = call.node
         if (
@@ -172,9 +174,9 @@ def _may_print(loop: nodes.For, quiet: Container[str]) -> bool:
                 pass
             case _:
                 return True
-    return any(node.name in (GROW, LITERAL) for node in loop.find_all(nodes.Filter)) or bool(
-        next(loop.find_all(nodes.AssignBlock), None)
-    )
+    return any(
+        node.name in (GROW, GROW_FRONT, LITERAL) for node in loop.find_all(nodes.Filter)
+    ) or bool(next(loop.find_all(nodes.AssignBlock), None))
 
 
 def _with_literals(value: nodes.Expr) -> nodes.Expr:
@@ -215,6 +217,21 @@ def _grow(assign: nodes.Assign) -> None:
             nodes.List([node for node, _ in behind], lineno=line),
             nodes.Const([concat for _, concat in behind], lineno=line),
         ],
+        [],
+        None,
+        None,
+        lineno=line,
+    )
+
+
+def _grow_front(assign: nodes.Assign, before: list[nodes.Expr]) -> None:
+    """Let text be put before an attribute of a namespace without a copy of what it has."""
+    target, line = assign.target, assign.lineno
+    assert isinstance(target, nodes.NSRef)
+    assign.node = nodes.Filter(
+        nodes.Name(target.name, "load", lineno=line),
+        GROW_FRONT,
+        [nodes.Const(target.attr, lineno=line), nodes.List(before, lineno=line)],
         [],
         None,
         None,
