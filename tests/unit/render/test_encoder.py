@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cbdata.config import default_settings
 from cbdata.rejects import Reject
-from cbdata.render.encoder import SegmentEncoder
+from cbdata.render.encoder import DEEP, Segment, SegmentEncoder
 from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings
 from cbdata.render.text_encoder import Ids
@@ -225,3 +225,11 @@ def test_who_waits_for_a_text_that_was_asked_for_with_a_refused_one_is_not_refus
     assert second.segments() == found
     assert refusing.asked[2:] == [["b"], ["bad"]]
     assert set(encoder.begin(["b", "ccc"]).segments()) == {"b", "ccc"}
+
+
+@pytest.mark.parametrize("character", [0, 1, DEEP, DEEP + 1, 2 * DEEP, 3 * DEEP - 1, 3 * DEEP])
+def test_bytes_before_a_character(character: int) -> None:
+    text = ("a\u95ee\U0001f600" * DEEP)[: 3 * DEEP]
+    segment = Segment(text, array("I"), b"")
+    assert segment.bytes_before(character) == len(text[:character].encode("utf-8"))
+    assert Segment("a" * 3 * DEEP, array("I"), b"").bytes_before(character) == character

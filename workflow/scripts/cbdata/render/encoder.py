@@ -26,14 +26,32 @@ LONG_SEGMENT = 2_000_000  # a longer stretch is encoded but not kept
 
 @dataclass(slots=True)
 class Segment:
-    """The ids of one stretch: ``packed`` as native uint32, ``json`` as decimal numbers with commas,
-    ``byte_ends`` on demand.
+    """The ids of one stretch: ``packed`` as native uint32, ``json`` as decimal numbers with commas;
+    on demand ``byte_ends`` of its tokens, ``byte_marks``: the bytes before every ``DEEP``-th
+    character, and ``spelled_as_is``: whether its tokens spell it byte by byte.
     """
 
     text: str
     packed: array[int]
     json: bytes
     byte_ends: array[int] | None = None
+    byte_marks: list[int] | None = None
+    spelled_as_is: bool | None = None
+
+    def bytes_before(self, character: int) -> int:
+        """Bytes of UTF-8 before a character; not counted from the start of a long text each
+        time.
+        """
+        text = self.text
+        if text.isascii():
+            return character
+        if character <= DEEP:
+            return len(text[:character].encode("utf-8"))
+        if self.byte_marks is None:
+            widths = [len(text[at : at + DEEP].encode("utf-8")) for at in range(0, len(text), DEEP)]
+            self.byte_marks = [*accumulate(widths, initial=0)]
+        mark = character // DEEP
+        return self.byte_marks[mark] + len(text[mark * DEEP : character].encode("utf-8"))
 
 
 class _Widths(dict[int, int]):
@@ -216,9 +234,11 @@ class SegmentEncoder:
             return 0
         if character >= len(text):
             return len(segment.packed)
-        if not self._spelled_as_is(text):
+        if segment.spelled_as_is is None:
+            segment.spelled_as_is = self._spelled_as_is(text)
+        if not segment.spelled_as_is:
             return self._token_at_by_offsets(text, character, end)
-        target = character if text.isascii() else len(text[:character].encode("utf-8"))
+        target = segment.bytes_before(character)
         if character > DEEP:
             if segment.byte_ends is None:
                 segment.byte_ends = array(
