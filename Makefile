@@ -64,6 +64,7 @@ demo: $(READY) ## the whole workflow on the demo data, with a real model on the 
 	$(SNAKEMAKE) --profile profiles/local --configfile $(DEMO_CONFIG) --cores $(CORES) \
 		--config engine_device=cpu
 	@echo && cat scratch/demo/data/stats/summary.txt
+	@printf '\nTo look at it, open scratch/demo/data/report/index.html in a browser.\n'
 	@printf '\nNext:\n  %s\n  %s\n  %s\n' \
 		"$(BIN)/python workflow/scripts/show.py 1 $(DEMO_SHOWN)" \
 		"$(SNAKEMAKE) export --profile profiles/local --configfile $(DEMO_CONFIG)" \
@@ -104,7 +105,7 @@ format: $(VENV)/.installed ## put source files into the form that lint asks for
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules
 
-bench: $(READY) ## every benchmark, one after the other
+bench: $(READY) ## every benchmark, one after the other; on real data where ../shared has them
 	set -e; for run in benchmarks/*/run.py; do echo "== $$run"; $(BIN)/python $$run; done
 
 config-table: $(VENV)/.installed ## write the table of keys in config/README.md

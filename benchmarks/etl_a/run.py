@@ -142,6 +142,8 @@ def enlarge(files: list[Path], folder: Path, copies: int, distinct: bool) -> lis
 
 def main() -> None:
     """Measure and print."""
+    real = ROOT.parent / "shared" / "data" / "agentdojo"
+    demo = ROOT / "config" / "demo" / "agentdojo.jsonl"
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -149,8 +151,8 @@ def main() -> None:
         "--data",
         type=Path,
         nargs="+",
-        default=[ROOT.parent / "shared" / "data" / "agentdojo"],
-        help="a folder of exports, or files",
+        default=[real if real.is_dir() else demo],
+        help="a folder of exports, or files; without ../shared the demo's few lines",
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--copies", type=int, default=20)

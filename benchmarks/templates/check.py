@@ -57,9 +57,10 @@ def check_order(row: Row, conversation: Conversation) -> Iterator[Difference]:
     if list(dict.fromkeys(indices)) != list(range(len(conversation.messages))):
         yield "order", "not a span for every message"
     for index, count in Counter(indices).items():
-        # A template may print what a turn says behind its calls, as a turn of its own.
+        # A template may print reasoning, text and every call as a turn of its own.
         message = conversation.messages[index]
-        if count > 1 + bool(message.get("tool_calls") and message["content"].strip()):
+        said = bool(message["content"].strip()) + bool(message.get("thinking"))
+        if count > max(said + len(message.get("tool_calls") or ()), 1):
             yield "order", f"message {index} has {count} spans"
     wanted = list(conversation.calls())
     if [(s["message_index"], s["call_index"], s["tool_name"]) for s in calls] != wanted:

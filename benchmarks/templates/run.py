@@ -75,6 +75,11 @@ def main() -> None:
 
     logging.disable(logging.WARNING)
     arguments = parse()
+    for option in ("tokenizers", "transcripts"):
+        if not (place := getattr(arguments, option)).exists():
+            # `make bench` has no others to give, and goes on.
+            print(f"not run: {place} is not there; --{option} names a folder of them")
+            return
     WORK.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=WORK))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -157,6 +157,17 @@ def test_a_partition_that_is_closed_for_a_while_is_waited_for(
     assert runs(session) == ["once"] * 3
 
 
+def test_a_log_folder_that_sbatch_would_change_ends_the_run(
+    cluster: Cluster, new_session: NewSession, repo: Path
+) -> None:
+    """Its jobs would fail without a word."""
+    session = make_session(new_session, cluster, repo, seconds=1)
+    session.variables["CB_SCRATCH"] = str(session.directory / "50% \\ full")
+    run = session.spawn()
+    assert run.wait(60) == 1
+    assert "has % and \\ in its name" in run.text() and "submitted" not in run.text()
+
+
 def test_a_partition_that_does_not_exist_ends_the_run(
     cluster: Cluster, new_session: NewSession, repo: Path
 ) -> None:

@@ -54,12 +54,13 @@ def test_a_shard_that_always_runs_out_of_memory(
     cluster: Cluster, new_session: NewSession, profiles: Path, repo: Path, demo_model: Path
 ) -> None:
     """The error names rule, shard, job and log; the other shard's work is kept, and a later run
-    needs only the failed one.
+    needs only the failed one. A try that asks for more than there is asks for less.
     """
     session = new_session(cluster, "", profiles / "slurm", profiles / "slurm-ci")
     session.arguments += [
         "--set-resources",
-        "fill_shard:mem_mb=300 if wildcards.shard == '1' else 8000",
+        # The second try asks for more than any node has.
+        "fill_shard:mem_mb=8000 if wildcards.shard == '0' else 300 if attempt == 1 else 10000000",
         "--retries",
         "1",
     ]
@@ -68,6 +69,7 @@ def test_a_shard_that_always_runs_out_of_memory(
     jobs = [job for job in cluster.jobs_of("fill_shard") if pipeline.logs_hold(job["JobId"])]
     killed = [job for job in jobs if job["Comment"].endswith("_1_2")]
     assert len(killed) == 2 and {job["JobState"] for job in killed} <= {"FAILED", "OUT_OF_MEMORY"}
+    assert "another try of fill_shard with 10000000 MB of memory, so it asks for 300 MB" in output
     last = killed[-1]["JobId"]
     assert "Error in rule fill_shard" in output
     assert "shards/fujitsu_b4/1-of-2.jsonl" in output

@@ -295,3 +295,24 @@ def test_a_reject_limit_is_one_number_for_all_stages_or_the_defaults_but_for_som
 def test_a_reject_limit_that_is_no_share_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match="max_reject_fraction"):
         resolve_config({"max_reject_fraction": value}, environ={})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"split": "{train 0.9}"},
+            r"split\['train 0.9'\]: None .*e\.g\. \{train: 0\.9, eval: 0\.1\}",
+        ),
+        ({"template_fit": "nothing"}, "template_fit: 'nothing' .*a list of split_parallel_calls"),
+        ({"call_format": "any"}, "call_format: 'any' is not allowed. Fix: give auto, llama_json"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_fits(given: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        resolve_config(given, environ={})
+
+
+def test_a_path_of_raw_data_that_is_not_there_may_be_null(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="or agentdojo_path=null to leave this source out"):
+        find_file("agentdojo_path", "nothing", tmp_path)

@@ -76,7 +76,6 @@ WITHOUT: dict[str, str] = {
     "records/trace.py": TYPES,
     "records/words.py": TYPES,
     "rejects.py": "test_reasons and every test of a reject",
-    "render/calls.py": "test_partition and test_layout",
     "render/chat.py": "test_locate and test_oracle",
     "render/draft.py": "test_oracle and test_fit_spans",
     "render/draft_encoder.py": "test_oracle and test_stage",

@@ -63,14 +63,35 @@ def test_the_next_step_is_that_behind_the_last_stage(tmp_path: Path) -> None:
         text = outcome(paths, out="out", settings=SETTINGS, targets=targets)
         return text.splitlines()[-1]
 
-    loaded = stats(tmp_path, "etl_a", "b4", 5, 5, {})
+    loaded = stats(tmp_path, "etl_a", "b4_skeletons", 5, 5, {})
+    complete = stats(tmp_path, "etl_a", "dojo_complete", 5, 5, {})
     filled = stats(tmp_path, "fill", "ds", 5, 5, {})
     masked = stats(tmp_path, "lossmask", "ds", 5, 5, {})
-    assert ": fill (" in last(loaded)
+    assert ": fill (" in last(loaded) and ": fill (" in last(loaded, complete)
+    assert ": lossmask (" in last(complete)
     assert ": lossmask (" in last(loaded, filled)
     assert ": report (" in last(filled, masked)
     assert ": export (" in last(masked, targets=("all", "report"))
     assert last(masked, targets=("report", "export", "validate")).startswith("Next: train")
+
+
+def test_a_report_that_is_there_is_no_next_step(tmp_path: Path) -> None:
+    masked = stats(tmp_path, "lossmask", "ds", 5, 5, {})
+    pages = ["out/report/index.html"]
+    text = outcome([masked], out="out", settings=SETTINGS, targets=("all",), pages=pages)
+    assert ": export (" in text and "report (" not in text
+
+
+def test_skeletons_that_nothing_completes_are_told(tmp_path: Path) -> None:
+    paths = [
+        stats(tmp_path, "cut", "dojo_skeletons", 5, 5, {}),
+        stats(tmp_path, "lossmask", "dojo_complete", 5, 5, {}),
+    ]
+    words = "nothing completes dojo_skeletons: skeleton_traces does not name them"
+    assert words in outcome(paths, out="out", settings=SETTINGS)
+    assert words not in outcome(paths[:1], out="out", settings=SETTINGS)
+    filled = [*paths, stats(tmp_path, "fill", "dojo_dr", 5, 5, {})]
+    assert words not in outcome(filled, out="out", settings=SETTINGS)
 
 
 def test_reasons_of_the_fill_stage_leave_room_for_others(tmp_path: Path) -> None:

@@ -264,6 +264,24 @@ def test_several_sets_are_completed_in_one_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"agentdojo_path": "dojo"}, "agentdojo_complete are complete and need no completions"),
+        (
+            {"agentdojo_path": "dojo", "decision_points": "injection"},
+            "set skeleton_traces to agentdojo_skeletons, which this run makes",
+        ),
+        ({"injecagent_path": "data"}, "set skeleton_traces to injecagent_skeletons"),
+    ],
+)
+def test_a_fill_without_skeletons_is_told_by_what_the_run_has(
+    tmp_path: Path, settings: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        plan(tmp_path, **settings).check_target("fill")
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         (

@@ -62,13 +62,43 @@ def test_a_run_is_a_line_for_each_job_and_ends_with_what_came_of_the_data(
     assert len(end) <= 30
     assert end[1].split()[:7] == ["agentdojo_complete", "9", "6", "2", "1", "0", "75%"]
     assert f"There: {tmp_path}/data/stats/summary.txt" in end
-    assert "report (" in text and "export (" in text
+    assert f"There: {tmp_path}/data/report/index.html" in end
+    assert "report (" not in text and "export (" in text
     loaded = snakemake("load", *PROFILE, "--forcerun", "convert_agentdojo", config=config)
     assert "  etl_a: empty_transcript, 1 of 8 (12%). Hint: " in loaded.output
-    assert "Next: the same command with another target at its end, -- TARGET: fill" in loaded.output
+    assert (
+        "Next: the same command with another target at its end, -- TARGET: lossmask"
+        in loaded.output
+    )
     whole = snakemake("load", *PROFILE, "--verbose", "--forcerun", "convert_agentdojo",
                       config=config)  # fmt: skip
     assert "Building DAG" in whole.output and "Finished jobid" in whole.output
+
+
+@pytest.mark.parametrize("verbose", [(), ("--verbose",)])
+def test_a_run_whose_reader_goes_away_goes_on(
+    verbose: tuple[str, ...], repo: Path, config: dict[str, object], tmp_path: Path
+) -> None:
+    """As with ``| head``."""
+    values = [f"{key}={value}" for key, value in (config | {"max_length": 5}).items()]
+    run = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "snakemake", "--snakefile", repo / "Snakefile"),
+            *(*PROFILE, *verbose, "--cores", "2", "--directory", tmp_path, "--config", *values),
+        ],
+        cwd=repo,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert run.stderr is not None
+    run.stderr.readline()
+    run.stderr.close()
+    assert run.wait(timeout=100) == 1
+    assert (
+        "6 of 6 records rejected"
+        in (tmp_path / "logs/render_traces/agentdojo_complete.log").read_text()
+        + (tmp_path / "logs/apply_lossmask/agentdojo_complete.log").read_text()
+    )
 
 
 @pytest.mark.parametrize(

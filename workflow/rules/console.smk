@@ -12,7 +12,7 @@ import re
 from snakemake.logging import get_event, logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from cbdata.console import Console, FailedJob
+from cbdata.console import Console, FailedJob, Unheard
 from cbdata.logs import SHORT_CONSOLE
 
 # Events and messages of a run that are about Snakemake and not about the data.
@@ -94,14 +94,15 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def speak_to_people():
-    """Replace the formatter of Snakemake's handler for stderr. Of a dry run, whose jobs and reasons
-    are what was asked for, only errors are told in another way.
+    """Replace the formatter of Snakemake's handler for stderr, and let nobody listen. Of a dry run,
+    whose jobs and reasons are what was asked for, only errors are told in another way.
     """
     settings = workflow.output_settings
-    if settings is None or settings.verbose:
-        return
     for handler in logger.handlers:
-        if handler.name == "DefaultStreamHandler":
+        if settings is None or handler.name != "DefaultStreamHandler":
+            continue
+        handler.stream = Unheard(handler.stream)
+        if not settings.verbose:
             handler.setFormatter(ConsoleFormatter(handler.formatter, settings.dryrun))
             os.environ[SHORT_CONSOLE] = "1"
 

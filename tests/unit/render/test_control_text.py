@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cbdata.rejects import Reject
 from cbdata.render.renderer import Renderer
+from tests.unit.render.families import a_call, family_renderer
 from tests.unit.render.setups import Setup
 
 
@@ -152,3 +153,52 @@ def test_both_private_use_planes_taken(smollm2_renderer: Renderer) -> None:
             [{"role": "user", "content": one}, {"role": "assistant", "content": "x"}]
         ).draft.text
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["<|end|>", "it's <|end|>", "\"'<|call|>", "\\<|done|>\n", "<|'|>"]
+)
+@pytest.mark.parametrize(
+    "form",
+    ["{{ V }}", "{{ V | string }}", "{{ '%s' % V }}", "{{ '{}'.format(V) }}", "{{ '' ~ V }}"],
+)
+def test_what_python_writes_of_hidden_text_is_what_it_writes_of_the_text(
+    form: str, text: str, smollm2_renderer: Renderer
+) -> None:
+    """A list or mapping that a template prints as it is."""
+    renderer = family_renderer(
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}"
+        f"<|call|>{{{{ c.function.name }}}}{form.replace('V', 'c.function.arguments')}<|done|>"
+        "{% endfor %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        smollm2_renderer.tokenizer,
+    )
+    arguments = {"x": text, text: [text, {"k": None}], "y": 1}
+    turn = {"role": "assistant", "content": "", "tool_calls": [a_call(1, "look", **arguments)]}
+    rendered = renderer.render([{"role": "user", "content": "ask"}, turn])
+    shown = f"<|call|>look{arguments}<|done|>"
+    text_of = rendered.draft.text
+    assert text_of == f"<|user|>ask<|end|><|assistant|>{shown}<|end|>"
+    (call,) = rendered.draft.turns[1].calls
+    assert text_of[call.start : call.end] == shown
+    control = {token.id for token in renderer.tokenizer.control.values()}
+    assert sum(token in control for token in rendered.tokens.ids()) == 6
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_arguments_are_sorted_as_they_were_written(
+    reverse: bool, smollm2_renderer: Renderer
+) -> None:
+    renderer = family_renderer(
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}"
+        "<|call|>{{ c.function.name }}{% for k, v in c.function.arguments"
+        f" | dictsort(reverse={reverse}) %}} {{{{ k }}}}={{{{ v | tojson }}}}{{% endfor %}}<|done|>"
+        "{% endfor %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        smollm2_renderer.tokenizer,
+    )
+    arguments = {"b": 1, "<|end|>": "x", "A": "<|call|>", "!": 2}
+    turn = {"role": "assistant", "content": "", "tool_calls": [a_call(1, "look", **arguments)]}
+    draft = renderer.draft([{"role": "user", "content": "ask"}, turn])
+    (call,) = draft.turns[1].calls
+    pairs = ["!=2", '<|end|>="x"', 'A="<|call|>"', "b=1"]
+    wanted = " ".join(reversed(pairs) if reverse else pairs)
+    assert draft.text[call.start : call.end] == f"<|call|>look {wanted}<|done|>"

@@ -9,6 +9,7 @@ import pytest
 from cbdata.rejects import Reject
 from cbdata.render.draft import Rendered
 from cbdata.render.renderer import Renderer
+from tests.unit.render.families import family_renderer
 from tests.unit.render.setups import Setup, find_setup
 
 LOOK = '<tool_call>\n{"name": "look", "arguments": {"x": "a b"}}\n</tool_call>'
@@ -161,3 +162,23 @@ def test_reasoning_that_the_template_takes_out_of_the_content(qwen_renderer: Ren
     turn = qwen_renderer.draft(longer, earlier_thinking="as_template").turns[1]
     assert turn.thinking == []
     assert turn.thinking_left_out
+
+
+def test_calls_in_tokens_of_no_format_are_rejected(smollm2_renderer: Renderer) -> None:
+    """The tokens with which the template prints calls are the model's own words, and nothing says
+    where such a call ends: letters in their place would be garbage.
+    """
+    renderer = family_renderer(
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}"
+        "<|call|>{{ c.function.name }} {{ c.function.arguments | tojson }}<|done|>{% endfor %}"
+        "<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        smollm2_renderer.tokenizer,
+    )
+    with pytest.raises(Reject, match=r"inline_call_unread.* <\|call\|> is not read back"):
+        renderer.render(answered('I look. <|call|>look {"x": 1}<|done|>'))
+    for content in ("<|call|> is what I write", "<|user|>{x}<|end|>"):
+        rendered = renderer.render(answered(content, f'<|call|>look {{"x": 1}} {content}'))
+        assert rendered.draft.turns[1].calls == []
+        assert content in rendered.draft.text
+        ids = rendered.tokens.ids()
+        assert renderer.tokenizer.control["<|call|>"].id not in ids

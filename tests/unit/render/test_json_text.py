@@ -26,3 +26,12 @@ def test_hidden_text_is_escaped_as_it_was_written(ensure_ascii: bool) -> None:
 
 def test_without_hidden_text_it_is_json() -> None:
     assert dump({"a": "é<"}, {}, indent=1) == json.dumps({"a": "é<"}, ensure_ascii=False, indent=1)
+
+
+def test_keys_are_in_the_order_of_what_was_written() -> None:
+    less, quote, _, more = HIDDEN
+    value = {"a": 1, more: [{"=": 1, less: 2}], quote: 3, "#": None}
+    text = dump(value, HIDDEN, sort_keys=True)
+    shown = "".join(HIDDEN.get(character, character) for character in text)
+    plain = {"a": 1, ">": [{"=": 1, "<": 2}], '"': 3, "#": None}
+    assert shown == json.dumps(plain, sort_keys=True)

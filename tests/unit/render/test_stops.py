@@ -78,6 +78,39 @@ def test_stops(ends: dict[str, str], stops: set[str], base: Any) -> None:
     assert headers == ([0, 0] if "<|end|>" in stops else [1])
 
 
+EACH = (
+    "{% for m in messages %}{% if m.content or not m.tool_calls %}<|{{ m.role }}|>{{ m.content }}"
+    "<|end|>{% endif %}{% for c in m.tool_calls or [] %}<|assistant|><|call|>"
+    "{{ c.function | tojson }}CALLED{% endfor %}{% endfor %}" + ASK
+)
+
+
+@pytest.mark.parametrize(
+    ("called", "own"),
+    [
+        (NEXT, [NEXT, NEXT]),  # it ends no answer, and every turn of calls (Llama's <|eom_id|>)
+        ("<|end|>", ["<|end|>", "<|end|>"]),
+        ("</tool_call><|end|>", ["</tool_call><|end|>", "</tool_call><|end|>"]),
+        ("</tool_call>", None),  # the call's own markup, which ends no turn
+    ],
+)
+def test_what_ends_a_turn_of_calls(called: str, own: list[str] | None, base: Any) -> None:
+    source = EACH.replace("CALLED", called)
+    renderer = family_renderer(source, base, OTHER, [NEXT, "</tool_call>"])
+    calls = [a_call(0, "look", x=1), a_call(1, "put", y=2)]
+    messages = [MESSAGES[0], {"role": "assistant", "content": "", "tool_calls": calls}]
+    draft = renderer.draft(messages)
+    turns = [turn for turn in draft.turns if turn.index == 1]
+    shown = [draft.text[turn.own_start : turn.content_end] for turn in turns]
+    if own is None:
+        assert len(turns) == 1 and shown[0].count("<|assistant|>") == 1
+        return
+    written = ['{"name": "look", "arguments": {"x": 1}}', '{"name": "put", "arguments": {"y": 2}}']
+    assert shown == [f"<|call|>{call}{end}" for call, end in zip(written, own, strict=True)]
+    end = called.removeprefix("</tool_call>")
+    assert [draft.text[slice(*turn.stop)] if turn.stop else "" for turn in turns] == [end, end]
+
+
 def test_the_end_of_sequence_is_a_stop_whatever_stands_between(base: Any) -> None:
     assert renderer_of(SOLAR, base, "<|end|>").landmarks.stops == {"<|end|>"}
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cbdata.render.renderer import Renderer
 from cbdata.render.thinking import may_reason
+from tests.unit.render.families import family_renderer
 from tests.unit.render.setups import Setup
 
 TEMPLATE = (
@@ -133,3 +135,24 @@ def test_an_empty_block_is_the_templates(
 ) -> None:
     shown, content = placed(smollm2, tmp_path, opening, "reasoning", "", asked=asked)
     assert (shown, content) == ([], "Yes.<|im_end|>")
+
+
+@pytest.mark.parametrize("content", ["", "  \n", "Yes."])
+@pytest.mark.parametrize(
+    "blocks", ["", "{% if m.thinking %}<|think|>{{ m.thinking }}<|end|>{% endif %}"]
+)
+def test_the_end_of_an_empty_answer_is_no_block_for_reasoning(
+    content: str, blocks: str, smollm2_renderer: Renderer
+) -> None:
+    """``<|end|>`` ends reasoning in some templates, and turns."""
+    renderer = family_renderer(
+        "{% for m in messages %}<|{{ m.role }}|>" + blocks + "{{ m.content | trim }}<|end|>"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        smollm2_renderer.tokenizer,
+    )
+    asked = {"role": "user", "content": "Well?"}
+    answer = {"role": "assistant", "content": content}
+    draft = renderer.draft([asked, answer, asked, answer])
+    for turn in draft.turns[1::2]:
+        shown = draft.text[turn.content_start : turn.content_end]
+        assert shown == f"{content.strip()}<|end|>"

@@ -36,6 +36,13 @@ def test_run_times_and_slurm_efficiency(tmp_path: Path) -> None:
     assert figure.table.rows == [("7.0", "python", "00:01:00", "2", "41.5")]
 
 
+def test_a_shard_is_named_with_its_rule(tmp_path: Path) -> None:
+    table = tmp_path / "benchmarks/fill_shard/b4/0-of-2.tsv"
+    table.parent.mkdir(parents=True)
+    table.write_text("s\n3.0\n")
+    assert [row[0] for row in run_times([table]).table.rows] == ["fill_shard b4/0-of-2"]
+
+
 def test_throughput_of_the_fill_stage() -> None:
     told = {
         "generated": 4,

@@ -194,11 +194,13 @@ def find_file(key: str, value: str, root: Path) -> str:
         if candidate.exists():
             return str(candidate)
     tried = " and ".join(str(candidate) for candidate in dict.fromkeys(candidates))
+    # Every key of a raw data set's path ends so, and may be null.
+    without = f", or {key}=null to leave this source out" if key.endswith("_path") else ""
     raise ConfigError(
         [
             (
                 f"{key}: {value!r} does not exist (tried {tried}). Fix: snakemake --config"
-                f" {key}=/path/to/it"
+                f" {key}=/path/to/it{without}"
             )
         ]
     )
@@ -258,13 +260,20 @@ def _unknown_key(key: str, value: Any, known: Mapping[str, Any]) -> str:
 
 
 def _wrong_value(error: ValidationError, known: Mapping[str, Any]) -> str:
-    key = str(error.absolute_path[0]) if error.absolute_path else "(top level)"
-    spec = known.get(key, {})
-    allowed = spec.get("enum") or spec.get("type")
-    allowed = ", ".join(map(str, allowed)) if isinstance(allowed, list) else allowed
+    key, *inside = error.absolute_path or ["(top level)"]
+    spec = known.get(str(key), {})
+    types = spec.get("type", ())
+    types = [types] if isinstance(types, str) else types
+    allowed = ", ".join(map(str, spec["enum"])) if "enum" in spec else " or ".join(types)
+    structured = "enum" not in spec and not {"object", "array"}.isdisjoint(types)
+    place = "".join(f"[{part!r}]" for part in inside)
+    # The types alone do not say what a list or a mapping holds: the description does.
+    meaning = f". {key}: {spec['description']}" if structured and "description" in spec else ""
+    # Of a key with a list of words the message would only say the list twice.
+    why = "" if "enum" in spec else f" ({error.message})"
     return (
-        f"{key}: {error.instance!r} is not allowed ({error.message}). Fix: give {allowed}; default"
-        f" {spec.get('default')!r}"
+        f"{key}{place}: {error.instance!r} is not allowed{why}. Fix: give {allowed};"
+        f" default {spec.get('default')!r}{meaning}"
     )
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from cbdata.logs import JobLogs
 from cbdata.report.text import seen
@@ -23,6 +25,30 @@ KILLED = "it was killed (SIGKILL), most often because it needed more memory than
 INTERRUPTED = (
     "Stopped from the keyboard. What had finished is kept: the same command goes on from there."
 )
+
+
+class Unheard:
+    """A stream whose reader may go away, as ``| head`` does: what is written then is dropped, and
+    the run goes on. Snakemake 9.27 ends there, or waits for ever where a job's end is being told.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, and drop what nobody reads. Returns the number of its characters."""
+        with suppress(BrokenPipeError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        with suppress(BrokenPipeError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether a terminal reads it."""
+        return self._stream.isatty()
 
 
 @dataclass(frozen=True)

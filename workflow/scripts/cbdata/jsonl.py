@@ -11,6 +11,12 @@ import orjson
 from cbdata.counted_file import open_counted
 from cbdata.parts import WHOLE, Part
 
+MEND = (
+    "mend the line if the file is your own; if the workflow made it, remove the file and run its"
+    " rule again"
+)
+"""What to do about a bad line: a reader cannot know whose file it reads."""
+
 
 class JsonlError(ValueError):
     """A line of one of the project's own files is not what it must be: names file, line, what was
@@ -61,7 +67,7 @@ def read_records(path: str | Path, part: Part = WHOLE) -> Iterator[tuple[int, di
                     number,
                     "a JSON object",
                     f"{line[:80]!r} ({error})",
-                    "remove the file and run its rule again",
+                    MEND,
                 ) from error
             if not isinstance(record, dict):
                 raise JsonlError(
@@ -69,6 +75,6 @@ def read_records(path: str | Path, part: Part = WHOLE) -> Iterator[tuple[int, di
                     number,
                     "a JSON object",
                     type(record).__name__,
-                    "remove the file and run its rule again",
+                    MEND,
                 )
             yield number, record

@@ -27,6 +27,9 @@ NEXT_OF_MASKS = {
 }
 """Targets that take the masks further, and what they give."""
 
+REPORT = "index.html"
+"""The file of the page that the target ``report`` makes."""
+
 
 @dataclass
 class _DataSet:
@@ -98,6 +101,7 @@ def outcome(
         *(["What is there, made by this run or an earlier one:"] if failed else []),
         *_table(list(sets.values())),
         *([] if failed else _empty(list(sets.values()))),
+        *([] if failed else _not_completed(rows)),
         *_sweeps(_read(sweeps)),
         # Stats of an earlier run do not say what max_length was then.
         *([] if failed else _cut(rows, settings)),
@@ -105,7 +109,7 @@ def outcome(
         *_reasons(rows),
         f"Files: {out} (reject rows with their reasons: {out}/rejects)",
         *(f"There: {page}" for page in pages),
-        *([] if failed else [_next({row["stage"] for row in rows}, targets)]),
+        *([] if failed else [_next(rows, targets, pages)]),
     ]
     return "\n".join(parts)
 
@@ -151,6 +155,19 @@ def _empty(sets: list[_DataSet]) -> list[str]:
     if not names:
         return []
     return [f"WARNING: nothing is left of {', '.join(names[:3])}{_and_more(len(names) - 3)}"]
+
+
+def _not_completed(rows: list[dict[str, Any]]) -> list[str]:
+    """Skeletons that a run with loss masks made and left as they are."""
+    if not any(row["stage"] == "lossmask" for row in rows):
+        return []
+    names = {row["name"] for row in rows}
+    stems = [name.removesuffix("_skeletons") for name in names if name.endswith("_skeletons")]
+    left = sorted(f"{stem}_skeletons" for stem in stems if not names & {f"{stem}_ds", f"{stem}_dr"})
+    if not left:
+        return []
+    which = ", ".join(left)
+    return [f"WARNING: nothing completes {which}: skeleton_traces does not name them"]
 
 
 def _and_more(count: int) -> str:
@@ -220,9 +237,12 @@ def _reasons(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _next(stages: set[str], targets: Sequence[str]) -> str:
+def _next(rows: list[dict[str, Any]], targets: Sequence[str], pages: Sequence[str]) -> str:
+    stages = {row["stage"] for row in rows}
+    # A run over little data makes the report without being asked for it.
+    done = {*targets, *(["report"] if any(Path(page).name == REPORT for page in pages) else [])}
     if "lossmask" in stages:
-        left = {name: what for name, what in NEXT_OF_MASKS.items() if name not in targets}
+        left = {name: what for name, what in NEXT_OF_MASKS.items() if name not in done}
         if not left:
             return "Next: train; examples/ has two scripts that use the export"
         steps = ", ".join(f"{name} ({what})" for name, what in left.items())
@@ -230,6 +250,8 @@ def _next(stages: set[str], targets: Sequence[str]) -> str:
         steps = "lossmask (renders and loss masks), or all"
     elif "render" in stages:
         steps = "lossmask (loss masks)"
-    else:
+    elif any(row["name"].endswith("_skeletons") for row in rows):
         steps = "fill (completions by the model), or all (everything up to the loss masks)"
+    else:
+        steps = "lossmask (renders and loss masks), or all (with the report)"
     return f"Next: the same command with another target at its end, -- TARGET: {steps}"

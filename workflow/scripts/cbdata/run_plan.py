@@ -271,8 +271,19 @@ class RunPlan:
         }
         if parts[target]:
             return []
+        made = [name for name in self.loaded if name.endswith("_skeletons")]
+        made += [f"{stem}_skeletons" for stem in self.cut]
+        if target == "fill" and made:
+            fix = f"Fix: set skeleton_traces to {', '.join(made)}, which this run makes"
+            raise ConfigError([f"fill: skeleton_traces names no skeletons of this run. {fix}"])
         keys = ", ".join(source.config_key for source in self.sources)
         fix = f"Fix: set one of {keys}"
+        if target == "fill" and self.loaded:
+            fix = (
+                f"{', '.join(self.loaded)} are complete and need no completions: take lossmask,"
+                " or cut them with decision_points (docs/decision_points.md). Fix: set the path"
+                " of a source of skeletons"
+            )
         if target != "load":
             fix += ", or skeleton_traces to a file of skeletons"
         if target == "all":

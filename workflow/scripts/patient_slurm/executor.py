@@ -14,8 +14,12 @@ What plugin 2.8.0 does, and what this changes:
   where there is no accounting, jobs are looked at often enough that none is forgotten unseen.
 - Every refused ``sbatch`` is a failed try. Here refusals that pass are waited out, and those that
   cannot pass end the run with the site's own words.
+- Each try of a job asks for more memory, and one that asks for more than any node has is refused.
+  Here it asks for as much as the try before.
 - For a job over several nodes ``sbatch`` gets ``--gpus``, which may come unevenly. Here it gets
   ``--gpus-per-node``.
+- A folder for logs with ``%`` or a backslash in its name makes every job fail without a word. Here
+  the run says so at once.
 - Paths with ``'``, ``$`` or a backtick do not reach the job as they are. Here they do
   (``patient_slurm.shell_words``).
 - Ctrl-C cancels the jobs on the list, which is empty while they are being looked at, and submits
@@ -38,6 +42,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from patient_slurm.even_gpus import even_gpus
+from patient_slurm.log_folder import log_folder_problem
 from patient_slurm.refusals import Refusal, own_words, refusal_of
 from patient_slurm.shell_words import guarded
 
@@ -107,6 +112,9 @@ class Executor(plugin.Executor):  # type: ignore[misc]
         self._live: dict[str, SubmittedJobInfo] = {}
         self._registered: set[str] = set()
         self._accounting: bool | None = None
+        self._memory: dict[int, int] = {}
+        if problem := log_folder_problem(plugin._select_logdir(workflow)):
+            raise WorkflowError(problem)
         super().__init__(workflow, logger)
 
     # ---- looking at jobs
@@ -263,9 +271,12 @@ class Executor(plugin.Executor):  # type: ignore[misc]
                 self._attempt.listens = False
             if self._attempt.refused is None:
                 self._submissions_go_on()
+                self._memory[job.jobid] = job.resources.get("mem_mb") or 0
                 return
             job_info, message = self._attempt.refused
             refusal = refusal_of(own_words(message))
+            if refusal is Refusal.OF_THIS_JOB and self._asks_for_less(job, message):
+                continue
             if refusal is Refusal.PERMANENT:
                 self._end_the_run(message)
             if refusal in {Refusal.PERMANENT, Refusal.OF_THIS_JOB}:
@@ -281,6 +292,20 @@ class Executor(plugin.Executor):  # type: ignore[misc]
             self._attempt.refused = (job_info, msg)
         else:
             super()._report_job_error_threadsafe(job_info, msg)
+
+    def _asks_for_less(self, job: Any, message: str) -> bool:
+        """Have a job ask for as much memory as its last try, if that was taken and this one asks
+        for more: each try asks for more, in the end for more than any node of the site has.
+        """
+        had, asked = self._memory.get(job.jobid, 0), job.resources.get("mem_mb") or 0
+        if not 0 < had < asked:
+            return False
+        self.logger.warning(
+            f"SLURM refuses another try of {job.name} with {asked} MB of memory, so it asks for"
+            f" {had} MB as before: {own_words(message)}"
+        )
+        job.resources.mem_mb = had
+        return True
 
     def _tell_about_a_refusal(self, message: str, wait: float) -> None:
         if self._waits_since is None:

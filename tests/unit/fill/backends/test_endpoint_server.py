@@ -98,11 +98,10 @@ def test_the_place_of_the_model_and_the_version_are_recorded_in_one_line() -> No
     listed = {"data": ["x", {"id": 3}, {"id": "m", "root": "/models/a\nb", "max_model_len": True}]}
     served = described(listed, "1\x1b[0m" + "x" * 500)
     assert (served.name, served.context, served.root) == ("m", None, "/models/a b")
-    assert str(served).startswith("vllm 1\ufffd[0mxxx") and str(served).endswith(
-        ", m (/models/a b)"
-    )
+    assert str(served).startswith("vllm 1\ufffd[0mxxx") and str(served).endswith("x (a b), m")
     assert len(str(served)) < 500 and str(served).isprintable()
     assert str(described({"data": [{"id": "m", "root": "m"}]}, [])) == "vllm [], m"
+    assert str(described({"data": [{"id": "m", "root": "org/x"}]})) == "vllm 9.9 (org/x), m"
 
 
 @pytest.mark.parametrize("listed", [{}, {"data": None}, {"data": [1]}, {"data": [{"id": ["m"]}]}])

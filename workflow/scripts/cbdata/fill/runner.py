@@ -16,6 +16,7 @@ from cbdata.fill.backends.base import Engine, EngineDied, Generated, Refusal, Re
 from cbdata.fill.progress_store import ProgressStore, Stored
 from cbdata.fill.requests import Request, WorkItem, by_shared_prefix
 from cbdata.fill.runner_report import Report
+from cbdata.progress import ON_CONSOLE
 
 logger = logging.getLogger(__name__)
 
@@ -209,6 +210,11 @@ class Runner(Generic[VerdictT]):
 
     def _generate(self, pending: list[Request]) -> None:
         began = time.monotonic()
+        logger.info(
+            "fill: %d completions to generate; the engine starts, which can take minutes",
+            len(pending),
+            extra=ON_CONSOLE,
+        )
         engine = self._engine = self._open_engine()
         load_seconds = time.monotonic() - began
         for part in self.throughput:

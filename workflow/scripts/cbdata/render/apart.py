@@ -36,9 +36,10 @@ def split_apart(text: str, mine: Found, landmarks: Landmarks) -> None:
         mine: What is known of one message; changed.
         landmarks: What is known of the template beforehand.
     """
-    items = sorted(_items(mine)) if landmarks.head and mine.own is not None else []
-    if len(items) < 2:
+    head = landmarks.head
+    if not head or mine.own is None or text.find(head, *mine.own) < 0:
         return
+    items = sorted(_items(mine))
     cuts = []
     for place, (left, right) in enumerate(pairwise(items), start=1):
         # Text behind calls is asked for whatever ends them.
@@ -66,11 +67,10 @@ def end_before_header(
     Returns:
         None where there is none.
     """
-    head, ends = landmarks.head, landmarks.stops
-    if not head:
+    head = landmarks.head
+    if not head or text.find(head, start, end) < 0:
         return None
-    if not stops:
-        ends |= landmarks.turn_ends
+    ends = landmarks.stops if stops else landmarks.stops | landmarks.turn_ends
     joint = _joint(ends, landmarks.spelled_end, head)
     found = joint.search(text, start, end) if joint else None
     return found.end() if found else None

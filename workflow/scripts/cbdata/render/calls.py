@@ -39,6 +39,10 @@ def place_calls(
     cores = [
         _core(turn.index, number, call, mine) for number, call in zip(numbers, calls, strict=True)
     ]
+    whole = {
+        number: _is_whole(call, mine, number, core[1])
+        for number, call, core in zip(numbers, calls, cores, strict=True)
+    }
     for number, (left, right) in enumerate(pairwise(cores), start=first + 1):
         if right[0] < left[1]:
             raise Reject(
@@ -52,23 +56,28 @@ def place_calls(
     bounds = [(begin, limit)] * len(cores)
     if len(cores) > 1:
         inner = [
-            _between(text, mine, turn.index, number, left[1], right[0], landmarks)
+            _between(text, mine, turn.index, number, left[1], right[0], landmarks, whole[number])
             for number, (left, right) in enumerate(pairwise(cores), start=first)
         ]
         starts = [begin, *(start for _, start in inner)]
         bounds = list(zip(starts, [*(end for end, _ in inner), limit], strict=True))
-    pieces = ((part.start, part.end) for part in turn.pieces if part.start < part.end)
+    # Where the template asks for no answer, an empty content says where its header ends.
+    empty = not landmarks.generation_prompt
+    pieces = ((part.start, part.end) for part in turn.pieces if part.start < part.end or empty)
     said = [*turn.thinking, *pieces]
     spans = []
     placed = zip(calls, cores, bounds, strict=True)
     for number, (call, core, (low, high)) in enumerate(placed, start=first):
         low = max([low, *(end for _, end in said if end <= core[0])])
         high = min([high, *(start for start, _ in said if start >= core[1])])
+        if number == first:
+            low = _behind_content(text, low, core[0], turn, landmarks)
         low = _behind_header(text, low, core[0], landmarks)
         if number < numbers[-1]:
             high = _before_end(text, core[1], high, landmarks)
         else:
-            high = _own_end(text, mine.scopes.get(number, ()), core[1], high, landmarks)
+            scopes = mine.scopes.get(number, ())
+            high = _own_end(text, scopes, core[1], high, landmarks, whole[number])
         stretch = text[low:high]
         low += len(stretch) - len(stretch.lstrip())
         high -= len(stretch) - len(stretch.rstrip())
@@ -107,6 +116,26 @@ def _core(index: int, number: int, call: Any, mine: Found) -> tuple[int, int]:
     return min(part.start for part in parts), max(part.end for part in parts)
 
 
+def _is_whole(call: Any, mine: Found, number: int, end: int) -> bool:
+    """Whether nothing of a call's arguments can stand behind its own last character at ``end``: not
+    the rest of a list or mapping of which that character is printed one by one.
+    """
+    arguments = call["function"]["arguments"]
+    if not any(isinstance(value, list | dict) for value in arguments.values()):
+        return True
+    last = [part.origin.leaf for part in mine.arguments.get(number, ()) if part.end == end]
+    if not last or min(last) < 0:
+        return True
+    leaf = 0
+    for value in arguments.values():
+        leaf += 1  # the key
+        inside = sum(isinstance(each, str) for each in leaves_of(value))
+        if isinstance(value, list | dict) and any(leaf <= each < leaf + inside for each in last):
+            return False
+        leaf += inside
+    return True
+
+
 def _between(
     text: str,
     mine: Found,
@@ -115,12 +144,13 @@ def _between(
     start: int,
     end: int,
     landmarks: Landmarks,
+    whole: bool,
 ) -> tuple[int, int]:
     """Where call ``number`` ends and the next one starts, between their own characters at
-    ``start`` and ``end``.
+    ``start`` and ``end``; ``whole`` as ``_is_whole`` says.
     """
     opening, close = landmarks.call_open, landmarks.call_close
-    closed = start + len(close) if close and text.startswith(close, start, end) else start
+    closed = _closed(text, close, start, end, whole) or start
     opened = end - len(opening) if opening and text.endswith(opening, closed, end) else end
     ended = [stop for low, stop in mine.scopes.get(number, ()) if low >= start and stop <= end]
     begun = [low for low, stop in mine.scopes.get(number + 1, ()) if low >= start and stop <= end]
@@ -136,6 +166,25 @@ def _between(
         f"message {index}: nothing says where in {text[start:end][:60]!r} call {number} ends and"
         f" call {number + 1} begins",
     )
+
+
+def _closed(text: str, close: str, start: int, end: int, whole: bool) -> int:
+    """Behind a call's closing, 0 where there is none. Where a list or mapping has to end before it,
+    the closing is the last one, without the quotes that end a text.
+    """
+    if whole:
+        return start + len(close) if close and text.startswith(close, start, end) else 0
+    close = close.lstrip("'\"")
+    found = text.rfind(close, start, end) if close else -1
+    return found + len(close) if found >= 0 else 0
+
+
+def _behind_content(text: str, start: int, end: int, turn: Turn, landmarks: Landmarks) -> int:
+    """Behind what closes a content that stands before the calls, an empty one's too."""
+    close = landmarks.content_close
+    ends = (part.end for part in turn.pieces if close and part.end <= end)
+    closed = [at + len(close) for at in ends if text.startswith(close, at, end)]
+    return max([start, *closed])
 
 
 def _behind_header(text: str, start: int, end: int, landmarks: Landmarks) -> int:
@@ -161,13 +210,16 @@ def _own_end(
     start: int,
     limit: int,
     landmarks: Landmarks,
+    whole: bool,
 ) -> int:
     """Where the last call ends, behind its own last character at ``start``: the end of the call
-    section is not its own.
+    section is not its own. ``whole`` as ``_is_whole`` says.
     """
     close = landmarks.call_close
     ends = [min(high, limit) for low, high in scopes if start <= low < limit]
     end = max(ends, default=limit)
+    if not whole:
+        return _closed(text, close, start, end, whole) or end
     if close:
         if text.startswith(close, start, limit):
             return start + len(close)

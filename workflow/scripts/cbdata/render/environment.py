@@ -5,10 +5,10 @@ templates do with text.
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 from jinja2 import nodes, pass_context, pass_environment
@@ -30,8 +30,8 @@ from cbdata.render.growing import (
     stored,
 )
 from cbdata.render.instrument import Marks
-from cbdata.render.json_text import dump
-from cbdata.render.safe_text import mark_safe
+from cbdata.render.json_text import dump, shown
+from cbdata.render.safe_text import escape_html, mark_safe
 from cbdata.render.short_code import DICT_ATTRIBUTES, ShortCode
 from cbdata.render.traced_json import Known, dump_json
 
@@ -54,6 +54,10 @@ class GenerationTag(Extension):
         return nodes.Scope(
             parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line
         )
+
+
+TRACEABLE = (traced_text.TracedText, list, dict)
+"""What may have origins when it is written as text."""
 
 
 class ChatEnvironment(ImmutableSandboxedEnvironment):
@@ -103,7 +107,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         text = value.__self__
 
         def wrapper(*args: Any, **kwargs: Any) -> str:
-            if any(isinstance(item, traced_text.TracedText) for item in (*args, *kwargs.values())):
+            if any(isinstance(item, TRACEABLE) for item in (*args, *kwargs.values())):
                 pieces = _formatted(text, args, kwargs)
                 if pieces is not None:
                     return traced_text.concat(pieces)
@@ -214,6 +218,23 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
             return marks.tools.text(value, options, dumps)
         return dump_json(value, dumps, Known(marks.values, marks.start, marks.end))
 
+    def dictsort(
+        value: Mapping[Any, Any],
+        case_sensitive: bool = False,
+        by: Literal["key", "value"] = "key",
+        reverse: bool = False,
+    ) -> list[tuple[Any, Any]]:
+        """Jinja's, in the order of what was written."""
+        if not marks.hidden:
+            return jinja2.filters.do_dictsort(value, case_sensitive, by, reverse)
+        written = {
+            number: shown(item[by == "value"], marks.hidden)
+            for number, item in enumerate(value.items())
+        }
+        items = [*value.items()]
+        order = jinja2.filters.do_dictsort(written, case_sensitive, "value", reverse)
+        return [items[number] for number, _ in order]
+
     as_text = partial(traced_text.as_text, around=marks.around)
 
     def printed(value: Any) -> str:
@@ -241,6 +262,8 @@ def environment(date: str, marks: Marks) -> ChatEnvironment:
         "indent": _indent,
         instrument.PERCENT: _percent_operator,
         "safe": mark_safe,
+        "dictsort": dictsort,
+        **dict.fromkeys(("e", "escape"), _unfolded(lambda value: escape_html(value, marks.hidden))),
         "string": as_text,
         instrument.VISIT_START: marks.visit_start,
         instrument.VISIT_END: marks.visit_end,

@@ -5,7 +5,8 @@ Only a turn of the assistant is read, only in the call format that the chat temp
 and only where calls are all that stands behind the text. The template is then given the same calls
 as calls: what it prints must have the same control tokens in the same order. Markup of that format
 that is not read so is a reject, never letters; only where nothing like a call stands behind a
-marker is it a word like others.
+marker is it a word like others. So are the control tokens with which a template prints calls that
+are in no format.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from cbdata.call_formats.base import CallFormat, Reading, any_of
 from cbdata.call_formats.completion import Completion
 from cbdata.call_formats.registry import CALL_MARKERS
 from cbdata.rejects import Reject
+from cbdata.render.probes import ANSWER, CALL, SYSTEM, TOOL, USER
 from cbdata.render.quoted_calls import LIKE_A_CALL, QuotedCalls
 from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import PlainTokenizer
+from cbdata.render.turns import Landmarks
 from cbdata.render.written_calls import WRITTEN, WrittenCalls, as_calls
 from cbdata.tools import ToolSchema
 
@@ -55,7 +58,7 @@ class InlineCalls:
         self,
         template: ChatTemplate,
         tokenizer: PlainTokenizer,
-        call_close: str,
+        landmarks: Landmarks,
         settled: Callable[[], CallFormat | None],
     ) -> None:
         """Nothing is tried before a content has markup of any format.
@@ -63,15 +66,16 @@ class InlineCalls:
         Args:
             template: The renderer's template.
             tokenizer: Its tokenizer.
-            call_close: As in ``Landmarks``.
+            landmarks: What is known of the template beforehand.
             settled: Finds the call format that the template prints; None where there is not one
                 alone.
         """
         self._template, self._tokenizer, self._settled = template, tokenizer, settled
-        self._close = call_close
+        self._close, self._ends = landmarks.call_close, landmarks.turn_ends
         self._format: CallFormat | None = None
         self._marker: re.Pattern[str] | None = None
         self._asked = False
+        self._own: re.Pattern[str] | None = None
 
     def read(self, messages: Messages) -> dict[int, WrittenCalls]:
         """The calls in the contents of a conversation, by message.
@@ -84,7 +88,10 @@ class InlineCalls:
         theirs: QuotedCalls | None = None
         looked = 0  # at so many messages for what others wrote
         for index, message in enumerate(messages):
-            if message["role"] != "assistant" or not self._has_markup(message["content"]):
+            if message["role"] != "assistant":
+                continue
+            if not self._has_markup(message["content"]):
+                self._check_own(message, index)
                 continue
             theirs = theirs or QuotedCalls(
                 cast("CallFormat", self._format), self._tokenizer, TEXT_TOOLS
@@ -108,6 +115,33 @@ class InlineCalls:
         if self._format is not None and self._format.markers:
             self._marker = re.compile(any_of(sorted(self._format.markers)))
         return self._has_markup(content)
+
+    def _check_own(self, message: Message, index: int) -> None:
+        """Reject a content with control tokens in which the template's own calls are, though its
+        format is not known.
+        """
+        content = message["content"]
+        if not content or message.get("tool_calls"):
+            return
+        if self._own is None:
+            self._own = re.compile(any_of(sorted(self._call_tokens())) or r"(?!)")
+        found = self._own.search(content)
+        if found and LIKE_A_CALL.search(content, found.end()):
+            raise _unread(index, f"what the template prints with {found.group()} is not read back")
+
+    def _call_tokens(self) -> set[str]:
+        """The control tokens that the template prints for a call and not for an answer."""
+        for tools in (None, [TOOL]):
+            for before in ([USER], [SYSTEM, USER]):
+                try:
+                    answer, call = (
+                        set(self._tokenizer.pattern.findall(self._template.render(each, tools)[0]))
+                        for each in ([*before, ANSWER], [*before, CALL])
+                    )
+                except Reject:
+                    continue
+                return {token.strip() for token in call - answer} - self._ends
+        return set()
 
     def _between_markers(self, text: str) -> list[str]:
         """What stands between the format's markers in a text, its beginning first."""

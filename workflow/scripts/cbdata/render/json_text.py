@@ -26,6 +26,8 @@ def dump(value: Any, hidden: Mapping[str, str], **options: Any) -> str:
         options: As for ``json.dumps``; ``ensure_ascii`` is False if it is not given.
     """
     options.setdefault("ensure_ascii", False)
+    if hidden and options.get("sort_keys"):
+        value, options["sort_keys"] = _sorted(value, hidden), False
     text = _encode(value) if options in _AS_IT_IS else json.dumps(value, **options)
     if not hidden:
         return text
@@ -39,6 +41,21 @@ def dump(value: Any, hidden: Mapping[str, str], **options: Any) -> str:
         if form != hidden[character]:
             forms[ord(character)] = form
     return text.translate(forms) if forms else text
+
+
+def _sorted(value: Any, hidden: Mapping[str, str]) -> Any:
+    """The same with the keys of mappings in the order of what was written."""
+    if isinstance(value, dict):
+        items = sorted(value.items(), key=lambda item: shown(item[0], hidden))
+        return {key: _sorted(inner, hidden) for key, inner in items}
+    return [_sorted(item, hidden) for item in value] if isinstance(value, list) else value
+
+
+def shown(value: Any, hidden: Mapping[str, str]) -> Any:
+    """A text as it was written, anything else as it is."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return "".join([hidden.get(letter, letter) for letter in value])
 
 
 def _form(escape: str, hidden: Mapping[str, str]) -> str:

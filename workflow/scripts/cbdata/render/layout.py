@@ -299,7 +299,7 @@ class _Layout:
                 turn.content_start = min(turn.thinking[0][1], turn.content_end)
         elif turn.role == "assistant" and self.landmarks.reasons:
             said = mine.content or [part for some in mine.names.values() for part in some]
-            edge = min((part.start for part in said), default=turn.content_end)
+            edge = min((part.start for part in said), default=self._before_stop(turn))
             if turn.own_start < edge:
                 behind = behind_empty_block(text, turn.own_start, edge)
                 turn.content_start = min(behind, turn.content_end)
@@ -309,6 +309,14 @@ class _Layout:
                 if not is_printed(reasoning, parts, turn.index, shown, may_drop=may_drop):
                     turn.thinking_left_out = True
         turn.calls = place_calls(text, message, block, turn, self.landmarks)
+
+    def _before_stop(self, turn: Turn) -> int:
+        """Where the end of a turn starts: what ends reasoning in some templates ends turns too."""
+        if turn.stop:
+            return turn.stop[0]
+        spelled = self.landmarks.spelled_end
+        ends = spelled and self.text.endswith(spelled, turn.own_start, turn.content_end)
+        return turn.content_end - len(spelled) if ends else turn.content_end
 
     def _controls(self, start: int, end: int) -> list[Control]:
         """The control tokens in a stretch; stretches come in the order of the text."""

@@ -203,6 +203,17 @@ def _spelled_end(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any) 
     return end.strip() if tokenizer.pattern.search(end) is None else ""
 
 
+def _content_close(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any) -> str:
+    """What the template prints behind an answer's content before the token that ends it."""
+    text, parts = template.render(LONGER, tools)
+    mine = gather(flatten(parts, len(text)), len(LONGER))[LONGER.index(ANSWER)]
+    if not mine.own or not mine.visited:
+        return ""
+    behind = text[mine.own[1] : max(mine.visited[-1][1], mine.own[1])]
+    tokens = [*tokenizer.pattern.finditer(behind)]
+    return behind[: tokens[-1].start()].rstrip() if tokens else ""
+
+
 def _ends(
     template: ChatTemplate, messages: Messages, tokenizer: PlainTokenizer, tools: Any = None
 ) -> dict[int, str]:
@@ -312,4 +323,5 @@ def probe_landmarks(template: ChatTemplate, tokenizer: PlainTokenizer) -> Landma
         close,
         spelled_end=_spelled_end(template, tokenizer, tools),
         call_open=opening,
+        content_close=_content_close(template, tokenizer, tools),
     )

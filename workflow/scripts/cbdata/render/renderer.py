@@ -83,9 +83,7 @@ class Renderer(DraftEncoder):
         self._answers = AnswerStarts(template, tokenizer, landmarks)
         headers = learn_headers(self._answers, template, tokenizer, landmarks)
         self.landmarks = replace(landmarks, headers=headers)
-        self._inline = InlineCalls(
-            template, tokenizer, landmarks.call_close, lambda: printed_format(self)
-        )
+        self._inline = InlineCalls(template, tokenizer, landmarks, lambda: printed_format(self))
 
     @classmethod
     def load(cls, settings: RenderSettings, ahead: Ahead | None = None) -> Renderer:

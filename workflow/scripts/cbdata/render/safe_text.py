@@ -1,16 +1,16 @@
-"""What Jinja's ``safe`` makes of a text with origins: one that escapes HTML in what is added to it,
-as markupsafe's ``Markup`` does.
+"""What Jinja's ``safe`` and ``escape`` make of a text with origins: one that escapes HTML in what
+is added to it, as markupsafe's ``Markup`` does.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from cbdata.render.traced_text import Part, TracedText, with_parts
+from cbdata.render.traced_text import Part, TracedText, as_text, escaped, with_parts
 
 HTML = re.compile(r"[&<>'\"]")
 
@@ -58,3 +58,27 @@ def mark_safe(value: Any) -> SafeText:
     """Jinja's ``safe``, with origins kept."""
     text = value if isinstance(value, TracedText) else with_parts(str(Markup(value)), ())
     return _safe(text)
+
+
+def escape_html(value: Any, hidden: Mapping[str, str]) -> str:
+    """Jinja's ``escape``, with origins kept.
+
+    Args:
+        value: What to escape; text that is safe stays as it is.
+        hidden: What each hidden character stands for (``cbdata.render.escape``): it is escaped as
+            that would be.
+    """
+    if hasattr(value, "__html__"):
+        return value if isinstance(value, SafeText) else mark_safe(value)
+    text = as_text(value)
+    if not isinstance(text, TracedText):
+        return mark_safe(escape(text))
+
+    entities = {ord(each): str(escape(letter)) for each, letter in hidden.items()}
+    entities = {each: form for each, form in entities.items() if len(form) > 1}
+
+    def quoted(letters: str) -> str:
+        return f"'{str(escape(letters)).translate(entities)}'"
+
+    quotes = quoted(str.__str__(text))
+    return _safe(escaped(text, quotes, quoted).cut(1, len(quotes) - 1))

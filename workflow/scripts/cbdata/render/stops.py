@@ -2,8 +2,9 @@
 
 An engine stops at a token wherever a model writes it. So a token that ends an answer with nothing
 behind it ends every turn, whatever the tokenizer calls its end of sequence (base models name
-another one). A token that ends answers in the middle of a conversation alone does not: gpt-oss ends
-its last message with ``<|return|>``, and writes on behind ``<|end|>``.
+another one); so does one that ends a turn of calls. A token that ends answers in the middle of a
+conversation alone does not: gpt-oss ends its last message with ``<|return|>``, and writes on behind
+``<|end|>``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from cbdata.call_formats.registry import CALL_MARKERS
 from cbdata.rejects import Reject
 from cbdata.render.apart import end_before_header
 from cbdata.render.placing import Found, gather
-from cbdata.render.probes import ANSWER, CALL, THINKING, TOOL, USER, Messages
+from cbdata.render.probes import ANSWER, CALL, THINKING, TOOL, TWO_CALLS, USER, Messages
 from cbdata.render.runs import flatten
 from cbdata.render.template import ChatTemplate
 from cbdata.render.tokenizer import PlainTokenizer
@@ -32,15 +34,23 @@ def with_stops(
     """Add the tokens at which the model stops and the beginning of its headers to the landmarks."""
     head = _head(landmarks.generation_prompt.strip(), tokenizer.pattern)
     last = _behind_last(template, tokenizer, [USER, ANSWER])
-    stops = landmarks.answer_ends & last if last else landmarks.answer_ends
+    called = _behind_last(template, tokenizer, [USER, CALL])
+    stops = landmarks.answer_ends.intersection(last) if last else landmarks.answer_ends
     eos = {tokenizer.special.get("eos_token", "")} - {""}
-    for end in sorted(stops - eos):
-        tried = replace(landmarks, turn_ends=frozenset(), stops=frozenset([end]), head=head)
-        if _writes_on(template, tried) and end not in _behind_last(
-            template, tokenizer, [USER, CALL]
-        ):
-            stops -= {end}
-    return replace(landmarks, stops=stops | eos, head=head)
+
+    def tried(end: str) -> Landmarks:
+        return replace(landmarks, turn_ends=frozenset(), stops=frozenset([end]), head=head)
+
+    stops -= {end for end in stops - eos if end not in called and _writes_on(template, tried(end))}
+    # Llama's <|eom_id|> ends calls, and no answers.
+    ends_calls = {
+        end
+        for end in called[-1:]
+        if end not in CALL_MARKERS
+        and not end.startswith("</")
+        and _calls_apart(template, tried(end))
+    }
+    return replace(landmarks, stops=stops | eos | ends_calls, head=head)
 
 
 def _head(prompt: str, pattern: re.Pattern[str]) -> str:
@@ -64,14 +74,14 @@ def _rendered(template: ChatTemplate, messages: Messages) -> tuple[str, Found] |
 
 def _behind_last(
     template: ChatTemplate, tokenizer: PlainTokenizer, messages: Messages
-) -> frozenset[str]:
-    """The control tokens behind the own text of the last message."""
+) -> list[str]:
+    """The control tokens behind the own text of the last message, in order."""
     made = _rendered(template, messages)
     if made is None or made[1].own is None:
-        return frozenset()
+        return []
     text, mine = made
     assert mine.own is not None
-    return frozenset(found.strip() for found in tokenizer.pattern.findall(text, mine.own[1]))
+    return [found.strip() for found in tokenizer.pattern.findall(text, mine.own[1])]
 
 
 def _writes_on(template: ChatTemplate, landmarks: Landmarks) -> bool:
@@ -91,3 +101,19 @@ def _writes_on(template: ChatTemplate, landmarks: Landmarks) -> bool:
             if found is not None:
                 return True
     return False
+
+
+def _calls_apart(template: ChatTemplate, landmarks: Landmarks) -> bool:
+    """Whether the template prints a call, the stop that is tried, and a header before another call:
+    the stop ends the turn, and is no markup of the call.
+    """
+    made = _rendered(template, [USER, TWO_CALLS])
+    if made is None:
+        return False
+    text, mine = made
+    first = [*mine.names.get(0, ()), *mine.arguments.get(0, ())]
+    second = [part.start for part in mine.names.get(1, ())]
+    if not first or not second:
+        return False
+    start = max(part.end for part in first)
+    return end_before_header(text, start, min(second), landmarks, stops=True) is not None

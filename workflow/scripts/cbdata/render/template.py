@@ -28,7 +28,7 @@ from cbdata.render.settings import (
 from cbdata.render.stock_templates import one_of, stand_in
 from cbdata.render.thinking import may_reason
 from cbdata.render.tokenizer import OwnTemplate
-from cbdata.render.traced_text import Part
+from cbdata.render.traced_text import HIDDEN, Part
 
 PINS = "pins.json"
 LLAMA31_TOKENS = (
@@ -219,6 +219,7 @@ class ChatTemplate:
             "tools": chat.tools,
             "add_generation_prompt": generation_prompt,
         }
+        before = HIDDEN.set(self._marks.hidden)
         try:
             return collect(self._template.root_render_func(self._template.new_context(values)))
         except TEMPLATE_FAILURES as error:
@@ -227,3 +228,5 @@ class ChatTemplate:
             raise Reject(
                 "template_error", f"{self.name}: {type(error).__name__}: {error}"
             ) from error
+        finally:
+            HIDDEN.reset(before)

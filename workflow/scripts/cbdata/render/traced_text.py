@@ -12,11 +12,15 @@ a wrong one, and it cannot change the text.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, SupportsIndex
 
 QUOTES = ("'", '"', "\\")
+
+HIDDEN: ContextVar[Mapping[str, str]] = ContextVar("HIDDEN", default={})  # noqa: B039 (never changed)
+"""What each hidden character stands for (``cbdata.render.escape``) in the conversation at hand."""
 
 
 class Origin(NamedTuple):
@@ -79,6 +83,9 @@ class TracedText(str):
 
     def __str__(self) -> str:
         return self  # the code that Jinja compiles passes every printed value through str()
+
+    def __repr__(self) -> str:
+        return quoted(str.__str__(self))[0]
 
     def __add__(self, other: str) -> TracedText:
         parts = self.parts
@@ -268,8 +275,8 @@ def as_text(value: Any, around: Around | None = None) -> str:
     """``str(value)``, keeping the origins of the texts in lists and mappings. ``around`` finds what
     to put around a mapping.
     """
-    if type(value) not in (list, dict) or not any(
-        isinstance(leaf, TracedText) for leaf in leaves_of(value)
+    if type(value) not in (list, dict) or not (
+        HIDDEN.get() or any(isinstance(leaf, TracedText) for leaf in leaves_of(value))
     ):
         return str(value)
     return _written(value, around)
@@ -277,9 +284,9 @@ def as_text(value: Any, around: Around | None = None) -> str:
 
 def _written(value: Any, around: Around | None) -> str:
     """``repr(value)`` with the origins of the texts in it."""
-    if isinstance(value, TracedText):
-        text = repr(str.__str__(value))
-        return escaped(value, text, lambda letter: _letter(letter, text[0]))
+    if isinstance(value, str):
+        text, letter = quoted(str.__str__(value))
+        return escaped(value, text, letter) if isinstance(value, TracedText) else text
     pieces: list[str] = []
     if type(value) is list:
         for item in value:
@@ -293,11 +300,26 @@ def _written(value: Any, around: Around | None) -> str:
     return repr(value)
 
 
-def _letter(letter: str, quote: str) -> str:
-    """A letter of a text that Python writes in these quotes, in quotes."""
-    if letter in "'\"":
-        return f"'\\{letter}'" if letter == quote else f"'{letter}'"
-    return repr(letter)
+def quoted(text: str) -> tuple[str, Callable[[str], str]]:
+    """``repr`` of a text as it was written, and a function that gives that of one of its letters in
+    the same kind of quotes. Hidden characters stay hidden where Python does not escape what they
+    stand for.
+    """
+    hidden = HIDDEN.get()
+    shown = text.translate({ord(each): letter for each, letter in hidden.items()})
+    quote = repr(shown)[0]
+
+    def letter(character: str) -> str:
+        shown = hidden.get(character, character)
+        if shown in QUOTES[:2]:
+            form = f"\\{shown}" if shown == quote else shown
+        else:
+            form = repr(shown)[1:-1]
+        return f"{quote}{character if form == shown else form}{quote}"
+
+    if shown == text:
+        return repr(text), letter
+    return f"{quote}{''.join([letter(each)[1:-1] for each in text])}{quote}", letter
 
 
 def traced_leaves(value: Any, origin: Origin) -> Any:
@@ -353,8 +375,8 @@ def escaped(value: TracedText, text: str, dumps: Callable[[Any], str]) -> Traced
                 at[part.end],
                 part.origin,
                 part.source,
-                whole[part.start : part.end],
-                in_ascii,
+                whole[part.start : part.end] if part.escape is None else part.escape,
+                in_ascii or part.in_ascii,
             )
             for part in value.parts
         ),

@@ -58,7 +58,8 @@ class Landmarks:
     only its loops say it; ``headers``: what it prints before an answer; ``spelled_end``: the
     letters with which it ends answers, "" where it ends them with a control token or nothing;
     ``stops``: the tokens at which the model stops; ``head``: what every header of an answer begins
-    with, "" where it asks for none.
+    with, "" where it asks for none; ``content_close``: what it prints between an answer's content
+    and its end.
     """
 
     generation_prompt: str = ""
@@ -72,3 +73,4 @@ class Landmarks:
     call_open: str = ""
     stops: frozenset[str] = frozenset()
     head: str = ""
+    content_close: str = ""

@@ -41,6 +41,16 @@ def _number(text: str | None) -> float | None:
         return None
 
 
+def _job_name(path: Path) -> str:
+    """Rule and name of a job, of its benchmark file ``.../benchmarks/{rule}/{name}.tsv``; the name
+    of a shard or a part holds a folder.
+    """
+    parts = path.with_suffix("").parts
+    above = [at for at, part in enumerate(parts[:-2]) if part == "benchmarks"]
+    rule, *name = parts[above[-1] + 1 :] if above else parts[-2:]
+    return f"{rule} {'/'.join(name)}"
+
+
 def run_times(benchmarks: Sequence[Path]) -> Figure:
     """Show wall time, CPU and memory of each job, from benchmark files ``{rule}/{name}.tsv``."""
     jobs = []
@@ -51,7 +61,7 @@ def run_times(benchmarks: Sequence[Path]) -> Figure:
                 if seconds is not None:
                     jobs.append(
                         (
-                            f"{path.parent.name} {path.stem}",
+                            _job_name(path),
                             seconds,
                             _number(row.get("max_rss")),
                             _number(row.get("cpu_time")),

@@ -182,8 +182,8 @@ class EndpointEngine:
             )
         if server.served is not None and served.root != server.served.root:
             raise EngineDied(
-                f"{server.url} was started anew with another model: {served}, before it was"
-                f" {server.served}. Fix: start it with the model that the run began with"
+                f"{server.url} was started anew with another model: {served.root}, before it was"
+                f" {server.served.root}. Fix: start it with the model that the run began with"
             )
 
     # ---- completions

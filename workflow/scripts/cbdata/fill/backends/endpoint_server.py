@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 from cbdata.fill.backends.base import EngineDied
@@ -43,9 +44,10 @@ class ServedModel:
     root: str = ""
 
     def __str__(self) -> str:
-        """For logs and for every trace."""
-        origin = f" ({self.root})" if self.root not in ("", self.name) else ""
-        return f"{self.software}, {self.name}{origin}"
+        """For logs and for every trace, which do not name the folders of another machine."""
+        root = PurePath(self.root).name if self.root[:1] in ("/", ".", "~") else self.root
+        origin = f" ({root})" if root not in ("", self.name) else ""
+        return f"{self.software}{origin}, {self.name}"
 
 
 class Server:
