@@ -28,7 +28,9 @@ LONG_SEGMENT = 2_000_000  # a longer stretch is encoded but not kept
 class Segment:
     """The ids of one stretch: ``packed`` as native uint32, ``json`` as decimal numbers with commas;
     on demand ``byte_ends`` of its tokens, ``byte_marks``: the bytes before every ``DEEP``-th
-    character, and ``spelled_as_is``: whether its tokens spell it byte by byte.
+    character, and ``spelled_as_is``: whether its tokens spell it byte by byte; if
+    they do not, ``offsets``: the least start of a token or one behind it, and the greatest end of
+    it or one before it.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Segment:
     byte_ends: array[int] | None = None
     byte_marks: list[int] | None = None
     spelled_as_is: bool | None = None
+    offsets: tuple[list[int], list[int]] | None = None
 
     def bytes_before(self, character: int) -> int:
         """Bytes of UTF-8 before a character; not counted from the start of a long text each
@@ -237,7 +240,10 @@ class SegmentEncoder:
         if segment.spelled_as_is is None:
             segment.spelled_as_is = self._spelled_as_is(text)
         if not segment.spelled_as_is:
-            return self._token_at_by_offsets(text, character, end)
+            if segment.offsets is None:
+                segment.offsets = self._offsets(text)
+            starts, stops = segment.offsets
+            return bisect_left(starts, character) if end else bisect_right(stops, character)
         target = segment.bytes_before(character)
         if character > DEEP:
             if segment.byte_ends is None:
@@ -269,7 +275,7 @@ class SegmentEncoder:
             or unicodedata.is_normalized("NFC", text)
         )
 
-    def _token_at_by_offsets(self, text: str, character: int, end: bool) -> int:
+    def _offsets(self, text: str) -> tuple[list[int], list[int]]:
         offsets: list[tuple[int, int]] = []
         position = 0
         for index, piece in enumerate(
@@ -285,15 +291,8 @@ class SegmentEncoder:
                 for start, stop in _without_gaps(found, len(piece))
             ]
             position += len(piece)
-        if end:
-            return max(
-                (index + 1 for index, (start, _) in enumerate(offsets) if start < character),
-                default=0,
-            )
-        return min(
-            (index for index, (_, stop) in enumerate(offsets) if stop > character),
-            default=len(offsets),
-        )
+        starts = [*accumulate((start for start, _ in reversed(offsets)), min)][::-1]
+        return starts, [*accumulate((stop for _, stop in offsets), max)]
 
 
 def _without_gaps(offsets: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
