@@ -109,6 +109,12 @@ def test_folders_follow_cb_scratch() -> None:
     )
 
 
+def test_a_password_in_a_wrong_address_is_not_shown() -> None:
+    with pytest.raises(ConfigError, match=r"endpoint_urls: 'http://\*\*\*@host'") as error:
+        resolve_config({"endpoint_urls": "http://user:secret@host"}, environ={})
+    assert "secret" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

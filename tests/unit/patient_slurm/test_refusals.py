@@ -20,7 +20,6 @@ FAILED = "sbatch: error: Batch job submission failed: "
         f"{FAILED}Requested partition configuration not available now",
         f"{FAILED}Resource temporarily unavailable",
         f"{FAILED}Slurm backup controller in standby mode",
-        f"{FAILED}Message send failure",
         f"{FAILED}Required node not available (down, drained or reserved)",
         f"{FAILED}I/O error writing script/environment to file",
         "sbatch: fatal: Could not establish a configuration source",
@@ -37,6 +36,8 @@ def test_what_passes_is_waited_for(words: str) -> None:
     "words",
     [
         f"{FAILED}Socket timed out on send/recv operation",
+        f"{FAILED}Message send failure",
+        f"{FAILED}Unable to contact slurm controller (connect failure): Connection timed out",
         f"{FAILED}Zero Bytes were transmitted or received",
         f"{FAILED}Unable to contact slurm controller (receive failure)",
         f"{FAILED}Communication shutdown failure",

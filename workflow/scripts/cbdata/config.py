@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from cbdata.config_words import typed_value
+from cbdata.fill.backends.endpoint_http import without_secrets
 from cbdata.paths import ROOT, SCHEMAS
 from cbdata.settings import Settings, settings_from
 from cbdata.suggest import did_you_mean
@@ -271,8 +272,12 @@ def _wrong_value(error: ValidationError, known: Mapping[str, Any]) -> str:
     meaning = f". {key}: {spec['description']}" if structured and "description" in spec else ""
     # Of a key with a list of words the message would only say the list twice.
     why = "" if "enum" in spec else f" ({error.message})"
+    given = repr(error.instance)
+    if isinstance(error.instance, str) and "://" in error.instance:
+        shown = repr(without_secrets(error.instance))
+        given, why = shown, why.replace(given, shown)
     return (
-        f"{key}{place}: {error.instance!r} is not allowed{why}. Fix: give {allowed};"
+        f"{key}{place}: {given} is not allowed{why}. Fix: give {allowed};"
         f" default {spec.get('default')!r}{meaning}"
     )
 

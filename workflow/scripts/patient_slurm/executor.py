@@ -49,6 +49,9 @@ from patient_slurm.shell_words import guarded
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 120.0
 """Seconds between two tries of a refused submission: doubled each time, up to the second value."""
 
+TOLD_AGAIN_S = 1800.0
+"""Seconds after which a wait for submissions is told again: it may be one that never ends."""
+
 FORGOTTEN_LOOKS, FORGOTTEN_S = 3, 120.0
 """A job counts as forgotten after so many looks in a row, and so many seconds, in which SLURM
 answered and did not name it. A job that was just submitted may be missing for a moment.
@@ -108,6 +111,7 @@ class Executor(plugin.Executor):  # type: ignore[misc]
         self._settled: set[int] = set()
         self._away_since: float | None = None
         self._waits_since: float | None = None
+        self._told_of_a_wait = 0.0
         self._missing: dict[str, tuple[int, float]] = {}
         self._live: dict[str, SubmittedJobInfo] = {}
         self._registered: set[str] = set()
@@ -261,6 +265,7 @@ class Executor(plugin.Executor):  # type: ignore[misc]
                     return
                 if taken is None:
                     self._stopping.wait(wait)
+                    wait = min(2 * wait, LONGEST_WAIT_S)
                     continue
                 uncertain = False
             self._attempt.refused = None
@@ -308,11 +313,18 @@ class Executor(plugin.Executor):  # type: ignore[misc]
         return True
 
     def _tell_about_a_refusal(self, message: str, wait: float) -> None:
+        now = time.monotonic()
         if self._waits_since is None:
-            self._waits_since = time.monotonic()
+            self._waits_since = self._told_of_a_wait = now
             self.logger.warning(
                 "SLURM takes no further job at the moment, so this run waits and tries again every"
                 f" {wait:.0f} to {LONGEST_WAIT_S:.0f} s: {own_words(message)}"
+            )
+        elif now - self._told_of_a_wait >= TOLD_AGAIN_S:
+            self._told_of_a_wait = now
+            self.logger.warning(
+                f"SLURM has taken no further job for {(now - self._waits_since) / 60:.0f} min, and"
+                f" this run still waits: {own_words(message)}"
             )
 
     def _submissions_go_on(self) -> None:

@@ -34,7 +34,9 @@ _UNCERTAIN = re.compile(
     # "(receive failure)" is what a lost answer of the controller is called.
     r"\((?:receive|shutdown) failure\)|timed out on send/recv|zero bytes were transmitted"
     r"|message receive failure|communication shutdown failure|unexpected message received"
-    r"|connection reset by peer|insane message length",
+    r"|connection reset by peer|insane message length"
+    # What breaks a connection may do so behind the request, too.
+    r"|message send failure|connection timed out|no route to host|network is unreachable",
     re.IGNORECASE,
 )
 _TEMPORARY = re.compile(
@@ -42,7 +44,6 @@ _TEMPORARY = re.compile(
     # how many jobs may be in the queue. Limits of a job's size or time never pass by waiting.
     r"\b(?:assoc|qos)\w*submit\w*"
     r"|unable to contact slurm controller|connection refused|communication connection failure"
-    r"|message send failure|connection timed out|no route to host|network is unreachable"
     # A site whose nodes have their configuration from the controller, and names from a server.
     r"|could not establish a configuration source|temporary failure in name resolution"
     # munged is started anew, or a clock is off.

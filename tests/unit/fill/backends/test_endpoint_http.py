@@ -79,6 +79,8 @@ def test_addresses_that_can_be_used(url: str) -> None:
         ("http://user:pw@host:1/v1", "http://***@host:1/v1"),
         ("http://user:p@w/d@host", "http://***@host"),
         ("https://host/v1?key=a#b", "https://host/v1?***"),
+        ("https://host/v1#sk-abc", "https://host/v1#***"),
+        ("http://user:p#w@host", "http://***@host"),
         ("http://host:8000/v1", "http://host:8000/v1"),
     ],
 )

@@ -12,6 +12,19 @@ from tests.scripted_server import Handler, Script, answer, serving
 from tests.unit.fill.backends.test_endpoint_backend import requests
 
 
+@pytest.mark.parametrize(
+    ("name", "root", "shown"),
+    [
+        ("m", "/home/jdoe/secret/llama", "v (llama), m"),
+        ("/home/jdoe/secret/llama", "/home/jdoe/secret/llama", "v, llama"),
+        ("org/llama", "org/llama", "v, org/llama"),
+        ("m", "", "v, m"),
+    ],
+)
+def test_no_folder_of_a_server_is_shown(name: str, root: str, shown: str) -> None:
+    assert str(ServedModel(name, None, "v", root)) == shown
+
+
 def completed(choice: dict[str, Any], usage: dict[str, Any] | None = None) -> Any:
     """One completion of at most 16 tokens from a server that changes its answer so."""
 

@@ -144,6 +144,8 @@ def _sampling(job: FillJob, inputs: FillInputs, dtype: WeightType) -> dict[Mode,
         # Left out where there are none: what was stored before there were such settings counts.
         **({"stop_token_ids": list(calls.stop_token_ids)} if calls.stop_token_ids else {}),
         **({"served_name": settings.endpoint_model} if settings.endpoint_model else {}),
+        # Before, servers took what a request left out from the model's generation_config.json.
+        **({"sampling": "explicit"} if settings.backend_name == "endpoint" else {}),
         **settings.engine.given,
     }
     return {

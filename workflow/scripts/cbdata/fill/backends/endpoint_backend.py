@@ -37,8 +37,13 @@ logger = logging.getLogger(__name__)
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 """Seconds before a request is sent again: doubled each time, up to the second value."""
 
-TRIES_OF_ONE = 6
+TRIES_OF_ONE = 8
 """How often one request may fail at a server that answers others, before it counts as refused."""
+
+TRIES_WITH_PROOF = 3
+"""So many of these, the last ones, count only where the server completes something in between:
+requests fail alike where it hangs, or where a proxy has one of two servers that is away.
+"""
 
 BUSY_PATIENCE = 4
 """Servers that answer questions and are too busy for completions may be silent so many times
@@ -168,7 +173,8 @@ class EndpointEngine:
                 served = server.describe(self._model)
             except NotNow as error:
                 server.in_vain = time.monotonic(), str(error)
-                raise
+                # It says nothing of the request that is to be sent.
+                raise NotNow(str(error), wait=error.wait, lost=True) from error
             self._check(server, served)
             server.served, server.to_be_looked_at = served, False
         with self._lock:
@@ -180,11 +186,18 @@ class EndpointEngine:
                 f"{server.url} takes {served.context} tokens, and the longest request of this job"
                 f" needs {self._context}. Fix: set max_model_len={served.context}"
             )
-        if server.served is not None and served.root != server.served.root:
+        if server.served is not None and served.origin != server.served.origin:
             raise EngineDied(
-                f"{server.url} was started anew with another model: {served.root}, before it was"
-                f" {server.served.root}. Fix: start it with the model that the run began with"
+                f"{server.url} was started anew with another model: {served.origin}, before it was"
+                f" {server.served.origin}. Fix: start it with the model that the run began with"
             )
+        for other in self._servers:
+            if other.served is not None and served.origin != other.served.origin:
+                logger.warning(
+                    "%s serves %s and %s serves %s: is it the same model?",
+                    *(server.url, served.origin or "a model without origin"),
+                    *(other.url, other.served.origin or "a model without origin"),
+                )
 
     # ---- completions
 
@@ -216,12 +229,12 @@ class EndpointEngine:
                 pause = error.wait
                 self._rest(server, error)
                 failures += error.counts
-                if failures >= TRIES_OF_ONE:
-                    if server.generates(request, self._model):
+                if error.counts and failures >= TRIES_OF_ONE - TRIES_WITH_PROOF:
+                    if not server.generates(request, self._model):
+                        failures = 0  # the server is at fault, not the request
+                    elif failures >= TRIES_OF_ONE:
                         self._hear()
                         return Refusal(request, f"failed {failures} times, the last time: {error}")
-                    # The server is at fault, not the request.
-                    failures = 0
                 self._not_heard(error)
             except Refused as error:
                 if (generates := server.generates(request, self._model)) is False:
@@ -231,6 +244,7 @@ class EndpointEngine:
                 if generates:
                     self._hear()
                     return Refusal(request, str(error))
+                self._not_heard(NotNow(str(error)))
             else:
                 self._hear()
                 if finish == "length" and len(ids) < request.max_tokens:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -88,9 +89,9 @@ def url_problem(url: str) -> str | None:
 def without_secrets(url: str) -> str:
     """An address for a message: ``***`` stands for what a user's name, password or key may be."""
     scheme, slashes, rest = url.rpartition("://")
-    place, mark, query = rest.partition("?")
-    user, at, host = place.rpartition("@")
-    return f"{scheme}{slashes}{'***' if user else ''}{at}{host}{mark}{'***' if query else ''}"
+    user, at, rest = rest.rpartition("@")
+    place, *behind = re.split(r"(?<=[?#])", rest, maxsplit=1)
+    return f"{scheme}{slashes}{'***' if user else ''}{at}{place}{'***' if ''.join(behind) else ''}"
 
 
 def server_key(environ: Mapping[str, str] = os.environ) -> str:

@@ -28,6 +28,17 @@ __all__ = ["KEY_VARIABLE", "NotNow", "Refused", "ServedModel", "Server", "base_u
 
 FINISH_REASONS = frozenset({"stop", "length"})
 
+NEUTRAL = {
+    "top_k": -1,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""Sampling that changes nothing. What a request leaves out, vLLM's server takes from the model's
+generation_config.json (Qwen 2.5: top_k 20, repetition_penalty 1.05), as an engine of ours does not.
+"""
+
 SHOWN_NAME = 200
 """Characters of a name or version that a server gives which are kept."""
 
@@ -43,11 +54,15 @@ class ServedModel:
     software: str
     root: str = ""
 
+    @property
+    def origin(self) -> str:
+        """Where the server has the model from, without folders: they may be a job's own."""
+        return _without_folders(self.root)
+
     def __str__(self) -> str:
         """For logs and for every trace, which do not name the folders of another machine."""
-        root = PurePath(self.root).name if self.root[:1] in ("/", ".", "~") else self.root
-        origin = f" ({root})" if root not in ("", self.name) else ""
-        return f"{self.software}{origin}, {self.name}"
+        name, origin = _without_folders(self.name), self.origin
+        return f"{self.software}{f' ({origin})' if origin not in ('', name) else ''}, {name}"
 
 
 class Server:
@@ -101,6 +116,9 @@ class Server:
             for model in (listed if isinstance(listed, list) else [])
             if isinstance(model, dict)
         }
+        if not models and self.served is not None:
+            # A router whose engine is started anew.
+            raise NotNow(f"{self.url} serves no model")
         if wanted not in models:
             names = ", ".join(printable(name, SHOWN_NAME) for name in sorted(models)[:20])
             raise EngineDied(
@@ -174,6 +192,7 @@ class Server:
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
+            **NEUTRAL,
             "seed": request.seed,
             "stop_token_ids": list(stops),
             "add_special_tokens": False,
@@ -232,6 +251,10 @@ def _token_ids(values: list[Any], counted: Any) -> bool:
     """
     known = all(type(token) is int and 0 <= token < 1 << 31 for token in values)
     return known and len(values) > 0 and counted in (None, len(values))
+
+
+def _without_folders(place: str) -> str:
+    return PurePath(place).name if place[:1] in ("/", ".", "~") else place
 
 
 def _object(value: Any) -> dict[str, Any]:
