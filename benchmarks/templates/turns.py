@@ -279,7 +279,8 @@ def _begin(
     words = [word for piece in _split(added, reference.control) for word in piece.split()]
     loosely = re.compile(r"\s*".join(map(re.escape, words)) or r"(?!)")
     found = list(loosely.finditer(text, floor, first))
-    if found:
+    # A model may write the same header again behind its reasoning (gpt-oss).
+    if found and added not in text[floor:first]:
         return found[-1].end()
     for prompt in (added, OPENED.sub("", added), OPENED.sub("", added).rstrip()):
         at = text.find(prompt, floor, first) if prompt.strip() else -1

@@ -138,3 +138,22 @@ def last_call(renderer: Renderer, arguments: dict[str, Any]) -> str:
             alone = draft.text[span.start : span.end]
     assert len(found) == 1
     return alone
+
+
+def test_what_ends_an_answer_behind_its_content_closes_none_before_calls(
+    smollm2_renderer: Renderer,
+) -> None:
+    """As Kimi K3: the content's own closing stands before calls, the message's does not."""
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' %}<say>{{ m.content }}"
+        "</say>{% if m.tool_calls %}<|calls|>" + EACH.replace("ONE", "{{ c.function | tojson }}")
+        + "<|called|>{% endif %}</answer>{% else %}{{ m.content }}{% endif %}<|end|>{% endfor %}"
+        + ASK
+    )  # fmt: skip
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    for said in ("", "so"):
+        turn = {"role": "assistant", "content": said, "tool_calls": [a_call(1, "put", y=2)]}
+        draft = renderer.draft([{"role": "user", "content": "ask"}, turn])
+        (call,) = draft.turns[1].calls
+        whole = '<|calls|>{"name": "put", "arguments": {"y": 2}}'
+        assert draft.text[call.start : call.end].startswith(whole)

@@ -14,6 +14,7 @@ from cbdata.render.renderer import Renderer
 from cbdata.render.settings import RenderSettings, TokenizerError
 from cbdata.validation.renders import span_problem
 from tests.records import make_trace
+from tests.unit.render.families import family_renderer
 from tests.unit.render.setups import Setup, Stage
 
 STRICT = """{%- set ns = namespace(last='') %}
@@ -315,3 +316,17 @@ def test_no_answer_before_calls_is_lost(trims: bool, tmp_path: Path, smollm2: Se
         turn = draft.turns[len(before) - 1]
         shown = draft.text[turn.own_start : turn.content_end]
         assert shown.strip() == said.strip() + "<|im_end|>"
+
+
+def test_calls_in_turns_of_their_own_are_not_joined(smollm2_renderer: Renderer) -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'assistant' and loop.nextitem is defined and"
+        " loop.nextitem.role == 'assistant' %}{{ raise_exception('two answers') }}{% endif %}"
+        "{% if m.content or not m.tool_calls %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endif %}"
+        "{% for c in m.tool_calls or [] %}<|assistant|><|call|>{{ c.function | tojson }}<|done|>"
+        "<|end|>{% endfor %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    calls = {**DONE, "content": "", "tool_calls": [call("call_1", "x")]}
+    with pytest.raises(Reject, match="template_refused"):
+        renderer.draft([ASK, {**DONE, "content": "I look."}, calls, result("call_1", "x"), DONE])

@@ -182,3 +182,17 @@ def test_calls_in_tokens_of_no_format_are_rejected(smollm2_renderer: Renderer) -
         assert content in rendered.draft.text
         ids = rendered.tokens.ids()
         assert renderer.tokenizer.control["<|call|>"].id not in ids
+
+
+def test_markers_of_reasoning_are_no_markup_of_calls(smollm2_renderer: Renderer) -> None:
+    """Some templates print an empty block for reasoning on turns of calls alone."""
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.tool_calls %}<think>\n\n</think>{% endif %}"
+        "{{ m.content }}{% for c in m.tool_calls or [] %}<|call|>{{ c.function | tojson }}<|done|>"
+        "{% endfor %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    said = "<think>hm (so)</think>The answer is f(x)"
+    draft = renderer.draft(answered(said))
+    turn = draft.turns[1]
+    assert draft.text[turn.own_start : turn.content_end] == f"{said}<|end|>"

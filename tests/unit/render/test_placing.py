@@ -118,3 +118,57 @@ def test_whatever_opens_reasoning_is_the_models(base: Any) -> None:
     assert draft.text[draft.turns[1].content_start : draft.turns[1].content_end] == (
         "<|done|>answer<|end|>"
     )
+
+
+def owned(draft: Draft) -> list[str]:
+    """What each answer's own text is."""
+    return [
+        draft.text[turn.own_start : turn.content_end]
+        for turn in draft.turns
+        if turn.role == "assistant"
+    ]
+
+
+def test_a_message_of_which_nothing_is_printed_takes_nothing_of_another(
+    smollm2_renderer: Renderer,
+) -> None:
+    """As Phi-3: it stands behind all of the message before, and not behind its last own letter."""
+    source = (
+        "{% for m in messages %}{% if m.content or m.tool_calls %}<|{{ m.role }}|>{{ m.content }}"
+        + CALLS
+        + "<|end|>{% endif %}{% endfor %}"
+        + ASK
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    call = {"role": "assistant", "content": "", "tool_calls": [a_call(1, "put", y="z", n=3)]}
+    ask, done = {"role": "user", "content": "ask"}, {"role": "assistant", "content": "done"}
+    whole = '<|call|>{"name": "put", "arguments": {"y": "z", "n": 3}}<|done|><|end|>'
+    draft = renderer.draft([ask, call, a_result(1, "put", ""), done, {**ask, "content": ""}, done])
+    assert owned(draft) == [whole, "done<|end|>", "done<|end|>"]
+    assert owned(renderer.draft([ask, done, ask, {**done, "content": ""}])) == ["done<|end|>", ""]
+
+
+@pytest.mark.parametrize("said", ["Say one.", "\nSay one.", " Say one.\n", "", "\n"])
+@pytest.mark.parametrize("text", ["{{ m.content }}", " {{ m.content }}", "{{ m.content }} "])
+def test_a_captured_text_that_is_trimmed_keeps_its_turn(
+    text: str, said: str, smollm2_renderer: Renderer
+) -> None:
+    """The marks of a visit are cut off together or not at all."""
+    source = (
+        "{% for m in messages %}{% set c %}" + text + "{% endset %}<|{{ m.role }}|>"
+        "{{ c | trim }}</turn><|end|>{% endfor %}" + ASK
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    ask, done = {"role": "user", "content": "ask"}, {"role": "assistant", "content": "done"}
+    draft = renderer.draft([ask, {**done, "content": said}, ask, done])
+    assert owned(draft) == [f"{said.strip()}</turn><|end|>", "done</turn><|end|>"]
+
+
+def test_an_end_that_is_printed_when_the_next_turn_is_asked_for(smollm2_renderer: Renderer) -> None:
+    source = (
+        "{% for m in messages %}{% if not loop.first %}<|end|>\n{% endif %}<|{{ m.role }}|>"
+        "{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|end|>\n<|assistant|>{% endif %}"
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    ask, done = {"role": "user", "content": "ask"}, {"role": "assistant", "content": "done"}
+    assert owned(renderer.draft([ask, done, ask, done])) == ["done<|end|>", "done"]

@@ -61,8 +61,9 @@ def place_calls(
         ]
         starts = [begin, *(start for _, start in inner)]
         bounds = list(zip(starts, [*(end for end, _ in inner), limit], strict=True))
-    # Where the template asks for no answer, an empty content says where its header ends.
-    empty = not landmarks.generation_prompt
+    # Where the template asks for no answer, or reasoning stands before it, an empty content says
+    # where a header ends.
+    empty = not landmarks.generation_prompt or bool(turn.thinking)
     pieces = ((part.start, part.end) for part in turn.pieces if part.start < part.end or empty)
     said = [*turn.thinking, *pieces]
     spans = []

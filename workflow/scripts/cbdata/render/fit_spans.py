@@ -68,6 +68,12 @@ def _divided(turn: Turn, sources: Sequence[Source]) -> Iterator[Turn]:
 
 def _calls_alone(turn: Turn, source: Source) -> Turn:
     """The turn of calls without text that were joined to an answer: it begins where they do."""
+    if not turn.calls:
+        raise Reject(
+            "content_not_placed",
+            f"message {source.index}: its calls stand in another turn than the answer that they"
+            f" were joined to {JOINED}",
+        )
     begin = turn.calls[0].start
     if any(part.end > begin for part in turn.pieces if part.start < part.end):
         raise Reject(

@@ -5,8 +5,8 @@ Only a turn of the assistant is read, only in the call format that the chat temp
 and only where calls are all that stands behind the text. The template is then given the same calls
 as calls: what it prints must have the same control tokens in the same order. Markup of that format
 that is not read so is a reject, never letters; only where nothing like a call stands behind a
-marker is it a word like others. So are the control tokens with which a template prints calls that
-are in no format.
+marker is it a word like others. Control tokens with which a template prints calls that are in no
+format are a reject likewise.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from cbdata.call_formats.base import CallFormat, Reading, any_of
 from cbdata.call_formats.completion import Completion
+from cbdata.call_formats.reasoning import NOTATIONS
 from cbdata.call_formats.registry import CALL_MARKERS
 from cbdata.rejects import Reject
 from cbdata.render.probes import ANSWER, CALL, SYSTEM, TOOL, USER
@@ -30,6 +31,11 @@ from cbdata.tools import ToolSchema
 Message = Mapping[str, Any]
 Messages = Sequence[Message]
 Tools = Sequence[Mapping[str, Any]]
+
+REASONING = frozenset(
+    marker for each in NOTATIONS for marker in (each.opening, each.closing, each.label.strip())
+)
+"""Some templates print an empty block for reasoning on turns of calls alone."""
 
 _ANY_MARKER = re.compile(any_of(sorted(CALL_MARKERS)))
 
@@ -117,8 +123,8 @@ class InlineCalls:
         return self._has_markup(content)
 
     def _check_own(self, message: Message, index: int) -> None:
-        """Reject a content with control tokens in which the template's own calls are, though its
-        format is not known.
+        """Reject a content that is not read as calls, with control tokens in which the template's
+        own calls are.
         """
         content = message["content"]
         if not content or message.get("tool_calls"):
@@ -140,7 +146,7 @@ class InlineCalls:
                     )
                 except Reject:
                     continue
-                return {token.strip() for token in call - answer} - self._ends
+                return {token.strip() for token in call - answer} - self._ends - REASONING
         return set()
 
     def _between_markers(self, text: str) -> list[str]:

@@ -144,7 +144,22 @@ class _Layout:
         own_start = first
         if role == "assistant":
             own_start = self._own_start(block, start, asked)
+            if self.ask and asked is None and not block.is_rest:
+                self._check_header(index, behind, start)
         return Turn(index, role, start, first, own_start, first, own_start)
+
+    def _check_header(self, index: int, behind: int, start: int) -> None:
+        """Reject an answer, for which the template does not ask, behind a header that is no part of
+        it: the opening of its calls may stand behind that header.
+        """
+        text, known = self.text, self.landmarks
+        at = text.rfind(known.head, behind, start) if known.head else -1
+        if at >= 0 and not any(end in text[at:start] for end in known.stops | known.turn_ends):
+            raise Reject(
+                "spans_disagree",
+                f"message {index}: the template does not ask for it, and prints"
+                f" {text[at:start][:60]!r} before it",
+            )
 
     def _own_start(self, block: Block, start: int, asked: int | None) -> int:
         """Where an assistant's own text starts, as marks and generation prompt say and as the
@@ -244,10 +259,10 @@ class _Layout:
         if not ahead or self.landmarks.spelled_end or self.text[gap.closed : ahead[0][0]].strip():
             return None
         prompt = self.landmarks.generation_prompt
-        # What asks for an answer ends none.
-        if ahead[0][2] in prompt:
+        # What asks for an answer ends none, but for the end of the turn before.
+        if ahead[0][2] in prompt and ahead[0][2] not in self.landmarks.stops:
             return None
-        if goes_on and not (ahead[1:] and prompt.lstrip().startswith(ahead[1][2])):
+        if goes_on and not (ahead[1:] and self.landmarks.head.startswith(ahead[1][2])):
             return None
         return ahead[0]
 

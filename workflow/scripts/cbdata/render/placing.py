@@ -163,7 +163,6 @@ def blocks_of(
         Reject: ``message_not_rendered``: nothing is printed for a message that says something.
     """
     blocks: list[Block] = []
-    behind = 0
     for index, (mine, message) in enumerate(zip(found, messages, strict=True)):
         if mine.own is not None:
             first, last = mine.own
@@ -172,17 +171,27 @@ def blocks_of(
         elif mine.visited:
             first = last = _empty_place(mine.visited, controls)
         elif says_nothing(message):
-            first = last = behind
+            first = last = _behind_all(found, index)
         else:
             raise Reject("message_not_rendered", f"the template prints nothing for message {index}")
         blocks.append(Block(index, first, last, mine))
-        behind = max(behind, last)
         if mine.rest:
             rest = list(mine.turns())[1:]
             blocks += [Block(index, *each.own, each, is_rest=True) for each in rest if each.own]
     if all(left.last <= right.first for left, right in pairwise(blocks)):
         return blocks
     return sorted(blocks, key=lambda block: (block.first, block.last))
+
+
+def _behind_all(found: Sequence[Found], index: int) -> int:
+    """The character behind all that is printed for the messages before one, but not behind the
+    beginning of a later one's.
+    """
+    places = [mine.empty or 0 for mine in found[:index]]
+    places += [mine.own[1] for mine in found[:index] if mine.own]
+    places += [mine.visited[-1][1] for mine in found[:index] if mine.visited]
+    later = [mine.own[0] for mine in found[index + 1 :] if mine.own]
+    return min([max(places, default=0), *later])
 
 
 def says_nothing(message: Mapping[str, Any]) -> bool:

@@ -204,14 +204,30 @@ def _spelled_end(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any) 
 
 
 def _content_close(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any) -> str:
-    """What the template prints behind an answer's content before the token that ends it."""
+    """What the template prints behind an answer's content before the token that ends it, as far as
+    it does so before calls, too.
+    """
     text, parts = template.render(LONGER, tools)
     mine = gather(flatten(parts, len(text)), len(LONGER))[LONGER.index(ANSWER)]
     if not mine.own or not mine.visited:
         return ""
     behind = text[mine.own[1] : max(mine.visited[-1][1], mine.own[1])]
     tokens = [*tokenizer.pattern.finditer(behind)]
-    return behind[: tokens[-1].start()].rstrip() if tokens else ""
+    close = behind[: tokens[-1].start()].rstrip() if tokens else ""
+    if not close:
+        return ""
+    for text, parts, messages in _tries(template, [[USER, {**CALL, **ANSWER}]]):
+        said = gather(flatten(parts, len(text)), len(messages))[-1].content
+        if said:
+            before_calls = text[said[-1].end :]
+            common = os.path.commonprefix([close, before_calls])  # noqa: RUF071 (no paths)
+            if common == close:
+                return close
+            ends = [match.end() for match in tokenizer.pattern.finditer(common)]
+            # No tag is cut through.
+            tags = max(common.rfind(bracket) + 1 for bracket in ">]})")
+            return common[: max([tags, *ends])].rstrip()
+    return close
 
 
 def _ends(

@@ -32,11 +32,14 @@ def with_stops(
     landmarks: Landmarks, template: ChatTemplate, tokenizer: PlainTokenizer
 ) -> Landmarks:
     """Add the tokens at which the model stops and the beginning of its headers to the landmarks."""
-    head = _head(landmarks.generation_prompt.strip(), tokenizer.pattern)
+    # Some templates print the end of a turn when they ask for the next one.
+    end = tokenizer.special.get("eos_token", "")
+    asking = landmarks.generation_prompt.strip().removeprefix(end)
+    head = _head(asking.strip(), tokenizer.pattern)
     last = _behind_last(template, tokenizer, [USER, ANSWER])
     called = _behind_last(template, tokenizer, [USER, CALL])
     stops = landmarks.answer_ends.intersection(last) if last else landmarks.answer_ends
-    eos = {tokenizer.special.get("eos_token", "")} - {""}
+    eos = {end} - {""}
 
     def tried(end: str) -> Landmarks:
         return replace(landmarks, turn_ends=frozenset(), stops=frozenset([end]), head=head)
