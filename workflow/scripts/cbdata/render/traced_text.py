@@ -101,17 +101,16 @@ class TracedText(str):
 
     def cut(self, start: int, end: int, among: Iterable[Part] | None = None) -> TracedText:
         """Characters ``[start, end)``, 0 <= start <= end <= len; empty stretches on the edges
-        stay, and so do marks of visits: one that begins in a text ends there. ``among``: the parts
-        that the stretch can have something of, and no marks of visits then; None: all of them.
+        stay, and so do marks of visits everywhere: one that begins in a text ends there. ``among``:
+        the parts of one of several stretches of the text, the marks there alone; None: all of them.
         """
         if end - start == len(self):
             return self
         parts = []
         for a, b, origin, source, escape, in_ascii in self.parts if among is None else among:
-            if a == b and origin.kind in VISITS:
-                if among is None:
-                    at = min(max(a, start), end) - start
-                    parts.append(Part(at, at, origin, 0, None, False))
+            if a == b and among is None and origin.kind in VISITS:
+                at = min(max(a, start), end) - start
+                parts.append(Part(at, at, origin, 0, None, False))
                 continue
             if a <= end and b >= start:
                 low, high = max(a, start), min(b, end)
