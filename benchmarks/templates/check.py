@@ -182,7 +182,13 @@ def check_turns(
                 yield "call_holds_end", f"message {turn.message}, call {call['call_index']}"
         yield from _check_calls(calls.get(turn.message, ()), tokens)
         count = len(spans[turn.message])
-        yield from _check_opening(turn, calls.get(turn.message, ()), printed, tokens, count)
+        closings = [
+            tokens.text[other.last : max(other.ends)]
+            for other in turns
+            if other.ends and other.message not in calls
+        ]
+        own = calls.get(turn.message, ())
+        yield from _check_opening(turn, own, printed, tokens, count, closings)
 
 
 def _check_calls(calls: Sequence[Mapping[str, int]], tokens: Tokens) -> Iterator[Difference]:
@@ -245,8 +251,11 @@ def _check_opening(
     printed: Printed,
     tokens: Tokens,
     spans: int,
+    closings: Sequence[str],
 ) -> Iterator[Difference]:
-    """Nothing but white space stands between what the model says and its first call."""
+    """Nothing but white space stands between what the model says and its first call, and what
+    closes a text: ``closings`` is what stands behind that of answers without calls.
+    """
     if not calls or turn.begin is None:
         return
     start = tokens.char(calls[0]["token_start"])
@@ -259,6 +268,8 @@ def _check_opening(
     missed = tokens.text[max([turn.begin, *said]) : start]
     if spans > 1 and _ends_alike(missed.strip(), tokens.text[: turn.begin].strip()):
         return  # a turn of its own, behind the same header
+    if any(each.startswith(missed) and each != missed for each in closings):
+        return
     if missed.strip() and not REASONING.search(missed) and not HEADER.search(missed):
         yield "opening", f"{missed!r} before the first call of message {turn.message}"
 
