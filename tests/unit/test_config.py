@@ -109,9 +109,18 @@ def test_folders_follow_cb_scratch() -> None:
     )
 
 
-def test_a_password_in_a_wrong_address_is_not_shown() -> None:
-    with pytest.raises(ConfigError, match=r"endpoint_urls: 'http://\*\*\*@host'") as error:
-        resolve_config({"endpoint_urls": "http://user:secret@host"}, environ={})
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"endpoint_urls": "http://user:secret@host"},
+        {"endpoint_urls": "http://user:secret@a:8000,http://b:8000"},
+        {"endpoint_urls": [{"x": "http://user:secret@host"}]},
+        {"endpoint_url": "http://user:secret@host"},
+    ],
+)
+def test_a_password_in_a_wrong_address_is_not_shown(given: dict) -> None:
+    with pytest.raises(ConfigError, match=r"http://\*\*\*@") as error:
+        resolve_config(given, environ={})
     assert "secret" not in str(error.value)
 
 

@@ -161,3 +161,11 @@ def test_of_a_run_that_failed_it_tells_what_is_there(tmp_path: Path) -> None:
     assert text.endswith(f"There: {page}") and "none.html" not in text
     assert "max_length=" not in text  # that of the earlier run is not known
     assert outcome([], out="out", settings=SETTINGS, pages=[], failed=True) == ""
+
+
+def test_a_users_own_set_may_be_called_skeletons(tmp_path: Path) -> None:
+    paths = [
+        stats(tmp_path, "render", "my_skeletons", 5, 5, {}),
+        stats(tmp_path, "lossmask", "my_skeletons", 5, 5, {}),
+    ]
+    assert "nothing completes" not in outcome(paths, out="out", settings=SETTINGS, targets=("all",))

@@ -157,3 +157,37 @@ def test_what_ends_an_answer_behind_its_content_closes_none_before_calls(
         (call,) = draft.turns[1].calls
         whole = '<|calls|>{"name": "put", "arguments": {"y": 2}}'
         assert draft.text[call.start : call.end].startswith(whole)
+
+
+def test_a_template_may_quote_the_question_beside_calls(smollm2_renderer: Renderer) -> None:
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|><say>{{ m.content }}</say>{% if m.tool_calls %}"
+        "(for: {{ loop.previtem.content }})"
+        + EACH.replace("ONE", "<|call|>{{ c.function | tojson }}<|done|>")
+        + "{% endif %}<|end|>{% endfor %}"
+        + ASK
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    ask, done = {"role": "user", "content": "ask"}, {"role": "assistant", "content": "done"}
+    assert len(renderer.draft([ask, done]).turns) == 2
+
+
+@pytest.mark.parametrize("thinking", ["", "hm"])
+def test_an_empty_content_behind_an_opening_does_not_cut_it_off(
+    thinking: str, smollm2_renderer: Renderer
+) -> None:
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning_content %}<think>"
+        "{{ m.reasoning_content }}</think>{% endif %}{% if m.tool_calls %}<|calls|>{% endif %}"
+        "{{ m.content }}"
+        + EACH.replace("ONE", "<|call|>{{ c.function | tojson }}<|done|>")
+        + "<|end|>{% endfor %}"
+        + ASK
+    )
+    renderer = family_renderer(source, smollm2_renderer.tokenizer)
+    turn: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [a_call(1, "put")]}
+    if thinking:
+        turn["thinking"] = thinking
+    draft = renderer.draft([{"role": "user", "content": "ask"}, turn])
+    (call,) = draft.turns[1].calls
+    assert draft.text[call.start : call.end].startswith("<|calls|><|call|>")

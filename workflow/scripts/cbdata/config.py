@@ -15,8 +15,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from cbdata.addresses import without_secrets
 from cbdata.config_words import typed_value
-from cbdata.fill.backends.endpoint_http import without_secrets
 from cbdata.paths import ROOT, SCHEMAS
 from cbdata.settings import Settings, settings_from
 from cbdata.suggest import did_you_mean
@@ -257,7 +257,8 @@ def _finite(value: Any) -> bool:
 def _unknown_key(key: str, value: Any, known: Mapping[str, Any]) -> str:
     old_name = str(key).lower() == "output_dir"
     hint = "did you mean output_base?" if old_name else did_you_mean(str(key), known)
-    return f"{key}: unknown key (value {value!r}); {hint or 'see config/README.md for all keys'}"
+    shown = without_secrets(repr(value))
+    return f"{key}: unknown key (value {shown}); {hint or 'see config/README.md for all keys'}"
 
 
 def _wrong_value(error: ValidationError, known: Mapping[str, Any]) -> str:
@@ -272,14 +273,8 @@ def _wrong_value(error: ValidationError, known: Mapping[str, Any]) -> str:
     meaning = f". {key}: {spec['description']}" if structured and "description" in spec else ""
     # Of a key with a list of words the message would only say the list twice.
     why = "" if "enum" in spec else f" ({error.message})"
-    given = repr(error.instance)
-    if isinstance(error.instance, str) and "://" in error.instance:
-        shown = repr(without_secrets(error.instance))
-        given, why = shown, why.replace(given, shown)
-    return (
-        f"{key}{place}: {given} is not allowed{why}. Fix: give {allowed};"
-        f" default {spec.get('default')!r}{meaning}"
-    )
+    wrong = without_secrets(f"{error.instance!r} is not allowed{why}")
+    return f"{key}{place}: {wrong}. Fix: give {allowed}; default {spec.get('default')!r}{meaning}"
 
 
 def _split_problems(key: str, split: Any) -> list[str]:

@@ -162,7 +162,8 @@ def _not_completed(rows: list[dict[str, Any]]) -> list[str]:
     if not any(row["stage"] == "lossmask" for row in rows):
         return []
     names = {row["name"] for row in rows}
-    stems = [name.removesuffix("_skeletons") for name in names if name.endswith("_skeletons")]
+    made = {row["name"] for row in rows if row["stage"] in {"etl_a", "cut"}}
+    stems = [name.removesuffix("_skeletons") for name in made if name.endswith("_skeletons")]
     left = sorted(f"{stem}_skeletons" for stem in stems if not names & {f"{stem}_ds", f"{stem}_dr"})
     if not left:
         return []

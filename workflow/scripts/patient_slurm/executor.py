@@ -257,13 +257,15 @@ class Executor(plugin.Executor):  # type: ignore[misc]
 
     def run_job(self, job: Any) -> None:
         """Submit a job. A refusal that passes is waited out; one that cannot pass ends the run."""
-        wait, uncertain = FIRST_WAIT_S, False
+        wait, uncertain, message = FIRST_WAIT_S, False, ""
         while not self._stopping.is_set():
             if uncertain:
                 taken = self._taken_after_all(job)
                 if taken:
+                    self._was_taken(job)
                     return
                 if taken is None:
+                    self._tell_about_a_refusal(message, wait)
                     self._stopping.wait(wait)
                     wait = min(2 * wait, LONGEST_WAIT_S)
                     continue
@@ -275,8 +277,7 @@ class Executor(plugin.Executor):  # type: ignore[misc]
             finally:
                 self._attempt.listens = False
             if self._attempt.refused is None:
-                self._submissions_go_on()
-                self._memory[job.jobid] = job.resources.get("mem_mb") or 0
+                self._was_taken(job)
                 return
             job_info, message = self._attempt.refused
             refusal = refusal_of(own_words(message))
@@ -305,11 +306,13 @@ class Executor(plugin.Executor):  # type: ignore[misc]
         had, asked = self._memory.get(job.jobid, 0), job.resources.get("mem_mb") or 0
         if not 0 < had < asked:
             return False
+        job.resources.mem_mb = had
+        if job.resources.get("mem_mb") != had:  # those of a group are made anew each time
+            return False
         self.logger.warning(
             f"SLURM refuses another try of {job.name} with {asked} MB of memory, so it asks for"
             f" {had} MB as before: {own_words(message)}"
         )
-        job.resources.mem_mb = had
         return True
 
     def _tell_about_a_refusal(self, message: str, wait: float) -> None:
@@ -326,6 +329,10 @@ class Executor(plugin.Executor):  # type: ignore[misc]
                 f"SLURM has taken no further job for {(now - self._waits_since) / 60:.0f} min, and"
                 f" this run still waits: {own_words(message)}"
             )
+
+    def _was_taken(self, job: Any) -> None:
+        self._submissions_go_on()
+        self._memory[job.jobid] = job.resources.get("mem_mb") or 0
 
     def _submissions_go_on(self) -> None:
         if self._waits_since is not None:

@@ -18,7 +18,6 @@ from cbdata.fill.backends.endpoint_http import (
     printable,
     server_key,
     url_problem,
-    without_secrets,
 )
 from tests.scripted_server import Fault, Handler, Script, serving
 
@@ -71,21 +70,6 @@ def test_addresses_that_cannot_be_used_are_told(url: str, words: str) -> None:
 )
 def test_addresses_that_can_be_used(url: str) -> None:
     assert url_problem(url) is None
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("http://user:pw@host:1/v1", "http://***@host:1/v1"),
-        ("http://user:p@w/d@host", "http://***@host"),
-        ("https://host/v1?key=a#b", "https://host/v1?***"),
-        ("https://host/v1#sk-abc", "https://host/v1#***"),
-        ("http://user:p#w@host", "http://***@host"),
-        ("http://host:8000/v1", "http://host:8000/v1"),
-    ],
-)
-def test_no_secret_of_an_address_is_shown(url: str, shown: str) -> None:
-    assert without_secrets(url) == shown
 
 
 @pytest.mark.parametrize("key", ["sk-1\n", " sk-1 ", "sk-1\r\n"])

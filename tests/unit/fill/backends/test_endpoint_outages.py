@@ -5,11 +5,13 @@ stays wrong ends the job.
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cbdata.fill.backends.base import EngineAway
+from cbdata.fill.backends import endpoint_backend
+from cbdata.fill.backends.base import EngineAway, Refusal
 from cbdata.fill.backends.endpoint_backend import EndpointBackend
 from tests.scripted_server import Handler, Script, serving
 from tests.unit.fill.backends.test_endpoint_backend import (
@@ -104,3 +106,22 @@ def test_servers_with_different_models_behind_one_name_are_told(
         engine = EndpointBackend().open(options(one, other))
         engine.close()
     assert f"{other}/v1 serves b and {one}/v1 serves a: is it the same model?" in caplog.text
+
+
+def test_a_request_that_is_cut_each_time_is_refused_though_it_is_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its tries take longer than the patience, in which the server was seen to complete others."""
+    now = [0.0]
+    monkeypatch.setattr(endpoint_backend, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def cut(handler: Handler, body: dict[str, Any], before: int) -> bool:
+        if len(body["prompt"]) == 1:
+            return False
+        now[0] += 150
+        handler.say(504, {"error": "it takes too long"})
+        return True
+
+    with serving(Script(fault=cut)) as url:
+        (refused,) = complete(options(url, endpoint_patience=900), 1)
+    assert isinstance(refused, Refusal) and "failed 8 times" in refused.detail

@@ -11,7 +11,7 @@ from typing import Any
 
 from cbdata.rejects import Reject
 from cbdata.render.placing import Block, Found
-from cbdata.render.thinking import left_out
+from cbdata.render.thinking import CLOSINGS, left_out
 from cbdata.render.traced_text import Part, leaves_of
 from cbdata.render.turns import CallSpan, Landmarks, Turn
 
@@ -63,7 +63,8 @@ def place_calls(
         bounds = list(zip(starts, [*(end for end, _ in inner), limit], strict=True))
     # Where the template asks for no answer, or reasoning stands before it, an empty content says
     # where a header ends.
-    empty = not landmarks.generation_prompt or bool(turn.thinking)
+    open_ended = any(not text[a:b].rstrip().endswith(CLOSINGS) for a, b in turn.thinking)
+    empty = not landmarks.generation_prompt or open_ended
     pieces = ((part.start, part.end) for part in turn.pieces if part.start < part.end or empty)
     said = [*turn.thinking, *pieces]
     spans = []

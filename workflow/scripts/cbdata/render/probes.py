@@ -217,7 +217,9 @@ def _content_close(template: ChatTemplate, tokenizer: PlainTokenizer, tools: Any
     if not close:
         return ""
     for text, parts, messages in _tries(template, [[USER, {**CALL, **ANSWER}]]):
-        said = gather(flatten(parts, len(text)), len(messages))[-1].content
+        said: list[Part] = []
+        with suppress(Reject):
+            said = gather(flatten(parts, len(text)), len(messages))[-1].content
         if said:
             before_calls = text[said[-1].end :]
             common = os.path.commonprefix([close, before_calls])  # noqa: RUF071 (no paths)

@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import count
 
+from cbdata.addresses import without_secrets
 from cbdata.fill.backends.base import (
     EngineAway,
     EngineDied,
@@ -24,7 +25,6 @@ from cbdata.fill.backends.endpoint_http import (
     Refused,
     base_url,
     url_problem,
-    without_secrets,
 )
 from cbdata.fill.backends.endpoint_server import ServedModel, Server
 from cbdata.fill.models import vocabulary_size
@@ -232,8 +232,9 @@ class EndpointEngine:
                 if error.counts and failures >= TRIES_OF_ONE - TRIES_WITH_PROOF:
                     if not server.generates(request, self._model):
                         failures = 0  # the server is at fault, not the request
-                    elif failures >= TRIES_OF_ONE:
+                    else:
                         self._hear()
+                    if failures >= TRIES_OF_ONE:
                         return Refusal(request, f"failed {failures} times, the last time: {error}")
                 self._not_heard(error)
             except Refused as error:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from cbdata.addresses import without_secrets
 from cbdata.fill.backends.base import EngineDied
 
 if TYPE_CHECKING:
@@ -84,14 +84,6 @@ def url_problem(url: str) -> str | None:
     if parts.path.rstrip("/").endswith("/completions"):
         return "expected the address up to /v1, without the place of completions"
     return None
-
-
-def without_secrets(url: str) -> str:
-    """An address for a message: ``***`` stands for what a user's name, password or key may be."""
-    scheme, slashes, rest = url.rpartition("://")
-    user, at, rest = rest.rpartition("@")
-    place, *behind = re.split(r"(?<=[?#])", rest, maxsplit=1)
-    return f"{scheme}{slashes}{'***' if user else ''}{at}{place}{'***' if ''.join(behind) else ''}"
 
 
 def server_key(environ: Mapping[str, str] = os.environ) -> str:
