@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from cbdata.fill.backends.endpoint_server import PROBE
+
 Fault = Callable[["Handler", dict[str, Any], int], bool]
 """Gets the handler, the request's body and how often this prompt came before; True if it answered
 in its own way.
@@ -23,12 +25,16 @@ in its own way.
 
 @dataclass
 class Script:
-    """What the server does: its models, a fault before each completion, the key it wants."""
+    """What the server does: its models, a fault before each completion, the key it wants. The
+    request with which it is tried first is none of those that are seen.
+    """
 
     models: tuple[str, ...] = ("m",)
     context: int | None = 4096
     fault: Fault = lambda handler, body, before: False
     key: str | None = None
+    probed: list[dict[str, Any]] = field(default_factory=list)
+    probe_fault: Callable[[Handler], bool] = lambda handler: False
     seen: list[dict[str, Any]] = field(default_factory=list)
     answered: Counter[tuple[int, ...]] = field(default_factory=Counter)
     most_at_once: int = 0
@@ -84,6 +90,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.refused_entry():
             return
         script, prompt = self.script, tuple(body["prompt"])
+        if prompt == PROBE:
+            script.probed.append(body)
+            if not script.probe_fault(self):
+                self.say(200, answer(body))
+            return
         with script.lock:
             before = sum(tuple(other["prompt"]) == prompt for other in script.seen)
             script.seen.append(body)
@@ -102,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
     """The answer without a fault."""
-    ids = [token + 1 for token in body["prompt"]]
+    ids = [token + 1 for token in body["prompt"]][: body["max_tokens"]]
     choice = {"token_ids": ids, "prompt_token_ids": body["prompt"], "finish_reason": "stop"}
     return {"choices": [choice], "usage": {"completion_tokens": len(ids)}}
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from cbdata.fill.backends import endpoint_backend
-from cbdata.fill.backends.base import EngineAway, Refusal
+from cbdata.fill.backends.base import EngineAway, EngineDied, Refusal
 from cbdata.fill.backends.endpoint_backend import EndpointBackend
-from tests.scripted_server import Handler, Script, serving
+from tests.scripted_server import Handler, Script, answer, serving
 from tests.unit.fill.backends.test_endpoint_backend import (
     OtherRoot,
     Rooted,
@@ -125,3 +125,36 @@ def test_a_request_that_is_cut_each_time_is_refused_though_it_is_the_last(
     with serving(Script(fault=cut)) as url:
         (refused,) = complete(options(url, endpoint_patience=900), 1)
     assert isinstance(refused, Refusal) and "failed 8 times" in refused.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"token_ids": None}, "returns no token ids"),
+        ({"prompt_token_ids": [339]}, "completed another prompt"),
+    ],
+)
+def test_a_server_is_tried_before_it_is_sent_a_request(change: dict[str, Any], words: str) -> None:
+    def on_text(handler: Handler) -> bool:
+        whole = answer(handler.script.probed[-1])
+        whole["choices"][0] |= change
+        handler.say(200, whole)
+        return True
+
+    script = Script(probe_fault=on_text)
+    with serving(script) as url, pytest.raises(EngineDied, match=words):
+        complete(options(url), 4)
+    assert len(script.probed) == 1 and not script.seen
+
+
+def test_a_server_that_is_busy_at_first_is_waited_for() -> None:
+    def busy_twice(handler: Handler) -> bool:
+        if len(handler.script.probed) > 2:
+            return False
+        handler.say(503, {})
+        return True
+
+    script = Script(probe_fault=busy_twice)
+    with serving(script) as url:
+        check_all_right(complete(options(url, endpoint_patience=30), 4), 4)
+    assert len(script.probed) == 3

@@ -171,11 +171,12 @@ class EndpointEngine:
                 raise NotNow(answer, lost=True)
             try:
                 served = server.describe(self._model)
+                self._check(server, served)
+                server.probe(self._model)
             except NotNow as error:
                 server.in_vain = time.monotonic(), str(error)
                 # It says nothing of the request that is to be sent.
                 raise NotNow(str(error), wait=error.wait, lost=True) from error
-            self._check(server, served)
             server.served, server.to_be_looked_at = served, False
         with self._lock:
             self._described = self._described | {str(served)}

@@ -39,6 +39,11 @@ NEUTRAL = {
 generation_config.json (Qwen 2.5: top_k 20, repetition_penalty 1.05), as an engine of ours does not.
 """
 
+PROBE = (83, 71)
+"""Token ids with which a server is tried first. In vocabularies of bytes these are t and h, which
+are one token where somebody reads them as text.
+"""
+
 SHOWN_NAME = 200
 """Characters of a name or version that a server gives which are kept."""
 
@@ -151,6 +156,30 @@ class Server:
             return False
         return True
 
+    def probe(self, model: str) -> None:
+        """See with one token whether it works on token ids, before it is sent any request.
+
+        Args:
+            model: The model's name at this server.
+
+        Raises:
+            NotNow: No whole answer came.
+            EngineDied: It takes no such request, or does not work on token ids.
+        """
+        body = {
+            "model": model,
+            "prompt": list(PROBE),
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "add_special_tokens": False,
+            "skip_special_tokens": False,
+            "return_token_ids": True,
+        }
+        try:
+            self._completion(body)
+        except Refused as error:
+            raise EngineDied(f"{self.url} takes no request of this job: {error}") from error
+
     def generates(self, request: Request, model: str) -> bool | None:
         """Whether it completes the first token of a request: then the request itself is at fault
         where it fails. None where it gives no answer for the moment.
@@ -185,10 +214,9 @@ class Server:
             Refused: The server will not take this request.
             EngineDied: The server takes no request of ours, or does not work on token ids.
         """
-        prompt = list(request.prompt_ids)
         body: dict[str, Any] = {
             "model": model,
-            "prompt": prompt,
+            "prompt": list(request.prompt_ids),
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
@@ -201,6 +229,11 @@ class Server:
         }
         if request.grammar is not None:
             body["structured_outputs"] = {"grammar": request.grammar}
+        return self._completion(body)
+
+    def _completion(self, body: Mapping[str, Any]) -> tuple[tuple[int, ...], str, int | None]:
+        """What ``complete`` returns and raises, for the body of a request."""
+        prompt, longest = body["prompt"], body["max_tokens"]
         answer = self._client.ask("POST", f"{self.url}/completions", body)
         choices = answer.get("choices")
         choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
@@ -219,8 +252,8 @@ class Server:
         if not ended or not isinstance(ids, list) or not _token_ids(ids, counted):
             why = printable(repr(finish), SHOWN_NAME)
             raise NotNow(f"half an answer (finish_reason {why})", counts=True)
-        if len(ids) > request.max_tokens:
-            detail = f"an answer of {len(ids)} tokens, where {request.max_tokens} were asked for"
+        if len(ids) > longest:
+            detail = f"an answer of {len(ids)} tokens, where {longest} were asked for"
             raise NotNow(detail, counts=True)
         self._check_model(ids)
         if choice.get("prompt_token_ids") not in (None, prompt) or usage.get(
