@@ -20,6 +20,8 @@ REPO = Path(__file__).resolve().parents[2]
 TOOLS = REPO / "configs/tool_schemas/demo_v1.json"
 START_LIMIT_S = 420
 """Longest wait for a job's first completions: the engine's start on two busy cores."""
+FINISH_LIMIT_S = 1200
+"""Longest wait for a job's end. Engines beside other work wrote two tokens a second."""
 
 
 @dataclass
@@ -102,5 +104,5 @@ class Jobs:
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
         """Exit status and messages."""
-        _, messages = process.communicate(timeout=START_LIMIT_S)
+        _, messages = process.communicate(timeout=FINISH_LIMIT_S)
         return process.returncode, messages
