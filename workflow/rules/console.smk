@@ -94,8 +94,9 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def speak_to_people():
-    """Replace the formatter of Snakemake's handler for stderr, and let nobody listen. Of a dry run,
-    whose jobs and reasons are what was asked for, only errors are told in another way.
+    """Replace the formatter of Snakemake's handler for stderr, and let the run go on where nobody
+    reads stderr any more. Of a dry run, whose jobs and reasons are what was asked for, only errors
+    are told in another way.
     """
     settings = workflow.output_settings
     for handler in logger.handlers:
